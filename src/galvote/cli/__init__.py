@@ -1,0 +1,30 @@
+"""The `galvote` command: one module per verb, which imports what it needs when it runs."""
+
+import sys
+
+import typer
+
+from galvote.cli.tree import tree
+from galvote.errors import GalvoteError
+
+app = typer.Typer(
+    name="galvote",
+    help="From a picture of a galaxy to the votes of a crowd.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command()(tree)
+
+
+def main() -> None:
+    """Run the command line; what galvote raises on purpose is printed without a traceback."""
+    try:
+        app()
+    except GalvoteError as error:
+        typer.secho(f"Error: {error}", fg="red", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.secho("Stopped.", fg="yellow", err=True)
+        sys.exit(130)

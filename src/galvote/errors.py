@@ -1,0 +1,47 @@
+"""The errors that galvote raises on purpose. Every message says what to do next."""
+
+
+class GalvoteError(Exception):
+    """Something the user can put right; the command line prints it without a traceback."""
+
+
+class TreeError(GalvoteError):
+    """A decision tree that contradicts itself."""
+
+
+class FractionError(GalvoteError):
+    """Vote fractions that are out of range or break the tree."""
+
+
+class CatalogueError(GalvoteError):
+    """A table of galaxies that cannot be read, matched or written."""
+
+
+class ImageError(GalvoteError):
+    """A picture that cannot become a cutout.
+
+    Parameters
+    ----------
+    status
+        One word for the kind of failure, as it stands in a catalogue's ``status`` column:
+        ``missing``, ``empty``, ``not-an-image``, ``truncated``, ``too-large`` or ``unsupported``.
+    reason
+        A sentence for a person.
+    """
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+        self.reason = reason
+
+
+class RecipeError(GalvoteError):
+    """A recipe with an unknown key or a value out of range."""
+
+
+class ModelError(GalvoteError):
+    """A saved model that is missing, damaged or of another version."""
+
+
+class TrainingError(GalvoteError):
+    """A training run that cannot start, resume or go on."""

@@ -1,0 +1,31 @@
+"""The decision tree and the fractions that flow down it. numpy only."""
+
+from galvote.tree.decision_tree import Answer, DecisionTree, Question
+from galvote.tree.fractions import (
+    Step,
+    Violations,
+    asked_share,
+    check_fractions,
+    decision_path,
+    describe_path,
+    find_violations,
+    to_conditional,
+    to_cumulative,
+)
+from galvote.tree.gz2 import GZ2
+
+__all__ = [
+    "GZ2",
+    "Answer",
+    "DecisionTree",
+    "Question",
+    "Step",
+    "Violations",
+    "asked_share",
+    "check_fractions",
+    "decision_path",
+    "describe_path",
+    "find_violations",
+    "to_conditional",
+    "to_cumulative",
+]
