@@ -1,0 +1,24 @@
+"""Bytes to cutouts, views of cutouts, and cutouts packed for training.
+
+`galvote.images.simulate` (galaxies of known shape) and `galvote.images.field` (galaxies in a wide picture) keep
+their own names, so that importing this package loads neither astropy nor photutils.
+"""
+
+from galvote.images.decode import MAX_PIXELS, decode_image
+from galvote.images.geometry import COMPACT, FRAME_EXTENT, Geometry, to_cutout
+from galvote.images.store import PackedStore, pack
+from galvote.images.view import View, standard_views, warp_cutout
+
+__all__ = [
+    "COMPACT",
+    "FRAME_EXTENT",
+    "MAX_PIXELS",
+    "Geometry",
+    "PackedStore",
+    "View",
+    "decode_image",
+    "pack",
+    "standard_views",
+    "to_cutout",
+    "warp_cutout",
+]

@@ -1,0 +1,116 @@
+"""File bytes to RGB pixels."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import simplejpeg
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from galvote.errors import ImageError
+
+MAX_PIXELS = 80_000_000
+"""Pictures whose header announces more are refused before a pixel is decoded."""
+
+_SIGNATURES = (
+    b"\xff\xd8\xff",
+    b"\x89PNG",
+    b"RIFF",
+    b"II*\0",
+    b"MM\0*",
+    b"II+\0",
+    b"MM\0+",
+    b"GIF8",
+    b"BM",
+)
+"""How files of the kinds that people send begin: a file that begins so but cannot be opened is cut short."""
+
+
+def decode_image(data: bytes | tuple[bytes, ...]) -> UInt8[np.ndarray, "y x 3"]:
+    """Decode a picture to 8-bit RGB.
+
+    Parameters
+    ----------
+    data
+        The bytes of one file (JPEG, PNG, WebP, TIFF, FITS or whatever else Pillow reads), or of three
+        one-band FITS files in the order g, r, i.
+
+    Returns
+    -------
+    Pixels in [0, 255], first row at the top. Grey becomes RGB. Transparent parts become black, as sky is.
+    Of 16-bit samples the upper byte is kept, whatever their range. EXIF orientation is applied. Of several
+    frames the first is shown. FITS planes become a Lupton composite (`galvote.images.fits`).
+
+    Raises
+    ------
+    ImageError
+        ``empty``, ``not-an-image``, ``truncated`` (cut short or damaged), ``too-large`` (the header announces
+        more than `MAX_PIXELS`) or ``unsupported``.
+    """
+    files = (data,) if isinstance(data, bytes) else data
+    if not all(files):
+        raise ImageError("empty", "The file is empty; fetch it again.")
+    first = files[0]
+    if len(files) > 1 or first.startswith((b"SIMPLE  =", b"\x1f\x8b")):
+        from galvote.images.fits import decode_fits
+
+        return decode_fits(files)
+    # libjpeg-turbo says nothing of EXIF, so the few JPEGs that carry it take Pillow's way.
+    if first.startswith(b"\xff\xd8\xff") and b"Exif\0\0" not in first[:65536]:
+        try:
+            height, width, space, _ = simplejpeg.decode_jpeg_header(first)
+            _refuse_bomb(width, height)
+            if space in ("YCbCr", "Gray", "RGB"):
+                return np.asarray(simplejpeg.decode_jpeg(first, "RGB"))
+        except ValueError:
+            pass  # Pillow reads some of what simplejpeg refuses, and says why it refuses the rest.
+    return _decode_with_pillow(first)
+
+
+def _decode_with_pillow(data: bytes) -> UInt8[np.ndarray, "y x 3"]:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            _refuse_bomb(*image.size)
+            image.load()
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError("too-large", f"{error} Cut the part out that you need.") from error
+    except UnidentifiedImageError as error:
+        if data.startswith(_SIGNATURES):
+            raise ImageError("truncated", "The file ends within its header; fetch it again.") from error
+        raise ImageError(
+            "not-an-image", "This is no picture that galvote reads (JPEG, PNG, WebP, TIFF, FITS)."
+        ) from error
+    except Exception as error:  # decoders raise all sorts at damaged bytes, and each concerns this file only
+        raise ImageError(
+            "truncated", f"The file is cut short or damaged ({error}); fetch it again."
+        ) from error
+
+
+def _to_rgb(image: Image.Image) -> UInt8[np.ndarray, "y x 3"]:
+    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
+        raise ImageError(
+            "unsupported",
+            f"The samples are 32 bits wide (Pillow's mode {image.mode}), so their black and white points are "
+            "unknown; save the picture with 8 or 16 bits, or as FITS, which galvote stretches itself.",
+        )
+    if image.mode.startswith("I"):
+        grey = (np.asarray(image, dtype=np.uint32) >> 8).astype(np.uint8)
+        return np.repeat(grey[:, :, None], 3, axis=2)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
+    return np.array(image.convert("RGB"))
+
+
+def _refuse_bomb(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageError(
+            "too-large",
+            f"The header announces {width} × {height} pixels, more than the {MAX_PIXELS / 1e6:g} million "
+            "that galvote decodes. Cut the part out that you need.",
+        )

@@ -1,0 +1,129 @@
+"""What a cutout shows and on how many pixels, and the one function that brings a picture to it.
+
+A width on the sky is an *extent*, in pixels of the GZ2 frame: 424 of them, each 0.02 of the galaxy's 90 %
+Petrosian radius (Willett et al. 2013, MNRAS 435, 2835, section 2).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, UInt8
+from pydantic import BaseModel, ConfigDict, Field
+
+from galvote.errors import ImageError
+
+FRAME_EXTENT = 424.0
+"""Extent of a whole GZ2 picture."""
+
+TOLERATED_SHORTFALL = 0.05
+"""Share of the wanted extent that a picture may lack; its edge pixels then fill the rim."""
+
+
+class Geometry(BaseModel):
+    """How much of the frame a cutout shows, and on how many pixels.
+
+    Parameters
+    ----------
+    extent
+        Width of the central part that is kept, in GZ2 pixels; 424 is the whole frame.
+    pixels
+        Width of the cutout in its own pixels.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    extent: float = Field(256.0, gt=0, le=4 * FRAME_EXTENT, allow_inf_nan=False)
+    pixels: int = Field(128, ge=8, le=2048)
+
+
+COMPACT = Geometry(extent=256.0, pixels=128)
+"""The form in which GZ2 pictures are passed around: a picture of exactly this size is taken to show this."""
+
+
+def to_cutout(
+    rgb: UInt8[np.ndarray, "y x 3"], geometry: Geometry, shown: float | None = None
+) -> UInt8[np.ndarray, "p p 3"]:
+    """Bring the central part of a picture to a geometry.
+
+    Parameters
+    ----------
+    rgb
+        A whole picture. If it is not square, its central square is used.
+    shown
+        Extent of that square, in GZ2 pixels. By default 424, the whole frame, but 256 for a picture of
+        exactly 128 × 128 pixels (`COMPACT`).
+
+    Returns
+    -------
+    Exact area average of the part of the sky under each pixel of the cutout, in [0, 255]; bilinear
+    interpolation where the picture is coarser than the cutout.
+
+    Raises
+    ------
+    ImageError
+        ``unsupported`` if the picture shows less than 95 % of the wanted extent.
+    """
+    height, width = rgb.shape[:2]
+    side = min(height, width)
+    if shown is None:
+        shown = COMPACT.extent if height == width == COMPACT.pixels else FRAME_EXTENT
+    if not shown > 0:
+        raise ImageError("unsupported", f"A picture cannot show {shown:g} GZ2 pixels; say how many it shows.")
+    if shown < (1 - TOLERATED_SHORTFALL) * geometry.extent:
+        raise ImageError(
+            "unsupported",
+            f"The picture shows only {shown:g} of the {geometry.extent:g} GZ2 pixels that are wanted. If it "
+            f"shows more, say how many with --shown (in Python, shown=); a whole GZ2 frame is {FRAME_EXTENT:g}.",
+        )
+    wanted = geometry.extent / shown * side
+    top, left = (height - wanted) / 2, (width - wanted) / 2
+    return _average(rgb, top, left, wanted, geometry.pixels)
+
+
+def _average(
+    rgb: UInt8[np.ndarray, "y x 3"], top: float, left: float, width: float, pixels: int
+) -> UInt8[np.ndarray, "p p 3"]:
+    """Average the square of this width at this corner, in the picture's own pixels, onto the cutout's."""
+    whole = all(number == int(number) for number in (top, left, width))
+    if whole and top >= 0 and left >= 0 and width >= pixels:
+        y, x, n = int(top), int(left), int(width)
+        part = np.ascontiguousarray(rgb[y : y + n, x : x + n])
+        return (
+            part
+            if n == pixels
+            else np.asarray(cv2.resize(part, (pixels, pixels), interpolation=cv2.INTER_AREA))
+        )
+    # OpenCV averages areas only over whole-pixel crops, so a crop within pixels is two matrix products.
+    rows, y = _weights(rgb.shape[0], top, width, pixels)
+    columns, x = _weights(rgb.shape[1], left, width, pixels)
+    part = rgb[y : y + rows.shape[1], x : x + columns.shape[1]].astype(np.float32)
+    averaged = np.tensordot(rows, part, axes=1)  # (pixels, x, 3)
+    averaged = columns @ averaged  # (pixels, pixels, 3)
+    cutout: UInt8[np.ndarray, "p p 3"] = np.clip(np.rint(averaged), 0, 255).astype(np.uint8)
+    return cutout
+
+
+@lru_cache(maxsize=64)
+def _weights(
+    side: int, start: float, width: float, pixels: int
+) -> tuple[Float32[np.ndarray, "pixels used"], int]:
+    """Weight of each pixel of a side in each pixel of the cutout, and the first one that has any.
+
+    Beyond the picture its edge pixel goes on.
+    """
+    source = np.arange(side, dtype=np.float64)
+    step = width / pixels
+    if step >= 1:  # shares of area
+        edges = start + step * np.arange(pixels + 1)[:, None]
+        from_left = np.full(side, 0.0)
+        to_right = np.full(side, 1.0)
+        from_left[0], to_right[-1] = -np.inf, np.inf
+        weights = np.diff(np.clip(edges - source, from_left, to_right), axis=0) / step
+    else:  # bilinear
+        centres = np.clip(start + step * (np.arange(pixels)[:, None] + 0.5) - 0.5, 0, side - 1)
+        weights = np.maximum(0, 1 - np.abs(centres - source))
+    used = np.flatnonzero(weights.any(axis=0))
+    return np.ascontiguousarray(weights[:, used[0] : used[-1] + 1], dtype=np.float32), int(used[0])

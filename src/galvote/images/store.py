@@ -1,0 +1,286 @@
+"""Cutouts decoded once, in one file that training maps into memory.
+
+A store is a directory of three files:
+
+- ``cutouts.bin``: the pixels of one cutout after another, uint8, ``(galaxy, y, x, RGB)`` in C order;
+- ``sources.jsonl``: how the store is made, then one line for each source in the listing's order, with the
+  status and the reason if it failed;
+- ``store.json``: written last, so its presence means that the store is whole.
+
+The first two only ever grow, and a line is written when its pixels are on the disk, so a run that was killed
+goes on where the lines end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from jaxtyping import UInt8
+
+from galvote.errors import CatalogueError, ImageError
+from galvote.images.decode import decode_image
+from galvote.images.geometry import Geometry, to_cutout
+
+_FORMAT = 1
+_CUTOUTS, _SOURCES, _STORE = "cutouts.bin", "sources.jsonl", "store.json"
+_FLUSH_EVERY = 256
+
+
+class Readable(Protocol):
+    """A picture that has an id and can be read: a `galvote.catalogue.Source`."""
+
+    @property
+    def id(self) -> str:
+        """The galaxy's id."""
+
+    @property
+    def read(self) -> Callable[[], tuple[bytes, ...]]:
+        """Return the bytes of the picture's file or files; raises OSError."""
+
+
+@dataclass(frozen=True)
+class PackedStore:
+    """Cutouts of one geometry, in the order of their sources; read-only.
+
+    Parameters
+    ----------
+    ids
+        Ids of the galaxies that could be decoded.
+    cutouts
+        Their cutouts, mapped into memory: what is not looked at is not read.
+    failures
+        ``(id, status, reason)`` of the sources that could not, as in `galvote.errors.ImageError`.
+    """
+
+    ids: tuple[str, ...]
+    cutouts: UInt8[np.ndarray, "galaxy p p 3"]
+    geometry: Geometry
+    failures: tuple[tuple[str, str, str], ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of cutouts."""
+        return len(self.ids)
+
+    @classmethod
+    def open(cls, directory: str | Path) -> PackedStore:
+        """Open a finished store.
+
+        Raises
+        ------
+        CatalogueError
+            If there is no store, or it is unfinished or damaged.
+        """
+        directory = Path(directory)
+        if not (directory / _STORE).is_file():
+            unfinished = (directory / _SOURCES).is_file()
+            raise CatalogueError(
+                f"{directory} holds an unfinished store: run the same `galvote pack` again, it goes on."
+                if unfinished
+                else f"{directory} is no packed store: make one with `galvote pack PICTURES --out …`."
+            )
+        summary = json.loads((directory / _STORE).read_text())
+        if summary.get("format") != _FORMAT:
+            raise CatalogueError(f"{directory} was packed by another version of galvote: pack it again.")
+        geometry = Geometry.model_validate(summary["geometry"])
+        lines = islice(_read_lines(directory / _SOURCES), 1, None)
+        ids, failures = list[str](), list[tuple[str, str, str]]()
+        for line in lines:
+            if "status" in line:
+                failures.append((line["id"], line["status"], line["reason"]))
+            else:
+                ids.append(line["id"])
+        shape = (len(ids), geometry.pixels, geometry.pixels, 3)
+        if len(ids) != summary["galaxies"] or (directory / _CUTOUTS).stat().st_size != np.prod(shape):
+            raise CatalogueError(f"{directory} is damaged: pack it again with --overwrite.")
+        cutouts = (
+            np.memmap(directory / _CUTOUTS, dtype=np.uint8, mode="r", shape=shape)
+            if ids
+            else np.zeros(shape, dtype=np.uint8)
+        )
+        return cls(tuple(ids), cutouts, geometry, tuple(failures))
+
+
+def pack(
+    sources: Iterable[Readable],
+    directory: str | Path,
+    geometry: Geometry,
+    *,
+    shown: float | None = None,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+    overwrite: bool = False,
+) -> PackedStore:
+    """Decode every source once into a store, or go on with a run that was stopped.
+
+    Parameters
+    ----------
+    sources
+        Read once, in order; only a few are held at a time. To resume, the same as before.
+    directory
+        Made if it does not exist.
+    shown
+        Extent of the pictures (`galvote.images.to_cutout`).
+    workers
+        Decoding threads; by default one for each core this process may use.
+    on_progress
+        Called with the numbers of sources done and failed so far.
+    overwrite
+        Start anew instead of resuming or refusing.
+
+    Raises
+    ------
+    CatalogueError
+        If the directory holds a finished store, or an unfinished one of another geometry or other sources.
+
+    Notes
+    -----
+    A source that cannot be read or decoded is recorded in `PackedStore.failures` and never ends the run.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    if overwrite:
+        for name in (_STORE, _SOURCES, _CUTOUTS):
+            (directory / name).unlink(missing_ok=True)
+    if (directory / _STORE).exists():
+        raise CatalogueError(f"{directory} holds a finished store: choose another directory, or --overwrite.")
+    plan = {"format": _FORMAT, "geometry": geometry.model_dump(), "shown": shown}
+    remaining = iter(sources)
+    done, packed = _resume(directory, plan, remaining, geometry, shown)
+
+    with (
+        (directory / _CUTOUTS).open("ab") as pixels,
+        (directory / _SOURCES).open("a", encoding="utf-8") as lines,
+    ):
+
+        def flush() -> None:
+            for file in (pixels, lines):  # in this order: a line promises that its pixels are there
+                file.flush()
+                os.fsync(file.fileno())
+
+        if done == 0 and lines.tell() == 0:
+            lines.write(json.dumps(plan) + "\n")
+        waiting = list[str]()
+        for source_id, result in _decode_all(remaining, geometry, shown, workers):
+            line = {"id": source_id}
+            if isinstance(result, ImageError):
+                line |= {"status": result.status, "reason": result.reason}
+            else:
+                pixels.write(result.data)
+                packed += 1
+            waiting.append(json.dumps(line) + "\n")
+            done += 1
+            if on_progress:
+                on_progress(done, done - packed)
+            if len(waiting) == _FLUSH_EVERY:
+                pixels.flush()
+                os.fsync(pixels.fileno())
+                lines.writelines(waiting)
+                waiting.clear()
+                flush()
+        pixels.flush()
+        os.fsync(pixels.fileno())
+        lines.writelines(waiting)
+        flush()
+    partial = directory / f"{_STORE}.partial"
+    partial.write_text(json.dumps(plan | {"galaxies": packed, "failures": done - packed}, indent=1) + "\n")
+    partial.replace(directory / _STORE)
+    return PackedStore.open(directory)
+
+
+def _resume(
+    directory: Path,
+    plan: dict[str, Any],
+    sources: Iterator[Readable],
+    geometry: Geometry,
+    shown: float | None,
+) -> tuple[int, int]:
+    """Cut both files back to the last whole line, and pass over the sources that are done.
+
+    Returns how many sources are done and how many of them have a cutout.
+    """
+    path = directory / _SOURCES
+    if not path.exists():
+        return 0, 0
+    with path.open("rb+") as file:
+        whole = sum(len(line) for line in file if line.endswith(b"\n"))
+        file.truncate(whole)
+    lines = _read_lines(path)
+    before = next(lines, plan)
+    if before != plan:
+        raise CatalogueError(
+            f"{directory} holds an unfinished store of {before.get('geometry')}, shown {before.get('shown')}; "
+            f"this run wants {plan['geometry']}, shown {plan['shown']}. Resume with the same, or --overwrite."
+        )
+    done, packed = 0, 0
+    last: Readable | None = None
+    for line in lines:
+        source = next(sources, None)
+        if source is None or source.id != line["id"]:
+            raise CatalogueError(
+                f"{directory} holds an unfinished store of other sources: its number {done + 1} is "
+                f"{line['id']}, this run's is {source.id if source else 'missing'}. Resume with the same, "
+                "or --overwrite."
+            )
+        done += 1
+        if "status" not in line:
+            packed, last = packed + 1, source
+    size = geometry.pixels**2 * 3
+    with (directory / _CUTOUTS).open("ab") as file:
+        file.truncate(packed * size)
+    if last is not None:
+        stored = np.fromfile(directory / _CUTOUTS, np.uint8, size, offset=(packed - 1) * size)
+        again = _decode(last, geometry, shown)
+        if isinstance(again, ImageError) or not np.array_equal(again.ravel(), stored):
+            raise CatalogueError(
+                f"{directory} holds an unfinished store of other sources: the picture of {last.id} has "
+                "changed. Resume with the same, or --overwrite."
+            )
+    return done, packed
+
+
+def _decode_all(
+    sources: Iterator[Readable], geometry: Geometry, shown: float | None, workers: int | None
+) -> Iterator[tuple[str, UInt8[np.ndarray, "p p 3"] | ImageError]]:
+    """Decode in threads (the decoders release the interpreter lock), in order, with few in flight."""
+    workers = workers or _available_cores()
+    waiting = deque[tuple[str, Future[UInt8[np.ndarray, "p p 3"] | ImageError]]]()
+    with ThreadPoolExecutor(workers) as pool:
+        for source in sources:
+            waiting.append((source.id, pool.submit(_decode, source, geometry, shown)))
+            if len(waiting) >= 4 * workers:
+                source_id, result = waiting.popleft()
+                yield source_id, result.result()
+        for source_id, result in waiting:
+            yield source_id, result.result()
+
+
+def _decode(
+    source: Readable, geometry: Geometry, shown: float | None
+) -> UInt8[np.ndarray, "p p 3"] | ImageError:
+    try:
+        return np.ascontiguousarray(to_cutout(decode_image(source.read()), geometry, shown))
+    except ImageError as error:
+        return error
+    except OSError as error:
+        return ImageError("missing", f"The file cannot be read ({error}).")
+
+
+def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        yield from map(json.loads, file)
+
+
+def _available_cores() -> int:
+    with suppress(AttributeError):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
