@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from galvote.cli.simulate import simulate
 from galvote.cli.tree import tree
 from galvote.errors import GalvoteError
 
@@ -15,6 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command()(simulate)
 app.command()(tree)
 
 
