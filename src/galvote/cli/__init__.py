@@ -4,6 +4,8 @@ import sys
 
 import typer
 
+from galvote.cli.evaluate import evaluate
+from galvote.cli.pack import pack
 from galvote.cli.simulate import simulate
 from galvote.cli.tree import tree
 from galvote.errors import GalvoteError
@@ -16,6 +18,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command()(evaluate)
+app.command()(pack)
 app.command()(simulate)
 app.command()(tree)
 

@@ -1,7 +1,7 @@
 """Bytes to cutouts, views of cutouts, and cutouts packed for training.
 
-`galvote.images.simulate` (galaxies of known shape) and `galvote.images.field` (galaxies in a wide picture) keep
-their own names, so that importing this package loads neither astropy nor photutils.
+`galvote.images.simulate` (galaxies of known shape) and `galvote.images.field` (galaxies in a wide picture)
+keep their own names, so that importing this package loads neither astropy nor photutils.
 """
 
 from galvote.images.decode import MAX_PIXELS, decode_image

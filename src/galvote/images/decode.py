@@ -61,7 +61,7 @@ def decode_image(data: bytes | tuple[bytes, ...]) -> UInt8[np.ndarray, "y x 3"]:
     if first.startswith(b"\xff\xd8\xff") and b"Exif\0\0" not in first[:65536]:
         try:
             height, width, space, _ = simplejpeg.decode_jpeg_header(first)
-            _refuse_bomb(width, height)
+            refuse_bomb(width, height)
             if space in ("YCbCr", "Gray", "RGB"):
                 return np.asarray(simplejpeg.decode_jpeg(first, "RGB"))
         except ValueError:
@@ -72,7 +72,7 @@ def decode_image(data: bytes | tuple[bytes, ...]) -> UInt8[np.ndarray, "y x 3"]:
 def _decode_with_pillow(data: bytes) -> UInt8[np.ndarray, "y x 3"]:
     try:
         with Image.open(io.BytesIO(data)) as image:
-            _refuse_bomb(*image.size)
+            refuse_bomb(*image.size)
             image.load()
             return _to_rgb(ImageOps.exif_transpose(image))
     except ImageError:
@@ -107,7 +107,8 @@ def _to_rgb(image: Image.Image) -> UInt8[np.ndarray, "y x 3"]:
     return np.array(image.convert("RGB"))
 
 
-def _refuse_bomb(width: int, height: int) -> None:
+def refuse_bomb(width: int, height: int) -> None:
+    """Raise `ImageError` if a header announces more pixels than `MAX_PIXELS`."""
     if width * height > MAX_PIXELS:
         raise ImageError(
             "too-large",

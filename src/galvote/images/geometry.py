@@ -76,7 +76,8 @@ def to_cutout(
         raise ImageError(
             "unsupported",
             f"The picture shows only {shown:g} of the {geometry.extent:g} GZ2 pixels that are wanted. If it "
-            f"shows more, say how many with --shown (in Python, shown=); a whole GZ2 frame is {FRAME_EXTENT:g}.",
+            "shows more, say how many with --shown (in Python, shown=); "
+            f"a whole GZ2 frame shows {FRAME_EXTENT:g}.",
         )
     wanted = geometry.extent / shown * side
     top, left = (height - wanted) / 2, (width - wanted) / 2

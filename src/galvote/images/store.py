@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 from jaxtyping import UInt8
@@ -161,35 +161,27 @@ def pack(
         (directory / _CUTOUTS).open("ab") as pixels,
         (directory / _SOURCES).open("a", encoding="utf-8") as lines,
     ):
+        waiting = [] if lines.tell() else [plan]
 
         def flush() -> None:
-            for file in (pixels, lines):  # in this order: a line promises that its pixels are there
-                file.flush()
-                os.fsync(file.fileno())
+            _to_disk(pixels)  # first: a line promises that its pixels are there
+            lines.writelines(json.dumps(line) + "\n" for line in waiting)
+            _to_disk(lines)
+            waiting.clear()
 
-        if done == 0 and lines.tell() == 0:
-            lines.write(json.dumps(plan) + "\n")
-        waiting = list[str]()
         for source_id, result in _decode_all(remaining, geometry, shown, workers):
-            line = {"id": source_id}
+            line: dict[str, Any] = {"id": source_id}
             if isinstance(result, ImageError):
                 line |= {"status": result.status, "reason": result.reason}
             else:
                 pixels.write(result.data)
                 packed += 1
-            waiting.append(json.dumps(line) + "\n")
+            waiting.append(line)
             done += 1
             if on_progress:
                 on_progress(done, done - packed)
-            if len(waiting) == _FLUSH_EVERY:
-                pixels.flush()
-                os.fsync(pixels.fileno())
-                lines.writelines(waiting)
-                waiting.clear()
+            if len(waiting) >= _FLUSH_EVERY:
                 flush()
-        pixels.flush()
-        os.fsync(pixels.fileno())
-        lines.writelines(waiting)
         flush()
     partial = directory / f"{_STORE}.partial"
     partial.write_text(json.dumps(plan | {"galaxies": packed, "failures": done - packed}, indent=1) + "\n")
@@ -209,8 +201,7 @@ def _resume(
     Returns how many sources are done and how many of them have a cutout.
     """
     path = directory / _SOURCES
-    if not path.exists():
-        return 0, 0
+    path.touch()
     with path.open("rb+") as file:
         whole = sum(len(line) for line in file if line.endswith(b"\n"))
         file.truncate(whole)
@@ -218,8 +209,8 @@ def _resume(
     before = next(lines, plan)
     if before != plan:
         raise CatalogueError(
-            f"{directory} holds an unfinished store of {before.get('geometry')}, shown {before.get('shown')}; "
-            f"this run wants {plan['geometry']}, shown {plan['shown']}. Resume with the same, or --overwrite."
+            f"{directory} holds an unfinished store of {before['geometry']}, shown {before['shown']}; this "
+            f"run wants {plan['geometry']}, shown {plan['shown']}. Resume with the same, or --overwrite."
         )
     done, packed = 0, 0
     last: Readable | None = None
@@ -273,6 +264,11 @@ def _decode(
         return error
     except OSError as error:
         return ImageError("missing", f"The file cannot be read ({error}).")
+
+
+def _to_disk(file: IO[Any]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
