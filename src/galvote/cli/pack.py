@@ -17,10 +17,10 @@ def pack(
     pixels: Annotated[int, typer.Option(help="Width of a cutout in its own pixels.")] = 128,
     shown: Annotated[
         float | None,
-        typer.Option(help="What the pictures show, in GZ2 pixels. [default: 424; 256 if they are 128 × 128]"),
+        typer.Option(help="What the pictures show, in GZ2 pixels; by default 424, but 256 if 128 × 128."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Decoding threads. [default: one for each core]")
+        int | None, typer.Option(min=1, help="Decoding threads; by default one for each core.")
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Start anew instead of resuming or refusing.")] = False,
 ) -> None:

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -36,6 +36,7 @@ _CUTOUTS, _SOURCES, _STORE = "cutouts.bin", "sources.jsonl", "store.json"
 _FLUSH_EVERY = 256
 
 
+@runtime_checkable
 class Readable(Protocol):
     """A picture that has an id and can be read: a `galvote.catalogue.Source`."""
 
