@@ -1,0 +1,36 @@
+"""What the figures share: their look, and how they reach the disk."""
+
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, MUTED, GRID = "#1c2430", "#5d6878", "#e3e7ec"
+VALIDATION, TRAINING = "#0b5394", "#d9822b"
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of that many inches, with some room at its edges."""
+    figure = Figure(figsize=(width, height))
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
+    return figure
+
+
+def style_axes(axes: Axes, title: str, x_label: str, y_label: str) -> None:
+    """Give axes a title at the left, quiet spines and light horizontal lines."""
+    axes.set_title(title, loc="left", color=INK, fontsize=12, fontweight="bold", pad=12)
+    axes.set_xlabel(x_label, color=MUTED)
+    axes.set_ylabel(y_label, color=MUTED)
+    axes.tick_params(colors=MUTED, length=0)
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.spines["bottom"].set_color(GRID)
+    axes.grid(axis="y", color=GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a PNG beside `path` and rename it, so that a reader never meets half a picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    figure.savefig(partial, format="png", dpi=150, facecolor="white")
+    partial.replace(path)

@@ -1,0 +1,252 @@
+"""The HTML report of an evaluation: one page that needs nothing from elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from types import MappingProxyType
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+
+from galvote.errors import GalvoteError
+from galvote.evaluation.scores import Scores, galaxy_rmse
+from galvote.tree import DecisionTree, Question, decision_path, describe_path
+
+GALLERY = 12
+"""How many of the best and how many of the worst galaxies a report shows."""
+
+
+def report_path(directory: str | Path, overwrite: bool = False) -> Path:
+    """Return where a report's page goes; raise `GalvoteError` if one is there and must not be replaced."""
+    page = Path(directory) / "index.html"
+    if page.exists() and not overwrite:
+        raise GalvoteError(f"{page} exists; choose another directory or pass --overwrite.")
+    return page
+
+
+def best_and_worst(
+    predicted: Float[np.ndarray, "galaxy answer"],
+    actual: Float[np.ndarray, "galaxy answer"],
+    count: int = GALLERY,
+) -> tuple[Int[np.ndarray, " best"], Int[np.ndarray, " worst"]]:
+    """Return the rows of the galaxies with the lowest RMSE, best first, and of the highest, worst first.
+
+    No galaxy is in both, so with few galaxies each has fewer than `count`.
+    """
+    rmse = galaxy_rmse(predicted, actual)
+    order = np.argsort(rmse, kind="stable")[: int(np.isfinite(rmse).sum())]
+    best = order[: min(count, (len(order) + 1) // 2)]
+    return best, order[len(best) :][::-1][:count]
+
+
+def write_report(
+    directory: str | Path,
+    scores: Scores,
+    tree: DecisionTree,
+    ids: Sequence[str],
+    predicted: Float[np.ndarray, "galaxy answer"],
+    actual: Float[np.ndarray, "galaxy answer"],
+    pictures: Mapping[str, UInt8[np.ndarray, "y x 3"]] = MappingProxyType({}),
+    *,
+    title: str = "Predicted votes",
+    left_out: Mapping[str, int] = MappingProxyType({}),
+    overwrite: bool = False,
+) -> Path:
+    """Write ``index.html`` and ``scores.json`` into `directory`.
+
+    Parameters
+    ----------
+    directory
+        Made if it is not there.
+    ids, predicted, actual
+        The scored galaxies, as for `score`.
+    pictures
+        RGB pictures by id, of the galaxies of `best_and_worst` at least; a galaxy without one is shown
+        without.
+    title
+        What was scored.
+    left_out
+        How many galaxies were left out of the scores, by reason.
+
+    Returns
+    -------
+    The path of the page.
+
+    Raises
+    ------
+    GalvoteError
+        If there is a report already and `overwrite` is not set.
+    """
+    page = report_path(directory, overwrite)
+    shown = [name for name, question in scores.questions.items() if question.columns]
+    longest = max(
+        max(scores.questions[name].rmse, scores.questions[name].mean_predictor_rmse) for name in shown
+    )
+    own_rmse = galaxy_rmse(predicted, actual)
+
+    def gallery(rows: Int[np.ndarray, " row"]) -> str:
+        return "".join(
+            _galaxy(ids[row], float(own_rmse[row]), predicted[row], actual[row], tree, pictures.get(ids[row]))
+            for row in rows
+        )
+
+    best, worst = best_and_worst(predicted, actual)
+    training = scores.baselines.mean_from == "training"
+    template = Template((files("galvote.evaluation") / "report.html").read_text(encoding="utf-8"))
+    html = template.substitute(
+        title=escape(title),
+        numbers=_numbers(scores),
+        remarks=_remarks(scores, left_out),
+        mean_of="the training galaxies" if training else "these very galaxies",
+        coverage_heading='<th class="n">covered</th>' if scores.coverage else "",
+        longest=f"{longest:.3f}",
+        questions="".join(_question_row(tree.question(name), scores, longest) for name in shown),
+        column_count=scores.columns_scored,
+        columns="".join(_column_table(tree.question(name), scores) for name in shown),
+        panels="".join(
+            _reliability(tree.question(name), predicted[:, tree.slices[name]], actual[:, tree.slices[name]])
+            for name in shown
+        ),
+        best=gallery(best),
+        worst=gallery(worst),
+    )
+    page.parent.mkdir(parents=True, exist_ok=True)
+    _write(
+        page.with_name("scores.json"), json.dumps({**scores.to_dict(), "left_out": dict(left_out)}, indent=2)
+    )
+    _write(page, html)
+    return page
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def _numbers(scores: Scores) -> str:
+    low, high = scores.rmse_interval
+    baselines = scores.baselines
+    parts = [
+        ("first", f"{scores.rmse:.4f}", f"RMSE, 95 % interval {low:.4f} to {high:.4f}"),
+        ("", f"{baselines.mean:.4f}", "mean predictor"),
+        ("", f"{baselines.zeros:.4f}", "all zeros"),
+        ("", f"{baselines.ones:.4f}", "all ones"),
+        ("", f"{scores.galaxies:,}", f"galaxies, {scores.columns_scored} columns"),
+    ]
+    if scores.coverage:
+        width = f"of votes in their interval, mean width {scores.coverage.mean_width:.3f}"
+        parts.append(("", f"{scores.coverage.overall:.1%}", width))
+    return "".join(
+        f'<div class="{kind}"><b>{number}</b><span>{text}</span></div>' for kind, number, text in parts
+    )
+
+
+def _remarks(scores: Scores, left_out: Mapping[str, int]) -> str:
+    violations = scores.tree_violations
+    if violations.galaxies:
+        many, largest = f"{violations.galaxies:,}", f"{violations.largest:.4f}"
+        said = [f"Predictions of {many} galaxies break the decision tree, by up to {largest}."]
+    else:
+        said = [f"All predictions obey the decision tree (largest departure {violations.largest:.1e})."]
+    if counts := [f"{_words(reason)} ({count:,})" for reason, count in left_out.items() if count]:
+        said.append(f"Left out of the scores: {', '.join(counts)}.")
+    return "".join(f"<p>{escape(sentence)}</p>" for sentence in said)
+
+
+def _question_row(question: Question, scores: Scores, longest: float) -> str:
+    own = scores.questions[question.name]
+    covered = ""
+    if scores.coverage:
+        share = scores.coverage.questions[question.name]
+        covered = f'<td class="n">{f"{share:.1%}" if np.isfinite(share) else "–"}</td>'
+    return (
+        f"<tr><td>{escape(_words(question.name))}<small>{escape(question.text)}</small></td>"
+        f'<td class="n">{own.rmse:.4f}</td><td class="n">{own.mean_predictor_rmse:.4f}</td>{covered}'
+        f'<td class="bar"><div><i style="width:{own.rmse / longest:.2%}"></i>'
+        f'<u style="left:calc({own.mean_predictor_rmse / longest:.2%} - 2px)"></u></div></td></tr>'
+    )
+
+
+def _column_table(question: Question, scores: Scores) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(answer.text)}<small>{escape(answer.column)}</small></td>"
+        f'<td class="n">{scores.columns[answer.column]:.4f}</td></tr>'
+        for answer in question.answers
+        if answer.column in scores.columns
+    )
+    heading = f'<tr><th>{escape(_words(question.name))}</th><th class="n">RMSE</th></tr>'
+    return f"<table><thead>{heading}</thead>{rows}</table>"
+
+
+def _reliability(
+    question: Question,
+    predicted: Float[np.ndarray, "galaxy choice"],
+    actual: Float[np.ndarray, "galaxy choice"],
+    bins: int = 10,
+) -> str:
+    known = np.isfinite(actual)
+    across, up = np.clip(predicted[known], 0, 1), np.clip(actual[known], 0, 1)
+    places = np.minimum((across * bins).astype(int), bins - 1)
+    marks = []
+    for place in np.unique(places):
+        inside = places == place
+        x, y = 100 * across[inside].mean(), 100 - 100 * up[inside].mean()
+        low, high = 100 - 100 * np.percentile(up[inside], [16, 84])
+        radius = 1.6 + 3.4 * np.sqrt(inside.mean())
+        marks.append(
+            f'<line class="spread" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
+            f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"/>'
+        )
+    return (
+        f"<figure><figcaption>{escape(_words(question.name))}</figcaption>"
+        '<svg viewBox="-14 -4 118 118" role="img" aria-label="mean voted against predicted fraction">'
+        '<rect class="frame" width="100" height="100"/><line class="exact" x1="0" y1="100" x2="100" y2="0"/>'
+        f'{"".join(marks)}<text x="0" y="111">0</text><text x="100" y="111" text-anchor="end">1</text>'
+        '<text x="-4" y="100" text-anchor="end">0</text><text x="-4" y="7" text-anchor="end">1</text>'
+        "</svg></figure>"
+    )
+
+
+def _galaxy(
+    name: str,
+    rmse: float,
+    predicted: Float[np.ndarray, " answer"],
+    actual: Float[np.ndarray, " answer"],
+    tree: DecisionTree,
+    picture: UInt8[np.ndarray, "y x 3"] | None,
+) -> str:
+    voted, said = (describe_path(decision_path(tree, fractions)) for fractions in (actual, predicted))
+    apart = int(np.nanargmax(np.abs(predicted - actual)))
+    if said == voted:
+        paths = f"<dt>volunteers and prediction</dt><dd>{escape(voted)}</dd>"
+    else:
+        paths = (
+            f"<dt>volunteers</dt><dd>{escape(voted or 'unknown')}</dd>"
+            f'<dt>predicted</dt><dd class="differs">{escape(said or "unknown")}</dd>'
+        )
+    image = f'<img alt="galaxy {escape(name)}" src="{_data_uri(picture)}">' if picture is not None else ""
+    return (
+        f'<article class="galaxy">{image}<div>'
+        f"<header><b>{escape(name)}</b><span>RMSE {rmse:.4f}</span></header>"
+        f"<dl>{paths}<dt>furthest apart: {escape(tree.answers[apart].phrase)}</dt>"
+        f"<dd>{actual[apart]:.2f} voted, {predicted[apart]:.2f} predicted</dd></dl></div></article>"
+    )
+
+
+def _data_uri(picture: UInt8[np.ndarray, "y x 3"]) -> str:
+    encoded = io.BytesIO()
+    Image.fromarray(picture).save(encoded, "JPEG", quality=90)
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
