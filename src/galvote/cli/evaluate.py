@@ -78,6 +78,9 @@ def evaluate(
         origin = f"{model}, {views} view{'s' if views > 1 else ''}"
     title = origin if split is None else f"{origin}, split {split}"
     scored = _match(table, origin, known, wanted)
+    left_out = dict(scored.left_out)
+    if model is not None and sources is not None:
+        left_out["images_without_votes"] = len(set(sources.ids) - set(known.ids))
     scores = score(
         scored.predicted,
         scored.actual,
@@ -90,9 +93,9 @@ def evaluate(
     if json:
         from json import dumps
 
-        typer.echo(dumps({**scores.to_dict(), "left_out": scored.left_out}, indent=2))
+        typer.echo(dumps({**scores.to_dict(), "left_out": left_out}, indent=2))
     else:
-        _print_scores(Console(highlight=False), scores, scored.left_out, known.tree, title)
+        _print_scores(Console(highlight=False), scores, left_out, known.tree, title)
     if report is not None:
         page = write_report(
             report,
@@ -103,7 +106,7 @@ def evaluate(
             scored.actual,
             _read_pictures(scored, sources, shown) if sources is not None else {},
             title=title,
-            left_out=scored.left_out,
+            left_out=left_out,
             overwrite=overwrite,
         )
         said.print(f"Report: {page}", soft_wrap=True)
