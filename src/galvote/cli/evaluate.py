@@ -63,7 +63,7 @@ def evaluate(
     from galvote.catalogue import list_sources, read_table, read_votes
     from galvote.evaluation import report_path, score, write_report
 
-    said = Console(stderr=True, highlight=False)
+    said = Console(stderr=True, highlight=False, markup=False)
     if report is not None:
         report_path(report, overwrite)  # refuse before the long part
 
