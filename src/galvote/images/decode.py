@@ -50,7 +50,7 @@ def decode_image(data: bytes | tuple[bytes, ...]) -> UInt8[np.ndarray, "y x 3"]:
         more than `MAX_PIXELS`) or ``unsupported``.
     """
     files = (data,) if isinstance(data, bytes) else data
-    if not all(files):
+    if not files or not all(files):
         raise ImageError("empty", "The file is empty; fetch it again.")
     first = files[0]
     if len(files) > 1 or first.startswith((b"SIMPLE  =", b"\x1f\x8b")):

@@ -81,13 +81,15 @@ def _read_planes(file: bytes) -> list[Float32[np.ndarray, "y x"]]:
     from astropy.io import fits
 
     try:
-        zipped = file.startswith(b"\x1f\x8b")
-        start = gzip.GzipFile(fileobj=io.BytesIO(file)).read(9) if zipped else file[:9]
-        if not start.startswith(b"SIMPLE  ="):
+        stream: io.BufferedIOBase = io.BytesIO(file)
+        if file.startswith(b"\x1f\x8b"):
+            stream = gzip.GzipFile(fileobj=stream)
+        if not stream.read(9).startswith(b"SIMPLE  ="):
             raise ImageError(
                 "not-an-image", "The file is neither a picture nor FITS; send JPEG, PNG or FITS."
             )
-        with fits.open(io.BytesIO(file), memmap=False) as units:
+        stream.seek(0)
+        with fits.open(stream, memmap=False) as units:
             for unit in units:
                 if unit.is_image and len(unit.shape) >= 2:
                     break

@@ -1,0 +1,153 @@
+"""FITS planes become a picture as SDSS would show it."""
+
+import gzip
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from galvote.errors import ImageError
+from galvote.images import decode_image
+
+
+def encode(planes: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    fits.PrimaryHDU(planes).writeto(buffer)
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def planes() -> np.ndarray:
+    """Return g, r, i of a red galaxy above the middle and a blue star to its right, as numpy reads FITS."""
+    rng = np.random.default_rng(1)
+    noise = np.array([0.02, 0.03, 0.06])
+    y, x = np.mgrid[:90, :90]
+    galaxy = np.exp(-np.hypot(y - 60, x - 45) / 5)
+    star = np.exp(-((y - 60) ** 2 + (x - 75) ** 2) / 8)
+    flux = np.array([1, 3, 6])[:, None, None] * galaxy + np.array([4, 2, 1])[:, None, None] * star
+    return (flux + noise[:, None, None] * rng.standard_normal((3, 90, 90))).astype(np.float32)
+
+
+def test_cube_runs_from_blue_to_red_and_from_bottom_to_top(planes: np.ndarray) -> None:
+    rgb = decode_image(encode(planes))
+
+    assert rgb.shape == (90, 90, 3)
+    galaxy, star = rgb[29, 45].astype(int), rgb[29, 75].astype(int)
+    assert galaxy[0] > galaxy[1] > galaxy[2]
+    assert star[2] > star[1] > star[0]
+
+
+def test_sky_is_as_dark_and_noisy_as_in_sdss_composites(planes: np.ndarray) -> None:
+    sky = decode_image(encode(planes))[60:].reshape(-1, 3).astype(float)
+
+    assert (np.median(sky, axis=0) < 10).all()
+    assert (sky.std(axis=0) > 1).all()
+    assert (sky.std(axis=0) < 8).all()
+
+
+def test_units_and_background_do_not_matter(planes: np.ndarray) -> None:
+    plain = decode_image(encode(planes)).astype(int)
+    counts = decode_image(
+        encode(planes * np.array([1e4, 2e4, 5e3], np.float32)[:, None, None] + 1200)
+    ).astype(int)
+
+    assert np.abs(plain - counts).max() <= 2
+
+
+def test_three_files_are_g_r_i(planes: np.ndarray) -> None:
+    files = tuple(encode(plane) for plane in planes)
+
+    assert np.array_equal(decode_image(files), decode_image(encode(planes)))
+
+
+def test_one_plane_is_grey(planes: np.ndarray) -> None:
+    for data in (encode(planes[1]), encode(planes[1:2])):
+        rgb = decode_image(data)
+        assert rgb.shape == (90, 90, 3)
+        assert np.array_equal(rgb[:, :, 0], rgb[:, :, 2])
+        assert rgb[29, 45, 0] > 60
+
+
+def test_nan_and_infinity_are_sky(planes: np.ndarray) -> None:
+    planes[:, :20, :20] = np.nan
+    planes[0, :20, 70:] = np.inf
+    rgb = decode_image(encode(planes))
+
+    assert rgb[70:, :20].max() < 10
+    assert rgb[70:, 70:, 2].max() < 10
+    assert rgb[29, 45].max() > 100
+
+
+def test_a_picture_without_noise() -> None:
+    y, x = np.mgrid[:60, :60]
+    blob = np.exp(-np.hypot(y - 30, x - 30) / 2) * (np.hypot(y - 30, x - 30) < 15)
+    rgb = decode_image(encode(np.stack([blob, blob, blob])))
+
+    assert rgb[30, 30].min() > 60
+    assert rgb[0, 0].max() < 10
+
+
+def test_image_in_an_extension_and_compressed(planes: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(planes)]).writeto(buffer)
+
+    assert np.array_equal(decode_image(buffer.getvalue()), decode_image(encode(planes)))
+    assert np.array_equal(decode_image(gzip.compress(encode(planes))), decode_image(encode(planes)))
+
+
+@pytest.mark.parametrize("shape", [(4, 30, 30), (30, 30, 3), (2, 3, 30, 30), (30,)])
+def test_other_shapes_are_unsupported_and_named(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ImageError) as failure:
+        decode_image(encode(np.zeros(shape, np.float32)))
+
+    assert failure.value.status == "unsupported"
+    assert str(shape) in failure.value.reason or "no image" in failure.value.reason
+
+
+def test_bands_of_different_shapes_and_planes_without_a_number_are_unsupported(planes: np.ndarray) -> None:
+    uneven = (encode(planes[0]), encode(planes[1]), encode(planes[2, :50]))
+    blank = encode(np.full((3, 20, 20), np.nan, np.float32))
+
+    for data in (uneven, uneven[:2], blank):
+        with pytest.raises(ImageError) as failure:
+            decode_image(data)
+        assert failure.value.status == "unsupported"
+
+
+@pytest.mark.filterwarnings("ignore")  # as a user meets it
+def test_cut_short(planes: np.ndarray) -> None:
+    data = encode(planes)
+
+    for short in (data[:2000], data[: len(data) // 2], gzip.compress(data)[:5000]):
+        with pytest.raises(ImageError) as failure:
+            decode_image(short)
+        assert failure.value.status == "truncated"
+
+
+def test_gzip_of_something_else_is_no_image() -> None:
+    with pytest.raises(ImageError) as failure:
+        decode_image(gzip.compress(b"GalaxyID,Class1.1\n"))
+
+    assert failure.value.status == "not-an-image"
+
+
+def test_a_bomb_is_refused_by_its_header() -> None:
+    data = gzip.compress(encode(np.zeros((9000, 9000), np.uint8)), compresslevel=1)
+
+    with pytest.raises(ImageError) as failure:
+        decode_image(data)
+
+    assert failure.value.status == "too-large"
+
+
+@pytest.mark.parametrize("name", ["example_a.fits", "example_b.fits"])
+def test_real_files_look_like_composites(real_galaxies: Path, name: str) -> None:
+    rgb = decode_image((real_galaxies / "fits" / name).read_bytes())
+    side = len(rgb)
+    centre = rgb[side // 2 - 5 : side // 2 + 5, side // 2 - 5 : side // 2 + 5]
+
+    assert np.median(rgb) < 10  # mostly sky
+    assert centre.mean() > 60  # the galaxy is in the middle
+    assert (rgb == 255).mean() < 0.01

@@ -1,0 +1,259 @@
+"""Pictures are packed once; a run that is killed goes on without loss or repetition."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import simplejpeg
+
+from galvote.errors import CatalogueError
+from galvote.images import COMPACT, Geometry, PackedStore, decode_image, pack, to_cutout
+
+SMALL = Geometry(extent=256, pixels=32)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What `pack` needs of a source."""
+
+    id: str
+    read: Callable[[], tuple[bytes, ...]]
+
+
+def jpeg(seed: int, side: int = 106) -> bytes:
+    coarse = np.random.default_rng(seed).integers(0, 256, (side // 8 + 1, side // 8 + 1, 3), dtype=np.uint8)
+    picture = np.ascontiguousarray(coarse.repeat(8, axis=0).repeat(8, axis=1)[:side, :side])
+    return simplejpeg.encode_jpeg(picture, quality=90)
+
+
+def pictures(count: int, first: int = 0) -> list[Picture]:
+    def reader(seed: int) -> Callable[[], tuple[bytes, ...]]:
+        return lambda: (jpeg(seed),)
+
+    return [Picture(str(100 + seed), reader(seed)) for seed in range(first, first + count)]
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_pack_keeps_order_and_pixels(tmp_path: Path) -> None:
+    store = pack(pictures(20), tmp_path / "store", SMALL, workers=3)
+
+    assert store.ids == tuple(str(100 + seed) for seed in range(20))
+    assert len(store) == 20
+    assert store.geometry == SMALL
+    assert store.failures == ()
+    for cutout, picture in zip(store.cutouts, pictures(20), strict=True):
+        assert np.array_equal(cutout, to_cutout(decode_image(picture.read()), SMALL))
+
+
+def test_store_is_opened_read_only_and_mapped(tmp_path: Path) -> None:
+    pack(pictures(3), tmp_path, SMALL)
+    store = PackedStore.open(tmp_path)
+
+    assert isinstance(store.cutouts, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        store.cutouts[0] = 0
+
+
+def test_bad_pictures_are_recorded_and_do_not_end_the_run(tmp_path: Path) -> None:
+    def missing() -> tuple[bytes, ...]:
+        raise FileNotFoundError("no such file: 7.jpg")
+
+    bad = [Picture("7", missing), Picture("8", lambda: (b"",)), Picture("9", lambda: (b"text",))]
+    bad += [Picture("10", lambda: (jpeg(0)[:500],))]
+    seen = list[tuple[int, int]]()
+
+    store = pack(
+        [*bad[:2], *pictures(2), *bad[2:]], tmp_path, SMALL, on_progress=lambda *counts: seen.append(counts)
+    )
+
+    assert store.ids == ("100", "101")
+    assert [(galaxy, status) for galaxy, status, _ in store.failures] == [
+        ("7", "missing"), ("8", "empty"), ("9", "not-an-image"), ("10", "truncated")
+    ]  # fmt: skip
+    assert "7.jpg" in store.failures[0][2]
+    assert seen == [(1, 1), (2, 2), (3, 2), (4, 2), (5, 3), (6, 4)]
+
+
+def test_a_store_of_failures_only_can_be_opened(tmp_path: Path) -> None:
+    store = pack([Picture("1", lambda: (b"",))], tmp_path, SMALL)
+
+    assert store.cutouts.shape == (0, 32, 32, 3)
+    assert len(PackedStore.open(tmp_path).failures) == 1
+
+
+def test_a_finished_store_is_kept_unless_overwritten(tmp_path: Path) -> None:
+    pack(pictures(3), tmp_path, SMALL)
+
+    with pytest.raises(CatalogueError, match="--overwrite"):
+        pack(pictures(5), tmp_path, SMALL)
+
+    assert len(PackedStore.open(tmp_path)) == 3
+    assert len(pack(pictures(5), tmp_path, SMALL, overwrite=True)) == 5
+
+
+def stopped(directory: Path, count: int, after: int) -> None:
+    """Leave a store of which some sources are done, as an interruption does."""
+
+    def interrupt() -> tuple[bytes, ...]:
+        raise KeyboardInterrupt
+
+    sources = pictures(count)
+    sources[after] = Picture(sources[after].id, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        pack(sources, directory, SMALL, workers=2)
+
+
+def test_an_unfinished_store_is_not_opened_and_says_what_to_do(tmp_path: Path) -> None:
+    stopped(tmp_path, 400, after=300)
+
+    with pytest.raises(CatalogueError, match="run the same `galvote pack` again"):
+        PackedStore.open(tmp_path)
+    with pytest.raises(CatalogueError, match="no packed store"):
+        PackedStore.open(tmp_path / "elsewhere")
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return a store of 400 pictures that was stopped, and one that was not."""
+    folder = tmp_path_factory.mktemp("packed")
+    stopped(folder / "stopped", 400, after=300)
+    pack(pictures(400), folder / "whole", SMALL)
+    return folder / "stopped", folder / "whole"
+
+
+@pytest.mark.parametrize("tail", ["nothing", "line", "pixels", "all lines"])
+def test_resuming_gives_what_one_run_gives_wherever_it_stopped(
+    interrupted: tuple[Path, Path], tmp_path: Path, tail: str
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(interrupted[0], store)
+    if tail == "line":  # killed while a line was written
+        with (store / "sources.jsonl").open("a") as lines:
+            lines.write('{"id": "35')
+    elif tail == "pixels":  # killed between pixels and lines
+        with (store / "cutouts.bin").open("ab") as pixels:
+            pixels.write(b"\1" * 5000)
+    elif tail == "all lines":  # killed before the first line
+        (store / "sources.jsonl").write_text('{"format"')
+    first_read = list[str]()
+
+    def note(picture: Picture) -> Picture:
+        return Picture(picture.id, lambda: (first_read.append(picture.id), *picture.read())[1:])
+
+    pack([note(picture) for picture in pictures(400)], store, SMALL, workers=2)
+
+    assert contents(store) == contents(interrupted[1])
+    assert len(first_read) == (400 if tail == "all lines" else 400 - 256 + 1 + 1)
+
+
+def test_resuming_with_another_geometry_or_other_sources_is_refused(
+    interrupted: tuple[Path, Path], tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(interrupted[0], store)
+    swapped = pictures(400)
+    swapped[2], swapped[3] = swapped[3], swapped[2]
+    changed = [Picture(old.id, new.read) for old, new in zip(pictures(400), pictures(400, 1), strict=True)]
+
+    with pytest.raises(CatalogueError, match=r"'pixels': 32.*'pixels': 128"):
+        pack(pictures(400), store, COMPACT)
+    with pytest.raises(CatalogueError, match=r"shown None.*shown 300"):
+        pack(pictures(400), store, SMALL, shown=300.0)
+    with pytest.raises(CatalogueError, match="number 3 is 102, this run's is 103"):
+        pack(swapped, store, SMALL)
+    with pytest.raises(CatalogueError, match="is missing"):
+        pack(pictures(10), store, SMALL)
+    with pytest.raises(CatalogueError, match="has changed"):
+        pack(changed, store, SMALL)
+
+    pack(pictures(400), store, SMALL)
+    assert contents(store) == contents(interrupted[1])
+
+
+def test_a_damaged_store_is_refused(tmp_path: Path) -> None:
+    pack(pictures(4), tmp_path, SMALL)
+    with (tmp_path / "cutouts.bin").open("ab") as file:
+        file.truncate(5000)
+
+    with pytest.raises(CatalogueError, match="damaged"):
+        PackedStore.open(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder of 1,200 pictures, one of them bad."""
+    folder = tmp_path_factory.mktemp("pictures")
+    frames = [jpeg(seed, side=424) for seed in range(20)]
+    for galaxy in range(1200):
+        (folder / f"{100000 + galaxy}.jpg").write_bytes(frames[galaxy % 20] if galaxy != 400 else b"")
+    return folder
+
+
+def galvote(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-c", "from galvote.cli import main; main()", *map(str, arguments)]
+
+
+def test_a_killed_command_is_resumed_and_equals_an_uninterrupted_one(folder: Path, tmp_path: Path) -> None:
+    whole = galvote("pack", folder, "--out", tmp_path / "whole")
+    broken = galvote("pack", folder, "--out", tmp_path / "broken", "--workers", "1")
+    done = subprocess.run(whole, capture_output=True, text=True, check=True)
+    assert "1,199 cutouts" in done.stdout
+    assert "100400: empty" in done.stdout
+
+    lines = tmp_path / "broken" / "sources.jsonl"
+    process = subprocess.Popen(broken, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not (lines.exists() and lines.stat().st_size > 100):
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert 0 < len(lines.read_text().splitlines()) - 1 < 1200
+
+    subprocess.run(broken, capture_output=True, check=True)
+    assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
+
+    again = subprocess.run(broken, capture_output=True, text=True, check=False)
+    assert again.returncode == 2
+    assert "--overwrite" in again.stderr
+
+
+def test_the_command_takes_geometry_and_refuses_nonsense(folder: Path, tmp_path: Path) -> None:
+    options = ["--out", tmp_path / "store", "--extent", "300", "--pixels", "40", "--shown", "424"]
+    one = sorted(folder.iterdir())[0]
+
+    subprocess.run(galvote("pack", one, *options), capture_output=True, check=True)
+    wrong = subprocess.run(
+        galvote("pack", one, "--out", tmp_path / "wrong", "--pixels", "1"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    store = PackedStore.open(tmp_path / "store")
+    assert store.ids == ("100000",)
+    assert np.array_equal(
+        store.cutouts[0], to_cutout(decode_image(one.read_bytes()), Geometry(extent=300, pixels=40))
+    )
+    assert json.loads((tmp_path / "store" / "store.json").read_text())["shown"] == 424
+    assert wrong.returncode == 2
+    assert "--pixels" in wrong.stderr
+
+
+def test_importing_images_loads_nothing_heavy() -> None:
+    listing = "import galvote.images, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", listing], capture_output=True, text=True, check=True
+    ).stdout.split()
+
+    assert not {"torch", "astropy", "photutils", "matplotlib", "pyarrow"} & set(loaded)
