@@ -79,7 +79,8 @@ class DecisionTree:
     ------
     TreeError
         If a name or column occurs twice, an answer leads to an unknown question, a question cannot be
-        reached from the root, or questions lead back to themselves.
+        reached from the root, questions lead back to themselves, or what follows a question that is always
+        asked can be reached without it.
     """
 
     name: str
@@ -90,7 +91,9 @@ class DecisionTree:
             raise TreeError(f"The tree {self.name!r} has no questions; give it at least one.")
         names = [question.name for question in self.questions]
         if repeated := _repeated(names):
-            raise TreeError(f"Question names must be unique; these occur more than once: {_listed(repeated)}.")
+            raise TreeError(
+                f"Question names must be unique; these occur more than once: {_listed(repeated)}."
+            )
         if repeated := _repeated(self.columns):
             raise TreeError(f"Columns must be unique; these occur more than once: {_listed(repeated)}.")
         for question in self.questions:
@@ -102,12 +105,15 @@ class DecisionTree:
                         f"Answer {answer.column!r} leads to {answer.leads_to!r}, which is no question of "
                         f"this tree; its questions are {_listed(names)}."
                     )
-        if unreachable := set(names) - self._reachable():
+        if unreachable := set(names) - self._reachable_from(names[0]):
             raise TreeError(
                 f"No answer leads from {names[0]!r} to {_listed(sorted(unreachable))}; "
                 "let an answer lead there or remove the question."
             )
         _ = self.asking_order  # raises if there is a cycle
+        for question in self.questions:
+            if question.always_asked:
+                self._refuse_detours(question)
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -135,7 +141,9 @@ class DecisionTree:
     def parents(self) -> Mapping[str, tuple[int, ...]]:
         """Column indices of the answers that lead to each question, by question name; none for the root."""
         return {
-            question.name: tuple(i for i, answer in enumerate(self.answers) if answer.leads_to == question.name)
+            question.name: tuple(
+                i for i, answer in enumerate(self.answers) if answer.leads_to == question.name
+            )
             for question in self.questions
         }
 
@@ -175,13 +183,25 @@ class DecisionTree:
             return cls(name=data["name"], questions=questions)
         except (KeyError, TypeError) as error:
             raise TreeError(
-                f"Not the description of a decision tree ({error}); it needs `name` and `questions`, each with "
-                "`name`, `text` and `answers` of `column`, `text`, `phrase`, `leads_to`."
+                f"Not the description of a decision tree ({error}); it needs `name` and `questions`, each "
+                "with `name`, `text` and `answers` of `column`, `text`, `phrase`, `leads_to`."
             ) from error
 
-    def _reachable(self) -> set[str]:
+    def _refuse_detours(self, always: Question) -> None:
+        # Everybody counts as asked; whoever came past this question would be counted twice further on.
+        follow = self._reachable_from(always.name)
+        for question in self.questions:
+            for answer in question.answers:
+                if question.name not in follow and answer.leads_to in follow - {always.name}:
+                    raise TreeError(
+                        f"Answer {answer.column!r} leads past {always.name!r}, which is always asked, to "
+                        f"{answer.leads_to!r}, so more than all volunteers could reach that; let it lead to "
+                        f"{always.name!r}, or do not ask that always."
+                    )
+
+    def _reachable_from(self, start: str) -> set[str]:
         by_name = {question.name: question for question in self.questions}
-        found, waiting = set[str](), [self.questions[0].name]
+        found, waiting = set[str](), [start]
         while waiting:
             name = waiting.pop()
             if name not in found:

@@ -136,18 +136,15 @@ class Violations:
     @property
     def galaxies(self) -> Bool[np.ndarray, " galaxy"]:
         """True for each galaxy with any violation."""
-        return self.out_of_range.any(axis=1) | (self.off_tree > self.tolerance).any(axis=1)
+        return np.asarray(self.out_of_range.any(axis=1) | (self.off_tree > self.tolerance).any(axis=1))
 
     def describe(self, row: int) -> str:
         """Say in words what is wrong with one galaxy; empty if nothing is."""
-        said = [
-            f"{self.tree.columns[i]} is not in [0, 1]" for i in np.flatnonzero(self.out_of_range[row])
-        ]
+        said = [f"{self.tree.columns[i]} is not in [0, 1]" for i in np.flatnonzero(self.out_of_range[row])]
         for i in np.flatnonzero(self.off_tree[row] > self.tolerance):
             columns = [answer.column for answer in self.tree.questions[i].answers]
-            said.append(
-                f"{columns[0]}…{columns[-1]} sum {self.off_tree[row, i]:.4f} away from the share that was asked"
-            )
+            off = f"{self.off_tree[row, i]:.4f}"
+            said.append(f"{columns[0]}…{columns[-1]} sum {off} away from the share that was asked")
         return "; ".join(said)
 
 
@@ -164,11 +161,12 @@ def find_violations(
     tolerance
         How far a question's sum may be from the share of volunteers that were asked it.
     """
-    known = np.isfinite(cumulative) | np.isinf(cumulative)
-    asked = asked_share(tree, cumulative)
-    off_tree = np.zeros_like(asked)
-    for i, question in enumerate(tree.questions):
-        off_tree[:, i] = np.abs(cumulative[:, tree.slices[question.name]].sum(axis=1) - asked[:, i])
+    known = ~np.isnan(cumulative)
+    with np.errstate(invalid="ignore"):  # infinities, which are out of range anyway
+        asked = asked_share(tree, cumulative)
+        off_tree = np.zeros_like(asked)
+        for i, question in enumerate(tree.questions):
+            off_tree[:, i] = np.abs(cumulative[:, tree.slices[question.name]].sum(axis=1) - asked[:, i])
     return Violations(
         tree=tree,
         out_of_range=known & ~_in_range(cumulative, tolerance),
@@ -193,14 +191,15 @@ def check_fractions(
         Names of the galaxies for the message; row numbers if not given.
     """
     violations = find_violations(tree, cumulative, tolerance)
-    offenders = np.flatnonzero(violations.galaxies)
-    if len(offenders):
+    offenders = np.flatnonzero(violations.galaxies).tolist()
+    if offenders:
         named = "\n".join(
-            f"  {ids[row] if ids is not None else f'row {row}'}: {violations.describe(row)}" for row in offenders[:5]
+            f"  {ids[row] if ids is not None else f'row {row}'}: {violations.describe(row)}"
+            for row in offenders[:5]
         )
         raise FractionError(
-            f"{len(offenders)} of {len(cumulative)} galaxies have fractions that cannot be true, first of them:\n"
-            f"{named}\nConditional fractions must be converted with `to_cumulative` first."
+            f"{len(offenders)} of {len(cumulative)} galaxies have fractions that cannot be true, "
+            f"first of them:\n{named}\nConditional fractions must be converted with `to_cumulative` first."
         )
 
 
@@ -248,6 +247,8 @@ def describe_path(steps: Sequence[Step]) -> str:
     return said
 
 
-def _in_range(fractions: Float[np.ndarray, "..."], tolerance: float = TOLERANCE) -> Bool[np.ndarray, "..."]:
+def _in_range(
+    fractions: Float[np.ndarray, "galaxy answer"], tolerance: float = TOLERANCE
+) -> Bool[np.ndarray, "galaxy answer"]:
     with np.errstate(invalid="ignore"):
         return np.asarray((fractions >= -tolerance) & (fractions <= 1 + tolerance))
