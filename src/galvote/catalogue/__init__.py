@@ -1,0 +1,21 @@
+"""Catalogues: ids, votes and where the pictures are; tables in and out; splits by id."""
+
+from galvote.catalogue.matching import Match, match_ids
+from galvote.catalogue.sources import Source, Sources, list_sources
+from galvote.catalogue.splits import split_by_id
+from galvote.catalogue.tables import read_table, write_table
+from galvote.catalogue.votes import Votes, read_labels, read_votes
+
+__all__ = [
+    "Match",
+    "Source",
+    "Sources",
+    "Votes",
+    "list_sources",
+    "match_ids",
+    "read_labels",
+    "read_table",
+    "read_votes",
+    "split_by_id",
+    "write_table",
+]
