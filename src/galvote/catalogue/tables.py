@@ -112,7 +112,7 @@ def write_table(table: pa.Table, path: str | Path, overwrite: bool = False) -> N
         elif format_ == "parquet":
             pq.write_table(table, partial)
         else:
-            _to_astropy(table).write(partial, format=format_, overwrite=True)
+            _to_astropy(table, format_).write(partial, format=format_, overwrite=True)
         partial.replace(path)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise CatalogueError(
@@ -223,7 +223,7 @@ def _to_arrow(column: Any) -> pa.Array:
     )
 
 
-def _to_astropy(table: pa.Table) -> Any:
+def _to_astropy(table: pa.Table, format_: str) -> Any:
     from astropy.table import MaskedColumn, Table
 
     columns = {}
@@ -232,8 +232,9 @@ def _to_astropy(table: pa.Table) -> Any:
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
         if _is_text(column.type) or pa.types.is_null(column.type):
+            texts = np.array([text or "" for text in column.to_pylist()], dtype=str)
             # FITS holds bytes; UTF-8 lets ids and reasons in any alphabet through.
-            columns[name] = np.array([(text or "").encode() for text in column.to_pylist()], dtype=bytes)
+            columns[name] = np.char.encode(texts, "utf-8") if format_ == "fits" else texts
         elif pa.types.is_floating(column.type):
             columns[name] = column.to_numpy()  # null becomes NaN, which both formats read as missing
         elif pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):

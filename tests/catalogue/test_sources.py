@@ -1,0 +1,259 @@
+"""Pictures are listed without opening them, read one at a time, and matched with votes."""
+
+import os
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from galvote.catalogue import Sources, Votes, list_sources, match_ids, write_table
+from galvote.errors import CatalogueError
+from galvote.tree import GZ2
+
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+def put(folder: Path, *names: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(f"bytes of {name}".encode())
+    return folder
+
+
+def write_shard(path: Path, ids: list[object], images: list[object], rows_per_group: int = 3) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(
+        pa.table({"GalaxyID": ids, "image": pa.array(images, IMAGE)}), path, row_group_size=rows_per_group
+    )
+    return path
+
+
+def contents(sources: Sources) -> dict[str, tuple[str, ...]]:
+    return {source.id: tuple(part.decode() for part in source.read()) for source in sources}
+
+
+# --- files -----------------------------------------------------------------------------------------------
+
+
+def test_folder_of_pictures(tmp_path: Path) -> None:
+    names = ["b.jpg", "a.JPEG", "c.1.png", "d.webp", "e.tif", "f.tiff", "g.fits", "h.fit", "i.fits.gz"]
+    put(tmp_path, *names, "notes.md", "votes.csv")
+    put(tmp_path / "deeper", "z.jpg")
+    sources = list_sources(tmp_path)
+    assert sources.ids == ("a", "b", "c.1", "d", "e", "f", "g", "h", "i")
+    assert len(sources) == 9
+    assert contents(sources)["i"] == ("bytes of i.fits.gz",)
+    assert next(iter(sources)).origin == str(tmp_path / "a.JPEG")
+
+
+def test_list_of_files_and_text_list(tmp_path: Path) -> None:
+    put(tmp_path / "p", "b.jpg", "a.jpg", "odd.name")
+    (tmp_path / "list.txt").write_text("p/b.jpg\n\n p/a.jpg \n")
+    assert list_sources([tmp_path / "p" / "b.jpg", str(tmp_path / "p" / "odd.name")]).ids == ("b", "odd")
+    assert contents(list_sources(tmp_path / "list.txt")) == {
+        "b": ("bytes of b.jpg",),
+        "a": ("bytes of a.jpg",),
+    }
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".fits", ".vot"])
+def test_catalogue_of_sources_is_relative_to_itself(tmp_path: Path, ending: str) -> None:
+    put(tmp_path / "p", "x.jpg", "y.jpg")
+    table = pa.table({"id": ["1", "2", "3"], "source": ["p/y.jpg", str(tmp_path / "p" / "x.jpg"), None]})
+    write_table(table, tmp_path / f"list{ending}")
+    sources = list_sources(tmp_path / f"list{ending}")
+    assert contents(sources.select(["1", "2"])) == {"1": ("bytes of y.jpg",), "2": ("bytes of x.jpg",)}
+    (without,) = sources.select(["3"])
+    with pytest.raises(OSError):
+        without.read()
+
+
+def test_a_fits_picture_named_alone_is_a_picture(tmp_path: Path) -> None:
+    put(tmp_path, "damaged.fits")
+    assert contents(list_sources(tmp_path / "damaged.fits")) == {"damaged": ("bytes of damaged.fits",)}
+
+
+def test_three_bands_are_one_galaxy_in_order_g_r_i(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        "7_r.fits",
+        "7_i.fits",
+        "7_g.fits",
+        "8-g.fits.gz",
+        "8-r.fits.gz",
+        "8-i.fits.gz",
+        "9_g.fits",
+        "9_r.fits",
+    )
+    found = contents(list_sources(tmp_path))
+    assert found == {
+        "7": ("bytes of 7_g.fits", "bytes of 7_r.fits", "bytes of 7_i.fits"),
+        "8": ("bytes of 8-g.fits.gz", "bytes of 8-r.fits.gz", "bytes of 8-i.fits.gz"),
+        "9_g": ("bytes of 9_g.fits",),
+        "9_r": ("bytes of 9_r.fits",),
+    }
+
+
+def test_bands_of_one_name_in_two_folders_are_not_mixed(tmp_path: Path) -> None:
+    put(tmp_path / "a", "7_g.fits", "7_r.fits")
+    put(tmp_path / "b", "7_i.fits")
+    assert list_sources([tmp_path / "a", tmp_path / "b"]).ids == ("7_g", "7_r", "7_i")
+
+
+def test_vanished_file_shows_only_when_read(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg", "b.jpg")
+    sources = list_sources(tmp_path)
+    (tmp_path / "a.jpg").unlink()
+    first, second = sources
+    with pytest.raises(OSError, match=r"a\.jpg"):
+        first.read()
+    assert second.read() == (b"bytes of b.jpg",)
+
+
+def test_listing_opens_no_picture(tmp_path: Path) -> None:
+    for number in range(300):
+        os.mkfifo(tmp_path / f"{number}.jpg")  # opening one would wait for ever
+    assert len(list_sources(tmp_path).select([str(number) for number in range(0, 300, 3)])) == 100
+
+
+# --- Parquet ---------------------------------------------------------------------------------------------
+
+
+def test_parquet_with_bytes_paths_and_nothing(tmp_path: Path) -> None:
+    put(tmp_path / "p", "x.jpg")
+    images = [
+        {"bytes": b"inside", "path": "ignored.jpg"},
+        {"bytes": None, "path": "p/x.jpg"},
+        None,
+        {"path": "gone.jpg"},
+    ]
+    sources = list_sources(write_shard(tmp_path / "s.parquet", [10, 11, 12, 13], images))
+    assert sources.ids == ("10", "11", "12", "13")
+    inside, beside, nothing, gone = sources
+    assert inside.read() == (b"inside",)
+    assert beside.read() == (b"bytes of x.jpg",)
+    with pytest.raises(OSError, match=r"s.parquet has neither bytes nor a path"):
+        nothing.read()
+    with pytest.raises(OSError, match=r"gone.jpg"):
+        gone.read()
+
+
+@pytest.mark.parametrize("rows_per_group", [1, 7, 100, 1000])
+def test_selection_across_shards_and_row_groups(tmp_path: Path, rows_per_group: int) -> None:
+    for shard in range(2):
+        ids = [f"{shard}-{row}" for row in range(150)]
+        images = [{"bytes": id_.encode(), "path": None} for id_ in ids]
+        write_shard(tmp_path / f"images-{shard}.parquet", ids, images, rows_per_group)
+    sources = list_sources(tmp_path)
+    everything = [f"{shard}-{row}" for shard in range(2) for row in range(150)]
+    assert sources.ids == tuple(everything)
+    assert contents(sources) == {id_: (id_,) for id_ in everything}
+    wanted = sorted(np.random.default_rng(0).choice(everything, 40, replace=False).tolist(), reverse=True)
+    some = sources.select([*wanted, "unknown"])
+    assert list(some.ids) == [id_ for id_ in everything if id_ in wanted]
+    for _ in range(2):  # may be gone through again
+        assert contents(some) == {id_: (id_,) for id_ in some.ids}
+    assert contents(some.select(["0-0", wanted[0]])) == {
+        id_: (id_,) for id_ in some.ids if id_ in ("0-0", wanted[0])
+    }
+    assert len(sources.select([])) == 0
+
+
+def test_places_of_all_kinds_together_and_to_other_processes(tmp_path: Path) -> None:
+    put(tmp_path / "p", "x.jpg")
+    shard = write_shard(tmp_path / "s.parquet", ["y"], [{"bytes": b"inside y", "path": None}])
+    sources = list_sources([shard, tmp_path / "p"])
+    assert contents(sources) == {"x": ("bytes of x.jpg",), "y": ("inside y",)}
+    for source in sources:  # workers of another process read
+        assert pickle.loads(pickle.dumps(source)).read() == source.read()
+
+
+def test_real_parquet_folder(real_galaxies: Path) -> None:
+    sources = list_sources(real_galaxies / "galaxyzoo" / "compact")
+    assert len(sources) == 32_520
+    some = sources.select(sources.ids[::5000])
+    for source in some:
+        (data,) = source.read()
+        assert data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    assert [source.id for source in some] == list(sources.ids[::5000])
+
+
+# --- what is refused -------------------------------------------------------------------------------------
+
+
+def test_places_that_are_not_there_or_hold_nothing(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match=r"no file or folder .*nowhere; check"):
+        list_sources(tmp_path / "nowhere")
+    with pytest.raises(CatalogueError, match=r"folder .* has no pictures \(.jpg .*\) and no Parquet"):
+        list_sources(put(tmp_path / "empty", "notes.md"))
+    put(tmp_path / "outer" / "images_training", "a.jpg")
+    with pytest.raises(CatalogueError, match=r"It has the folders images_training: give one of these"):
+        list_sources(tmp_path / "outer")
+    write_shard(tmp_path / "none.parquet", [], [])
+    with pytest.raises(CatalogueError, match=r"no pictures in .*none.parquet"):
+        list_sources(tmp_path / "none.parquet")
+    with pytest.raises(CatalogueError, match="No place with pictures was given"):
+        list_sources([])
+
+
+def test_ids_with_two_pictures_are_named_with_both(tmp_path: Path) -> None:
+    put(tmp_path / "p", "1.jpg", "1.png", "2.jpg", "3.jpg")
+    shard = write_shard(tmp_path / "s.parquet", [3, 4], [None, None])
+    with pytest.raises(CatalogueError) as error:
+        list_sources([tmp_path / "p", shard])
+    message = str(error.value)
+    assert "2 ids have more than one picture" in message
+    assert f"\n  1: {tmp_path}/p/1.jpg, {tmp_path}/p/1.png" in message
+    assert f"\n  3: {tmp_path}/p/3.jpg, {shard} row 0" in message
+    assert "  2:" not in message and "Keep one picture" in message
+
+
+def test_tables_without_the_columns(tmp_path: Path) -> None:
+    write_table(pa.table({"id": ["a"], "file": ["a.jpg"]}), tmp_path / "list.csv")
+    with pytest.raises(CatalogueError, match=r"no column `source`.*it has id, file"):
+        list_sources(tmp_path / "list.csv")
+    pq.write_table(pa.table({"name": ["a"], "image": pa.array([None], IMAGE)}), tmp_path / "no-ids.parquet")
+    with pytest.raises(CatalogueError, match=r"no column of ids: it has name, image"):
+        list_sources(tmp_path / "no-ids.parquet")
+    pq.write_table(pa.table({"id": ["a"], "image": [b"x"]}), tmp_path / "bare.parquet")
+    with pytest.raises(CatalogueError, match=r"`image` must be a struct of `bytes` and `path`; it is binary"):
+        list_sources(tmp_path / "bare.parquet")
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1")
+    with pytest.raises(CatalogueError, match=r"damaged.parquet cannot be read as Parquet"):
+        list_sources(tmp_path / "damaged.parquet")
+
+
+# --- matching --------------------------------------------------------------------------------------------
+
+
+def test_match_counts_and_leaves_out_both_ways(tmp_path: Path) -> None:
+    put(tmp_path, "1.jpg", "2.jpg", "3.jpg", "9.jpg")
+    fractions = np.arange(5)[:, None] * np.ones(len(GZ2))
+    match = match_ids(Votes(GZ2, ("3", "5", "1", "6", "7"), fractions), list_sources(tmp_path))
+    assert match.sources.ids == match.votes.ids == ("1", "3")
+    assert match.votes.fractions[:, 0].tolist() == [2, 0]
+    assert (match.votes_without_image, match.images_without_votes) == (3, 2)
+    assert match.describe() == (
+        "2 galaxies with votes and an image; left out: 3 with votes but no image, "
+        "2 with an image but no votes."
+    )
+
+
+def test_nothing_matches(tmp_path: Path) -> None:
+    put(tmp_path, "galaxy_1.jpg")
+    votes = Votes(GZ2, ("1", "2"), np.zeros((2, len(GZ2))))
+    with pytest.raises(
+        CatalogueError, match=r"votes' ids are 1, 2; the images' are galaxy_1.*must be the ids"
+    ):
+        match_ids(votes, list_sources(tmp_path))
+
+
+def test_real_pictures_match_real_votes(real_galaxies: Path) -> None:
+    from galvote.catalogue import read_votes
+
+    votes = read_votes(real_galaxies / "galaxyzoo" / "training_solutions.csv")
+    match = match_ids(votes, list_sources(real_galaxies / "galaxyzoo" / "images_training"))
+    assert (len(match.votes), match.votes_without_image, match.images_without_votes) == (1500, 6371, 0)

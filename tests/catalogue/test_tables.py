@@ -1,0 +1,125 @@
+"""A table comes back from every format as it went in, what is missing included."""
+
+import gzip
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from galvote.catalogue import read_table, write_table
+from galvote.errors import CatalogueError
+
+ENDINGS = [".csv", ".parquet", ".fits", ".vot"]
+
+TABLE = pa.table(
+    {
+        "GalaxyID": ["1", "2", "é, \"three\"", "007"],
+        "Class1.1": pa.array([0.25, None, 1.0, 1 / 3]),
+        "votes": pa.array([10, 2**40 + 1, None, -(2**40)], pa.int64()),
+        "odd": pa.array([True, False, True, True]),
+        "reason": pa.array(["", "a,b", None, "naïve"]).cast(pa.string()),
+    }
+)  # fmt: skip
+
+
+def without_empty(texts: list[str | None]) -> list[str | None]:
+    return [text or None for text in texts]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_round_trip(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"table{ending}"
+    write_table(TABLE, path)
+    back = read_table(path)
+    assert back.column_names == TABLE.column_names
+    for name in ("GalaxyID", "Class1.1", "votes", "odd"):
+        assert back[name].to_pylist() == TABLE[name].to_pylist(), name
+    if ending in (".csv", ".parquet"):
+        assert back["reason"].to_pylist() == TABLE["reason"].to_pylist()
+    else:  # no difference between an empty text and none
+        assert back["reason"].to_pylist() == without_empty(TABLE["reason"].to_pylist())
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_missing_everywhere_and_no_rows(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"table{ending}"
+    write_table(pa.table({"id": ["a", "b"], "x": pa.array([None, None], pa.float32())}), path)
+    assert read_table(path)["x"].to_pylist() == [None, None]
+    write_table(TABLE.slice(0, 0), path, overwrite=True)
+    assert read_table(path).num_rows == 0
+    assert read_table(path).column_names == TABLE.column_names
+
+
+@pytest.mark.parametrize("ending", [".fits", ".vot"])
+def test_nothing_known_of_a_column_and_repeated_words(tmp_path: Path, ending: str) -> None:
+    table = pa.table(
+        {"id": ["a", "b"], "reason": pa.nulls(2), "status": pa.array(["ok", "ok"]).dictionary_encode()}
+    )
+    write_table(table, tmp_path / f"table{ending}")
+    back = read_table(tmp_path / f"table{ending}")
+    assert back.to_pydict() == {"id": ["a", "b"], "reason": [None, None], "status": ["ok", "ok"]}
+
+
+def test_csv_is_plain_where_it_can_be(tmp_path: Path) -> None:
+    write_table(pa.table({"GalaxyID": ["100018"], "Class1.1": [0.5]}), tmp_path / "submission.csv")
+    assert (tmp_path / "submission.csv").read_text() == "GalaxyID,Class1.1\n100018,0.5\n"
+
+
+def test_csv_keeps_ids_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "ids.csv.gz"
+    path.write_bytes(gzip.compress(b"objid,ra\n007,1.5\n12345678901234567890123,2.5\n"))
+    assert read_table(path).to_pydict() == {"objid": ["007", "12345678901234567890123"], "ra": [1.5, 2.5]}
+
+
+def test_csv_text_that_looks_missing_comes_back(tmp_path: Path) -> None:
+    write_table(pa.table({"id": ["nan", "NA", "x"]}), tmp_path / "words.csv")
+    assert read_table(tmp_path / "words.csv")["id"].to_pylist() == ["nan", "NA", "x"]
+
+
+def test_compressed_fits_is_read(tmp_path: Path) -> None:
+    write_table(TABLE, tmp_path / "table.fits")
+    (tmp_path / "table.fits.gz").write_bytes(gzip.compress((tmp_path / "table.fits").read_bytes()))
+    assert read_table(tmp_path / "table.fits.gz") == read_table(tmp_path / "table.fits")
+
+
+def test_existing_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text("precious")
+    with pytest.raises(CatalogueError, match=r"table.csv is there already.*--overwrite"):
+        write_table(TABLE, path)
+    assert path.read_text() == "precious"
+    write_table(TABLE, path, overwrite=True)
+    assert read_table(path).num_rows == 4
+
+
+@pytest.mark.parametrize("ending", [".csv", ".fits", ".vot"])
+def test_type_without_a_place_is_refused_and_nothing_is_left(tmp_path: Path, ending: str) -> None:
+    with pytest.raises(CatalogueError, match="write Parquet instead"):
+        write_table(pa.table({"id": ["a"], "image": [{"bytes": b"x"}]}), tmp_path / f"table{ending}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_file_unknown_ending_and_damage_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match=r"There is no file .*votes.csv"):
+        read_table(tmp_path / "votes.csv")
+    for call in (lambda path: read_table(path), lambda path: write_table(TABLE, path)):
+        with pytest.raises(CatalogueError, match=r"votes.xlsx has none of the endings .csv"):
+            call(tmp_path / "votes.xlsx")
+    for ending in (*ENDINGS, ".xml", ".fits.gz", ".csv.gz"):
+        path = tmp_path / f"damaged{ending}"
+        path.write_bytes(b"" if ending == ".csv" else b"PAR1 this is no table \xff\x00")
+        with pytest.raises(CatalogueError, match=rf"damaged{ending} cannot be read as .*whole"):
+            read_table(path)
+
+
+def test_fits_picture_is_no_table(real_galaxies: Path) -> None:
+    with pytest.raises(CatalogueError, match=r"example_a.fits cannot be read as fits"):
+        read_table(real_galaxies / "fits" / "example_a.fits")
+
+
+def test_parquet_of_others_is_read_as_it_is(tmp_path: Path) -> None:
+    table = pa.table({"id": pa.array([1, 2], pa.uint64()), "image": [{"bytes": b"x", "path": None}] * 2})
+    pq.write_table(table, tmp_path / "t.parquet")
+    assert read_table(tmp_path / "t.parquet") == table
