@@ -29,6 +29,8 @@ def test_the_challenge_frame_is_averaged_over_its_central_256_pixels() -> None:
 
     assert np.abs(to_cutout(frame, COMPACT) - block_means(centre, 2)).max() <= 0.5
     assert np.abs(to_cutout(frame, Geometry(pixels=64)) - block_means(centre, 4)).max() <= 0.5
+    thirds = centre.repeat(3, axis=0).repeat(3, axis=1)
+    assert np.abs(to_cutout(frame, Geometry(pixels=96)) - block_means(thirds, 8)).max() <= 0.51
     assert np.array_equal(to_cutout(frame, Geometry(extent=256, pixels=256)), centre)
     assert np.array_equal(to_cutout(frame, Geometry(extent=424, pixels=424)), frame)
 

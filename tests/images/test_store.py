@@ -15,7 +15,16 @@ import pytest
 import simplejpeg
 
 from galvote.errors import CatalogueError
-from galvote.images import COMPACT, Geometry, PackedStore, decode_image, pack, to_cutout
+from galvote.images import (
+    COMPACT,
+    Geometry,
+    PackedStore,
+    View,
+    decode_image,
+    pack,
+    to_cutout,
+    warp_cutout,
+)
 
 SMALL = Geometry(extent=256, pixels=32)
 
@@ -257,3 +266,9 @@ def test_importing_images_loads_nothing_heavy() -> None:
     ).stdout.split()
 
     assert not {"torch", "astropy", "photutils", "matplotlib", "pyarrow"} & set(loaded)
+
+
+def test_views_of_a_packed_cutout(tmp_path: Path) -> None:
+    store = pack(pictures(2), tmp_path, SMALL)
+
+    assert np.array_equal(warp_cutout(store.cutouts[1], View(angle=90.0), 32), np.rot90(store.cutouts[1]))

@@ -17,7 +17,9 @@ def pack(
     pixels: Annotated[int, typer.Option(help="Width of a cutout in its own pixels.")] = 128,
     shown: Annotated[
         float | None,
-        typer.Option(help="What the pictures show, in GZ2 pixels; by default 424, but 256 if 128 × 128."),
+        typer.Option(
+            min=1, help="What the pictures show, in GZ2 pixels; by default 424, but 256 if 128 × 128."
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads; by default one for each core.")

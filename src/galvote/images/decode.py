@@ -14,6 +14,9 @@ from galvote.errors import ImageError
 MAX_PIXELS = 80_000_000
 """Pictures whose header announces more are refused before a pixel is decoded."""
 
+# Not all that Pillow knows: it hands PostScript to Ghostscript, for one.
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
+
 _SIGNATURES = (
     b"\xff\xd8\xff",
     b"\x89PNG",
@@ -34,7 +37,7 @@ def decode_image(data: bytes | tuple[bytes, ...]) -> UInt8[np.ndarray, "y x 3"]:
     Parameters
     ----------
     data
-        The bytes of one file (JPEG, PNG, WebP, TIFF, FITS or whatever else Pillow reads), or of three
+        The bytes of one file (JPEG, PNG, WebP, TIFF, GIF, BMP or FITS, which may be gzipped), or of three
         one-band FITS files in the order g, r, i.
 
     Returns
@@ -71,10 +74,10 @@ def decode_image(data: bytes | tuple[bytes, ...]) -> UInt8[np.ndarray, "y x 3"]:
 
 def _decode_with_pillow(data: bytes) -> UInt8[np.ndarray, "y x 3"]:
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             refuse_bomb(*image.size)
-            image.load()
-            return _to_rgb(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image)
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

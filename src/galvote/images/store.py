@@ -49,7 +49,7 @@ class Readable(Protocol):
         """Return the bytes of the picture's file or files; raises OSError."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PackedStore:
     """Cutouts of one geometry, in the order of their sources; read-only.
 
