@@ -12,7 +12,7 @@ from galvote.errors import ImageError
 from galvote.images.decode import refuse_bomb
 
 STRETCH = 80.0
-"""Brightness, in units of the sky noise, up to which the composite is about linear."""
+"""Lupton's stretch, in units of the sky noise: brightness is about linear up to ``STRETCH / SOFTENING``."""
 
 SOFTENING = 8.0
 """Lupton's Q: how strongly what is brighter is compressed."""
