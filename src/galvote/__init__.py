@@ -1,3 +1,54 @@
-"""galvote: from a picture of a galaxy to the votes of a crowd."""
+"""galvote: from a picture of a galaxy to the votes of a crowd.
+
+Examples
+--------
+>>> import galvote
+>>> predictor = galvote.load("galvote-small")
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from galvote.inference import Predictor
 
 __version__ = "0.1.0"
+__all__ = ["GZ2", "DecisionTree", "GalvoteError", "Predictor", "load"]
+
+
+def load(name: str | PathLike[str]) -> Predictor:
+    """Load a model, ready to predict.
+
+    Parameters
+    ----------
+    name
+        Name of a shipped model such as ``galvote-small``, or the folder of a saved model or a finished run.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model or it is damaged.
+    """
+    from galvote.inference import Predictor
+
+    return Predictor.load(name)
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when first used, so that `import galvote` stays quick and loads no torch.
+    if name in ("GZ2", "DecisionTree"):
+        import galvote.tree
+
+        return getattr(galvote.tree, name)
+    if name == "GalvoteError":
+        from galvote.errors import GalvoteError
+
+        return GalvoteError
+    if name == "Predictor":
+        from galvote.inference import Predictor
+
+        return Predictor
+    raise AttributeError(f"module 'galvote' has no attribute {name!r}")

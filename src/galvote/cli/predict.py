@@ -1,0 +1,82 @@
+"""`galvote predict`: pictures to a catalogue of vote fractions."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Layout(StrEnum):
+    """How the rows are written."""
+
+    galvote = "galvote"
+    challenge = "challenge"
+
+
+def predict(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(help="Pictures: files, folders, Parquet, or catalogues with columns id and source."),
+    ],
+    out: Annotated[Path, typer.Option(help="Catalogue to write; .csv, .parquet, .fits or .vot.")],
+    model: Annotated[str, typer.Option(help="Name of a shipped model, or a folder.")] = "galvote-small",
+    views: Annotated[int, typer.Option(min=1, help="Orientations averaged for each prediction.")] = 1,
+    layout: Annotated[
+        Layout,
+        typer.Option("--format", help="`challenge` writes a submission: GalaxyID,Class1.1,…,Class11.6."),
+    ] = Layout.galvote,
+    ids: Annotated[
+        Path | None, typer.Option(help="Table whose ids are predicted, all of them and no others, in its order.")
+    ] = None,
+    shown: Annotated[
+        float | None,
+        typer.Option(help="Width of the sky that the pictures show, in GZ2 pixels (424 is a whole frame)."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+) -> None:
+    """Predict the votes of each galaxy; a picture that cannot be read becomes a row that says why."""
+    from collections import Counter
+
+    import pyarrow as pa
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from galvote.catalogue import list_sources, read_ids, refuse_existing, write_table
+    from galvote.errors import CatalogueError
+    from galvote.inference import Predictor
+
+    console = Console(stderr=True, highlight=False)
+    refuse_existing(out, overwrite)
+    predictor = Predictor.load(model)
+    listed = list_sources(sources)
+    asked = read_ids(ids) if ids is not None else None
+    if asked is not None:
+        if absent := set(asked) - set(listed.ids):
+            raise CatalogueError(
+                f"{len(absent)} of the {len(asked)} ids in {ids} have no picture, among them "
+                f"{', '.join(sorted(absent)[:5])}; give the places of their pictures too."
+            )
+        listed = listed.select(asked)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("predicting", total=len(listed))
+        table = predictor.predict(
+            listed, views=views, shown=shown, on_progress=lambda done, _: progress.update(bar, completed=done)
+        )
+    if asked is not None:
+        place = {galaxy: row for row, galaxy in enumerate(table["id"].to_pylist())}
+        table = table.take([place[galaxy] for galaxy in asked])
+    statuses = Counter(table["status"].to_pylist())
+    if layout is Layout.challenge:
+        if failed := len(table) - statuses["ok"]:
+            bad = table.filter(pa.compute.not_equal(table["status"], "ok")).slice(0, 5).to_pylist()
+            raise CatalogueError(
+                f"A submission needs a prediction for every id, and {failed} pictures cannot be read: "
+                + "; ".join(f"{row['id']} ({row['reason']})" for row in bad)
+            )
+        table = table.drop_columns(["status", "reason"]).rename_columns(["GalaxyID", *predictor.tree.columns])
+    write_table(table, out, overwrite=overwrite)
+    console.print(f"{len(table)} galaxies in {out}: " + ", ".join(f"{n} {status}" for status, n in statuses.items()))

@@ -1,0 +1,145 @@
+"""`galvote train`: train a recipe on a folder of galaxies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from galvote.images import PackedStore
+    from galvote.training import Recipe, TrainingData
+
+
+def train(
+    recipe: Annotated[str, typer.Option(help="Name of a recipe, or a TOML file.")],
+    images: Annotated[
+        list[Path], typer.Option(help="Pictures: folder, files, Parquet or a packed store; may be given again.")
+    ],
+    votes: Annotated[
+        list[Path], typer.Option(help="Table of votes, all 37 columns or some of them; may be given again.")
+    ],
+    out: Annotated[Path, typer.Option(help="Run folder.")],
+    classes: Annotated[
+        Path | None, typer.Option(help="Table of ids and hard classes, for recipes that learn from them too.")
+    ] = None,
+    splits: Annotated[
+        Path | None,
+        typer.Option(help="Table of ids with a column `split` (train, validation); without it, a random split."),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given again."),
+    ] = None,
+    shown: Annotated[
+        float | None,
+        typer.Option(help="Width of the sky that the pictures show, in GZ2 pixels (424 is a whole frame)."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")] = False,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="Leave out votes that cannot be true instead of stopping.")
+    ] = False,
+) -> None:
+    """Train a network: curves, metrics, checkpoint and models stand in the run folder as it goes.
+
+    Stop it at any moment (Ctrl-C, kill -9) and go on with --resume: the result is the same.
+    """
+    from rich.console import Console
+
+    from galvote.training import load_recipe
+    from galvote.training import train as run
+
+    console = Console()
+    chosen = load_recipe(recipe, set_ or [])
+    data, hashes = load_training_data(
+        chosen, images, votes, classes, splits, shown=shown, skip_invalid=skip_invalid, workplace=out
+    )
+    console.print(describe(data))
+
+    def report(epoch: int, measured: object) -> None:
+        assert isinstance(measured, dict)
+        console.print(
+            f"epoch {epoch:3d}/{chosen.training.epochs}"
+            f"  training loss {measured['training_loss']:.5f} RMSE {measured['training_rmse']:.4f}"
+            f"  validation loss {measured['validation_loss']:.5f} RMSE {measured['validation_rmse']:.4f}"
+        )
+
+    try:
+        best = run(
+            chosen, data, out, resume=resume, overwrite=overwrite, on_epoch=report, hashes=hashes
+        )
+    except KeyboardInterrupt:
+        console.print(f"Stopped. The same command with --resume goes on from the last epoch in {out}.")
+        raise
+    console.print(f"Best model: {best}\nCurves: {out / 'loss.png'}, {out / 'rmse.png'}\nLast model: {out / 'last'}")
+
+
+def load_training_data(
+    recipe: Recipe,
+    images: Sequence[Path],
+    votes: Sequence[Path],
+    classes: Path | None,
+    splits: Path | None,
+    *,
+    shown: float | None,
+    skip_invalid: bool,
+    workplace: Path,
+) -> tuple[TrainingData, dict[str, str]]:
+    """Read what a run learns from; pictures that are not packed yet are packed beside the run, once.
+
+    Returns
+    -------
+    The data, and the SHA-256 of each table by its name.
+    """
+    import hashlib
+
+    from galvote.catalogue import read_labels, read_votes
+    from galvote.training import gather_examples
+
+    known = read_votes(votes, skip_invalid=skip_invalid)
+    store = _open_store(recipe, images, workplace.with_name(workplace.name + ".store"), shown)
+    data = gather_examples(
+        recipe,
+        store,
+        known,
+        classes=read_labels(classes) if classes else None,
+        splits=read_labels(splits, "split") if splits else None,
+    )
+    tables = [*votes, *(path for path in (classes, splits) if path is not None)]
+    return data, {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tables}
+
+
+def describe(data: TrainingData) -> str:
+    """Say how many galaxies are learned from, watched and left out."""
+    left_out = ", ".join(f"{count} {reason}" for reason, count in data.left_out.items() if count)
+    return (
+        f"{len(data.training)} galaxies to learn from ({data.training.complete} with every column, "
+        f"{int((data.training.classes >= 0).sum())} with a class), {len(data.validation)} to validate with"
+        + (f"; left out: {left_out}" if left_out else "")
+        + (f"; {len(data.store.failures)} pictures could not be read" if data.store.failures else "")
+    )
+
+
+def _open_store(recipe: Recipe, images: Sequence[Path], packed: Path, shown: float | None) -> PackedStore:
+    from galvote.errors import CatalogueError
+    from galvote.images import PackedStore, is_store
+
+    if len(images) == 1 and is_store(images[0]):
+        store = PackedStore.open(images[0])
+    elif is_store(packed):
+        store = PackedStore.open(packed)
+    else:
+        from galvote.catalogue import list_sources
+        from galvote.cli.pack import pack_with_progress
+
+        store = pack_with_progress(list_sources(images), packed, recipe.cutout, shown=shown)
+    if store.geometry != recipe.cutout:
+        raise CatalogueError(
+            f"The store shows {store.geometry.extent:g} GZ2 pixels on {store.geometry.pixels}, the recipe wants "
+            f"{recipe.cutout.extent:g} on {recipe.cutout.pixels}: pack the pictures again with --extent "
+            f"{recipe.cutout.extent:g} --pixels {recipe.cutout.pixels}."
+        )
+    return store

@@ -1,0 +1,203 @@
+"""From pictures to rows of vote fractions."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+from jaxtyping import Float32, UInt8
+
+from galvote.catalogue import Source, Sources, list_sources
+from galvote.errors import ImageError, ModelError
+from galvote.images import Geometry, decode_image, standard_views, to_cutout
+from galvote.model import Card, GalaxyNetwork, fast_precision, load_model, network_input
+from galvote.tree import DecisionTree
+
+Pictures = Sources | str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Sequence[np.ndarray] | np.ndarray
+Picture = UInt8[np.ndarray, "y x 3"]
+Cutout = UInt8[np.ndarray, "p p 3"]
+
+_BATCH = 256
+
+
+class Predictor:
+    """A trained model, ready to predict.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
+    card
+        What the network is and what it was trained on.
+
+    Examples
+    --------
+    >>> import galvote
+    >>> from galvote.images.simulate import simulate_galaxies
+    >>> pictures = [galaxy.picture for galaxy in simulate_galaxies(2, seed=1)]
+    >>> table = galvote.load("galvote-small").predict(pictures)
+    >>> table.column_names[:4]
+    ['id', 'status', 'reason', 'Class1.1']
+    """
+
+    def __init__(self, network: GalaxyNetwork, card: Card) -> None:
+        self.card = card
+        self.tree = DecisionTree.from_dict(card.tree)
+        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._network = network.to(self._device)
+
+    @classmethod
+    def load(cls, name: str | os.PathLike[str]) -> Predictor:
+        """Load a shipped model by its name, or a saved one (or a finished run) by its folder."""
+        return cls(*load_model(Path(name)))
+
+    @property
+    def geometry(self) -> Geometry:
+        """The cutouts that this model takes."""
+        return self.card.cutout
+
+    def predict(
+        self,
+        pictures: Pictures,
+        *,
+        views: int = 1,
+        shown: float | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> pa.Table:
+        """Predict the votes of any number of galaxies.
+
+        Parameters
+        ----------
+        pictures
+            Paths (files, folders, Parquet, catalogues: see `galvote.catalogue.list_sources`), or RGB arrays
+            ``(y, x, 3)`` of uint8, one galaxy in the centre of each.
+        views
+            Orientations to average: 1, 2, 4, 8, 16, …
+        shown
+            Width of sky that each picture shows, in GZ2 pixels; see `galvote.images.to_cutout`.
+        on_progress
+            Called with how many pictures are done and how many of them could not be read.
+
+        Returns
+        -------
+        One row for each picture, in order: ``id``, ``status`` (``ok``, or what was wrong), ``reason``, and the
+        tree's columns of cumulative vote fractions in [0, 1], null where there is no prediction. The id of an
+        array is its position.
+        """
+        done = failed = 0
+        tables = [self._schema.empty_table()]
+        for batch in self.predict_batches(pictures, views=views, shown=shown):
+            tables.append(batch)
+            done += len(batch)
+            failed += sum(status != "ok" for status in batch["status"].to_pylist())
+            if on_progress is not None:
+                on_progress(done, failed)
+        return pa.concat_tables(tables)
+
+    def predict_batches(
+        self, pictures: Pictures, *, views: int = 1, shown: float | None = None
+    ) -> Iterator[pa.Table]:
+        """Predict in batches, as `predict` does, in bounded memory."""
+        # Cutouts are made ahead in threads (the decoders release the interpreter lock), few at a time.
+        waiting = deque[tuple[str, Future[Cutout | ImageError]]]()
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for galaxy, read in _readers(pictures):
+                waiting.append((galaxy, pool.submit(self._cutout, read, shown)))
+                if len(waiting) == 2 * _BATCH:
+                    yield self._rows([waiting.popleft() for _ in range(_BATCH)], views)
+            while waiting:
+                yield self._rows([waiting.popleft() for _ in range(min(_BATCH, len(waiting)))], views)
+
+    def predict_cutouts(
+        self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: int = 1
+    ) -> Float32[np.ndarray, "galaxy answer"]:
+        """Predict cutouts that have this model's `geometry` already.
+
+        Returns
+        -------
+        Cumulative vote fractions in [0, 1], in ``tree.columns`` order.
+        """
+        size = self.geometry.pixels
+        if cutouts.shape[1:] != (size, size, 3):
+            raise ModelError(
+                f"This model takes cutouts of {size} × {size} pixels, not {cutouts.shape[1:]}; bring pictures to "
+                "its geometry with galvote.images.to_cutout."
+            )
+        predicted = np.zeros((len(cutouts), len(self.tree)), dtype=np.float32)
+        orientations = standard_views(views)
+        for start in range(0, len(cutouts), _BATCH):
+            part = cutouts[start : start + _BATCH]
+            for view in orientations:
+                seen = network_input(part, [view] * len(part), self.geometry, self.card.network)
+                predicted[start : start + _BATCH] += self._run(seen) / len(orientations)
+        return predicted
+
+    def _run(self, pictures: UInt8[np.ndarray, "galaxy y x 3"]) -> Float32[np.ndarray, "galaxy answer"]:
+        fast = fast_precision()
+        with torch.inference_mode(), torch.autocast(self._device.type, fast, enabled=fast is not torch.float32):
+            fractions: torch.Tensor = self._network(torch.from_numpy(pictures).to(self._device))
+            return np.asarray(fractions.float().cpu().numpy())
+
+    @property
+    def _schema(self) -> pa.Schema:
+        words = [(name, pa.string()) for name in ("id", "status", "reason")]
+        return pa.schema(words + [(column, pa.float32()) for column in self.tree.columns])
+
+    def _cutout(self, read: Callable[[], Picture], shown: float | None) -> Cutout | ImageError:
+        try:
+            return to_cutout(read(), self.geometry, shown)
+        except ImageError as error:
+            return error
+        except OSError as error:
+            return ImageError("missing", f"The file cannot be read ({error}).")
+
+    def _rows(self, made: Sequence[tuple[str, Future[Cutout | ImageError]]], views: int) -> pa.Table:
+        results = [future.result() for _, future in made]
+        cutouts = [result for result in results if not isinstance(result, ImageError)]
+        failures = [result if isinstance(result, ImageError) else None for result in results]
+        readable = np.array([failure is None for failure in failures])
+        fractions = np.zeros((len(made), len(self.tree)), dtype=np.float32)
+        if cutouts:
+            fractions[readable] = self.predict_cutouts(np.stack(cutouts), views)
+        return pa.Table.from_arrays(
+            [
+                pa.array([galaxy for galaxy, _ in made], pa.string()),
+                pa.array([failure.status if failure else "ok" for failure in failures]),
+                pa.array([failure.reason if failure else "" for failure in failures]),
+                *(pa.array(column, pa.float32(), mask=~readable) for column in fractions.T),
+            ],
+            schema=self._schema,
+        )
+
+
+def _readers(pictures: Pictures) -> Iterator[tuple[str, Callable[[], Picture]]]:
+    """Yield each galaxy's id and how to get its picture."""
+    if isinstance(pictures, str | os.PathLike):
+        pictures = [pictures]
+    if not isinstance(pictures, Sources):
+        arrays = [picture for picture in pictures if isinstance(picture, np.ndarray)]
+        if len(arrays) == len(pictures):
+            yield from ((str(number), partial(_as_picture, array)) for number, array in enumerate(arrays))
+            return
+        pictures = list_sources([Path(str(place)) for place in pictures])
+    for source in pictures:
+        yield source.id, partial(_read_picture, source)
+
+
+def _read_picture(source: Source) -> Picture:
+    return decode_image(source.read())
+
+
+def _as_picture(array: np.ndarray) -> Picture:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+        raise ImageError(
+            "unsupported", f"An array must be (y, x, 3) of uint8, not {array.shape} of {array.dtype}."
+        )
+    return array

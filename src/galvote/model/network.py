@@ -1,0 +1,134 @@
+"""The whole network: uint8 pictures in, vote fractions out, described by a `NetworkSpec`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from galvote.images import Geometry, View, warp_cutout
+from galvote.model.encoders import Dieleman2014, Residual, Sharma2020
+from galvote.model.heads import HeadKind, TreeHead
+from galvote.tree import DecisionTree
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    extent: float = Field(gt=0, le=424, description="width of sky that the network sees, in GZ2 pixels")
+    pixels: int = Field(ge=8, le=1024, description="width of the network's input")
+    head: HeadKind = Field(description="how outputs become vote fractions")
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+
+
+class Sharma2020Spec(_Spec):
+    """The baseline report's network and its deeper forms."""
+
+    encoder: Literal["sharma2020"]
+    blocks: int = Field(default=2, ge=1, le=4)
+
+
+class Dieleman2014Spec(_Spec):
+    """The challenge winner's network."""
+
+    encoder: Literal["dieleman2014"]
+
+
+class ResidualSpec(_Spec):
+    """A residual network."""
+
+    encoder: Literal["residual"]
+    widths: tuple[int, ...] = (32, 64, 128, 192)
+    depths: tuple[int, ...] = (1, 2, 2, 2)
+
+
+NetworkSpec = Annotated[Sharma2020Spec | Dieleman2014Spec | ResidualSpec, Field(discriminator="encoder")]
+
+
+def build_encoder(spec: NetworkSpec) -> nn.Module:
+    """Build the encoder that a spec describes; it has a ``width`` of features."""
+    match spec:
+        case Sharma2020Spec():
+            return Sharma2020(spec.pixels, spec.blocks, spec.dropout)
+        case Dieleman2014Spec():
+            return Dieleman2014(spec.pixels, spec.dropout)
+        case ResidualSpec():
+            return Residual(spec.widths, spec.depths, spec.dropout)
+
+
+class GalaxyNetwork(nn.Module):
+    """Encoder and tree head behind one interface.
+
+    Parameters
+    ----------
+    spec
+        What to build.
+    tree
+        The tree whose columns are predicted.
+    """
+
+    def __init__(self, spec: NetworkSpec, tree: DecisionTree) -> None:
+        super().__init__()
+        self.spec = spec
+        self.encoder = build_encoder(spec)
+        self.head = TreeHead(int(self.encoder.width), tree, spec.head)  # type: ignore[arg-type]
+
+    def features(self, pictures: UInt8[Tensor, "galaxy y x 3"]) -> Float[Tensor, "galaxy feature"]:
+        """Return the encoder's features of RGB pictures."""
+        # Pixels stay uint8 until here. The permuted view is channels-last already, which convolutions like.
+        features: Tensor = self.encoder(pictures.permute(0, 3, 1, 2).float() / 255)
+        return features
+
+    def forward(self, pictures: UInt8[Tensor, "galaxy y x 3"]) -> Float[Tensor, "galaxy answer"]:
+        """Return cumulative vote fractions, float32, in ``tree.columns`` order."""
+        fractions: Tensor = self.head(self.features(pictures))
+        return fractions
+
+
+def network_input(
+    cutouts: UInt8[np.ndarray, "galaxy p p 3"],
+    views: list[View],
+    cutout_geometry: Geometry,
+    spec: NetworkSpec,
+) -> UInt8[np.ndarray, "galaxy y x 3"]:
+    """Warp each cutout by its view to what the network sees of it.
+
+    Training, prediction and everything else that feeds a network goes through this function.
+
+    Parameters
+    ----------
+    cutouts
+        RGB cutouts of one geometry.
+    views
+        One view for each.
+
+    Returns
+    -------
+    RGB pictures of ``spec.pixels`` that show ``spec.extent`` GZ2 pixels at zoom 1.
+    """
+    magnified = cutout_geometry.extent / spec.extent
+    pictures = np.empty((len(cutouts), spec.pixels, spec.pixels, 3), dtype=np.uint8)
+    for i, (cutout, view) in enumerate(zip(cutouts, views, strict=True)):
+        seen = View(view.angle, view.flip, view.zoom * magnified, view.shift)
+        pictures[i] = warp_cutout(cutout, seen, spec.pixels)
+    return pictures
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Count the trainable parameters."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+
+
+def fast_precision() -> torch.dtype:
+    """Return bfloat16 where the processor or GPU multiplies it natively, else float32."""
+    if torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported()
+    else:
+        # Without the instruction set bfloat16 is emulated, several times slower than float32.
+        capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        native = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return torch.bfloat16 if native else torch.float32

@@ -1,0 +1,168 @@
+"""A saved model: a directory of `weights.safetensors` and `card.json` that says everything else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from galvote.errors import ModelError
+from galvote.images import Geometry
+from galvote.model.network import GalaxyNetwork, NetworkSpec, count_parameters
+from galvote.tree import DecisionTree
+
+FORMAT = 1
+WEIGHTS, CARD = "weights.safetensors", "card.json"
+
+
+class Card(BaseModel):
+    """What a saved model is, how it came to be and how well it does.
+
+    Parameters
+    ----------
+    name
+        Name of its recipe.
+    tree
+        The decision tree, as `DecisionTree.to_dict` gives it.
+    cutout
+        The geometry that pictures are brought to before the network's own view of them.
+    network
+        What network the weights belong to.
+    recipe
+        The whole recipe, as it was used.
+    data
+        Counts and SHA-256 hashes of what it was trained on.
+    scores
+        What was measured on which galaxies.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: int = FORMAT
+    name: str
+    description: str = ""
+    tree: dict[str, Any]
+    cutout: Geometry
+    network: NetworkSpec
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, Any] = Field(default_factory=dict)
+    scores: dict[str, Any] = Field(default_factory=dict)
+    parameters: int = 0
+    weights_sha256: str = ""
+    versions: dict[str, str] = Field(default_factory=dict)
+    saved: str = ""
+
+
+def save_model(
+    network: GalaxyNetwork, card: Card, directory: Path, *, dtype: torch.dtype = torch.float32
+) -> Path:
+    """Write a network and its card; an earlier version in the same place is replaced file by file.
+
+    Parameters
+    ----------
+    directory
+        Made if it does not exist.
+    dtype
+        Type of the stored floating-point weights; float16 halves the size.
+
+    Returns
+    -------
+    The directory.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    weights = directory / (WEIGHTS + ".partial")
+    save_file(tensors, weights)
+    complete = card.model_copy(
+        update={
+            "parameters": count_parameters(network),
+            "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+            "versions": {name: version(name) for name in ("galvote", "torch", "numpy")},
+            "saved": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+    )
+    description = directory / (CARD + ".partial")
+    description.write_text(complete.model_dump_json(indent=2) + "\n")
+    os.replace(weights, directory / WEIGHTS)
+    os.replace(description, directory / CARD)
+    return directory
+
+
+def find_model(name: str | Path) -> Path:
+    """Return the directory of a shipped model by its name, or of a saved one by its path.
+
+    Raises
+    ------
+    ModelError
+        If there is neither; the message lists the shipped names.
+    """
+    shipped = Path(str(resources.files("galvote"))) / "weights"
+    # A run folder is as good as the model inside it.
+    for directory in (Path(name), Path(name) / "best", shipped / str(name)):
+        if (directory / CARD).is_file():
+            return directory
+    names = ", ".join(sorted(path.parent.name for path in shipped.glob(f"*/{CARD}"))) or "none"
+    raise ModelError(
+        f"No model at {str(name)!r}: give a folder that holds {CARD} and {WEIGHTS}, a finished run, "
+        f"or the name of a shipped model ({names})."
+    )
+
+
+def load_card(directory: Path) -> Card:
+    """Read and validate the card of a saved model, or raise `ModelError`."""
+    try:
+        card = Card.model_validate_json((directory / CARD).read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ModelError(f"The card {directory / CARD} cannot be used: {error}") from error
+    if card.format != FORMAT:
+        raise ModelError(
+            f"{directory} has format {card.format}, this galvote reads format {FORMAT}; install a version that fits."
+        )
+    return card
+
+
+def load_model(name: str | Path) -> tuple[GalaxyNetwork, Card]:
+    """Load a shipped or saved model, ready to predict in float32.
+
+    Returns
+    -------
+    The network in evaluation mode, and its card.
+
+    Raises
+    ------
+    ModelError
+        If the model is missing, damaged or of another format.
+    """
+    directory = find_model(name)
+    card = load_card(directory)
+    path = directory / WEIGHTS
+    try:
+        if hashlib.sha256(path.read_bytes()).hexdigest() != card.weights_sha256:
+            raise ModelError(f"{path} is not the file that its card describes; copy the model again.")
+        tensors = load_file(path)
+        network = GalaxyNetwork(card.network, DecisionTree.from_dict(card.tree))
+        network.load_state_dict(
+            {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
+        )
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise ModelError(f"The weights {path} cannot be used: {error}; copy the model again.") from error
+    return network.to(memory_format=torch.channels_last).eval(), card  # type: ignore[call-overload]
+
+
+def with_scores(card: Card, scores: Mapping[str, Any]) -> Card:
+    """Return the card with more scores."""
+    return card.model_copy(update={"scores": {**card.scores, **json.loads(json.dumps(scores))}})

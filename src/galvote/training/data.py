@@ -1,0 +1,291 @@
+"""From a packed store and votes to batches of augmented pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from galvote.catalogue import Votes, split_by_id
+from galvote.errors import TrainingError
+from galvote.images import PackedStore, View
+from galvote.model import network_input
+from galvote.training.recipe import AugmentationSection, Recipe
+
+CACHE_LIMIT = 2**30
+"""Pictures that are not augmented are warped once if they fit into this many bytes."""
+
+
+class Batch(NamedTuple):
+    """One batch: pictures, votes and hard classes."""
+
+    pictures: UInt8[Tensor, "galaxy y x 3"]
+    fractions: Float[Tensor, "galaxy answer"]
+    """Cumulative vote fractions; NaN where unknown."""
+    classes: Int[Tensor, " galaxy"]
+    """Number of the hard class; -1 where unknown."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Galaxies to learn from or to score: rows of a packed store and what is known about each."""
+
+    ids: tuple[str, ...]
+    rows: Int[np.ndarray, " galaxy"]
+    fractions: Float[np.ndarray, "galaxy answer"]
+    classes: Int[np.ndarray, " galaxy"]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def complete(self) -> int:
+        """How many have votes in every column."""
+        return int(np.isfinite(self.fractions).all(axis=1).sum())
+
+    def digest(self) -> str:
+        """Return a SHA-256 of ids and labels, for model cards."""
+        found = hashlib.sha256("\n".join(self.ids).encode())
+        found.update(np.ascontiguousarray(self.fractions).tobytes())
+        found.update(np.ascontiguousarray(self.classes).tobytes())
+        return found.hexdigest()
+
+    def select(self, chosen: Sequence[int]) -> Examples:
+        """Return the examples at these positions."""
+        positions = np.asarray(chosen, dtype=np.int64)
+        return Examples(
+            tuple(self.ids[i] for i in positions),
+            self.rows[positions],
+            self.fractions[positions],
+            self.classes[positions],
+        )
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What one run learns from and watches.
+
+    Parameters
+    ----------
+    store
+        Packed cutouts.
+    training, validation
+        Examples of which each galaxy is in at most one.
+    class_names
+        Names of the hard classes, in the order of their numbers.
+    left_out
+        Counts, by reason, of galaxies that take no part.
+    """
+
+    store: PackedStore
+    training: Examples
+    validation: Examples
+    class_names: tuple[str, ...]
+    left_out: Mapping[str, int]
+
+
+def gather_examples(
+    recipe: Recipe,
+    store: PackedStore,
+    votes: Votes,
+    *,
+    classes: Mapping[str, str] | None = None,
+    splits: Mapping[str, str] | None = None,
+) -> TrainingData:
+    """Bring pictures, votes, hard classes and splits together.
+
+    Parameters
+    ----------
+    classes
+        Hard class by galaxy id. Galaxies with a class and no votes serve the auxiliary loss alone.
+    splits
+        ``train`` or ``validation`` by galaxy id; galaxies with another value or none are left out. Without
+        it, galaxies with votes are divided by a hash of their id, with the recipe's share and seed.
+
+    Raises
+    ------
+    TrainingError
+        If no galaxy is left to train on or to validate with.
+    """
+    classes = classes if classes is not None and recipe.training.classes_weight > 0 else {}
+    class_names = tuple(sorted(set(classes.values())))
+    number = {name: i for i, name in enumerate(class_names)}
+    vote_row = {galaxy: row for row, galaxy in enumerate(votes.ids)}
+    complete = np.asarray(votes.complete)
+    left_out = {"votes without picture": len(vote_row.keys() - set(store.ids))}
+
+    ids, rows, voted = list[str](), list[int](), list[int]()
+    unlabelled = incomplete = 0
+    for row, galaxy in enumerate(store.ids):
+        at = vote_row.get(galaxy, -1)
+        if at >= 0 and recipe.data.labels == "complete" and not complete[at]:
+            incomplete += 1
+        elif at < 0 and galaxy not in classes:
+            unlabelled += 1
+        else:
+            ids.append(galaxy)
+            rows.append(row)
+            voted.append(at)
+    left_out["pictures without votes"] = unlabelled
+    left_out["votes with unknown columns"] = incomplete
+
+    at = np.array(voted, dtype=np.int64)
+    fractions = np.full((len(ids), len(votes.tree)), np.nan, dtype=np.float32)
+    fractions[at >= 0] = votes.fractions[at[at >= 0]]
+    examples = Examples(
+        ids=tuple(ids),
+        rows=np.array(rows, dtype=np.int64),
+        fractions=fractions,
+        classes=np.array([number.get(classes.get(galaxy, ""), -1) for galaxy in ids], dtype=np.int64),
+    )
+    if splits is None:
+        share = recipe.data.validation
+        drawn = split_by_id(ids, {"train": 1 - share, "validation": share}, recipe.seed)
+        split = [name if at[i] >= 0 else "train" for i, name in enumerate(drawn)]
+    else:
+        split = [splits.get(galaxy, "") for galaxy in ids]
+    training = examples.select([i for i, name in enumerate(split) if name == "train"])
+    validation = examples.select(
+        [i for i, name in enumerate(split) if name == "validation" and voted[i] >= 0]
+    )
+    left_out["in no split"] = len(examples) - len(training) - len(validation)
+    for name, part in (("train", training), ("validation", validation)):
+        if len(part) < 2:
+            raise TrainingError(
+                f"Only {len(part)} galaxies with picture and votes are in the split {name!r}; "
+                f"left out: {left_out}. Check that the ids of pictures, votes and splits are the same."
+            )
+    return TrainingData(store, training, validation, class_names, left_out)
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yields (epoch, batch number): all that the data set needs to make a batch again, after a crash too."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next; Lightning does so before each."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((self.epoch, number) for number in range(self.batches))
+
+
+class GalaxyBatches(Dataset[Batch]):
+    """Whole batches; each is a pure function of the recipe, the data, the epoch and its number.
+
+    Parameters
+    ----------
+    augmentation
+        How views are drawn; ``None`` for validation, which sees every galaxy once, in order, as it is.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        store: PackedStore,
+        examples: Examples,
+        augmentation: AugmentationSection | None,
+        batch_size: int,
+    ) -> None:
+        self.recipe, self.store, self.examples = recipe, store, examples
+        self.augmentation = augmentation
+        self.batch_size = batch_size
+        self.colours = (
+            colour_axes(store, examples.rows) if augmentation is not None and augmentation.colour else None
+        )
+        self.moves = augmentation is not None and augmentation != AugmentationSection()
+        self.cached: UInt8[np.ndarray, "galaxy y x 3"] | None = None
+        if not self.moves and len(examples) * recipe.network.pixels**2 * 3 <= CACHE_LIMIT:
+            self.cached = self._pictures(np.arange(len(examples)), None)
+
+    @property
+    def batches(self) -> int:
+        """How many batches an epoch has."""
+        count = math.ceil(len(self.examples) / self.batch_size)
+        # Batch normalisation cannot learn from one galaxy: it joins the batch before.
+        return count - 1 if count > 1 and len(self.examples) % self.batch_size == 1 else count
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        epoch, number = key
+        order = np.arange(len(self.examples))
+        random: np.random.Generator | None = None
+        if self.augmentation is not None:
+            np.random.default_rng((self.recipe.seed, epoch)).shuffle(order)
+            random = np.random.default_rng((self.recipe.seed, epoch, number))
+        end = len(order) if number == self.batches - 1 else (number + 1) * self.batch_size
+        chosen = order[number * self.batch_size : end]
+        pictures = self.cached[chosen] if self.cached is not None else self._pictures(chosen, random)
+        return Batch(
+            torch.from_numpy(pictures),
+            torch.from_numpy(self.examples.fractions[chosen]),
+            torch.from_numpy(self.examples.classes[chosen]),
+        )
+
+    def _pictures(
+        self, chosen: Int[np.ndarray, " galaxy"], random: np.random.Generator | None
+    ) -> UInt8[np.ndarray, "galaxy y x 3"]:
+        cutouts = self.store.cutouts[self.examples.rows[chosen]]
+        if random is None or self.augmentation is None:
+            views = [View()] * len(chosen)
+        else:
+            views = [random_view(random, self.augmentation) for _ in chosen]
+        pictures = network_input(cutouts, views, self.store.geometry, self.recipe.network)
+        if random is not None and self.augmentation is not None and self.colours is not None:
+            weights = random.normal(0, self.augmentation.colour, (len(pictures), 3)).astype(np.float32)
+            shift = (weights @ self.colours * 255)[:, None, None, :]
+            pictures = np.clip(pictures + shift, 0, 255).astype(np.uint8)
+        return pictures
+
+
+def random_view(random: np.random.Generator, augmentation: AugmentationSection) -> View:
+    """Draw one view."""
+    stretch = math.log(augmentation.zoom)
+    return View(
+        angle=float(random.uniform(0, 360)) if augmentation.rotation else 0.0,
+        flip=bool(random.random() < 0.5) if augmentation.flip else False,
+        zoom=math.exp(random.uniform(-stretch, stretch)),
+        shift=(
+            float(random.uniform(-augmentation.shift, augmentation.shift)),
+            float(random.uniform(-augmentation.shift, augmentation.shift)),
+        ),
+    )
+
+
+def colour_axes(store: PackedStore, rows: Int[np.ndarray, " galaxy"]) -> Float[np.ndarray, "3 3"]:
+    """Return the principal axes of pixel colour, each as long as its eigenvalue, for pixels in [0, 1].
+
+    Adding a random multiple of each to a picture changes brightness and colour as the survey itself does
+    (Krizhevsky, Sutskever & Hinton 2012, section 4.1).
+    """
+    some = rows[:: max(1, len(rows) // 500)]
+    colours = store.cutouts[some].reshape(-1, 3).astype(np.float64) / 255
+    values, vectors = np.linalg.eigh(np.cov(colours.T))
+    return np.asarray((vectors * values).T, dtype=np.float32)
+
+
+def make_loaders(recipe: Recipe, data: TrainingData) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
+    """Make the loaders of training and validation batches."""
+    training = GalaxyBatches(
+        recipe, data.store, data.training, recipe.augmentation, recipe.training.batch_size
+    )
+    validation = GalaxyBatches(recipe, data.store, data.validation, None, 256)
+    return tuple(  # type: ignore[return-value]
+        DataLoader(batches, batch_size=None, sampler=EpochSampler(len(batches))) for batches in (training, validation)
+    )

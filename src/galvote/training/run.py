@@ -1,0 +1,229 @@
+"""One training run: a folder that can be interrupted at any moment and resumed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import RichProgressBar
+from rich.console import Console
+
+from galvote.errors import TrainingError
+from galvote.evaluation import plot_curves
+from galvote.model import Card, fast_precision, save_model
+from galvote.training.checkpoint import SafetensorsCheckpointIO
+from galvote.training.data import TrainingData, make_loaders
+from galvote.training.memory import keep_freed_memory
+from galvote.training.recipe import Recipe
+from galvote.training.task import GalaxyTask
+from galvote.tree import GZ2, DecisionTree
+
+CHECKPOINT, RUN, METRICS = "checkpoint.safetensors", "run.json", "metrics.csv"
+REDRAW_SECONDS = 10.0
+
+EpochReport = Callable[[int, Mapping[str, float]], None]
+"""Called after each epoch with its number, from 1, and its four numbers; may raise to stop the run."""
+
+
+def train(
+    recipe: Recipe,
+    data: TrainingData,
+    out: Path,
+    *,
+    tree: DecisionTree = GZ2,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_epoch: EpochReport | None = None,
+    progress: bool = True,
+    hashes: Mapping[str, str] | None = None,
+) -> Path:
+    """Train a recipe's network and keep everything about it in one folder.
+
+    Parameters
+    ----------
+    out
+        Run folder. At every moment it holds ``metrics.csv``, ``loss.png``, ``rmse.png``, the checkpoint, and
+        the models ``best/`` (lowest validation RMSE so far) and ``last/``.
+    resume
+        Go on from the last finished epoch, to the same result as if nothing had happened.
+    overwrite
+        Start again in a folder that holds a run.
+    on_epoch
+        Called after each epoch.
+    hashes
+        SHA-256 of the input files, for the card.
+
+    Returns
+    -------
+    The folder of the best model.
+
+    Raises
+    ------
+    TrainingError
+        If the folder holds a run and neither ``resume`` nor ``overwrite`` is given, if it was made by another
+        recipe or other data, or if the loss stops being finite.
+    """
+    keep_freed_memory()
+    card = _card(recipe, data, tree, dict(hashes or {}))
+    _claim(out, card, resume=resume, overwrite=overwrite)
+    if (out / CHECKPOINT).exists():
+        # Weights come from the checkpoint; what follows must not depend on where the run began.
+        resume = True
+    else:
+        resume = False
+    torch.manual_seed(recipe.seed)
+    training, validation = make_loaders(recipe, data)
+    task = GalaxyTask(recipe, tree, len(data.class_names), len(training))
+    folder = RunFolder(out, card, on_epoch)
+    interactive = progress and Console().is_terminal
+    precision = recipe.training.precision
+    fast = precision == "bfloat16" or (precision == "auto" and fast_precision() is torch.bfloat16)
+    with warnings.catch_warnings():
+        # Lightning's advice: more loader workers, a learning-rate monitor; neither serves whole batches.
+        warnings.filterwarnings("ignore", module="lightning")
+        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+        trainer = Trainer(
+            max_epochs=recipe.training.epochs,
+            precision="bf16-mixed" if fast else "32-true",
+            deterministic=False,
+            logger=_tensorboard(out),
+            callbacks=[folder, *([RichProgressBar()] if interactive else [])],
+            enable_progress_bar=interactive,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            plugins=[SafetensorsCheckpointIO()],
+            default_root_dir=out,
+        )
+        trainer.fit(
+            task, training, validation, ckpt_path=str(out / CHECKPOINT) if resume else None, weights_only=False
+        )
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    folder.write(task, final=True)
+    return out / "best"
+
+
+class RunFolder(Callback):
+    """Keeps the run folder true after every epoch."""
+
+    def __init__(self, out: Path, card: Card, on_epoch: EpochReport | None = None) -> None:
+        self.out, self.card, self.on_epoch = out, card, on_epoch
+        self.history: list[dict[str, float]] = []
+        self._drawn = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run must know."""
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the history of the interrupted run."""
+        self.history = state_dict["history"]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save models, then the checkpoint, then what can be made from it again."""
+        task = pl_module
+        assert isinstance(task, GalaxyTask)
+        epoch = trainer.current_epoch + 1
+        self.history.append({"epoch": epoch, **task.measured})
+        # Models before the checkpoint: a run killed between the two repeats the epoch and saves them again.
+        best = min(row["validation_rmse"] for row in self.history)
+        if task.measured["validation_rmse"] == best:
+            self._save(task, "best")
+        if epoch == trainer.max_epochs:
+            self._save(task, "last")
+        trainer.save_checkpoint(self.out / CHECKPOINT)
+        self.write(task)
+        if self.on_epoch is not None:
+            self.on_epoch(epoch, task.measured)
+
+    def write(self, task: GalaxyTask, final: bool = False) -> None:
+        """Write `metrics.csv`, and the curves if they were not drawn a moment ago."""
+        text = io.StringIO()
+        table = csv.DictWriter(text, fieldnames=list(self.history[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(self.history)
+        _replace(self.out / METRICS, text.getvalue())
+        if final or time.monotonic() - self._drawn > REDRAW_SECONDS:
+            plot_curves(self.history, self.out)
+            self._drawn = time.monotonic()
+
+    def _save(self, task: GalaxyTask, name: str) -> None:
+        row = self.history[-1]
+        card = self.card.model_copy(update={"scores": {"epoch": row["epoch"], **task.measured}})
+        save_model(task.kept_network, card, self.out / name)
+
+
+def _card(recipe: Recipe, data: TrainingData, tree: DecisionTree, hashes: dict[str, str]) -> Card:
+    return Card(
+        name=recipe.name,
+        description=recipe.description,
+        tree=tree.to_dict(),
+        cutout=data.store.geometry,
+        network=recipe.network,
+        recipe=recipe.model_dump(mode="json"),
+        data={
+            "training_galaxies": len(data.training),
+            "training_galaxies_with_all_columns": data.training.complete,
+            "training_galaxies_with_class": int((data.training.classes >= 0).sum()),
+            "training_sha256": data.training.digest(),
+            "validation_galaxies": len(data.validation),
+            "validation_sha256": data.validation.digest(),
+            "class_names": list(data.class_names),
+            "left_out": dict(data.left_out),
+            "files_sha256": hashes,
+        },
+    )
+
+
+def _claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder that holds something else; otherwise say in it what runs here."""
+    described = json.loads(card.model_dump_json())
+    path = out / RUN
+    if path.exists() and not overwrite:
+        if not resume:
+            raise TrainingError(
+                f"{out} holds a run already; go on with --resume, start again with --overwrite, or choose another --out."
+            )
+        earlier = json.loads(path.read_text())
+        for part in ("recipe", "data", "tree"):
+            if earlier[part] != described[part]:
+                changed = [key for key in described[part] if earlier[part].get(key) != described[part][key]]
+                raise TrainingError(
+                    f"{out} was begun with another {part} ({', '.join(changed)} changed); "
+                    "resume it with the same, or choose another --out."
+                )
+        return
+    if out.exists() and not path.exists() and any(out.iterdir()):
+        raise TrainingError(f"{out} is not empty and holds no run; choose another --out.")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / CHECKPOINT).unlink(missing_ok=True)
+    _replace(path, json.dumps(described, indent=2) + "\n")
+
+
+def _tensorboard(out: Path) -> Any:
+    try:
+        import tensorboard  # type: ignore[import-not-found, unused-ignore]  # noqa: F401
+    except ImportError:
+        return False
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    return TensorBoardLogger(out, name="", version="tensorboard")
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    os.replace(partial, path)

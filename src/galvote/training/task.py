@@ -1,0 +1,150 @@
+"""The Lightning task: forward, loss, optimiser. The loop knows nothing of galaxies, the task nothing of files."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from galvote.errors import TrainingError
+from galvote.model import GalaxyNetwork, masked_cross_entropy, masked_squared_error
+from galvote.training.data import Batch
+from galvote.training.recipe import Recipe
+from galvote.tree import DecisionTree
+
+
+class GalaxyTask(LightningModule):
+    """Learn vote fractions, and hard classes where only those are known.
+
+    Parameters
+    ----------
+    recipe
+        The network and how it is trained.
+    tree
+        The tree whose columns are predicted.
+    classes
+        How many hard classes there are; 0 for no auxiliary loss.
+    steps_per_epoch
+        Batches in an epoch, for the schedule.
+    """
+
+    def __init__(self, recipe: Recipe, tree: DecisionTree, classes: int, steps_per_epoch: int) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.steps_per_epoch = steps_per_epoch
+        network = GalaxyNetwork(recipe.network, tree)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.class_head = nn.Linear(network.head.linear.in_features, classes) if classes else None
+        decay = recipe.training.average
+        self.averaged = (
+            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+            if decay
+            else None
+        )
+        self.measured: dict[str, float] = {}
+        """The epoch's results: loss and RMSE of training and validation."""
+
+    @property
+    def kept_network(self) -> GalaxyNetwork:
+        """The network that is validated and saved: the averaged one if there is one."""
+        kept: GalaxyNetwork = self.averaged.module if self.averaged is not None else self.network
+        return kept
+
+    def on_train_epoch_start(self) -> None:
+        """Make the epoch a function of seed and number alone, so that a resumed run repeats it."""
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.current_epoch)
+        share = self.recipe.training.unnormalised
+        self.network.head.normalise = self.current_epoch >= share * self.recipe.training.epochs
+        self.kept_network.head.normalise = self.network.head.normalise
+        self._totals = torch.zeros(4, dtype=torch.float64, device=self.device)
+
+    def training_step(self, batch: Batch, number: int) -> Tensor:
+        """Return the loss of one batch."""
+        features = self.network.features(batch.pictures)
+        squared, known = masked_squared_error(self.network.head(features), batch.fractions)
+        loss = squared / known.clamp(min=1)
+        if self.class_head is not None:
+            loss = loss + self.recipe.training.classes_weight * masked_cross_entropy(
+                self.class_head(features), batch.classes
+            )
+        if not torch.isfinite(loss):
+            raise TrainingError(self._diverged(number))
+        self._totals += torch.stack([loss.detach(), torch.ones_like(loss), squared.detach(), known.double()])
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Move the averaged weights."""
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.network)
+
+    def on_validation_epoch_start(self) -> None:
+        """Start to add up."""
+        self._validation_totals = torch.zeros(2, dtype=torch.float64, device=self.device)
+
+    def validation_step(self, batch: Batch, number: int) -> None:
+        """Add up one batch's squared errors."""
+        squared, known = masked_squared_error(self.kept_network(batch.pictures), batch.fractions)
+        self._validation_totals += torch.stack([squared.double(), known.double()])
+
+    def on_validation_epoch_end(self) -> None:
+        """Gather the epoch's four numbers; Lightning validates within the training epoch."""
+        squared, known = self._validation_totals.tolist()
+        loss_sum, batches, training_squared, training_known = self._totals.tolist()
+        self.measured = {
+            "training_loss": loss_sum / max(batches, 1),
+            "validation_loss": squared / known,
+            "training_rmse": math.sqrt(training_squared / max(training_known, 1)),
+            "validation_rmse": math.sqrt(squared / known),
+        }
+        if not math.isfinite(self.measured["validation_loss"]):
+            raise TrainingError(self._diverged(self.steps_per_epoch))
+        self.log_dict(self.measured, prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        """Return the recipe's optimiser with its schedule."""
+        training = self.recipe.training
+        trained = [*self.network.parameters()]
+        if self.class_head is not None:
+            trained += [*self.class_head.parameters()]
+        # Decay pulls at what multiplies inputs, not at biases and normalisation.
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": training.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        optimizer: torch.optim.Optimizer
+        match training.optimizer:
+            case "adam":
+                optimizer = torch.optim.Adam(groups, training.learning_rate, fused=True)
+            case "adamw":
+                optimizer = torch.optim.AdamW(groups, training.learning_rate, fused=True)
+            case "sgd":
+                optimizer = torch.optim.SGD(groups, training.learning_rate, momentum=0.9, nesterov=True)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate_factor(self, step: int) -> float:
+        training = self.recipe.training
+        total = training.epochs * self.steps_per_epoch
+        match training.schedule:
+            case "constant":
+                return 1.0
+            case "steps":
+                return 0.1 ** sum(step >= milestone * total for milestone in training.milestones)
+            case "cosine":
+                warmup = training.warmup * total
+                if step < warmup:
+                    return (step + 1) / (warmup + 1)
+                return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / (total - warmup))))
+
+    def _diverged(self, step: int) -> str:
+        training = self.recipe.training
+        return (
+            f"The loss is not finite any more (epoch {self.current_epoch + 1}, step {step}). Most often "
+            f"training.learning_rate = {training.learning_rate:g} is too high for training.batch_size = "
+            f"{training.batch_size}: try --set training.learning_rate={training.learning_rate / 10:g}. "
+            "If it still happens, try --set training.precision=float32."
+        )
