@@ -17,16 +17,30 @@ def simulate(
         int, typer.Option(help="Width of the pictures: 424 for the whole GZ2 frame, 128 for its centre.")
     ] = 128,
     overwrite: Annotated[bool, typer.Option(help="Replace the galaxies of an earlier simulation.")] = False,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Also draw a PNG with one galaxy of each kind, the clearest.")
+    ] = None,
 ) -> None:
     """Render galaxies of known shape and let a simulated crowd vote on them."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from galvote.images.simulate import simulate_galaxies, write_galaxies
+    from galvote.errors import CatalogueError
+    from galvote.images.simulate import ContactSheet, SimulatedGalaxy, simulate_galaxies, write_galaxies
 
-    console = Console()
+    if sheet and sheet.exists() and not overwrite:
+        raise CatalogueError(f"{sheet} exists; choose another file or pass --overwrite.")
+    console, clearest = Console(), ContactSheet()
     galaxies = simulate_galaxies(count, seed, pixels, start)
     with Progress(console=console) as progress:
         task = progress.add_task("simulating", total=count)
-        write_galaxies(out, galaxies, overwrite=overwrite, on_progress=lambda _: progress.advance(task))
+
+        def note(galaxy: SimulatedGalaxy) -> None:
+            clearest.add(galaxy)
+            progress.advance(task)
+
+        write_galaxies(out, galaxies, overwrite=overwrite, on_progress=note)
     console.print(f"{count} galaxies and the votes on them are in {out}.")
+    if sheet:
+        clearest.save(sheet)
+        console.print(f"One galaxy of each kind is shown in {sheet}.")

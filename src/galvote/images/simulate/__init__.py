@@ -5,8 +5,10 @@ from galvote.images.simulate.folder import write_galaxies
 from galvote.images.simulate.galaxies import SimulatedGalaxy, simulate_galaxies
 from galvote.images.simulate.render import render_galaxy
 from galvote.images.simulate.shapes import GalaxyShape, draw_shape
+from galvote.images.simulate.sheet import ContactSheet
 
 __all__ = [
+    "ContactSheet",
     "GalaxyShape",
     "SimulatedGalaxy",
     "answer_probabilities",

@@ -12,11 +12,18 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Int
 
-from galvote.images.simulate.shapes import PIXEL_SCALE, GalaxyShape
+from galvote.images.simulate.shapes import PIXEL_SCALE, R90, SKY_NOISE, GalaxyShape, Oddity
 from galvote.tree import GZ2, to_cumulative
 
-SKY_NOISE = 0.025
-"""Noise of the sky in the r band, nanomaggies a camera pixel."""
+ODD_ANSWERS: Mapping[Oddity, str] = {
+    "ring": "Class8.1",
+    "arc": "Class8.2",
+    "disturbed": "Class8.3",
+    "irregular": "Class8.4",
+    "merger": "Class8.6",
+    "dust lane": "Class8.7",
+}
+"""The answer that names each oddity."""
 
 
 def answer_probabilities(shape: GalaxyShape) -> Float[np.ndarray, " answer"]:
@@ -70,31 +77,35 @@ def cumulative_fractions(counts: Int[np.ndarray, " answer"]) -> Float[np.ndarray
     odd = GZ2.slices["odd"]
     if np.isnan(fractions[odd]).any():
         fractions[odd] = (0, 1)
-    return to_cumulative(GZ2, fractions[None])[0]
+    return np.asarray(to_cumulative(GZ2, fractions[None])[0])
 
 
 def _probabilities(shape: GalaxyShape) -> Mapping[str, Float[np.ndarray, " answer"]]:
-    blur = shape.seeing / shape.radius
+    blur = shape.blur / R90
     camera_pixels = math.pi * (shape.radius / PIXEL_SCALE) ** 2
     signal = shape.flux / camera_pixels / SKY_NOISE
-    # How much of a galaxy's detail survives blur and noise, 0 to 1.
-    sight = math.exp(-((blur / 0.28) ** 2)) * (1 - math.exp(-signal / 4))
+    clear = 1 - math.exp(-signal / 4)
+    sight = clear * _contrast(blur, 0.8)
     is_disc, is_star = shape.kind == "disc", shape.kind == "star"
 
-    edge = _step(shape.inclination, 79, 3) if is_disc else 0.5 * _step(0.36 - shape.axis_ratio, 0, 0.04)
-    face = 1 - _step(shape.inclination, 74, 4) if is_disc else 0.0
-    arms = shape.arm_strength * sight * face if shape.arms else 0.0
-    bar = shape.bar_strength * (0.4 + 0.6 * sight) * face
+    edge = _step(shape.inclination, 79.0, 3.0) if is_disc else 0.5 * _step(0.36 - shape.axis_ratio, 0.0, 0.04)
+    face = 1 - _step(shape.inclination, 74.0, 4.0) if is_disc else 0.0
+    arms = bar = 0.0
+    if shape.arms:
+        distance_apart = 2 * math.pi * 0.6 * math.sin(math.radians(shape.pitch)) / shape.arms
+        arms = shape.arm_strength * clear * face * _contrast(blur, distance_apart)
+    if shape.bar_strength:
+        bar = shape.bar_strength * clear * face * _contrast(blur, 2 * shape.bar_length)
     odd = shape.odd_strength * (0.5 + 0.5 * sight)
 
     star = 0.93 if is_star else 0.01 + 0.04 * math.exp(-signal / 3)
     hints = 2.2 * arms + 1.2 * bar + 1.1 * edge + 0.7 * odd + 0.5 * is_disc * (1 - shape.bulge_share)
-    featured = 0.03 + 0.94 * _step(hints, 1.05, 0.22)
+    featured = 0.03 + 0.94 * _step(hints, 0.68, 0.2)
     seen_ratio = math.sqrt((shape.axis_ratio**2 + blur**2) / (1 + blur**2))
 
-    barred = 0.04 + 0.92 * _step(bar, 0.42, 0.09)
-    spiral = 0.06 + 0.92 * _step(arms, 0.24, 0.07)
-    is_odd = 0.07 + 0.9 * _step(odd, 0.42, 0.08)
+    barred = 0.04 + 0.92 * _step(bar, 0.34, 0.08)
+    spiral = 0.06 + 0.92 * _step(arms, 0.17, 0.05)
+    is_odd = 0.11 + 0.86 * _step(odd, 0.42, 0.08)
     no_bulge = _step(shape.bulge_share, 0.10, -0.03) if is_disc else 0.05
     boxy = 0.05 + 0.9 * _step(shape.boxiness, 0.5, 0.08)
 
@@ -103,24 +114,23 @@ def _probabilities(shape: GalaxyShape) -> Mapping[str, Float[np.ndarray, " answe
         "edge_on": _shares(yes := 0.02 + 0.96 * edge, 1 - yes),
         "bar": _shares(barred, 1 - barred),
         "spiral": _shares(spiral, 1 - spiral),
-        "bulge": _ordered(math.sqrt(shape.bulge_share if is_disc else 0.8), (0.2, 0.47, 0.75), 0.07),
+        "bulge": _ordered(math.sqrt(shape.bulge_share if is_disc else 0.8), (0.18, 0.48, 0.82), 0.07),
         "odd": _shares(is_odd, 1 - is_odd),
         "roundness": _ordered(1 - seen_ratio, (0.24, 0.6), 0.05),
         "odd_feature": _odd_feature(shape, odd),
         "edge_on_bulge": _shares((1 - no_bulge) * (1 - boxy), (1 - no_bulge) * boxy, no_bulge),
-        "arm_winding": _ordered(shape.pitch, (14, 26), 2.5) if shape.arms else _shares(0.45, 0.35, 0.2),
+        "arm_winding": _ordered(shape.pitch, (14.0, 26.0), 2.5) if shape.arms else _shares(0.45, 0.35, 0.2),
         "arm_number": _arm_number(shape, arms),
     }
 
 
 def _odd_feature(shape: GalaxyShape, odd: float) -> Float[np.ndarray, " answer"]:
-    guesses = _shares(0.10, 0.06, 0.15, 0.15, 0.35, 0.16, 0.03)
-    places = ("ring", "arc", "disturbed", "irregular", "other", "merger", "dust lane")
+    guesses = _shares(0.10, 0.07, 0.12, 0.14, 0.43, 0.12, 0.02)
     if shape.oddity == "nothing":
         return guesses
-    truth = np.eye(len(places))[places.index(shape.oddity)]
+    truth = [answer.column == ODD_ANSWERS[shape.oddity] for answer in GZ2.question("odd_feature").answers]
     seen = 0.9 * _step(odd, 0.3, 0.08)
-    return seen * truth + (1 - seen) * guesses
+    return np.asarray(seen * np.array(truth) + (1 - seen) * guesses)
 
 
 def _arm_number(shape: GalaxyShape, visible: float) -> Float[np.ndarray, " answer"]:
@@ -133,8 +143,13 @@ def _arm_number(shape: GalaxyShape, visible: float) -> Float[np.ndarray, " answe
     for count, share in ((-1, miscounts / 2), (0, 1 - miscounts), (1, miscounts / 2)):
         near[min(max(shape.arms + count, 1), 6)] += share
     counted = np.array([near[1], near[2], near[3], near[4], near[5] + near[6], 0.0])
-    seen = 0.95 * _step(visible, 0.28 + 0.02 * shape.arms, 0.07)
-    return seen * counted + (1 - seen) * guesses
+    seen = 0.95 * _step(visible, 0.22 + 0.02 * shape.arms, 0.06)
+    return np.asarray(seen * counted + (1 - seen) * guesses)
+
+
+def _contrast(blur: float, wavelength: float) -> float:
+    """Return what a Gaussian blur of this full width at half maximum leaves of a wave."""
+    return math.exp(-2 * (math.pi * blur / 2.355 / wavelength) ** 2)
 
 
 def _step(value: float, middle: float, width: float) -> float:
@@ -150,4 +165,4 @@ def _ordered(value: float, limits: tuple[float, ...], width: float) -> Float[np.
 
 def _shares(*weights: float) -> Float[np.ndarray, " answer"]:
     shares = np.array(weights, dtype=np.float64) + 1e-6
-    return shares / shares.sum()
+    return np.asarray(shares / shares.sum())

@@ -10,8 +10,9 @@ from jaxtyping import Float, Int, UInt8
 
 from galvote.errors import CatalogueError
 from galvote.images.simulate.crowd import answer_probabilities, ask_crowd, cumulative_fractions
-from galvote.images.simulate.render import EXTENTS, render_galaxy
+from galvote.images.simulate.render import render_galaxy
 from galvote.images.simulate.shapes import GalaxyShape, draw_shape
+from galvote.images.simulate.sky import EXTENTS
 
 FIRST_ID = 100_000
 LAST_ID = 999_999

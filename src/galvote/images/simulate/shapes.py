@@ -11,14 +11,14 @@ import numpy as np
 PIXEL_SCALE = 0.396
 """Width of a pixel of the SDSS camera, arcsec."""
 
-FRAME = 424
-"""Width of a whole GZ2 picture in GZ2 pixels of 0.02 Petrosian radii (Willett et al. 2013, section 2)."""
-
 R90 = 50.0
 """The radius that holds 90 % of a galaxy's Petrosian flux, GZ2 pixels."""
 
 THINNEST_DISC = 0.13
 """Axis ratio of a disc seen exactly from its edge."""
+
+SKY_NOISE = 0.025
+"""Noise of the sky in the r band, nanomaggies a camera pixel."""
 
 Kind = Literal["elliptical", "disc", "star"]
 Oddity = Literal["nothing", "ring", "arc", "disturbed", "irregular", "merger", "dust lane"]
@@ -96,6 +96,23 @@ class GalaxyShape:
         return math.hypot(math.cos(tilt), THINNEST_DISC * math.sin(tilt))
 
     @property
+    def is_edge_on(self) -> bool:
+        """Whether most people would call the disc edge-on."""
+        return self.kind == "disc" and self.inclination > 80
+
+    @property
+    def is_barred(self) -> bool:
+        """Whether the bar is strong enough to be noticed."""
+        return self.bar_strength > 0.4
+
+    @property
+    def bulge_shape(self) -> Literal["round", "boxy", "no"]:
+        """What the bulge looks like from the edge of the disc."""
+        if self.bulge_share < 0.1:
+            return "no"
+        return "boxy" if self.boxiness > 0.5 else "round"
+
+    @property
     def flux(self) -> float:
         """In the r band, nanomaggies."""
         return 10 ** (0.4 * (22.5 - self.magnitude))
@@ -118,18 +135,17 @@ class GalaxyShape:
             return self.oddity
         if self.kind == "elliptical":
             return _in_words(self.roundness, (0.4, 0.75), ("cigar-shaped", "in between", "round"))
-        if self.inclination > 80:
-            bulge = "boxy" if self.boxiness > 0.5 else "rounded"
-            return f"edge-on, {bulge if self.bulge_share > 0.1 else 'no'} bulge"
-        bar = "barred" if self.bar_strength > 0.4 else ""
+        if self.is_edge_on:
+            return f"edge-on, {self.bulge_shape} bulge"
+        bar = "barred" if self.is_barred else ""
         if not self.arms:
-            bulge = _in_words(
-                self.bulge_share, (0.05, 0.2, 0.5), ("no", "just noticeable", "obvious", "dominant")
+            return bar or (
+                "disc, "
+                + _in_words(self.bulge_share, (0.05, 0.2, 0.5), ("no", "noticeable", "obvious", "dominant"))
+                + " bulge"
             )
-            return f"{bar or 'disc'}, {bulge} bulge"
-        winding = _in_words(self.pitch, (14, 26), ("tight", "medium", "loose"))
-        arms = f"{self.arms} arm{'s' if self.arms > 1 else ''}, {winding}"
-        return f"{bar}, {arms}" if bar else arms
+        arms = f"{self.arms} arm{'s' if self.arms > 1 else ''}"
+        return f"{bar or _in_words(self.pitch, (14.0, 26.0), ('tight', 'medium', 'loose'))}, {arms}"
 
 
 def draw_shape(rng: np.random.Generator) -> GalaxyShape:
@@ -142,7 +158,7 @@ def draw_shape(rng: np.random.Generator) -> GalaxyShape:
     """
     magnitude = float(np.clip(17 + math.log10(rng.uniform(1e-9, 1)) / 0.6, 13.0, 17.0))
     # A galaxy of given luminosity is smaller and fainter by the same factor when it is farther away.
-    radius = float(np.clip(9.0 * 10 ** (0.2 * (16 - magnitude) + rng.normal(0, 0.14)), 3.5, 40.0))
+    radius = float(np.clip(6.5 * 10 ** (0.2 * (16 - magnitude) + rng.normal(0, 0.14)), 3.5, 40.0))
     seeing = float(1.2 * math.exp(rng.normal(0, 0.1)))
     angle, redness = float(rng.uniform(0, 180)), float(rng.beta(3, 2))
     kind = rng.choice(3, p=(0.02, 0.39, 0.59))
@@ -173,12 +189,12 @@ def draw_shape(rng: np.random.Generator) -> GalaxyShape:
     inclination = math.degrees(math.acos(rng.uniform(0, 1)))
     if oddity == "dust lane":
         inclination = 84 + inclination / 15
-    elif oddity == "ring":
-        inclination *= 0.8
-    arms = int(rng.choice(7, p=(0.24, 0.06, 0.42, 0.11, 0.07, 0.05, 0.05)))
-    if oddity == "irregular":
+    elif oddity in ("ring", "irregular"):
+        inclination *= 0.7
+    arms = int(rng.choice(7, p=(0.22, 0.03, 0.47, 0.11, 0.07, 0.05, 0.05)))
+    if oddity in ("ring", "irregular"):
         arms = 0
-    bulge_share = float(rng.beta(1.1, 3.2)) * (0.3 if oddity == "irregular" else 1)
+    bulge_share = float(rng.beta(1.3, 4)) * (0.3 if oddity == "irregular" else 1)
     return GalaxyShape(
         "disc",
         magnitude=magnitude,
@@ -195,7 +211,7 @@ def draw_shape(rng: np.random.Generator) -> GalaxyShape:
         bar_angle=float(rng.uniform(0, 180)),
         arms=arms,
         arm_strength=float(rng.beta(2, 1.2)) if arms else 0.0,
-        pitch=float(np.clip(9 + rng.gamma(2, 6), 8, 45)),
+        pitch=float(np.clip(8 + rng.gamma(1.5, 5.5), 8, 45)),
         clockwise=bool(rng.uniform() < 0.5),
         oddity=oddity,
         odd_strength=_odd_strength(oddity, rng),

@@ -1,0 +1,66 @@
+"""The part of the GZ2 frame that a picture shows, and positions on it in GZ2 pixels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import cv2
+import numpy as np
+from jaxtyping import Float32
+
+from galvote.images.geometry import COMPACT, FRAME_EXTENT
+
+FRAME = int(FRAME_EXTENT)
+"""Width of a whole GZ2 picture in its own pixels."""
+
+EXTENTS = {COMPACT.pixels: COMPACT.extent, FRAME: FRAME_EXTENT}
+"""How much of the frame a picture shows, in GZ2 pixels, by its width in pixels."""
+
+Plane: TypeAlias = Float32[np.ndarray, "y x"]
+Light: TypeAlias = Float32[np.ndarray, "y x 3"]
+
+
+@dataclass(frozen=True)
+class Sky:
+    """The sky behind a picture of 128 or 424 pixels.
+
+    Parameters
+    ----------
+    pixels
+        Width of the picture; a key of `EXTENTS`.
+    """
+
+    pixels: int
+
+    @property
+    def scale(self) -> float:
+        """Width of a pixel, GZ2 pixels."""
+        return EXTENTS[self.pixels] / self.pixels
+
+    @property
+    def positions(self) -> Float32[np.ndarray, " pixel"]:
+        """Where the picture's columns (and rows) are, GZ2 pixels from its centre."""
+        return (np.arange(self.pixels, dtype=np.float32) + 0.5) * self.scale - EXTENTS[self.pixels] / 2
+
+    def axes(self, angle: float, x: float = 0.0, y: float = 0.0) -> tuple[Plane, Plane]:
+        """Return coordinates along and across an axis through (x, y) that is turned by ``angle`` degrees."""
+        cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        across, down = (self.positions - x)[None, :], (self.positions - y)[:, None]
+        return across * cos + down * sin, down * cos - across * sin
+
+    def spread(self, grid: Float32[np.ndarray, "row column *band"]) -> Float32[np.ndarray, "y x *band"]:
+        """Lay a square grid that covers the whole frame over the picture, between its cells linearly."""
+        cells = len(grid) / FRAME
+        step = self.scale * cells
+        start = ((FRAME - EXTENTS[self.pixels] + self.scale) / 2) * cells - 0.5
+        placing = np.array([[step, 0, start], [0, step, start]], dtype=np.float32)
+        laid: Float32[np.ndarray, "y x *band"] = cv2.warpAffine(
+            grid,
+            placing,
+            (self.pixels, self.pixels),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REFLECT,
+        )
+        return laid
