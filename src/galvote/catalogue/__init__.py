@@ -3,7 +3,7 @@
 from galvote.catalogue.matching import Match, match_ids
 from galvote.catalogue.sources import Source, Sources, list_sources
 from galvote.catalogue.splits import split_by_id
-from galvote.catalogue.tables import read_table, write_table
+from galvote.catalogue.tables import read_ids, read_table, refuse_existing, write_table
 from galvote.catalogue.votes import Votes, read_labels, read_votes
 
 __all__ = [
@@ -13,9 +13,11 @@ __all__ = [
     "Votes",
     "list_sources",
     "match_ids",
+    "read_ids",
     "read_labels",
     "read_table",
     "read_votes",
+    "refuse_existing",
     "split_by_id",
     "write_table",
 ]

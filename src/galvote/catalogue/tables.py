@@ -100,10 +100,7 @@ def write_table(table: pa.Table, path: str | Path, overwrite: bool = False) -> N
     """
     path = Path(path)
     format_ = _format_of(path, _WRITABLE)
-    if path.exists() and not overwrite:
-        raise CatalogueError(
-            f"{path} is there already; choose another name or pass --overwrite (overwrite=True)."
-        )
+    refuse_existing(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
@@ -120,6 +117,20 @@ def write_table(table: pa.Table, path: str | Path, overwrite: bool = False) -> N
         ) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def refuse_existing(path: str | Path, overwrite: bool = False) -> None:
+    """Raise `CatalogueError` if a file is there already; long work asks before it begins."""
+    if Path(path).exists() and not overwrite:
+        raise CatalogueError(
+            f"{path} is there already; choose another name or pass --overwrite (overwrite=True)."
+        )
+
+
+def read_ids(path: str | Path) -> tuple[str, ...]:
+    """Return a table's column of ids, in its order, or raise `CatalogueError`."""
+    table = read_table(path)
+    return to_ids(table[find_id_column(table.column_names, Path(path))], Path(path))
 
 
 def find_id_column(columns: Sequence[str], path: Path) -> str:

@@ -6,7 +6,9 @@ import typer
 
 from galvote.cli.evaluate import evaluate
 from galvote.cli.pack import pack
+from galvote.cli.predict import predict
 from galvote.cli.simulate import simulate
+from galvote.cli.train import train
 from galvote.cli.tree import tree
 from galvote.errors import GalvoteError
 
@@ -20,7 +22,9 @@ app = typer.Typer(
 )
 app.command()(evaluate)
 app.command()(pack)
+app.command()(predict)
 app.command()(simulate)
+app.command()(train)
 app.command()(tree)
 
 

@@ -1,9 +1,17 @@
 """`galvote pack`: decode pictures once into a store that training maps into memory."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from galvote.catalogue import Sources
+    from galvote.images import Geometry, PackedStore
 
 
 def pack(
@@ -31,11 +39,9 @@ def pack(
 
     from pydantic import ValidationError
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from galvote.catalogue import list_sources
     from galvote.images import Geometry
-    from galvote.images import pack as pack_sources
 
     try:
         geometry = Geometry(extent=extent, pixels=pixels)
@@ -44,24 +50,9 @@ def pack(
         raise typer.BadParameter(problem["msg"], param_hint=f"--{problem['loc'][0]}") from None
     console = Console()
     sources = list_sources(places)
-    columns = (
-        TextColumn("packing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[failed]} failed"),
-        TimeRemainingColumn(),
+    store = pack_with_progress(
+        sources, out, geometry, shown=shown, workers=workers, overwrite=overwrite, console=console
     )
-    with Progress(*columns, console=console) as progress:
-        task = progress.add_task("packing", total=len(sources), failed=0)
-        store = pack_sources(
-            sources,
-            out,
-            geometry,
-            shown=shown,
-            workers=workers,
-            on_progress=lambda done, failed: progress.update(task, completed=done, failed=failed),
-            overwrite=overwrite,
-        )
     console.print(
         f"{len(store):,} cutouts of {pixels} × {pixels} pixels, extent {extent:g}, are in {out}.",
         highlight=False,
@@ -73,3 +64,30 @@ def pack(
         console.print(f"{len(store.failures):,} pictures failed ({said}); the first of them:")
         for galaxy, status, reason in store.failures[:5]:
             console.print(f"  {galaxy}: {status}. {reason}", highlight=False, markup=False, soft_wrap=True)
+
+
+def pack_with_progress(
+    sources: Sources,
+    out: Path,
+    geometry: Geometry,
+    *,
+    console: Console,
+    shown: float | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> PackedStore:
+    """Pack sources and show how far it is; see `galvote.images.pack`."""
+    from galvote.cli.progress import progress_bar
+    from galvote.images import pack as pack_sources
+
+    with progress_bar(console, "{task.fields[failed]} failed") as progress:
+        task = progress.add_task("packing", total=len(sources), failed=0)
+        return pack_sources(
+            sources,
+            out,
+            geometry,
+            shown=shown,
+            workers=workers,
+            on_progress=lambda done, failed: progress.update(task, completed=done, failed=failed),
+            overwrite=overwrite,
+        )

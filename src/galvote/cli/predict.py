@@ -29,7 +29,8 @@ def predict(
         typer.Option("--format", help="`challenge` writes a submission: GalaxyID,Class1.1,…,Class11.6."),
     ] = Layout.galvote,
     ids: Annotated[
-        Path | None, typer.Option(help="Table whose ids are predicted, all of them and no others, in its order.")
+        Path | None,
+        typer.Option(help="Table whose ids are predicted, all of them and no others, in its order."),
     ] = None,
     shown: Annotated[
         float | None,
@@ -42,9 +43,9 @@ def predict(
 
     import pyarrow as pa
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from galvote.catalogue import list_sources, read_ids, refuse_existing, write_table
+    from galvote.cli.progress import progress_bar
     from galvote.errors import CatalogueError
     from galvote.inference import Predictor
 
@@ -60,8 +61,7 @@ def predict(
                 f"{', '.join(sorted(absent)[:5])}; give the places of their pictures too."
             )
         listed = listed.select(asked)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
+    with progress_bar(console) as progress:
         bar = progress.add_task("predicting", total=len(listed))
         table = predictor.predict(
             listed, views=views, shown=shown, on_progress=lambda done, _: progress.update(bar, completed=done)
@@ -79,4 +79,6 @@ def predict(
             )
         table = table.drop_columns(["status", "reason"]).rename_columns(["GalaxyID", *predictor.tree.columns])
     write_table(table, out, overwrite=overwrite)
-    console.print(f"{len(table)} galaxies in {out}: " + ", ".join(f"{n} {status}" for status, n in statuses.items()))
+    console.print(
+        f"{len(table)} galaxies in {out}: " + ", ".join(f"{n} {status}" for status, n in statuses.items())
+    )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from galvote.images import PackedStore
     from galvote.training import Recipe, TrainingData
 
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 def train(
     recipe: Annotated[str, typer.Option(help="Name of a recipe, or a TOML file.")],
     images: Annotated[
-        list[Path], typer.Option(help="Pictures: folder, files, Parquet or a packed store; may be given again.")
+        list[Path],
+        typer.Option(help="Pictures: folder, files, Parquet or a packed store; may be given again."),
     ],
     votes: Annotated[
         list[Path], typer.Option(help="Table of votes, all 37 columns or some of them; may be given again.")
@@ -27,11 +30,15 @@ def train(
     ] = None,
     splits: Annotated[
         Path | None,
-        typer.Option(help="Table of ids with a column `split` (train, validation); without it, a random split."),
+        typer.Option(
+            help="Table of ids with a column `split` (train, validation); without it, a random split."
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given again."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given again."
+        ),
     ] = None,
     shown: Annotated[
         float | None,
@@ -49,13 +56,22 @@ def train(
     """
     from rich.console import Console
 
-    from galvote.training import load_recipe
+    from galvote.training import STORE, load_recipe
     from galvote.training import train as run
 
     console = Console()
     chosen = load_recipe(recipe, set_ or [])
     data, hashes = load_training_data(
-        chosen, images, votes, classes, splits, shown=shown, skip_invalid=skip_invalid, workplace=out
+        chosen,
+        images,
+        votes,
+        classes,
+        splits,
+        shown=shown,
+        skip_invalid=skip_invalid,
+        store=out / STORE,
+        overwrite=overwrite,
+        console=console,
     )
     console.print(describe(data))
 
@@ -68,13 +84,13 @@ def train(
         )
 
     try:
-        best = run(
-            chosen, data, out, resume=resume, overwrite=overwrite, on_epoch=report, hashes=hashes
-        )
+        best = run(chosen, data, out, resume=resume, overwrite=overwrite, on_epoch=report, hashes=hashes)
     except KeyboardInterrupt:
         console.print(f"Stopped. The same command with --resume goes on from the last epoch in {out}.")
         raise
-    console.print(f"Best model: {best}\nCurves: {out / 'loss.png'}, {out / 'rmse.png'}\nLast model: {out / 'last'}")
+    console.print(
+        f"Best model: {best}\nCurves: {out / 'loss.png'}, {out / 'rmse.png'}\nLast model: {out / 'last'}"
+    )
 
 
 def load_training_data(
@@ -86,9 +102,11 @@ def load_training_data(
     *,
     shown: float | None,
     skip_invalid: bool,
-    workplace: Path,
+    store: Path,
+    overwrite: bool,
+    console: Console,
 ) -> tuple[TrainingData, dict[str, str]]:
-    """Read what a run learns from; pictures that are not packed yet are packed beside the run, once.
+    """Read what a run learns from; pictures that are not packed yet are packed first, into ``store``.
 
     Returns
     -------
@@ -100,10 +118,9 @@ def load_training_data(
     from galvote.training import gather_examples
 
     known = read_votes(votes, skip_invalid=skip_invalid)
-    store = _open_store(recipe, images, workplace.with_name(workplace.name + ".store"), shown)
     data = gather_examples(
         recipe,
-        store,
+        _open_store(recipe, images, store, shown=shown, overwrite=overwrite, console=console),
         known,
         classes=read_labels(classes) if classes else None,
         splits=read_labels(splits, "split") if splits else None,
@@ -123,19 +140,29 @@ def describe(data: TrainingData) -> str:
     )
 
 
-def _open_store(recipe: Recipe, images: Sequence[Path], packed: Path, shown: float | None) -> PackedStore:
+def _open_store(
+    recipe: Recipe,
+    images: Sequence[Path],
+    place: Path,
+    *,
+    shown: float | None,
+    overwrite: bool,
+    console: Console,
+) -> PackedStore:
     from galvote.errors import CatalogueError
     from galvote.images import PackedStore, is_store
 
     if len(images) == 1 and is_store(images[0]):
         store = PackedStore.open(images[0])
-    elif is_store(packed):
-        store = PackedStore.open(packed)
+    elif is_store(place) and not overwrite:
+        store = PackedStore.open(place)
     else:
         from galvote.catalogue import list_sources
         from galvote.cli.pack import pack_with_progress
 
-        store = pack_with_progress(list_sources(images), packed, recipe.cutout, shown=shown)
+        store = pack_with_progress(
+            list_sources(images), place, recipe.cutout, shown=shown, overwrite=overwrite, console=console
+        )
     if store.geometry != recipe.cutout:
         raise CatalogueError(
             f"The store shows {store.geometry.extent:g} GZ2 pixels on {store.geometry.pixels}, the recipe wants "

@@ -6,7 +6,7 @@ keep their own names, so that importing this package loads neither astropy nor p
 
 from galvote.images.decode import MAX_PIXELS, decode_image
 from galvote.images.geometry import COMPACT, FRAME_EXTENT, Geometry, to_cutout
-from galvote.images.store import PackedStore, pack
+from galvote.images.store import PackedStore, is_store, pack
 from galvote.images.view import View, standard_views, warp_cutout
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "PackedStore",
     "View",
     "decode_image",
+    "is_store",
     "pack",
     "standard_views",
     "to_cutout",

@@ -111,6 +111,11 @@ class PackedStore:
         return cls(tuple(ids), cutouts, geometry, tuple(failures))
 
 
+def is_store(directory: str | Path) -> bool:
+    """Whether a finished store is there."""
+    return (Path(directory) / _STORE).is_file()
+
+
 def pack(
     sources: Iterable[Readable],
     directory: str | Path,

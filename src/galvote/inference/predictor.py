@@ -20,7 +20,9 @@ from galvote.images import Geometry, decode_image, standard_views, to_cutout
 from galvote.model import Card, GalaxyNetwork, fast_precision, load_model, network_input
 from galvote.tree import DecisionTree
 
-Pictures = Sources | str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Sequence[np.ndarray] | np.ndarray
+Pictures = (
+    Sources | str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Sequence[np.ndarray] | np.ndarray
+)
 Picture = UInt8[np.ndarray, "y x 3"]
 Cutout = UInt8[np.ndarray, "p p 3"]
 
@@ -141,7 +143,10 @@ class Predictor:
 
     def _run(self, pictures: UInt8[np.ndarray, "galaxy y x 3"]) -> Float32[np.ndarray, "galaxy answer"]:
         fast = fast_precision()
-        with torch.inference_mode(), torch.autocast(self._device.type, fast, enabled=fast is not torch.float32):
+        with (
+            torch.inference_mode(),
+            torch.autocast(self._device.type, fast, enabled=fast is not torch.float32),
+        ):
             fractions: torch.Tensor = self._network(torch.from_numpy(pictures).to(self._device))
             return np.asarray(fractions.float().cpu().numpy())
 

@@ -51,7 +51,8 @@ class Maxout(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Return the larger output of each pair."""
-        return self.linear(features).unflatten(1, (-1, 2)).amax(dim=2)
+        pairs: Tensor = self.linear(features).unflatten(1, (-1, 2))
+        return pairs.amax(dim=2)
 
 
 class Dieleman2014(nn.Module):
@@ -91,9 +92,7 @@ class Dieleman2014(nn.Module):
         )  # fmt: skip
         # Rotation by 45° about the centre, for `grid_sample`: a 69-pixel view out of `pixels`.
         turn = math.sqrt(0.5) * self.view / pixels
-        self.register_buffer(
-            "turn", torch.tensor([[turn, -turn, 0.0], [turn, turn, 0.0]]), persistent=False
-        )
+        self.register_buffer("turn", torch.tensor([[turn, -turn, 0.0], [turn, turn, 0.0]]), persistent=False)
 
     def views(self, pictures: Float[Tensor, "galaxy 3 y x"]) -> Float[Tensor, "galaxy 16 3 45 45"]:
         """Return the 16 views: orientation × flip × quarter."""

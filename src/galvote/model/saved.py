@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import resources
@@ -97,8 +96,8 @@ def save_model(
     )
     description = directory / (CARD + ".partial")
     description.write_text(complete.model_dump_json(indent=2) + "\n")
-    os.replace(weights, directory / WEIGHTS)
-    os.replace(description, directory / CARD)
+    weights.replace(directory / WEIGHTS)
+    description.replace(directory / CARD)
     return directory
 
 
@@ -130,7 +129,8 @@ def load_card(directory: Path) -> Card:
         raise ModelError(f"The card {directory / CARD} cannot be used: {error}") from error
     if card.format != FORMAT:
         raise ModelError(
-            f"{directory} has format {card.format}, this galvote reads format {FORMAT}; install a version that fits."
+            f"{directory} has format {card.format}, this galvote reads format {FORMAT}; "
+            "install a version that fits."
         )
     return card
 

@@ -2,9 +2,10 @@
 
 from galvote.training.data import Batch, Examples, GalaxyBatches, TrainingData, gather_examples
 from galvote.training.recipe import Recipe, load_recipe, recipe_names, validate_recipe
-from galvote.training.run import train
+from galvote.training.run import STORE, train
 
 __all__ = [
+    "STORE",
     "Batch",
     "Examples",
     "GalaxyBatches",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,7 @@ class SafetensorsCheckpointIO(CheckpointIO):
         target = Path(path)
         partial = target.with_name(target.name + ".partial")
         save_file(tensors, partial, metadata={"structure": structure})
-        os.replace(partial, target)
+        partial.replace(target)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
@@ -57,7 +56,9 @@ def _take_apart(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
             tensors[name] = value.detach().cpu().clone().contiguous()
             return {"__tensor__": name}
         case Mapping():
-            return {"__items__": [[_take_apart(k, tensors), _take_apart(v, tensors)] for k, v in value.items()]}
+            return {
+                "__items__": [[_take_apart(k, tensors), _take_apart(v, tensors)] for k, v in value.items()]
+            }
         case tuple():
             return {"__tuple__": [_take_apart(item, tensors) for item in value]}
         case list():

@@ -137,9 +137,9 @@ def gather_examples(
     left_out["pictures without votes"] = unlabelled
     left_out["votes with unknown columns"] = incomplete
 
-    at = np.array(voted, dtype=np.int64)
+    row_of_votes = np.array(voted, dtype=np.int64)
     fractions = np.full((len(ids), len(votes.tree)), np.nan, dtype=np.float32)
-    fractions[at >= 0] = votes.fractions[at[at >= 0]]
+    fractions[row_of_votes >= 0] = votes.fractions[row_of_votes[row_of_votes >= 0]]
     examples = Examples(
         ids=tuple(ids),
         rows=np.array(rows, dtype=np.int64),
@@ -149,7 +149,7 @@ def gather_examples(
     if splits is None:
         share = recipe.data.validation
         drawn = split_by_id(ids, {"train": 1 - share, "validation": share}, recipe.seed)
-        split = [name if at[i] >= 0 else "train" for i, name in enumerate(drawn)]
+        split = [name if voted[i] >= 0 else "train" for i, name in enumerate(drawn)]
     else:
         split = [splits.get(galaxy, "") for galaxy in ids]
     training = examples.select([i for i, name in enumerate(split) if name == "train"])
@@ -287,5 +287,6 @@ def make_loaders(recipe: Recipe, data: TrainingData) -> tuple[DataLoader[Batch],
     )
     validation = GalaxyBatches(recipe, data.store, data.validation, None, 256)
     return tuple(  # type: ignore[return-value]
-        DataLoader(batches, batch_size=None, sampler=EpochSampler(len(batches))) for batches in (training, validation)
+        DataLoader(batches, batch_size=None, sampler=EpochSampler(len(batches)))
+        for batches in (training, validation)
     )

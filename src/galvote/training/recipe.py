@@ -25,7 +25,7 @@ class DataSection(_Section):
 
     labels: Literal["all", "complete"] = Field(
         default="all",
-        description="`complete`: only galaxies with all columns; `all`: the others too, unknown columns masked",
+        description="`complete`: galaxies with all columns; `all`: others too, unknown columns masked",
     )
     validation: float = Field(
         default=0.1, gt=0, lt=1, description="share of galaxies held out where no splits are given"
@@ -40,7 +40,9 @@ class AugmentationSection(_Section):
     shift: float = Field(default=0.0, ge=0, le=0.5, description="largest shift, as a share of the width")
     zoom: float = Field(default=1.0, ge=1, le=4, description="log-uniform zoom from 1/zoom to zoom")
     colour: float = Field(
-        default=0.0, ge=0, description="sigma of the jitter along the principal axes of colour, in their units"
+        default=0.0,
+        ge=0,
+        description="sigma of the jitter along the principal axes of colour, in their units",
     )
 
 
@@ -142,7 +144,9 @@ def validate_recipe(data: Mapping[str, Any], origin: str = "recipe") -> Recipe:
         return Recipe.model_validate(data)
     except ValidationError as error:
         lines = [_explain(data, problem) for problem in error.errors()]
-        raise RecipeError(f"{origin} is no valid recipe:\n" + "\n".join(f"  {line}" for line in lines)) from error
+        raise RecipeError(
+            f"{origin} is no valid recipe:\n" + "\n".join(f"  {line}" for line in lines)
+        ) from error
 
 
 def _apply(data: dict[str, Any], setting: str) -> None:

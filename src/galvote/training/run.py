@@ -6,7 +6,8 @@ import csv
 import io
 import json
 import logging
-import os
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -29,6 +30,8 @@ from galvote.training.task import GalaxyTask
 from galvote.tree import GZ2, DecisionTree
 
 CHECKPOINT, RUN, METRICS = "checkpoint.safetensors", "run.json", "metrics.csv"
+STORE = "store"
+"""Where a run keeps cutouts that it had to pack itself."""
 REDRAW_SECONDS = 10.0
 
 EpochReport = Callable[[int, Mapping[str, float]], None]
@@ -76,11 +79,6 @@ def train(
     keep_freed_memory()
     card = _card(recipe, data, tree, dict(hashes or {}))
     _claim(out, card, resume=resume, overwrite=overwrite)
-    if (out / CHECKPOINT).exists():
-        # Weights come from the checkpoint; what follows must not depend on where the run began.
-        resume = True
-    else:
-        resume = False
     torch.manual_seed(recipe.seed)
     training, validation = make_loaders(recipe, data)
     task = GalaxyTask(recipe, tree, len(data.class_names), len(training))
@@ -96,7 +94,6 @@ def train(
         trainer = Trainer(
             max_epochs=recipe.training.epochs,
             precision="bf16-mixed" if fast else "32-true",
-            deterministic=False,
             logger=_tensorboard(out),
             callbacks=[folder, *([RichProgressBar()] if interactive else [])],
             enable_progress_bar=interactive,
@@ -107,13 +104,24 @@ def train(
             plugins=[SafetensorsCheckpointIO()],
             default_root_dir=out,
         )
-        trainer.fit(
-            task, training, validation, ckpt_path=str(out / CHECKPOINT) if resume else None, weights_only=False
-        )
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        checkpoint = out / CHECKPOINT
+        _fit(trainer, task, training, validation, ckpt_path=str(checkpoint) if checkpoint.exists() else None)
     folder.write(task, final=True)
     return out / "best"
+
+
+def _fit(trainer: Trainer, *arguments: Any, **options: Any) -> None:
+    """Fit, and let Ctrl-C through, which Lightning makes an exit of."""
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(*arguments, **options)
+    except SystemExit:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, handler)
 
 
 class RunFolder(Callback):
@@ -195,7 +203,8 @@ def _claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         if not resume:
             raise TrainingError(
-                f"{out} holds a run already; go on with --resume, start again with --overwrite, or choose another --out."
+                f"{out} holds a run already; go on with --resume, start again with --overwrite, "
+                "or choose another --out."
             )
         earlier = json.loads(path.read_text())
         for part in ("recipe", "data", "tree"):
@@ -206,7 +215,7 @@ def _claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
                     "resume it with the same, or choose another --out."
                 )
         return
-    if out.exists() and not path.exists() and any(out.iterdir()):
+    if out.exists() and not path.exists() and any(item.name != STORE for item in out.iterdir()):
         raise TrainingError(f"{out} is not empty and holds no run; choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
     (out / CHECKPOINT).unlink(missing_ok=True)
@@ -226,4 +235,4 @@ def _tensorboard(out: Path) -> Any:
 def _replace(path: Path, text: str) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text)
-    os.replace(partial, path)
+    partial.replace(path)

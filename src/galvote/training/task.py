@@ -1,4 +1,4 @@
-"""The Lightning task: forward, loss, optimiser. The loop knows nothing of galaxies, the task nothing of files."""
+"""The Lightning task: forward, loss, optimiser. It knows nothing of files, the loop nothing of galaxies."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ class GalaxyTask(LightningModule):
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.class_head = nn.Linear(network.head.linear.in_features, classes) if classes else None
         decay = recipe.training.average
-        self.averaged = (
-            AveragedModel(self.network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-            if decay
-            else None
-        )
+        self.averaged: AveragedModel | None = None
+        if decay:
+            mean = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+            self.averaged = AveragedModel(self.network, multi_avg_fn=mean, use_buffers=True)
         self.measured: dict[str, float] = {}
         """The epoch's results: loss and RMSE of training and validation."""
 
     @property
     def kept_network(self) -> GalaxyNetwork:
         """The network that is validated and saved: the averaged one if there is one."""
-        kept: GalaxyNetwork = self.averaged.module if self.averaged is not None else self.network
+        kept = self.averaged.module if self.averaged is not None else self.network
+        assert isinstance(kept, GalaxyNetwork)
         return kept
 
     def on_train_epoch_start(self) -> None:

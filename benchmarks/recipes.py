@@ -1,0 +1,125 @@
+"""Train recipes on the real galaxies and score each finished run once on the validation split.
+
+    python benchmarks/recipes.py --data ../shared/galaxyzoo --runs runs --recipes sharma2020 --seeds 0 1 2
+
+Each run is a `galvote train` of its own that goes on where it stopped when the script is run again. What is
+scored is the last epoch's model, so nothing is chosen on the galaxies that are reported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+GALVOTE = [sys.executable, "-m", "galvote"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="folder with compact/ and the CSV files")
+    parser.add_argument("--runs", type=Path, required=True, help="where runs and the packed store are kept")
+    parser.add_argument("--recipes", nargs="+", required=True)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--set", nargs="*", default=[], help="settings for all runs, for a quick look")
+    chosen = parser.parse_args()
+    store = chosen.runs / "store"
+    if not (store / "store.json").exists():
+        subprocess.run([*GALVOTE, "pack", chosen.data / "compact", "--out", store], check=True)
+    for seed in chosen.seeds:
+        for recipe in chosen.recipes:
+            run = chosen.runs / f"{recipe}-{seed}"
+            if not (run / "score.json").exists():
+                train_and_score(recipe, seed, run, store, chosen.data, chosen.set)
+    print_table(chosen.recipes, chosen.runs)
+
+
+def train_and_score(recipe: str, seed: int, run: Path, store: Path, data: Path, settings: list[str]) -> None:
+    everything = recipe.startswith("galvote")
+    votes = ["training_solutions.csv", *(["partial_solutions.csv"] if everything else [])]
+    command: list[str | Path] = [*GALVOTE, "train", "--recipe", recipe, "--images", store]
+    for name in votes:
+        command += ["--votes", data / name]
+    if everything:
+        command += ["--classes", data / "clean_classes.csv"]
+    command += ["--splits", data / "splits.csv", "--set", f"seed={seed}", "--out", run]
+    for setting in settings:
+        command += ["--set", setting]
+    before = epochs_done(run)
+    if (run / "run.json").exists():
+        command.append("--resume")
+    began = time.monotonic()
+    subprocess.run(command, check=True)
+    seconds = time.monotonic() - began
+    description = json.loads((run / "run.json").read_text())
+    seen = description["data"]["training_galaxies"] * (epochs_done(run) - before)
+    scored = subprocess.run(
+        [
+            *GALVOTE, "evaluate", "--json", "--model", run / "last", "--images", data / "compact",
+            "--votes", data / "training_solutions.csv", "--splits", data / "splits.csv", "--split", "validation",
+        ],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    score = json.loads(scored.stdout)
+    curves = [float(row["validation_rmse"]) for row in csv.DictReader((run / "metrics.csv").open())]
+    result: dict[str, Any] = {
+        "recipe": recipe,
+        "seed": seed,
+        "rmse": score["rmse"],
+        "rmse_interval": score["rmse_interval"],
+        "galaxies": score["galaxies"],
+        "mean_predictor": score["baselines"]["mean"],
+        "best_epoch": 1 + curves.index(min(curves)),
+        "best_epoch_rmse": min(curves),
+        "epochs": len(curves),
+        "parameters": json.loads((run / "last" / "card.json").read_text())["parameters"],
+        "training_galaxies": description["data"]["training_galaxies"],
+        "images_per_second": seen / seconds,
+        "minutes": seconds / 60 * len(curves) / max(len(curves) - before, 1),
+        "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "date": date.today().isoformat(),
+    }
+    (run / "score.json").write_text(json.dumps(result, indent=2) + "\n")
+    print(f"{recipe} seed {seed}: RMSE {result['rmse']:.4f} in {result['minutes']:.1f} min", flush=True)
+
+
+def epochs_done(run: Path) -> int:
+    metrics = run / "metrics.csv"
+    return len(metrics.read_text().splitlines()) - 1 if metrics.exists() else 0
+
+
+def print_table(recipes: list[str], runs: Path) -> None:
+    print(
+        "| recipe | parameters | RMSE (spread over seeds) | seeds | epochs | images/s | minutes | threads |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for recipe in recipes:
+        results = [json.loads(path.read_text()) for path in sorted(runs.glob(f"{recipe}-[0-9]*/score.json"))]
+        if not results:
+            continue
+        scores = [result["rmse"] for result in results]
+        spread = f" ± {statistics.stdev(scores):.4f}" if len(scores) > 1 else ""
+        first = results[0]
+        print(
+            f"| `{recipe}` | {first['parameters']:,} | {statistics.mean(scores):.4f}{spread} | {len(scores)} "
+            f"| {first['epochs']} | {statistics.mean(r['images_per_second'] for r in results):,.0f} "
+            f"| {statistics.mean(r['minutes'] for r in results):.1f} | {first['threads']} |"
+        )
+    if results:
+        print(f"\nMean predictor on the same {first['galaxies']} galaxies: {first['mean_predictor']:.4f}")
+
+
+if __name__ == "__main__":
+    main()
