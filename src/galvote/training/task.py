@@ -16,6 +16,9 @@ from galvote.training.data import Batch
 from galvote.training.recipe import Recipe
 from galvote.tree import DecisionTree
 
+STATISTICS_BATCHES = 16
+"""How many batches measure the statistics of batch normalisation for averaged weights."""
+
 
 class GalaxyTask(LightningModule):
     """Learn vote fractions, and hard classes where only those are known.
@@ -43,7 +46,7 @@ class GalaxyTask(LightningModule):
         self.averaged: AveragedModel | None = None
         if decay:
             mean = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-            self.averaged = AveragedModel(self.network, multi_avg_fn=mean, use_buffers=True)
+            self.averaged = AveragedModel(self.network, multi_avg_fn=mean)
         self.measured: dict[str, float] = {}
         """The epoch's results: loss and RMSE of training and validation."""
 
@@ -83,6 +86,8 @@ class GalaxyTask(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Start to add up."""
+        if self.averaged is not None:
+            self._renew_statistics(self.kept_network)
         self._validation_totals = torch.zeros(2, dtype=torch.float64, device=self.device)
 
     def validation_step(self, batch: Batch, number: int) -> None:
@@ -125,6 +130,27 @@ class GalaxyTask(LightningModule):
                 optimizer = torch.optim.SGD(groups, training.learning_rate, momentum=0.9, nesterov=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    @torch.no_grad()
+    def _renew_statistics(self, network: GalaxyNetwork) -> None:
+        """Measure the statistics of batch normalisation again: the averaged weights have others.
+
+        As for stochastic weight averaging (Izmailov et al. 2018, section 3.2), on part of the epoch.
+        """
+        layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+        momenta = [layer.momentum for layer in layers]
+        for layer in layers:
+            layer.reset_running_stats()
+            layer.momentum = None  # the plain mean over all that follow
+            layer.train()
+        loader = self.trainer.train_dataloader
+        for number in range(min(STATISTICS_BATCHES, len(loader.dataset))):
+            batch = loader.dataset[(self.current_epoch, number)]
+            with self.trainer.precision_plugin.forward_context():
+                network.features(batch.pictures.to(self.device))
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+            layer.eval()
 
     def _rate_factor(self, step: int) -> float:
         training = self.recipe.training

@@ -1,0 +1,61 @@
+"""`galvote field`: find and classify the galaxies of a wide picture."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class CatalogueFormat(StrEnum):
+    """How the catalogue is written."""
+
+    csv = "csv"
+    parquet = "parquet"
+    fits = "fits"
+    vot = "vot"
+
+
+Out = Annotated[Path, typer.Option(help="Folder for annotated.png, galaxies.png and the catalogue.")]
+Model = Annotated[str, typer.Option(help="Name of a shipped model, or a folder.")]
+MinRadius = Annotated[
+    float, typer.Option(min=1, help="Smallest radius of a galaxy (90 % of its light), in pixels.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Take only so many of the brightest galaxies.")]
+Views = Annotated[int, typer.Option(min=1, help="Orientations averaged for each prediction.")]
+Format = Annotated[CatalogueFormat, typer.Option("--format", help="Of the catalogue.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")]
+
+
+def field(
+    picture: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, dir_okay=False, help="JPEG, PNG, WebP, TIFF or FITS, up to 80 megapixels."
+        ),
+    ],
+    out: Out,
+    model: Model = "galvote-small",
+    min_radius: MinRadius = 5.0,
+    limit: Limit = None,
+    views: Views = 8,
+    format_: Format = CatalogueFormat.csv,
+    overwrite: Overwrite = False,
+) -> None:
+    """Find and classify the galaxies of a wide picture; a picture without any gives an empty catalogue."""
+    from galvote.cli.classify_field import run_field
+    from galvote.images import decode_image
+
+    run_field(
+        decode_image(picture.read_bytes()),
+        title=picture.stem,
+        out=out,
+        model=model,
+        min_radius=min_radius,
+        limit=limit,
+        views=views,
+        catalogue_ending=f".{format_}",
+        overwrite=overwrite,
+    )
