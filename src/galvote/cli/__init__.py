@@ -4,10 +4,13 @@ import sys
 
 import typer
 
+from galvote.cli.demo import demo
 from galvote.cli.evaluate import evaluate
+from galvote.cli.field import field
 from galvote.cli.pack import pack
 from galvote.cli.predict import predict
 from galvote.cli.simulate import simulate
+from galvote.cli.sweep import sweep
 from galvote.cli.train import train
 from galvote.cli.tree import tree
 from galvote.errors import GalvoteError
@@ -20,10 +23,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command()(demo)
 app.command()(evaluate)
+app.command()(field)
 app.command()(pack)
 app.command()(predict)
 app.command()(simulate)
+app.command()(sweep)
 app.command()(train)
 app.command()(tree)
 

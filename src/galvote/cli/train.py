@@ -165,8 +165,8 @@ def _open_store(
         )
     if store.geometry != recipe.cutout:
         raise CatalogueError(
-            f"The store shows {store.geometry.extent:g} GZ2 pixels on {store.geometry.pixels}, the recipe wants "
-            f"{recipe.cutout.extent:g} on {recipe.cutout.pixels}: pack the pictures again with --extent "
+            f"The store shows {store.geometry.extent:g} GZ2 pixels on {store.geometry.pixels}, the recipe "
+            f"wants {recipe.cutout.extent:g} on {recipe.cutout.pixels}: pack again with --extent "
             f"{recipe.cutout.extent:g} --pixels {recipe.cutout.pixels}."
         )
     return store
