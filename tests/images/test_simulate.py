@@ -81,6 +81,13 @@ def test_both_sizes_show_the_same_galaxy() -> None:
         assert np.corrcoef(centre.ravel(), compact.picture.ravel())[0, 1] > 0.97
 
 
+@pytest.mark.parametrize("oddity", ["ring", "arc", "disturbed", "irregular", "merger", "dust lane"])
+def test_odd_galaxies_render_at_both_sizes(oddity: str) -> None:
+    shape = replace(ELLIPTICAL if oddity == "arc" else DISC, oddity=oddity, odd_strength=0.9)
+    centre = to_cutout(render_galaxy(shape, np.random.default_rng(1), 424), COMPACT)
+    assert np.corrcoef(centre.ravel(), picture(shape).ravel())[0, 1] > 0.97
+
+
 def test_votes_obey_the_tree(galaxies: list[SimulatedGalaxy]) -> None:
     check_fractions(GZ2, np.stack([galaxy.fractions for galaxy in galaxies]))
     check_fractions(GZ2, to_cumulative(GZ2, np.stack([galaxy.probabilities for galaxy in galaxies])))

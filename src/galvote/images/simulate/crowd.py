@@ -100,11 +100,11 @@ def _probabilities(shape: GalaxyShape) -> Mapping[str, Float[np.ndarray, " answe
 
     star = 0.93 if is_star else 0.01 + 0.04 * math.exp(-signal / 3)
     hints = 2.2 * arms + 1.2 * bar + 1.1 * edge + 0.7 * odd + 0.5 * is_disc * (1 - shape.bulge_share)
-    featured = 0.03 + 0.94 * _step(hints, 0.68, 0.2)
+    featured = 0.03 + 0.94 * _step(hints, 0.6, 0.2)
     seen_ratio = math.sqrt((shape.axis_ratio**2 + blur**2) / (1 + blur**2))
 
     barred = 0.04 + 0.92 * _step(bar, 0.34, 0.08)
-    spiral = 0.06 + 0.92 * _step(arms, 0.17, 0.05)
+    spiral = 0.06 + 0.92 * _step(arms, 0.12, 0.04)
     is_odd = 0.11 + 0.86 * _step(odd, 0.42, 0.08)
     no_bulge = _step(shape.bulge_share, 0.10, -0.03) if is_disc else 0.05
     boxy = 0.05 + 0.9 * _step(shape.boxiness, 0.5, 0.08)
@@ -134,7 +134,7 @@ def _odd_feature(shape: GalaxyShape, odd: float) -> Float[np.ndarray, " answer"]
 
 
 def _arm_number(shape: GalaxyShape, visible: float) -> Float[np.ndarray, " answer"]:
-    guesses = _shares(0.06, 0.30, 0.05, 0.02, 0.03, 0.54)
+    guesses = _shares(0.04, 0.28, 0.05, 0.02, 0.03, 0.58)
     if not shape.arms:
         return guesses
     # A volunteer miscounts by one more often the more arms there are to count.

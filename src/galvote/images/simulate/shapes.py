@@ -191,7 +191,7 @@ def draw_shape(rng: np.random.Generator) -> GalaxyShape:
         inclination = 84 + inclination / 15
     elif oddity in ("ring", "irregular"):
         inclination *= 0.7
-    arms = int(rng.choice(7, p=(0.22, 0.03, 0.47, 0.11, 0.07, 0.05, 0.05)))
+    arms = int(rng.choice(7, p=(0.20, 0.025, 0.45, 0.13, 0.085, 0.055, 0.055)))
     if oddity in ("ring", "irregular"):
         arms = 0
     bulge_share = float(rng.beta(1.3, 4)) * (0.3 if oddity == "irregular" else 1)
@@ -211,7 +211,7 @@ def draw_shape(rng: np.random.Generator) -> GalaxyShape:
         bar_angle=float(rng.uniform(0, 180)),
         arms=arms,
         arm_strength=float(rng.beta(2, 1.2)) if arms else 0.0,
-        pitch=float(np.clip(8 + rng.gamma(1.5, 5.5), 8, 45)),
+        pitch=float(np.clip(8 + rng.gamma(1.5, 5.0), 8, 45)),
         clockwise=bool(rng.uniform() < 0.5),
         oddity=oddity,
         odd_strength=_odd_strength(oddity, rng),

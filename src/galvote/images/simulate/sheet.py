@@ -56,10 +56,10 @@ class ContactSheet:
 
 
 def _clarity(galaxy: SimulatedGalaxy) -> float:
-    """Return the joint probability of the answers that tell the galaxy's kind; less for a blurred one."""
-    probable = dict(zip(GZ2.columns, galaxy.probabilities, strict=True))
-    sharpness = 1 / (1 + galaxy.shape.blur / R90)
-    return sharpness * math.prod(float(probable[column]) for column in _telling_answers(galaxy.shape))
+    """Return the joint probability of the answers that tell the galaxy's kind; less if blurred or inclined."""
+    shape, probable = galaxy.shape, dict(zip(GZ2.columns, galaxy.probabilities, strict=True))
+    sharpness = 1 / (1 + shape.blur / (R90 * shape.axis_ratio))
+    return sharpness * math.prod(float(probable[column]) for column in _telling_answers(shape))
 
 
 def _telling_answers(shape: GalaxyShape) -> Iterator[str]:

@@ -162,7 +162,7 @@ def _tail(x: Plane, y: Plane) -> Plane:
     """Return a tidal tail: a faint curved plume on one side, wider farther out."""
     width = 9 + np.maximum(x, 0) / 6
     plume = np.exp(-(((y - (x / 16) ** 2) / width) ** 2) - np.maximum(x, 0) / 32)
-    return np.asarray(plume / (1 + np.exp(-x / 3)) / 1500)
+    return np.asarray(plume / (1 + np.exp(-np.maximum(x, -60) / 3)) / 1500)
 
 
 def _strength(shape: GalaxyShape, oddity: str) -> float:
