@@ -1,4 +1,4 @@
-"""What `galvote field` and `galvote demo` do: find the galaxies of a field, classify them, show the result."""
+"""What `galvote field` and `galvote demo` do: find a field's galaxies, classify them, show the result."""
 
 from __future__ import annotations
 
@@ -77,11 +77,11 @@ class ClassifiedField:
 
     @property
     def clearest(self) -> tuple[int, ...]:
-        """Row of the clearest galaxy of each kind, in the order of `KINDS`."""
+        """Row of the clearest galaxy of each kind, the very clearest first."""
         rows = dict[str, int]()
         for row in strongest_first(self.findings):
             rows.setdefault(self.findings[row].kind.name, row)
-        return tuple(rows[kind.name] for kind in KINDS if kind.name in rows)
+        return tuple(rows.values())
 
 
 def classify_field(
@@ -99,8 +99,8 @@ def classify_field(
 ) -> ClassifiedField:
     """Find the galaxies of a wide picture, predict their votes, and write a catalogue and pictures.
 
-    ``annotated.png`` is the field with its galaxies outlined; ``galaxies.png``, ``galaxies-2.png``, … show each
-    galaxy with its decision path, the clearest of each kind first; ``catalogue.csv`` has a row for each galaxy.
+    ``annotated.png`` is the field with its galaxies outlined; ``galaxies.png``, ``galaxies-2.png``, … show
+    each with its decision path, the clearest of each kind first; ``catalogue.csv`` has a row for each.
     A field without galaxies gives an empty catalogue and no sheet.
 
     Parameters
@@ -274,11 +274,11 @@ def _to_table(
     columns = {
         "id": pa.array([str(galaxy.number) for galaxy in galaxies], pa.string()),
         **{
-            name: pa.array([getattr(galaxy, name) for galaxy in galaxies], pa.float64())
+            name: pa.array([round(getattr(galaxy, name), 2) for galaxy in galaxies], pa.float64())
             for name in ("x", "y", "r90", "axis_ratio", "angle")
         },
-        "flux": pa.array(flux),
-        "magnitude": pa.array(-2.5 * np.log10(flux)),
+        "flux": pa.array(flux.round()),
+        "magnitude": pa.array((-2.5 * np.log10(flux)).round(3)),
         **{
             name: pa.array([getattr(galaxy, name) for galaxy in galaxies], pa.bool_())
             for name in ("touches_edge", "crowded")

@@ -35,7 +35,7 @@ KINDS = (
     Kind("star", "Class1.3", "#9aa4b2"),
     Kind("merger", "Class8.6", "#ff5d73"),
     Kind("disturbed", "Class8.3", "#ff8f6b"),
-    Kind("irregular", "Class8.4", "#ff8f6b"),
+    Kind("irregular", "Class8.4", "#e5989b"),
     Kind("ring", "Class8.1", "#f9a8d4"),
     Kind("spiral", "Class4.1", "#4cc9f0"),
     Kind("edge-on", "Class2.1", "#b79cff"),

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import EllipseCollection
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.image import imsave
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
-from matplotlib.text import Text
+from matplotlib.textpath import text_to_path
 
 NIGHT, INK, MUTED, FAINT = "#0b0e14", "#e8edf4", "#8a95a5", "#1d2430"
 MAX_BYTES = 3_000_000
@@ -142,12 +142,13 @@ def draw_field(
         autolim=False,
     )
     _place_labels(axes, marks[:_LABELLED], centres, radii, (across, down))
-    text = axes.text(20, down + foot / 2, title, color=INK, fontsize=11, va="center", fontweight="bold")
-    x = 20 + _text_size(text)[0] + 40
+    middle = down + foot / 2
+    axes.text(20, middle, title, color=INK, fontsize=11, va="center", fontweight="bold")
+    x = 60 + 1.15 * _text_width(title, 11.0)  # bold is wider
     for word, colour in legend:
-        axes.plot([x], [down + foot / 2], "o", color=colour, markersize=6)
-        text = axes.text(x + 12, down + foot / 2, word, color=MUTED, fontsize=10, va="center")
-        x += _text_size(text)[0] + 36
+        axes.plot([x], [middle], "o", color=colour, markersize=6)
+        axes.text(x + 12, middle, word, color=MUTED, fontsize=10, va="center")
+        x += _text_width(word, 10.0) + 36
     return _pixels(figure)
 
 
@@ -180,7 +181,7 @@ def write_png(picture: UInt8[np.ndarray, "y x 3"], path: Path, *, max_bytes: int
     data = b""
     for dropped in range(5):
         file = io.BytesIO()
-        imsave(file, (picture >> dropped) << dropped, format="png", pil_kwargs={"compress_level": 9})
+        imsave(file, (picture >> dropped) << dropped, format="png", pil_kwargs={"compress_level": 6})
         data = file.getvalue()
         if len(data) <= max_bytes:
             break
@@ -190,7 +191,7 @@ def write_png(picture: UInt8[np.ndarray, "y x 3"], path: Path, *, max_bytes: int
     partial.replace(path)
 
 
-def _draw_card(axes: Axes, card: Card, left: float, top: float) -> None:
+def _draw_card(axes: Axes, card: Card, left: int, top: int) -> None:
     size = _CARD_HEIGHT - 16
     axes.imshow(
         card.cutout, extent=(left, left + size, top + size, top), interpolation="bicubic", aspect="auto"
@@ -230,30 +231,42 @@ def _place_labels(
     taken = np.empty((0, 4))  # left, top, right, bottom
     galaxies = np.column_stack([centres - 0.7 * radii[:, None], centres + 0.7 * radii[:, None]])
     outline = withStroke(linewidth=2.2, foreground=NIGHT)
+    font_size = 7.6
+    down = 1.2 * font_size * _DPI / 72
     for mark, centre, radius in zip(marks, centres, radii, strict=False):
-        for words in (f"{mark.number} {mark.label}".strip(), f"{mark.number}"):
-            text = axes.text(0, 0, words, color=mark.colour, fontsize=7.6, va="top", path_effects=[outline])
-            across, down = _text_size(text)
-            places = _places_around(centre, radius, across, down)
-            boxes = np.column_stack([places, places + [across, down]])
-            # A label on a label cannot be read; a label on a galaxy hides it; the picture's edge cuts it off
+        for words in (f"{mark.number} {mark.label}", f"{mark.number}"):
+            across = _text_width(words, font_size)
+            places = _places_around(mark, centre, float(radius), across, down)
+            boxes = np.hstack([places, places + np.array([across, down])])
+            # A label on a label cannot be read, a label on a galaxy hides it, the picture's edge cuts it off.
             cost = 8 * _overlap(boxes, taken) + _overlap(boxes, galaxies) + 0.5 * np.arange(len(boxes))
             cost[(boxes < 0).any(axis=1) | (boxes[:, 2] > size[0]) | (boxes[:, 3] > size[1])] = np.inf
             best = int(cost.argmin())
             if cost[best] < 0.25 * across * down:
-                text.set_position((float(places[best, 0]), float(places[best, 1])))
-                taken = np.vstack([taken, boxes[best] + [-2, -1, 2, 1]])
+                x, y = places[best] + np.array([0, down / 2])
+                axes.text(
+                    x,
+                    y,
+                    words,
+                    color=mark.colour,
+                    fontsize=font_size,
+                    va="center_baseline",
+                    path_effects=[outline],
+                )
+                taken = np.vstack([taken, boxes[best] + np.array([-2, -1, 2, 1])])
                 break
-            text.remove()
 
 
 def _places_around(
-    centre: Float[np.ndarray, " 2"], radius: float, across: float, down: float
+    mark: Mark, centre: Float[np.ndarray, " 2"], radius: float, across: float, down: float
 ) -> Float[np.ndarray, "place 2"]:
-    """Return upper left corners of a label at 16 places around a circle, the right side first."""
+    """Return upper left corners of a label at 16 places around an outline, the right side first."""
     turns = np.deg2rad([0, 180, 90, 270, 22, -22, 45, -45, 135, -135, 158, -158, 68, -68, 112, -112])
     direction = np.column_stack([np.cos(turns), np.sin(turns)])
-    middle = centre + direction * (radius + 3 + np.abs(direction) @ [across / 2, down / 2])[:, None]
+    # How far an ellipse reaches in a direction that has some angle to its major axis
+    from_axis = turns - np.deg2rad(mark.angle)
+    reach = radius * np.hypot(np.cos(from_axis), mark.axis_ratio * np.sin(from_axis))
+    middle = centre + direction * (reach + 4 + np.abs(direction) @ [across / 2, down / 2])[:, None]
     return np.asarray(middle - [across / 2, down / 2])
 
 
@@ -286,12 +299,14 @@ def _canvas(width: int, height: int) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def _text_size(text: Text) -> tuple[float, float]:
-    box = text.get_window_extent()
-    return box.width, box.height
+def _text_width(words: str, size: float) -> float:
+    """Return the width in pixels of words in a size in points."""
+    width, _, _ = text_to_path.get_text_width_height_descent(words, FontProperties(size=size), ismath=False)
+    return width * _DPI / 72
 
 
 def _pixels(figure: Figure) -> UInt8[np.ndarray, "y x 3"]:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[:, :, :3].copy()
+    file = io.BytesIO()
+    figure.savefig(file, format="rgba", dpi=_DPI)
+    width, height = (round(side * _DPI) for side in figure.get_size_inches())
+    return np.frombuffer(file.getvalue(), np.uint8).reshape(height, width, 4)[:, :, :3]

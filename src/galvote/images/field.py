@@ -181,8 +181,8 @@ def cut_out(
 
     Returns
     -------
-    Square picture with the galaxy's centre in the middle. Beyond the edge of the field it has the median
-    colour of what it shows, which is the sky.
+    Square picture with the galaxy's centre in the middle. Beyond the edge of the field it has the lower
+    quartile of the colours that it shows, which is about the sky's.
     """
     width = extent * galaxy.r90 / GZ2_R90
     pixels = max(math.ceil(width), least_pixels)
@@ -201,7 +201,7 @@ def cut_out(
         (pixels, pixels),
         flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_CONSTANT,
-        borderValue=np.median(part, axis=(0, 1)).tolist(),
+        borderValue=np.percentile(part, 25, axis=(0, 1)).tolist(),
     )
     return np.asarray(cutout)
 

@@ -1,0 +1,145 @@
+"""A field from picture to catalogue, with a predictor that knows no galaxies."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from jaxtyping import Float32, UInt8
+from PIL import Image
+from rich.console import Console
+from typer.testing import CliRunner
+
+from galvote.catalogue import read_table, read_votes
+from galvote.cli.classify_field import classify_field, print_findings
+from galvote.errors import GalvoteError
+from galvote.images import Geometry
+from galvote.tree import GZ2, find_violations, to_cumulative
+
+
+class Stand:
+    """Predicts smooth for what is red and a spiral for what is blue, and remembers what it saw."""
+
+    geometry = Geometry(extent=256.0, pixels=64)
+
+    def __init__(self) -> None:
+        self.seen = list[np.ndarray]()
+
+    def predict_cutouts(
+        self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: int = 1
+    ) -> Float32[np.ndarray, "galaxy answer"]:
+        self.seen += list(cutouts)
+        conditional = np.zeros((len(cutouts), len(GZ2)))
+        for columns in GZ2.slices.values():
+            conditional[:, columns] = 1 / (columns.stop - columns.start)
+        centre = cutouts[:, 28:36, 28:36].mean(axis=(1, 2))
+        red = centre[:, 0] > centre[:, 2]
+        conditional[:, :3] = np.where(red[:, None], [0.7, 0.2, 0.1], [0.1, 0.8, 0.1])
+        conditional[:, 3:5] = 0.1, 0.9
+        conditional[:, 7:9] = 0.9, 0.1
+        conditional[:, 13:15] = 0.2, 0.8
+        return to_cumulative(GZ2, conditional).astype(np.float32)
+
+
+PLACES = ((60, 70, 9.0, "blue"), (200, 90, 7.0, "red"), (320, 200, 12.0, "red"), (120, 230, 8.0, "blue"))
+
+
+@pytest.fixture(scope="module")
+def field() -> UInt8[np.ndarray, "y x 3"]:
+    rows, columns = np.mgrid[:300, :400]
+    rgb = np.random.default_rng(3).normal(20, 4, (300, 400, 3))
+    for x, y, r90, colour in PLACES:
+        light = 190 * np.exp(-(((columns - x) ** 2 + (rows - y) ** 2) / (r90 / 2.146) ** 2) / 4)
+        rgb += light[:, :, None] * ([0.5, 0.7, 1.0] if colour == "blue" else [1.0, 0.7, 0.5])
+    return rgb.clip(0, 255).astype(np.uint8)
+
+
+def test_a_field_becomes_a_catalogue_and_pictures(field: np.ndarray, tmp_path: Path) -> None:
+    predictor = Stand()
+    stages = list[tuple[str, int, int]]()
+    classified = classify_field(
+        field, predictor, tmp_path / "out", title="Test", on_progress=lambda *stage: stages.append(stage)
+    )
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "annotated.png",
+        "catalogue.csv",
+        "galaxies.png",
+    ]
+    assert set(classified.files) == set((tmp_path / "out").iterdir())
+    assert {stage for stage, _, _ in stages} == {"finding galaxies", "predicting", "drawing"}
+    assert [cutout.shape for cutout in predictor.seen] == [(64, 64, 3)] * 4
+
+    table = read_table(tmp_path / "out" / "catalogue.csv")
+    assert table.column_names[:5] == ["id", "x", "y", "r90", "axis_ratio"]
+    assert table.column_names[-37:] == list(GZ2.columns)
+    rows = table.to_pylist()
+    assert [row["id"] for row in rows] == ["1", "2", "3", "4"]
+    for x, y, r90, colour in PLACES:
+        row = min(rows, key=lambda row: np.hypot(row["x"] - x, row["y"] - y))
+        assert (row["x"], row["y"]) == pytest.approx((x, y), abs=1)
+        assert row["r90"] == pytest.approx(r90, rel=0.15)
+        assert row["kind"] == ("spiral" if colour == "blue" else "round")
+        assert row["path"].startswith("featured → not edge-on" if colour == "blue" else "smooth")
+    assert [row["magnitude"] for row in rows] == sorted(row["magnitude"] for row in rows)
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".fits"])
+def test_the_catalogue_can_be_read_as_votes(field: np.ndarray, tmp_path: Path, ending: str) -> None:
+    classify_field(field, Stand(), tmp_path, catalogue_ending=ending, limit=3)
+    votes = read_votes([tmp_path / f"catalogue{ending}"])
+    assert votes.ids == ("1", "2", "3")
+    assert not find_violations(GZ2, votes.fractions).galaxies.any()
+
+
+def test_results_are_replaced_only_when_asked(field: np.ndarray, tmp_path: Path) -> None:
+    classify_field(field, Stand(), tmp_path)
+    (tmp_path / "galaxies-2.png").write_bytes(b"of an earlier run")
+    with pytest.raises(GalvoteError, match=r"annotated\.png.*--overwrite"):
+        classify_field(field, Stand(), tmp_path)
+    classify_field(field, Stand(), tmp_path, limit=1, overwrite=True)
+    assert not (tmp_path / "galaxies-2.png").exists()
+    assert len(read_table(tmp_path / "catalogue.csv")) == 1
+
+
+def test_a_field_without_galaxies_gives_an_empty_catalogue(tmp_path: Path) -> None:
+    sky = np.random.default_rng(0).normal(20, 4, (200, 200, 3)).clip(0, 255).astype(np.uint8)
+    classified = classify_field(sky, Stand(), tmp_path)
+    table = read_table(tmp_path / "catalogue.csv")
+    assert len(table) == 0
+    assert set(GZ2.columns) < set(table.column_names)
+    assert (tmp_path / "annotated.png").exists()
+    assert not (tmp_path / "galaxies.png").exists()
+    console = Console(record=True, width=100)
+    print_findings(classified, console)
+    assert "Nothing stands out" in console.export_text()
+
+
+def test_more_galaxies_than_a_sheet_holds_take_several(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:360, :420]
+    pattern = np.exp(-(((columns % 60 - 30) ** 2 + (rows % 60 - 30) ** 2) / 4.0**2) / 4)
+    rgb = np.repeat((20 + 190 * pattern).astype(np.uint8)[:, :, None], 3, axis=2)
+    classified = classify_field(rgb, Stand(), tmp_path)
+    assert len(classified.galaxies) == 42
+    assert (tmp_path / "galaxies-2.png").exists()
+    assert not (tmp_path / "galaxies-3.png").exists()
+    with Image.open(tmp_path / "annotated.png") as annotated:
+        assert annotated.size == (3 * 420, 3 * 360 + 56)
+
+
+def test_what_is_printed_names_the_clearest_of_each_kind(field: np.ndarray, tmp_path: Path) -> None:
+    console = Console(record=True, width=120)
+    print_findings(classify_field(field, Stand(), tmp_path), console)
+    said = console.export_text()
+    assert "4 galaxies found and classified" in said
+    assert "spiral" in said
+    assert "65%" in said  # 0.8 featured × 0.9 not edge-on × 0.9 spiral
+    assert "annotated.png" in said
+
+
+@pytest.mark.parametrize("verb", ["field", "demo"])
+def test_the_commands_describe_themselves(verb: str) -> None:
+    from galvote.cli import app
+
+    answer = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "160", "TERM": "dumb"})
+    assert answer.exit_code == 0
+    for option in ("--out", "--model", "--min-radius", "--limit", "--views", "--format", "--overwrite"):
+        assert option in answer.output
