@@ -67,7 +67,8 @@ def train_and_score(recipe: str, seed: int, run: Path, store: Path, data: Path, 
     scored = subprocess.run(
         [
             *GALVOTE, "evaluate", "--json", "--model", run / "last", "--images", data / "compact",
-            "--votes", data / "training_solutions.csv", "--splits", data / "splits.csv", "--split", "validation",
+            "--votes", data / "training_solutions.csv",
+            "--splits", data / "splits.csv", "--split", "validation",
         ],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
