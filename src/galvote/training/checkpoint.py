@@ -47,6 +47,15 @@ class SafetensorsCheckpointIO(CheckpointIO):
         Path(path).unlink(missing_ok=True)
 
 
+# Fused optimisers walk through a weight and its moments in the order of memory, so that order is kept too.
+def _is_channels_last(tensor: torch.Tensor) -> bool:
+    return (
+        tensor.ndim == 4
+        and tensor.is_contiguous(memory_format=torch.channels_last)
+        and not tensor.is_contiguous()
+    )
+
+
 # JSON knows neither tensors, nor tuples, nor keys that are numbers; each is written as an object with one
 # reserved key.
 def _take_apart(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
@@ -54,7 +63,7 @@ def _take_apart(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
         case torch.Tensor():
             name = str(len(tensors))
             tensors[name] = value.detach().cpu().clone().contiguous()
-            return {"__tensor__": name}
+            return {"__tensor__": name, "channels_last": _is_channels_last(value)}
         case Mapping():
             return {
                 "__items__": [[_take_apart(k, tensors), _take_apart(v, tensors)] for k, v in value.items()]
@@ -71,6 +80,8 @@ def _take_apart(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
 
 def _put_together(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
     match value:
+        case {"__tensor__": name, "channels_last": True}:
+            return tensors[name].contiguous(memory_format=torch.channels_last)
         case {"__tensor__": name}:
             return tensors[name]
         case {"__items__": items}:
