@@ -89,13 +89,12 @@ def _probabilities(shape: GalaxyShape) -> Mapping[str, Float[np.ndarray, " answe
     is_disc, is_star = shape.kind == "disc", shape.kind == "star"
 
     edge = _step(shape.inclination, 79.0, 3.0) if is_disc else 0.5 * _step(0.36 - shape.axis_ratio, 0.0, 0.04)
-    face = 1 - _step(shape.inclination, 74.0, 4.0) if is_disc else 0.0
     arms = bar = 0.0
     if shape.arms:
         distance_apart = 2 * math.pi * 0.6 * math.sin(math.radians(shape.pitch)) / shape.arms
-        arms = shape.arm_strength * clear * face * _contrast(blur, distance_apart)
+        arms = shape.arm_strength * clear * shape.openness * _contrast(blur, distance_apart)
     if shape.bar_strength:
-        bar = shape.bar_strength * clear * face * _contrast(blur, 2 * shape.bar_length)
+        bar = shape.bar_strength * clear * shape.openness * _contrast(blur, 2 * shape.bar_length)
     odd = shape.odd_strength * (0.5 + 0.5 * sight)
 
     star = 0.93 if is_star else 0.01 + 0.04 * math.exp(-signal / 3)

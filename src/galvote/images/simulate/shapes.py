@@ -113,6 +113,11 @@ class GalaxyShape:
         return "boxy" if self.boxiness > 0.5 else "round"
 
     @property
+    def openness(self) -> float:
+        """How much of what lies in the disc's plane shows: 1 face-on, and 0 where the disc hides itself."""
+        return 1 / (1 + math.exp((self.inclination - 74) / 4)) if self.kind == "disc" else 0.0
+
+    @property
     def flux(self) -> float:
         """In the r band, nanomaggies."""
         return 10 ** (0.4 * (22.5 - self.magnitude))

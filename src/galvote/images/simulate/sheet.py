@@ -56,7 +56,7 @@ class ContactSheet:
 
 
 def _clarity(galaxy: SimulatedGalaxy) -> float:
-    """Return the joint probability of the answers that tell the galaxy's kind; less if blurred or inclined."""
+    """Return the probability of the answers that tell the galaxy's kind; less if blurred or inclined."""
     shape, probable = galaxy.shape, dict(zip(GZ2.columns, galaxy.probabilities, strict=True))
     sharpness = 1 / (1 + shape.blur / (R90 * shape.axis_ratio))
     return sharpness * math.prod(float(probable[column]) for column in _telling_answers(shape))

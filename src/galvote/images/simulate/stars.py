@@ -99,8 +99,9 @@ def _disc_galaxy(
     young = np.zeros_like(disc)
     if shape.arms:
         arms = _arms(shape, u, across, r, sky.spread(chance.wobble))
-        young = 2.2 * shape.arm_strength * disc * arms * np.exp(0.4 * sky.spread(chance.lumps))
-        disc = disc * (1 - 0.6 * shape.arm_strength * (1 - arms))
+        contrast = shape.arm_strength * shape.openness
+        young = 2.2 * contrast * disc * arms * np.exp(0.4 * sky.spread(chance.lumps))
+        disc = disc * (1 - 0.6 * contrast * (1 - arms))
     if ring := _strength(shape, "ring"):
         young = young + 0.45 * ring * disc_share * _ring(r, 34.0, 5.0) / ratio
         disc = disc * (1 - 0.5 * ring)
