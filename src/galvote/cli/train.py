@@ -59,7 +59,7 @@ def train(
     from galvote.training import STORE, load_recipe
     from galvote.training import train as run
 
-    console = Console()
+    console = Console(highlight=False)
     chosen = load_recipe(recipe, set_ or [])
     data, hashes = load_training_data(
         chosen,
@@ -73,23 +73,36 @@ def train(
         overwrite=overwrite,
         console=console,
     )
-    console.print(describe(data))
+    console.print(describe(data), soft_wrap=True)
 
     def report(epoch: int, measured: object) -> None:
         assert isinstance(measured, dict)
         console.print(
             f"epoch {epoch:3d}/{chosen.training.epochs}"
             f"  training loss {measured['training_loss']:.5f} RMSE {measured['training_rmse']:.4f}"
-            f"  validation loss {measured['validation_loss']:.5f} RMSE {measured['validation_rmse']:.4f}"
+            f"  validation loss {measured['validation_loss']:.5f} RMSE {measured['validation_rmse']:.4f}",
+            soft_wrap=True,
         )
 
     try:
-        best = run(chosen, data, out, resume=resume, overwrite=overwrite, on_epoch=report, hashes=hashes)
+        best = run(
+            chosen,
+            data,
+            out,
+            resume=resume,
+            overwrite=overwrite,
+            on_epoch=report,
+            console=console,
+            hashes=hashes,
+        )
     except KeyboardInterrupt:
-        console.print(f"Stopped. The same command with --resume goes on from the last epoch in {out}.")
+        console.print(
+            f"Stopped. The same command with --resume goes on from the last epoch in {out}.", soft_wrap=True
+        )
         raise
     console.print(
-        f"Best model: {best}\nCurves: {out / 'loss.png'}, {out / 'rmse.png'}\nLast model: {out / 'last'}"
+        f"Best model: {best}\nCurves: {out / 'loss.png'}, {out / 'rmse.png'}\nLast model: {out / 'last'}",
+        soft_wrap=True,
     )
 
 
@@ -149,20 +162,25 @@ def _open_store(
     overwrite: bool,
     console: Console,
 ) -> PackedStore:
+    from galvote.catalogue import list_sources
+    from galvote.cli.pack import pack_with_progress
     from galvote.errors import CatalogueError
     from galvote.images import PackedStore, is_store
 
     if len(images) == 1 and is_store(images[0]):
         store = PackedStore.open(images[0])
-    elif is_store(place) and not overwrite:
-        store = PackedStore.open(place)
     else:
-        from galvote.catalogue import list_sources
-        from galvote.cli.pack import pack_with_progress
-
-        store = pack_with_progress(
-            list_sources(images), place, recipe.cutout, shown=shown, overwrite=overwrite, console=console
-        )
+        listed = list_sources(images)
+        if is_store(place) and not overwrite:
+            store = PackedStore.open(place)
+            if {*store.ids, *(failed for failed, _, _ in store.failures)} != set(listed.ids):
+                raise CatalogueError(
+                    f"{place} was packed from other pictures; name those again, or start with --overwrite."
+                )
+        else:
+            store = pack_with_progress(
+                listed, place, recipe.cutout, shown=shown, overwrite=overwrite, console=console
+            )
     if store.geometry != recipe.cutout:
         raise CatalogueError(
             f"The store shows {store.geometry.extent:g} GZ2 pixels on {store.geometry.pixels}, the recipe "

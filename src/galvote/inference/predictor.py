@@ -79,7 +79,7 @@ class Predictor:
         ----------
         pictures
             Paths (files, folders, Parquet, catalogues: see `galvote.catalogue.list_sources`), or RGB arrays
-            ``(y, x, 3)`` of uint8, one galaxy in the centre of each.
+            ``(y, x, 3)`` of uint8, one galaxy in the centre of each; a single array is one picture.
         views
             Orientations to average: 1, 2, 4, 8, 16, …
         shown
@@ -89,9 +89,9 @@ class Predictor:
 
         Returns
         -------
-        One row for each picture, in order: ``id``, ``status`` (``ok``, or what was wrong), ``reason``, and the
-        tree's columns of cumulative vote fractions in [0, 1], null where there is no prediction. The id of an
-        array is its position.
+        One row for each picture, in order: ``id``, ``status`` (``ok``, or what was wrong), ``reason``, and
+        the tree's columns of cumulative vote fractions in [0, 1], null where there is no prediction. The id
+        of an array is its position.
         """
         done = failed = 0
         tables = [self._schema.empty_table()]
@@ -129,8 +129,8 @@ class Predictor:
         size = self.geometry.pixels
         if cutouts.shape[1:] != (size, size, 3):
             raise ModelError(
-                f"This model takes cutouts of {size} × {size} pixels, not {cutouts.shape[1:]}; bring pictures to "
-                "its geometry with galvote.images.to_cutout."
+                f"This model takes cutouts of {size} × {size} pixels, not {cutouts.shape[1:]}; bring "
+                "pictures to its geometry with galvote.images.to_cutout."
             )
         predicted = np.zeros((len(cutouts), len(self.tree)), dtype=np.float32)
         orientations = standard_views(views)
@@ -186,6 +186,8 @@ def _readers(pictures: Pictures) -> Iterator[tuple[str, Callable[[], Picture]]]:
     """Yield each galaxy's id and how to get its picture."""
     if isinstance(pictures, str | os.PathLike):
         pictures = [pictures]
+    elif isinstance(pictures, np.ndarray) and pictures.ndim == 3:
+        pictures = pictures[None]
     if not isinstance(pictures, Sources):
         arrays = [picture for picture in pictures if isinstance(picture, np.ndarray)]
         if len(arrays) == len(pictures):
@@ -201,7 +203,7 @@ def _read_picture(source: Source) -> Picture:
 
 
 def _as_picture(array: np.ndarray) -> Picture:
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise ImageError(
             "unsupported", f"An array must be (y, x, 3) of uint8, not {array.shape} of {array.dtype}."
         )

@@ -75,8 +75,6 @@ class Dieleman2014(nn.Module):
 
     def __init__(self, pixels: int, dropout: float = 0.5) -> None:
         super().__init__()
-        if pixels < self.view:
-            raise ValueError(f"needs at least {self.view} pixels, not {pixels}")
         self.width = 2048
         self.convolutions = nn.Sequential(  # 3 @ 45 x 45
             nn.Conv2d(3, 32, 6), nn.ReLU(), nn.MaxPool2d(2),  # 32 @ 20 x 20

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from galvote.images import Geometry, View, warp_cutout
@@ -31,19 +31,37 @@ class Sharma2020Spec(_Spec):
     encoder: Literal["sharma2020"]
     blocks: int = Field(default=2, ge=1, le=4)
 
+    @model_validator(mode="after")
+    def _check_pixels(self) -> Self:
+        least = 1
+        for _ in range(self.blocks):
+            least = 2 * least + 2
+        if self.pixels < least:
+            raise ValueError(f"{self.blocks} blocks need pixels = {least} or more, not {self.pixels}")
+        return self
+
 
 class Dieleman2014Spec(_Spec):
     """The challenge winner's network."""
 
     encoder: Literal["dieleman2014"]
+    pixels: int = Field(ge=Dieleman2014.view, le=1024, description="width of the network's input")
 
 
 class ResidualSpec(_Spec):
     """A residual network."""
 
     encoder: Literal["residual"]
-    widths: tuple[int, ...] = (32, 64, 128, 192)
-    depths: tuple[int, ...] = (1, 2, 2, 2)
+    widths: tuple[PositiveInt, ...] = Field(default=(32, 64, 128, 192), min_length=1)
+    depths: tuple[PositiveInt, ...] = (1, 2, 2, 2)
+
+    @model_validator(mode="after")
+    def _check_stages(self) -> Self:
+        if len(self.widths) != len(self.depths):
+            raise ValueError(
+                f"{len(self.widths)} widths and {len(self.depths)} depths; give one of each a stage"
+            )
+        return self
 
 
 NetworkSpec = Annotated[Sharma2020Spec | Dieleman2014Spec | ResidualSpec, Field(discriminator="encoder")]

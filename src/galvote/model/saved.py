@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -123,16 +123,18 @@ def find_model(name: str | Path) -> Path:
 
 def load_card(directory: Path) -> Card:
     """Read and validate the card of a saved model, or raise `ModelError`."""
+    path = directory / CARD
     try:
-        card = Card.model_validate_json((directory / CARD).read_bytes())
-    except (OSError, ValidationError) as error:
-        raise ModelError(f"The card {directory / CARD} cannot be used: {error}") from error
-    if card.format != FORMAT:
-        raise ModelError(
-            f"{directory} has format {card.format}, this galvote reads format {FORMAT}; "
-            "install a version that fits."
-        )
-    return card
+        data = json.loads(path.read_bytes())
+        # Before all else: another format may have other members.
+        if isinstance(data, dict) and data.get("format", FORMAT) != FORMAT:
+            raise ModelError(
+                f"{directory} has format {data['format']}, this galvote reads format {FORMAT}; "
+                "install a version of galvote that fits."
+            )
+        return Card.model_validate(data)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"The card {path} cannot be used: {error}; copy the model again.") from error
 
 
 def load_model(name: str | Path) -> tuple[GalaxyNetwork, Card]:

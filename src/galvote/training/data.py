@@ -289,8 +289,6 @@ def make_loaders(recipe: Recipe, data: TrainingData) -> tuple[DataLoader[Batch],
     # A loader draws a number whenever it is gone through, and Lightning does that at another moment in the
     # first epoch of a resumed run: with a generator of its own it leaves the stream for dropout alone.
     return tuple(  # type: ignore[return-value]
-        DataLoader(
-            batches, batch_size=None, sampler=EpochSampler(len(batches)), generator=torch.Generator()
-        )
+        DataLoader(batches, batch_size=None, sampler=EpochSampler(len(batches)), generator=torch.Generator())
         for batches in (training, validation)
     )

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import logging
+import shutil
 import signal
 import threading
 import time
@@ -16,8 +17,8 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import RichProgressBar
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from galvote.errors import TrainingError
 from galvote.evaluation import plot_curves
@@ -48,6 +49,7 @@ def train(
     overwrite: bool = False,
     on_epoch: EpochReport | None = None,
     progress: bool = True,
+    console: Console | None = None,
     hashes: Mapping[str, str] | None = None,
 ) -> Path:
     """Train a recipe's network and keep everything about it in one folder.
@@ -63,6 +65,10 @@ def train(
         Start again in a folder that holds a run.
     on_epoch
         Called after each epoch.
+    progress
+        Show how far the epoch is, if ``console`` is a terminal.
+    console
+        What ``on_epoch`` prints on the same console stands above the progress bar.
     hashes
         SHA-256 of the input files, for the card.
 
@@ -83,7 +89,7 @@ def train(
     training, validation = make_loaders(recipe, data)
     task = GalaxyTask(recipe, tree, len(data.class_names), len(training))
     folder = RunFolder(out, card, on_epoch)
-    interactive = progress and Console().is_terminal
+    console = console or Console()
     precision = recipe.training.precision
     fast = precision == "bfloat16" or (precision == "auto" and fast_precision() is torch.bfloat16)
     with warnings.catch_warnings():
@@ -95,8 +101,8 @@ def train(
             max_epochs=recipe.training.epochs,
             precision="bf16-mixed" if fast else "32-true",
             logger=_tensorboard(out),
-            callbacks=[folder, *([RichProgressBar()] if interactive else [])],
-            enable_progress_bar=interactive,
+            callbacks=[folder, *([EpochBar(console)] if progress and console.is_terminal else [])],
+            enable_progress_bar=False,
             enable_model_summary=False,
             enable_checkpointing=False,
             num_sanity_val_steps=0,
@@ -122,6 +128,39 @@ def _fit(trainer: Trainer, *arguments: Any, **options: Any) -> None:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, handler)
+
+
+class EpochBar(Callback):
+    """Shows on a terminal how far the epoch is."""
+
+    def __init__(self, console: Console) -> None:
+        self.bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self.task = self.bar.add_task("")
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin at zero."""
+        self.bar.start()
+        described = f"epoch {trainer.current_epoch + 1:3d}/{trainer.max_epochs}"
+        self.bar.reset(self.task, total=trainer.num_training_batches, description=described)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *batch: Any) -> None:
+        """Go one batch further."""
+        self.bar.advance(self.task)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave the terminal as it was."""
+        self.bar.stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Leave the terminal as it was."""
+        self.bar.stop()
 
 
 class RunFolder(Callback):
@@ -198,6 +237,8 @@ def _card(recipe: Recipe, data: TrainingData, tree: DecisionTree, hashes: dict[s
 
 def _claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
     """Refuse a folder that holds something else; otherwise say in it what runs here."""
+    if resume and overwrite:
+        raise TrainingError("--resume goes on with a run and --overwrite starts it again; give one of them.")
     described = json.loads(card.model_dump_json())
     path = out / RUN
     if path.exists() and not overwrite:
@@ -218,7 +259,10 @@ def _claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
     if out.exists() and not path.exists() and any(item.name != STORE for item in out.iterdir()):
         raise TrainingError(f"{out} is not empty and holds no run; choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
-    (out / CHECKPOINT).unlink(missing_ok=True)
+    for name in (CHECKPOINT, METRICS, "loss.png", "rmse.png"):
+        (out / name).unlink(missing_ok=True)
+    for name in ("best", "last"):
+        shutil.rmtree(out / name, ignore_errors=True)
     _replace(path, json.dumps(described, indent=2) + "\n")
 
 
