@@ -67,10 +67,10 @@ GAIN = 5e-4
 PRESETS = {
     "report": SweepPlan(
         recipe="sharma2020",
-        rows=("training.batch_size", (32, 64, 128, 256, 512, 1024)),
+        rows=("training.batch_size", (32.0, 64.0, 128.0, 256.0, 512.0, 1024.0)),
         columns=("training.learning_rate", (0.5, 0.01, 0.001, 0.0001)),
         epochs=20,
-        in_full=(1024, 0.001),
+        in_full=(1024.0, 0.001),
     )
 }
 """Sweeps by name; `report` is the baseline report's own grid."""
@@ -299,6 +299,9 @@ def _train_pair(
     folder = _run_folder(out, pair)
 
     def stop_if_hopeless(epoch: int, measured: Mapping[str, float]) -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
+            raise SystemExit("the sweep that this worker belongs to was killed")
         if not in_full and _stuck(_curve(folder), plan.patience):
             raise _NothingGainedError
 

@@ -132,7 +132,8 @@ class GalaxyTask(LightningModule):
                 optimizer = torch.optim.AdamW(groups, training.learning_rate, fused=True)
             case "sgd":
                 optimizer = torch.optim.SGD(groups, training.learning_rate, momentum=0.9, nesterov=True)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate_factor)
+        # A plain function leaves nothing of itself in the checkpoint.
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate_factor(step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     @torch.no_grad()

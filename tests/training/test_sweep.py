@@ -1,0 +1,117 @@
+"""A sweep trains every pair once, goes on after a kill, and says how each run ended."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from galvote.cli.sweep import load_data
+from galvote.errors import TrainingError
+from galvote.images.simulate import simulate_galaxies, write_galaxies
+from galvote.training import TrainingData, load_recipe
+from galvote.training.sweep import PRESETS, SweepPlan, run_sweep
+
+PLAN = SweepPlan(
+    recipe="sharma2020",
+    rows=("training.batch_size", (8.0, 16.0)),
+    columns=("training.learning_rate", (0.001, 0.01)),
+    epochs=2,
+    in_full=(16.0, 0.001),
+)
+SETTINGS = ["training.epochs=3", "training.precision=float32"]
+
+
+@pytest.fixture(scope="module")
+def galaxies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sweep") / "galaxies"
+    write_galaxies(folder, simulate_galaxies(40, seed=3))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(galaxies: Path) -> TrainingData:
+    recipe = load_recipe("sharma2020", SETTINGS)
+    votes = [galaxies / "training_solutions.csv"]
+    return load_data(recipe, [galaxies / "images_training"], votes, None, None, galaxies / "store")
+
+
+def test_the_reports_grid() -> None:
+    plan = PRESETS["report"]
+    assert plan.recipe == "sharma2020"
+    assert plan.rows == ("training.batch_size", (32, 64, 128, 256, 512, 1024))
+    assert plan.columns == ("training.learning_rate", (0.5, 0.01, 0.001, 0.0001))
+    assert plan.in_full == (1024, 0.001)
+    assert len(list(plan.pairs)) == 24
+
+
+def test_every_pair_runs_once_and_the_reports_own_in_full(data: TrainingData, tmp_path: Path) -> None:
+    rows = run_sweep(PLAN, lambda: data, tmp_path / "sweep", settings=SETTINGS)
+    assert [(row.row, row.column) for row in rows] == list(PLAN.pairs)
+    assert {(row.row, row.column): row.epochs for row in rows} == {
+        (8.0, 0.001): 2,
+        (8.0, 0.01): 2,
+        (16.0, 0.001): 3,
+        (16.0, 0.01): 2,
+    }
+    assert all(row.best_rmse <= row.short_rmse for row in rows)
+    with (tmp_path / "sweep" / "sweep.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [float(line["best_rmse"]) for line in table] == [row.best_rmse for row in rows]
+    assert (tmp_path / "sweep" / "heat-map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_run_that_does_not_learn_ends_early(data: TrainingData, tmp_path: Path) -> None:
+    plan = SweepPlan("sharma2020", PLAN.rows, ("training.learning_rate", (1e-9,)), 9, (0.0, 0.0), patience=2)
+    rows = run_sweep(plan, lambda: data, tmp_path / "sweep", settings=SETTINGS)
+    assert {row.outcome for row in rows} == {"stopped: no gain"}
+    assert {row.epochs for row in rows} == {3}
+
+
+def test_a_run_that_diverges_is_said_to(data: TrainingData, tmp_path: Path) -> None:
+    settings = [*SETTINGS, "training.optimizer=sgd"]
+    plan = SweepPlan("sharma2020", PLAN.rows, ("training.learning_rate", (1e30,)), 2, (0.0, 0.0))
+    rows = run_sweep(plan, lambda: data, tmp_path / "sweep", settings=settings)
+    assert {row.outcome for row in rows} == {"diverged"}
+    assert np.isnan([row.best_rmse for row in rows]).all()
+
+
+def test_another_plan_is_refused(data: TrainingData, tmp_path: Path) -> None:
+    run_sweep(PLAN, lambda: data, tmp_path / "sweep", settings=SETTINGS)
+    with pytest.raises(TrainingError, match="--resume"):
+        run_sweep(PLAN, lambda: data, tmp_path / "sweep", settings=SETTINGS)
+    with pytest.raises(TrainingError, match="another plan"):
+        run_sweep(PLAN, lambda: data, tmp_path / "sweep", settings=[*SETTINGS, "seed=1"], resume=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("parallel", [1, 2])
+def test_a_killed_sweep_goes_on(galaxies: Path, tmp_path: Path, parallel: int) -> None:
+    out = tmp_path / "sweep"
+    command = [
+        sys.executable, "-m", "galvote", "sweep", "--images", galaxies / "images_training",
+        "--votes", galaxies / "training_solutions.csv", "--out", out, "--epochs", "1",
+        "--set", "training.epochs=2", "--set", "training.precision=float32", "--parallel", str(parallel),
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + 240
+    while len(list(out.glob("runs/*/metrics.csv"))) < 3 and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert process.stdout is not None
+    process.stdout.close()
+    done = subprocess.run([*command, "--resume"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with (out / "sweep.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert len(table) == 24
+    assert {line["outcome"] for line in table} == {"finished"}
+    assert sorted(int(line["epochs"]) for line in table) == [1] * 23 + [2]
