@@ -86,6 +86,7 @@ def save_model(
     }
     weights = directory / (WEIGHTS + ".partial")
     save_file(tensors, weights)
+    weights.chmod(0o644)  # safetensors writes for the owner alone
     complete = card.model_copy(
         update={
             "parameters": count_parameters(network),
