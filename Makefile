@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 
 $(VENV)/demo.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[demo]'
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[field]'
 	touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt

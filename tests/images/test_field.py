@@ -204,7 +204,7 @@ def test_beyond_the_edge_of_the_field_there_is_sky(x: float, y: float) -> None:
 
 def test_without_scikit_image_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(field_module, "find_spec", lambda name: None)
-    with pytest.raises(GalvoteError, match=r"pip install 'galvote\[demo\]'"):
+    with pytest.raises(GalvoteError, match=r"pip install 'galvote\[field\]'"):
         find_galaxies(render([]))
 
 

@@ -23,7 +23,7 @@ def demo(
 
     if find_spec("skimage") is None:
         raise GalvoteError(
-            "The Hubble Deep Field comes with scikit-image; install it with: pip install 'galvote[demo]'"
+            "The Hubble Deep Field comes with scikit-image; install it with: pip install 'galvote[field]'"
         )
     from skimage.data import hubble_deep_field
 

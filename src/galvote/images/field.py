@@ -99,7 +99,7 @@ def find_galaxies(
     Raises
     ------
     GalvoteError
-        If scikit-image is missing, with which photutils takes overlapping things apart.
+        If photutils is missing, or scikit-image, with which it takes overlapping things apart.
 
     Notes
     -----
@@ -112,10 +112,10 @@ def find_galaxies(
     Time grows with the picture, memory does not: tiles of 2048 pixels are searched one by one with a margin
     of 256, so galaxies much wider than that may be cut.
     """
-    if find_spec("skimage") is None:
+    if find_spec("photutils") is None or find_spec("skimage") is None:
         raise GalvoteError(
-            "Taking overlapping galaxies apart needs scikit-image; "
-            "install it with: pip install 'galvote[demo]'"
+            "Finding galaxies needs photutils and scikit-image; "
+            "install them with: pip install 'galvote[field]'"
         )
     height, width = rgb.shape[:2]
     corners = [(top, left) for top in range(0, height, _TILE) for left in range(0, width, _TILE)]
