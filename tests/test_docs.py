@@ -1,0 +1,193 @@
+"""What the texts say is true: links, commands, options, keys of recipes, and the tutorial as it stands."""
+
+import ast
+import importlib
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import typer
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from galvote.cli import app
+from galvote.model import NetworkSpec
+from galvote.training import Recipe, load_recipe, recipe_names
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
+VERBS = typer.main.get_command(app).commands
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def blocks(page: Path, *languages: str) -> list[tuple[str, str]]:
+    """Return (language, code) of the page's fenced blocks in these languages."""
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return [(language, code) for language, code in fenced if language in languages]
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """Yield the words of each galvote command in the page's blocks."""
+    for _, code in blocks(page, "bash", ""):
+        for line in code.splitlines():
+            if line.startswith("galvote "):
+                yield shlex.split(line)[1:]
+
+
+def values_of(option: str, words: list[str]) -> list[str]:
+    return [word for before, word in pairwise(words) if before == option]
+
+
+def options_of(verb: str) -> set[str]:
+    return {option for parameter in VERBS[verb].params for option in parameter.opts} | {"--help"}
+
+
+@each_page
+def test_links_and_pictures_are_there(page: Path) -> None:
+    text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if "://" in target:
+            continue
+        path, _, heading = target.partition("#")
+        linked = (page.parent / path) if path else page
+        assert linked.exists(), f"{page.name} links to {target}"
+        if heading:
+            titles = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
+            anchors = {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+            assert heading in anchors, f"{page.name} links to {target}"
+
+
+@each_page
+def test_no_absolute_paths_of_a_machine(page: Path) -> None:
+    found = re.findall(r"(?<![\w.:/-])/(?:home|root|work|tmp|mnt|Users|opt|var|usr)\b\S*", page.read_text())
+    assert not found
+
+
+@each_page
+def test_commands_have_the_options_they_need_and_no_others(page: Path) -> None:
+    for verb, *words in commands(page):
+        if verb == "--help":
+            continue
+        given = {word.partition("=")[0] for word in words if word.startswith("--")}
+        assert given <= options_of(verb), f"{page.name}: galvote {verb} {words}"
+        needed = {
+            option
+            for parameter in VERBS[verb].params
+            if parameter.required and parameter.param_type_name == "option"
+            for option in parameter.opts
+        }
+        assert needed <= given or "--help" in given, f"{page.name}: galvote {verb} {words}"
+        for recipe in values_of("--recipe", words):
+            if not recipe.endswith(".toml"):
+                load_recipe(recipe, values_of("--set", words))
+
+
+@each_page
+def test_verbs_and_options_named_in_sentences_exist(page: Path) -> None:
+    named = re.findall(r"`([^`\n]+)`", page.read_text())
+    every_option = set().union(*(options_of(verb) for verb in VERBS))
+    for code in named:
+        if call := re.match(r"galvote ([a-z]+)\b", code):
+            assert call[1] in VERBS, f"{page.name}: {code}"
+        if code.startswith(("--", "galvote ")):
+            options = set(re.findall(r"(?<!\S)--[a-z-]+", code))
+            allowed = options_of(call[1]) if call else every_option
+            assert options <= allowed, f"{page.name}: {code}"
+
+
+@each_page
+def test_python_examples_use_names_that_exist(page: Path) -> None:
+    for _, code in blocks(page, "python"):
+        for node in ast.walk(ast.parse(code)):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                module = importlib.import_module(node.module)
+                assert all(hasattr(module, alias.name) for alias in node.names), f"{page.name}: {node.module}"
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                if node.value.id == "galvote":
+                    assert hasattr(importlib.import_module("galvote"), node.attr)
+                if node.value.id == "predictor":
+                    assert hasattr(importlib.import_module("galvote").Predictor, node.attr)
+
+
+def test_every_verb_and_recipe_is_told_of() -> None:
+    readme, recipes = (ROOT / "README.md").read_text(), (ROOT / "docs/recipes.md").read_text()
+    assert [verb for verb in VERBS if f"`galvote {verb}`" not in readme] == []
+    assert [name for name in recipe_names() if f"**`{name}`**" not in recipes] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs/index.md").read_text()
+    others = [page.name for page in PAGES if page.parent.name == "docs" and page.name != "index.md"]
+    assert [name for name in others if f"({name})" not in index] == []
+
+
+def test_table_of_keys_is_what_recipes_have() -> None:
+    rows = [line.split("|") for line in recipes_section("Keys").splitlines() if line.startswith("| `")]
+    assert {key.strip(" `"): default.strip() for _, key, _, _, default, _ in rows} == dict(recipe_keys())
+
+
+def test_every_key_is_explained() -> None:
+    explained = recipes_section("What they mean")
+    for key in dict(recipe_keys()):
+        assert re.search(rf"`({re.escape(key)}|{key.rpartition('.')[2]})`", explained), key
+
+
+def test_example_recipe_is_valid(tmp_path: Path) -> None:
+    for number, (_, code) in enumerate(blocks(ROOT / "docs/recipes.md", "toml")):
+        path = tmp_path / f"example-{number}.toml"
+        path.write_text(code)
+        load_recipe(path)
+
+
+@pytest.mark.slow
+def test_tutorial_runs_as_it_stands(tmp_path: Path) -> None:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for language, code in blocks(ROOT / "docs/tutorial.md", "bash", "python"):
+        program = ["bash", "-ec"] if language == "bash" else [sys.executable, "-c"]
+        done = subprocess.run(
+            [*program, code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+    promised = (
+        "sheet.png run/loss.png run/rmse.png run/metrics.csv report/index.html "
+        "catalogue.parquet submission.csv scores.json"
+    )
+    assert [name for name in promised.split() if not (tmp_path / name).is_file()] == []
+
+
+def recipes_section(title: str) -> str:
+    text = (ROOT / "docs/recipes.md").read_text()
+    found = re.search(rf"^#+ {title}$(.*?)(?=^#)", text, re.MULTILINE | re.DOTALL)
+    assert found
+    return found[1]
+
+
+def recipe_keys() -> Iterator[tuple[str, str]]:
+    """Yield each key of a recipe with its default as the table has it."""
+    networks = get_args(get_args(NetworkSpec)[0])
+    for name, field in Recipe.model_fields.items():
+        sections = networks if name == "network" else (field.annotation,)
+        for section in sections:
+            if isinstance(section, type) and issubclass(section, BaseModel):
+                for key, setting in section.model_fields.items():
+                    yield f"{name}.{key}", as_told(setting.default)
+            else:
+                yield name, "the file's name" if name == "name" else as_told(field.default)
+
+
+def as_told(default: object) -> str:
+    if default is PydanticUndefined:
+        return "required"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, tuple):
+        return f"`{list(default)}`"
+    return f'`"{default}"`' if isinstance(default, str) else f"`{default}`"
