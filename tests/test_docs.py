@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -121,6 +122,15 @@ def test_every_verb_and_recipe_is_told_of() -> None:
     readme, recipes = (ROOT / "README.md").read_text(), (ROOT / "docs/recipes.md").read_text()
     assert [verb for verb in VERBS if f"`galvote {verb}`" not in readme] == []
     assert [name for name in recipe_names() if f"**`{name}`**" not in recipes] == []
+
+
+def test_extras_that_are_named_exist() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    texts = [*PAGES, ROOT / "Makefile", *ROOT.glob("src/galvote/**/*.py")]
+    named = {name for text in texts for name in re.findall(r"(?:galvote|\.)\[(\w+)\]'", text.read_text())}
+    assert "field" in named
+    assert named <= set(extras)
+    assert set(extras) <= set(re.findall(r"'\.\[(\w+)\]'", (ROOT / "README.md").read_text()))
 
 
 def test_every_page_is_in_the_index() -> None:
