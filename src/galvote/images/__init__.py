@@ -5,7 +5,7 @@ keep their own names, so that importing this package loads neither astropy nor p
 """
 
 from galvote.images.decode import MAX_PIXELS, decode_image
-from galvote.images.geometry import COMPACT, FRAME_EXTENT, Geometry, to_cutout
+from galvote.images.geometry import COMPACT, FRAME_EXTENT, Geometry, to_cutout, try_cutout
 from galvote.images.store import PackedStore, is_store, pack
 from galvote.images.view import View, standard_views, warp_cutout
 
@@ -21,5 +21,6 @@ __all__ = [
     "pack",
     "standard_views",
     "to_cutout",
+    "try_cutout",
     "warp_cutout",
 ]

@@ -6,6 +6,7 @@ Petrosian radius (Willett et al. 2013, MNRAS 435, 2835, section 2).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import cv2
@@ -82,6 +83,28 @@ def to_cutout(
     wanted = geometry.extent / shown * side
     top, left = (height - wanted) / 2, (width - wanted) / 2
     return _average(rgb, top, left, wanted, geometry.pixels)
+
+
+def try_cutout(
+    picture: Callable[[], UInt8[np.ndarray, "y x 3"]], geometry: Geometry, shown: float | None = None
+) -> UInt8[np.ndarray, "p p 3"] | ImageError:
+    """Get a picture and bring it to a geometry, or return what is wrong with it instead of raising.
+
+    Whatever goes through many pictures uses this, so that no picture ends a run.
+
+    Parameters
+    ----------
+    picture
+        Returns RGB pixels; may raise `ImageError`, or `OSError`, which becomes ``missing``.
+    shown
+        As for `to_cutout`.
+    """
+    try:
+        return np.ascontiguousarray(to_cutout(picture(), geometry, shown))
+    except ImageError as error:
+        return error
+    except OSError as error:
+        return ImageError("missing", f"The file cannot be read ({error}).")
 
 
 def _average(

@@ -29,7 +29,7 @@ from jaxtyping import UInt8
 
 from galvote.errors import CatalogueError, ImageError
 from galvote.images.decode import decode_image
-from galvote.images.geometry import Geometry, to_cutout
+from galvote.images.geometry import Geometry, try_cutout
 
 _FORMAT = 1
 _CUTOUTS, _SOURCES, _STORE = "cutouts.bin", "sources.jsonl", "store.json"
@@ -264,12 +264,7 @@ def _decode_all(
 def _decode(
     source: Readable, geometry: Geometry, shown: float | None
 ) -> UInt8[np.ndarray, "p p 3"] | ImageError:
-    try:
-        return np.ascontiguousarray(to_cutout(decode_image(source.read()), geometry, shown))
-    except ImageError as error:
-        return error
-    except OSError as error:
-        return ImageError("missing", f"The file cannot be read ({error}).")
+    return try_cutout(lambda: decode_image(source.read()), geometry, shown)
 
 
 def _to_disk(file: IO[Any]) -> None:

@@ -16,7 +16,7 @@ from jaxtyping import Float32, UInt8
 
 from galvote.catalogue import Source, Sources, list_sources
 from galvote.errors import ImageError, ModelError
-from galvote.images import Geometry, decode_image, standard_views, to_cutout
+from galvote.images import Geometry, decode_image, standard_views, try_cutout
 from galvote.model import Card, GalaxyNetwork, fast_precision, load_model, network_input
 from galvote.tree import DecisionTree
 
@@ -111,7 +111,7 @@ class Predictor:
         waiting = deque[tuple[str, Future[Cutout | ImageError]]]()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for galaxy, read in _readers(pictures):
-                waiting.append((galaxy, pool.submit(self._cutout, read, shown)))
+                waiting.append((galaxy, pool.submit(try_cutout, read, self.geometry, shown)))
                 if len(waiting) == 2 * _BATCH:
                     yield self._rows([waiting.popleft() for _ in range(_BATCH)], views)
             while waiting:
@@ -154,14 +154,6 @@ class Predictor:
     def _schema(self) -> pa.Schema:
         words = [(name, pa.string()) for name in ("id", "status", "reason")]
         return pa.schema(words + [(column, pa.float32()) for column in self.tree.columns])
-
-    def _cutout(self, read: Callable[[], Picture], shown: float | None) -> Cutout | ImageError:
-        try:
-            return to_cutout(read(), self.geometry, shown)
-        except ImageError as error:
-            return error
-        except OSError as error:
-            return ImageError("missing", f"The file cannot be read ({error}).")
 
     def _rows(self, made: Sequence[tuple[str, Future[Cutout | ImageError]]], views: int) -> pa.Table:
         results = [future.result() for _, future in made]
