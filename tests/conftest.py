@@ -1,9 +1,16 @@
 """Fixtures that every room's tests share."""
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile("patient", deadline=None)  # busy machines are no bug
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +20,129 @@ def real_galaxies() -> Path:
         if place and (Path(place) / "galaxyzoo" / "training_solutions.csv").is_file():
             return Path(place)
     pytest.skip("real galaxies not found: set GALVOTE_DATA to the folder that holds galaxyzoo/")
+
+
+@pytest.fixture(scope="session")
+def simulated(tmp_path_factory) -> Path:
+    """Return a folder of 60 simulated galaxies in the challenge's layout, with classes and splits.
+
+    ``classes.csv`` has a class for every third galaxy; in ``splits.csv`` every fourth is for validation.
+    """
+    from galvote.images.simulate import simulate_galaxies, write_galaxies
+
+    folder = tmp_path_factory.mktemp("simulated")
+    galaxies = list(simulate_galaxies(60, seed=1))
+    write_galaxies(folder, galaxies)
+    classes = (f"{galaxy.id},{('disc', 'round')[i % 2]}\n" for i, galaxy in enumerate(galaxies) if i % 3 == 0)
+    (folder / "classes.csv").write_text("id,class\n" + "".join(classes))
+    splits = (f"{galaxy.id},{'train' if i % 4 else 'validation'}\n" for i, galaxy in enumerate(galaxies))
+    (folder / "splits.csv").write_text("id,split\n" + "".join(splits))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(tmp_path_factory) -> Path:
+    """Return a recipe that takes seconds and has all that a run must remember: moments, schedule, average."""
+    path = tmp_path_factory.mktemp("recipe") / "tiny.toml"
+    path.write_text(
+        """
+        [cutout]
+        pixels = 64
+
+        [network]
+        encoder = "residual"
+        widths = [8, 16]
+        depths = [1, 1]
+        extent = 208
+        pixels = 32
+        dropout = 0.3
+        head = "softmax"
+
+        [augmentation]
+        rotation = true
+        flip = true
+        shift = 0.03
+        zoom = 1.15
+        colour = 0.5
+
+        [training]
+        epochs = 4
+        batch_size = 8
+        learning_rate = 5e-3
+        weight_decay = 0.02
+        schedule = "cosine"
+        warmup = 0.1
+        average = 0.8
+        classes_weight = 0.02
+        precision = "float32"
+        """
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def packed(simulated, tmp_path_factory) -> Path:
+    """Return a packed store of the simulated galaxies, as the tiny recipe wants it."""
+    from galvote.catalogue import list_sources
+    from galvote.images import Geometry, pack
+
+    folder = tmp_path_factory.mktemp("packed")
+    pack(list_sources(simulated / "images_training"), folder, Geometry(pixels=64), overwrite=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def training_data(simulated, tiny_recipe, packed):
+    """Return the simulated galaxies as the tiny recipe learns from them."""
+    from galvote.catalogue import read_labels, read_votes
+    from galvote.images import PackedStore
+    from galvote.training import gather_examples, load_recipe
+
+    return gather_examples(
+        load_recipe(tiny_recipe),
+        PackedStore.open(packed),
+        read_votes(simulated / "training_solutions.csv"),
+        classes=read_labels(simulated / "classes.csv"),
+        splits=read_labels(simulated / "splits.csv"),
+    )
+
+
+@pytest.fixture(scope="session")
+def one_thread() -> None:
+    """Let torch use one thread: sums come out the same only in the same number of parts."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def trained(training_data, tiny_recipe, tmp_path_factory, one_thread) -> Path:
+    """Return the folder of a finished run of the tiny recipe."""
+    from galvote.training import load_recipe, train
+
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    train(load_recipe(tiny_recipe), training_data, folder, progress=False)
+    return folder
+
+
+class Ran(NamedTuple):
+    """How a command ended and what it said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def command(monkeypatch, capfd) -> Callable[..., Ran]:
+    """Run the command line in this process, which saves the time of importing torch each time."""
+    from galvote.cli import main
+
+    def run(*arguments: object) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["galvote", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return Ran(int(ended.value.code or 0), *capfd.readouterr())
+
+    return run

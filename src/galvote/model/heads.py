@@ -31,8 +31,10 @@ class TreeHead(nn.Module):
 
     Notes
     -----
-    `normalise` belongs to ``rectified`` alone: with the division switched off for the first part of training
-    the network starts more reliably (the same paper, section 7.5).
+    `normalise` belongs to ``rectified`` alone: without the division for the first part of training the
+    network starts more reliably (the same paper, section 7.5). Each output clipped to [0, 1] is then a
+    cumulative fraction by itself, as in the winner's own code; multiplied down the tree, unbounded outputs
+    diverge.
     """
 
     def __init__(self, features: int, tree: DecisionTree, kind: HeadKind) -> None:
@@ -53,9 +55,11 @@ class TreeHead(nn.Module):
     def forward(self, features: Float[Tensor, "galaxy feature"]) -> Float[Tensor, "galaxy answer"]:
         """Return cumulative vote fractions in [0, 1], in ``tree.columns`` order, in float32."""
         # The multiplications down the tree need more digits than bfloat16 has.
-        outputs = self.linear(features).float()
+        outputs: Tensor = self.linear(features).float()
         if self.kind == "sigmoid":
             return torch.sigmoid(outputs)
+        if not self.normalise:
+            return outputs.clamp(0, 1)
         fractions = dict[int, Tensor]()
         for question in self.tree.asking_order:
             columns, parents = self.tree.slices[question.name], self.tree.parents[question.name]
@@ -69,9 +73,6 @@ class TreeHead(nn.Module):
     def _conditional(self, outputs: Tensor) -> Tensor:
         if self.kind == "softmax":
             return outputs.softmax(dim=1)
-        rectified = F.relu(outputs)
-        if not self.normalise:
-            return rectified
         # A question whose outputs are all zero would otherwise lose its votes: share them out.
-        rectified = rectified + 1e-7
+        rectified = F.relu(outputs) + 1e-7
         return rectified / rectified.sum(dim=1, keepdim=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ class Sharma2020Spec(_Spec):
     blocks: int = Field(default=2, ge=1, le=4)
 
     @model_validator(mode="after")
-    def _check_pixels(self) -> Self:
+    def _check_pixels(self) -> Sharma2020Spec:
         least = 1
         for _ in range(self.blocks):
             least = 2 * least + 2
@@ -56,7 +56,7 @@ class ResidualSpec(_Spec):
     depths: tuple[PositiveInt, ...] = (1, 2, 2, 2)
 
     @model_validator(mode="after")
-    def _check_stages(self) -> Self:
+    def _check_stages(self) -> ResidualSpec:
         if len(self.widths) != len(self.depths):
             raise ValueError(
                 f"{len(self.widths)} widths and {len(self.depths)} depths; give one of each a stage"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from galvote.errors import RecipeError
 from galvote.images import Geometry
@@ -17,7 +17,7 @@ from galvote.model import NetworkSpec
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataSection(_Section):
@@ -96,6 +96,15 @@ class Recipe(_Section):
     augmentation: AugmentationSection = AugmentationSection()
     training: TrainingSection = TrainingSection()
 
+    @model_validator(mode="after")
+    def _check_extents(self) -> Recipe:
+        if self.network.extent > self.cutout.extent:
+            raise ValueError(
+                f"network.extent = {self.network.extent:g} is more than cutout.extent = "
+                f"{self.cutout.extent:g}: the network cannot see what was cut off"
+            )
+        return self
+
 
 def recipe_names() -> tuple[str, ...]:
     """Return the names of the recipes that ship with galvote."""
@@ -172,22 +181,29 @@ def _explain(data: Mapping[str, Any], problem: Any) -> str:
     path = [part for part in path if part not in _ENCODERS or part in data]
     key = ".".join(path)
     if problem["type"] != "extra_forbidden":
-        return f"{key}: {problem['msg']}"
-    known = _known_keys(path[:-1], data)
-    near = difflib.get_close_matches(path[-1], known, n=1, cutoff=0.0)
-    return f"{key} is unknown; the nearest valid name is {'.'.join([*path[:-1], *near])!r}"
+        return ": ".join(part for part in (key, problem["msg"].removeprefix("Value error, ")) if part)
+    return f"{key} is unknown; the nearest valid name is {_nearest_name(path, data)!r}"
 
 
-def _known_keys(sections: Sequence[str], data: Mapping[str, Any]) -> list[str]:
-    if list(sections) == ["network"]:
-        encoder = data["network"].get("encoder")
-        return list(_ENCODERS[encoder].model_fields)
-    model: type[BaseModel] = Recipe
-    for section in sections:
-        annotation = model.model_fields[section].annotation
-        assert isinstance(annotation, type) and issubclass(annotation, BaseModel)
-        model = annotation
-    return list(model.model_fields)
+def _nearest_name(path: Sequence[str], data: Mapping[str, Any]) -> str:
+    """Return the setting that is spelled most like an unknown one, rather in its section than in another."""
+
+    def likeness(name: str) -> float:
+        *section, last = name.split(".")
+        return difflib.SequenceMatcher(None, path[-1], last).ratio() + 0.2 * (section == [*path[:-1]])
+
+    return max(_names(data), key=likeness)
+
+
+def _names(data: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the name of every section and setting, as in ``training.epochs``."""
+    network = data.get("network")
+    encoder = str(network.get("encoder")) if isinstance(network, Mapping) else ""
+    for name, field in Recipe.model_fields.items():
+        yield name
+        section = _ENCODERS.get(encoder) if name == "network" else field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield from (f"{name}.{setting}" for setting in section.model_fields)
 
 
 _ENCODERS: dict[str, type[BaseModel]] = {

@@ -1,0 +1,190 @@
+"""From pictures and votes to batches that can be made again."""
+
+import numpy as np
+import pytest
+import torch
+
+from galvote.catalogue import Votes, split_by_id
+from galvote.errors import TrainingError
+from galvote.images import Geometry, PackedStore
+from galvote.training import Batch, GalaxyBatches, TrainingData, gather_examples, load_recipe
+from galvote.training.data import make_loaders
+from galvote.tree import GZ2
+
+COUNT = 41
+IDS = tuple(f"g{i}" for i in range(COUNT))
+VALIDATION = "data.validation=0.3"
+
+
+@pytest.fixture
+def store() -> PackedStore:
+    """Return cutouts that are as bright as their number all over, whichever way they are turned."""
+    cutouts = np.empty((COUNT, 16, 16, 3), dtype=np.uint8)
+    cutouts[:] = np.arange(COUNT)[:, None, None, None]
+    return PackedStore(IDS, cutouts, Geometry(pixels=16))
+
+
+@pytest.fixture
+def votes() -> Votes:
+    return Votes(GZ2, IDS, np.zeros((COUNT, 37)), None)
+
+
+def recipe_for(name: str = "galvote-small", *settings: str):
+    return load_recipe(
+        name, ["network.pixels=12", "training.batch_size=8", "cutout.pixels=16", VALIDATION, *settings]
+    )
+
+
+def batches_of(recipe, store: PackedStore, votes: Votes, count: int = COUNT) -> GalaxyBatches:
+    splits = {galaxy: "train" if i < count - 2 else "validation" for i, galaxy in enumerate(IDS[:count])}
+    data = gather_examples(recipe, store, votes, splits=splits)
+    return GalaxyBatches(recipe, store, data.training, recipe.augmentation, recipe.training.batch_size)
+
+
+def seen(batches: list[Batch]) -> list[int]:
+    """Return the numbers of the galaxies by how bright they are."""
+    return [int(picture[0, 0, 0]) for batch in batches for picture in batch.pictures]
+
+
+def test_a_batch_is_a_function_of_seed_epoch_and_number(store, votes):
+    store.cutouts[:] = np.random.default_rng(0).integers(0, 256, store.cutouts.shape)
+    once, again = (batches_of(recipe_for(), store, votes) for _ in range(2))
+    made = once[(3, 2)]
+    for _ in range(2):
+        torch.rand(7)
+        np.random.default_rng().random()
+    assert all(map(torch.equal, made[:1], again[(3, 2)][:1]))
+    assert not torch.equal(made.pictures, once[(4, 2)].pictures)
+    assert not torch.equal(made.pictures, once[(3, 1)].pictures)
+    other = batches_of(recipe_for("galvote-small", "seed=1"), store, votes)
+    assert not torch.equal(made.pictures, other[(3, 2)].pictures)
+
+
+@pytest.mark.parametrize("name", ["galvote-small", "sharma2020"])
+def test_each_galaxy_comes_once_an_epoch_in_another_order(store, votes, name):
+    batches = batches_of(recipe_for(name), store, votes)
+    epochs = [seen([batches[(epoch, number)] for number in range(len(batches))]) for epoch in range(2)]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(COUNT - 2))
+    assert epochs[0] != epochs[1]
+
+
+@pytest.mark.parametrize(("galaxies", "sizes"), [(16, [8, 8]), (17, [8, 9]), (18, [8, 8, 2]), (5, [5])])
+def test_a_lone_last_galaxy_joins_the_batch_before(store, votes, galaxies, sizes):
+    batches = batches_of(recipe_for(), store, votes, galaxies + 2)
+    assert [len(batches[(0, number)].pictures) for number in range(len(batches))] == sizes
+
+
+def test_labels_stay_with_their_pictures(store, votes):
+    votes.fractions[:, 0] = np.arange(COUNT) / COUNT
+    batch = batches_of(recipe_for(), store, votes)[(1, 1)]
+    np.testing.assert_allclose(batch.fractions[:, 0], np.array(seen([batch])) / COUNT, rtol=1e-6)
+
+
+def test_augmentation_turns_moves_and_colours(store, votes):
+    store.cutouts[:] = 0
+    store.cutouts[:, 3:6, 3:6, 0] = 250
+    still = batches_of(recipe_for("sharma2020"), store, votes)[(0, 0)].pictures
+    assert (still == still[0]).all()
+    moved = batches_of(recipe_for("sharma2020-augmented"), store, votes)[(0, 0)].pictures
+    assert len({tuple(picture.flatten().tolist()) for picture in moved}) == len(moved)
+    coloured = batches_of(recipe_for("sharma2020", "augmentation.colour=0.5"), store, votes)[(0, 0)].pictures
+    assert len({tuple(picture.flatten().tolist()) for picture in coloured}) > len(coloured) // 2
+
+
+def test_validation_sees_every_galaxy_in_order_as_it_is(store, votes):
+    recipe = recipe_for()
+    data = gather_examples(recipe, store, votes)
+    _, loader = make_loaders(recipe, data)
+    first, second = list(loader), list(loader)
+    assert seen(first) == data.validation.rows.tolist()
+    assert all(torch.equal(a.pictures, b.pictures) for a, b in zip(first, second, strict=True))
+    expected = torch.from_numpy(store.cutouts[data.validation.rows])[:, :12, :12]
+    assert torch.equal(torch.cat([batch.pictures for batch in first]), expected)
+
+
+def test_loading_draws_nothing_from_the_stream_of_dropout(store, votes):
+    recipe = recipe_for()
+    training, validation = make_loaders(recipe, gather_examples(recipe, store, votes))
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    list(training)
+    list(validation)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_splits_are_a_hash_of_the_id(store, votes):
+    recipe = recipe_for()
+    data = gather_examples(recipe, store, votes)
+    shares = {"train": 0.7, "validation": 0.3}
+    expected = split_by_id(IDS, shares, recipe.seed)
+    assert set(data.validation.ids) == {IDS[i] for i in range(COUNT) if expected[i] == "validation"}
+    assert set(data.training.ids) | set(data.validation.ids) == set(IDS)
+    other = gather_examples(recipe_for("galvote-small", "seed=5"), store, votes)
+    assert other.validation.ids != data.validation.ids
+
+
+def test_splits_may_come_from_a_table(store, votes):
+    names = ("train", "validation", "test", "")
+    splits = {galaxy: names[i % 4] for i, galaxy in enumerate(IDS[:-1])}
+    data = gather_examples(recipe_for(), store, votes, splits=splits)
+    assert data.training.ids == IDS[:-1:4]
+    assert data.validation.ids == IDS[1:-1:4]
+    assert data.left_out["in no split"] == COUNT - len(data.training) - len(data.validation)
+
+
+def test_unknown_columns_are_masked_or_left_out(store, votes):
+    votes.fractions[::2, 5:] = np.nan
+    everything = gather_examples(recipe_for(), store, votes)
+    assert len(everything.training) + len(everything.validation) == COUNT
+    assert everything.training.complete < len(everything.training)
+    assert np.isnan(everything.training.fractions).any()
+    complete = gather_examples(recipe_for("galvote-small", "data.labels=complete"), store, votes)
+    assert set(complete.training.ids) | set(complete.validation.ids) == set(IDS[1::2])
+    assert complete.left_out["votes with unknown columns"] == 21
+
+
+def test_galaxies_with_a_class_alone_serve_training_alone(store, votes):
+    known = votes.select(np.arange(30))
+    classes = {IDS[0]: "disc", IDS[35]: "disc", IDS[36]: "round", "elsewhere": "odd"}
+    data = gather_examples(recipe_for(), store, known, classes=classes)
+    assert data.class_names == ("disc", "odd", "round")
+    assert {IDS[35], IDS[36]} <= set(data.training.ids)
+    assert not {IDS[35], IDS[36]} & set(data.validation.ids)
+    row = data.training.ids.index(IDS[36])
+    assert np.isnan(data.training.fractions[row]).all()
+    assert data.training.classes[row] == 2
+    assert (data.training.classes >= 0).sum() + (data.validation.classes >= 0).sum() == 3
+    assert data.left_out["pictures without votes"] == COUNT - 30 - 2
+    split = dict.fromkeys(IDS[:20], "train") | dict.fromkeys(IDS[20:], "validation")
+    watched = gather_examples(recipe_for(), store, known, classes=classes, splits=split).validation
+    assert watched.ids == IDS[20:30]
+
+
+def test_classes_that_no_loss_uses_bring_no_galaxies(store, votes):
+    known = votes.select(np.arange(30))
+    recipe = recipe_for("galvote-small", "training.classes_weight=0")
+    data = gather_examples(recipe, store, known, classes=dict.fromkeys(IDS, "disc"))
+    assert data.class_names == ()
+    assert len(data.training) + len(data.validation) == 30
+
+
+def test_ids_that_do_not_match_are_an_error_that_counts(store, votes):
+    strangers = Votes(GZ2, tuple(f"x{i}" for i in range(COUNT)), votes.fractions, None)
+    with pytest.raises(
+        TrainingError, match=r"Only 0 galaxies.*'votes without picture': 41.*Check that the ids"
+    ):
+        gather_examples(recipe_for(), store, strangers)
+    with pytest.raises(TrainingError, match=r"Only 0 galaxies.*'validation'"):
+        gather_examples(recipe_for(), store, votes, splits=dict.fromkeys(IDS, "train"))
+
+
+def digest_of(data: TrainingData) -> str:
+    return data.training.digest()
+
+
+def test_the_digest_knows_every_label(store, votes):
+    recipe = recipe_for()
+    before = digest_of(gather_examples(recipe, store, votes))
+    assert digest_of(gather_examples(recipe, store, votes)) == before
+    votes.fractions[gather_examples(recipe, store, votes).training.rows[0], 36] = 0.5
+    assert digest_of(gather_examples(recipe, store, votes)) != before

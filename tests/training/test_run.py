@@ -1,0 +1,257 @@
+"""A training run: the same twice, true at every moment, and honest when it cannot go on."""
+
+import csv
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import galvote
+from galvote.catalogue import list_sources, read_votes
+from galvote.errors import TrainingError
+from galvote.training import Recipe, load_recipe, train
+from galvote.tree import GZ2
+
+COLUMNS = ["epoch", "training_loss", "validation_loss", "training_rmse", "validation_rmse"]
+WEIGHTS = "weights.safetensors"
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def recipe(tiny_recipe) -> Recipe:
+    return load_recipe(tiny_recipe)
+
+
+def read_metrics(run: Path) -> list[dict[str, float]]:
+    with (run / "metrics.csv").open() as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert (one / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
+    for name in ("last", "best"):
+        assert (one / name / WEIGHTS).read_bytes() == (other / name / WEIGHTS).read_bytes()
+
+
+def test_the_run_folder_holds_numbers_curves_and_models(trained):
+    assert {path.name for path in trained.iterdir()} == {
+        "run.json",
+        "metrics.csv",
+        "loss.png",
+        "rmse.png",
+        "checkpoint.safetensors",
+        "best",
+        "last",
+    }
+    assert {path.suffix for path in trained.rglob("*") if path.is_file()} == {
+        ".json",
+        ".csv",
+        ".png",
+        ".safetensors",
+    }
+    for name in ("loss.png", "rmse.png"):
+        assert (trained / name).read_bytes().startswith(b"\x89PNG\r\n")
+    rows = read_metrics(trained)
+    assert [list(row) for row in rows] == [COLUMNS] * 4
+    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+    assert rows[-1]["validation_rmse"] < rows[0]["validation_rmse"], "it learns"
+    for row in rows:
+        assert row["validation_rmse"] == pytest.approx(row["validation_loss"] ** 0.5)
+
+
+def test_the_card_says_what_was_trained_on_what(trained, recipe, training_data):
+    card = json.loads((trained / "best" / "card.json").read_text())
+    best = min(read_metrics(trained), key=lambda row: row["validation_rmse"])
+    assert card["scores"] == best
+    assert Recipe.model_validate(card["recipe"]) == recipe
+    assert card["data"]["training_galaxies"] == len(training_data.training) == 45
+    assert card["data"]["validation_galaxies"] == 15
+    assert card["data"]["training_galaxies_with_class"] == 15
+    assert card["data"]["training_sha256"] == training_data.training.digest()
+    assert card["data"]["class_names"] == ["disc", "round"]
+
+
+def test_the_same_seed_gives_the_same_run(trained, recipe, training_data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)  # as where it is not installed
+    torch.rand(3)
+    told = list[tuple[int, dict[str, float]]]()
+    best = train(
+        recipe,
+        training_data,
+        tmp_path / "again",
+        progress=False,
+        on_epoch=lambda epoch, measured: told.append((epoch, dict(measured))),
+    )
+    assert best == tmp_path / "again" / "best"
+    assert_same_run(trained, tmp_path / "again")
+    assert [{"epoch": epoch, **measured} for epoch, measured in told] == read_metrics(trained)
+
+
+def test_another_seed_gives_another_run(trained, tiny_recipe, training_data, tmp_path):
+    train(load_recipe(tiny_recipe, ["seed=1", "training.epochs=1"]), training_data, tmp_path / "run")
+    assert read_metrics(tmp_path / "run")[0] != read_metrics(trained)[0]
+
+
+def test_validation_rmse_is_the_rmse_of_the_saved_models_predictions(
+    trained, simulated, training_data, monkeypatch
+):
+    monkeypatch.setattr("galvote.inference.predictor.fast_precision", lambda: torch.float32)
+    ids = training_data.validation.ids
+    table = galvote.load(trained / "last").predict(list_sources(simulated / "images_training").select(ids))
+    assert tuple(table["id"].to_pylist()) == ids
+    predicted = np.column_stack([table[column].to_numpy() for column in GZ2.columns])
+    votes = read_votes(simulated / "training_solutions.csv")
+    actual = votes.fractions[[votes.ids.index(galaxy) for galaxy in ids]]
+    rmse = np.sqrt(np.mean((predicted - actual) ** 2))
+    assert rmse == pytest.approx(read_metrics(trained)[-1]["validation_rmse"], abs=1e-5)
+
+
+class KilledError(BaseException):
+    """Stands for a process that ends without a word."""
+
+
+@pytest.mark.parametrize("written", [WEIGHTS, "card.json", "checkpoint.safetensors", "metrics.csv"])
+def test_a_run_killed_before_a_file_is_in_place_ends_the_same(
+    trained, recipe, training_data, tmp_path, monkeypatch, written
+):
+    count, replace = 0, Path.replace
+
+    def die_the_third_time(self: Path, target: Path) -> Path:
+        nonlocal count
+        count += Path(target).name == written
+        if count == 3:
+            raise KilledError
+        return replace(self, target)
+
+    run = tmp_path / "run"
+    with monkeypatch.context() as context:
+        context.setattr(Path, "replace", die_the_third_time)
+        with pytest.raises(KilledError):
+            train(recipe, training_data, run, progress=False)
+    train(recipe, training_data, run, progress=False, resume=True)
+    assert_same_run(trained, run)
+
+
+def test_resuming_a_finished_run_changes_nothing(trained, recipe, training_data):
+    files = [path for path in trained.rglob("*") if path.is_file() and path.suffix != ".png"]
+    before = {path: path.read_bytes() for path in files}
+    train(recipe, training_data, trained, progress=False, resume=True)
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_resuming_nothing_starts_a_run(tiny_recipe, training_data, tmp_path):
+    recipe = load_recipe(tiny_recipe, ["training.epochs=1"])
+    train(recipe, training_data, tmp_path / "run", progress=False, resume=True)
+    assert len(read_metrics(tmp_path / "run")) == 1
+
+
+def test_an_existing_run_is_refused_unless_it_may_be_replaced(tiny_recipe, training_data, tmp_path):
+    recipe, other = (load_recipe(tiny_recipe, ["training.epochs=1", f"seed={seed}"]) for seed in range(2))
+    run = tmp_path / "run"
+    train(recipe, training_data, run, progress=False)
+    with pytest.raises(TrainingError, match=r"holds a run already; go on with --resume"):
+        train(recipe, training_data, run, progress=False)
+    with pytest.raises(TrainingError, match=r"give one of them"):
+        train(recipe, training_data, run, progress=False, resume=True, overwrite=True)
+    first = read_metrics(run)
+
+    def stop(epoch: int, measured: object) -> None:
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        train(other, training_data, run, progress=False, overwrite=True, on_epoch=stop)
+    assert read_metrics(run) != first
+
+
+def test_nothing_of_a_replaced_run_stays(tiny_recipe, training_data, tmp_path):
+    recipe = load_recipe(tiny_recipe, ["training.epochs=1"])
+    run = tmp_path / "run"
+    train(recipe, training_data, run, progress=False)
+    diverging = load_recipe(tiny_recipe, ["training.learning_rate=1e30"])
+    with pytest.raises(TrainingError):
+        train(diverging, training_data, run, progress=False, overwrite=True)
+    assert [path.name for path in run.iterdir()] == ["run.json"]
+
+
+def test_another_recipe_or_other_data_are_not_resumed(trained, tiny_recipe, recipe, training_data):
+    slower = load_recipe(tiny_recipe, ["training.learning_rate=1e-4"])
+    with pytest.raises(TrainingError, match=r"another recipe \(training changed\)"):
+        train(slower, training_data, trained, progress=False, resume=True)
+    fewer = replace(training_data, training=training_data.training.select(range(20)))
+    with pytest.raises(TrainingError, match=r"another data \(training_galaxies, .*training_sha256"):
+        train(recipe, fewer, trained, progress=False, resume=True)
+
+
+def test_a_folder_of_something_else_is_left_alone(recipe, training_data, tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    for options in ({}, {"overwrite": True}, {"resume": True}):
+        with pytest.raises(TrainingError, match=r"not empty and holds no run"):
+            train(recipe, training_data, tmp_path, progress=False, **options)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_loss_that_is_not_finite_names_the_setting(tiny_recipe, training_data, tmp_path):
+    recipe = load_recipe(tiny_recipe, ["training.learning_rate=1e30"])
+    says = r"not finite any more \(epoch 1, step \d+\).*--set training\.learning_rate=1e\+29"
+    with pytest.raises(TrainingError, match=says):
+        train(recipe, training_data, tmp_path / "run", progress=False)
+
+
+def test_a_damaged_checkpoint_says_what_to_do(tiny_recipe, training_data, tmp_path):
+    recipe = load_recipe(tiny_recipe, ["training.epochs=2"])
+
+    def stop(epoch: int, measured: object) -> None:
+        raise KilledError
+
+    with pytest.raises(KilledError):
+        train(recipe, training_data, tmp_path / "run", progress=False, on_epoch=stop)
+    checkpoint = tmp_path / "run" / "checkpoint.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    with pytest.raises(TrainingError, match=r"cannot be read .*start the run again with --overwrite"):
+        train(recipe, training_data, tmp_path / "run", progress=False, resume=True)
+    save_file({"0": torch.zeros(1)}, checkpoint)
+    with pytest.raises(TrainingError, match=r"cannot be read .*start the run again with --overwrite"):
+        train(recipe, training_data, tmp_path / "run", progress=False, resume=True)
+
+
+def test_averaged_weights_are_what_is_kept(trained):
+    state = load_file(trained / "checkpoint.safetensors")
+    kept = load_file(trained / "last" / WEIGHTS)
+    assert len(state) > 3 * len(kept), "weights, their average and two moments"
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_other_networks_optimisers_and_schedules_resume_too(training_data, tmp_path, optimizer):
+    recipe = load_recipe(
+        "sharma2020",
+        [
+            "cutout.pixels=64",
+            "network.pixels=16",
+            "network.head=rectified",
+            f"training.optimizer={optimizer}",
+            "training.schedule=steps",
+            "training.milestones=[0.5]",
+            "training.unnormalised=0.4",
+            "training.epochs=3",
+            "training.batch_size=16",
+            "training.learning_rate=0.01",
+        ],
+    )
+    for stopped_after in (0, 1):
+        run = tmp_path / str(stopped_after)
+        if stopped_after:
+
+            def stop(epoch: int, measured: object, last: int = stopped_after) -> None:
+                if epoch == last:
+                    raise KilledError
+
+            with pytest.raises(KilledError):
+                train(recipe, training_data, run, progress=False, on_epoch=stop)
+        train(recipe, training_data, run, progress=False, resume=True)
+    assert_same_run(tmp_path / "0", tmp_path / "1")
