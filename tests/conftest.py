@@ -66,7 +66,7 @@ def tiny_recipe(tmp_path_factory) -> Path:
         colour = 0.5
 
         [training]
-        epochs = 4
+        epochs = 10
         batch_size = 8
         learning_rate = 5e-3
         weight_decay = 0.02

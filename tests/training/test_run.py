@@ -23,9 +23,23 @@ WEIGHTS = "weights.safetensors"
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def recipe(tiny_recipe) -> Recipe:
-    return load_recipe(tiny_recipe)
+    return load_recipe(tiny_recipe, ["training.epochs=3"])
+
+
+@pytest.fixture(scope="module")
+def reference(recipe, training_data, tmp_path_factory) -> Path:
+    """Return the folder of a finished run of that recipe."""
+    folder = tmp_path_factory.mktemp("reference") / "run"
+    train(recipe, training_data, folder, progress=False)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _without_figures(monkeypatch) -> None:
+    """Draw the reference's figures alone: they cost more than a tiny run."""
+    monkeypatch.setattr("galvote.training.run.plot_curves", lambda history, directory: None)
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:
@@ -39,8 +53,8 @@ def assert_same_run(one: Path, other: Path) -> None:
         assert (one / name / WEIGHTS).read_bytes() == (other / name / WEIGHTS).read_bytes()
 
 
-def test_the_run_folder_holds_numbers_curves_and_models(trained):
-    assert {path.name for path in trained.iterdir()} == {
+def test_the_run_folder_holds_numbers_curves_and_models(reference):
+    assert {path.name for path in reference.iterdir()} == {
         "run.json",
         "metrics.csv",
         "loss.png",
@@ -49,25 +63,25 @@ def test_the_run_folder_holds_numbers_curves_and_models(trained):
         "best",
         "last",
     }
-    assert {path.suffix for path in trained.rglob("*") if path.is_file()} == {
+    assert {path.suffix for path in reference.rglob("*") if path.is_file()} == {
         ".json",
         ".csv",
         ".png",
         ".safetensors",
     }
     for name in ("loss.png", "rmse.png"):
-        assert (trained / name).read_bytes().startswith(b"\x89PNG\r\n")
-    rows = read_metrics(trained)
-    assert [list(row) for row in rows] == [COLUMNS] * 4
-    assert [row["epoch"] for row in rows] == [1, 2, 3, 4]
+        assert (reference / name).read_bytes().startswith(b"\x89PNG\r\n")
+    rows = read_metrics(reference)
+    assert [list(row) for row in rows] == [COLUMNS] * 3
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
     assert rows[-1]["validation_rmse"] < rows[0]["validation_rmse"], "it learns"
     for row in rows:
         assert row["validation_rmse"] == pytest.approx(row["validation_loss"] ** 0.5)
 
 
-def test_the_card_says_what_was_trained_on_what(trained, recipe, training_data):
-    card = json.loads((trained / "best" / "card.json").read_text())
-    best = min(read_metrics(trained), key=lambda row: row["validation_rmse"])
+def test_the_card_says_what_was_trained_on_what(reference, recipe, training_data):
+    card = json.loads((reference / "best" / "card.json").read_text())
+    best = min(read_metrics(reference), key=lambda row: row["validation_rmse"])
     assert card["scores"] == best
     assert Recipe.model_validate(card["recipe"]) == recipe
     assert card["data"]["training_galaxies"] == len(training_data.training) == 45
@@ -77,7 +91,7 @@ def test_the_card_says_what_was_trained_on_what(trained, recipe, training_data):
     assert card["data"]["class_names"] == ["disc", "round"]
 
 
-def test_the_same_seed_gives_the_same_run(trained, recipe, training_data, tmp_path, monkeypatch):
+def test_the_same_seed_gives_the_same_run(reference, recipe, training_data, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)  # as where it is not installed
     torch.rand(3)
     told = list[tuple[int, dict[str, float]]]()
@@ -89,27 +103,27 @@ def test_the_same_seed_gives_the_same_run(trained, recipe, training_data, tmp_pa
         on_epoch=lambda epoch, measured: told.append((epoch, dict(measured))),
     )
     assert best == tmp_path / "again" / "best"
-    assert_same_run(trained, tmp_path / "again")
-    assert [{"epoch": epoch, **measured} for epoch, measured in told] == read_metrics(trained)
+    assert_same_run(reference, tmp_path / "again")
+    assert [{"epoch": epoch, **measured} for epoch, measured in told] == read_metrics(reference)
 
 
-def test_another_seed_gives_another_run(trained, tiny_recipe, training_data, tmp_path):
+def test_another_seed_gives_another_run(reference, tiny_recipe, training_data, tmp_path):
     train(load_recipe(tiny_recipe, ["seed=1", "training.epochs=1"]), training_data, tmp_path / "run")
-    assert read_metrics(tmp_path / "run")[0] != read_metrics(trained)[0]
+    assert read_metrics(tmp_path / "run")[0] != read_metrics(reference)[0]
 
 
 def test_validation_rmse_is_the_rmse_of_the_saved_models_predictions(
-    trained, simulated, training_data, monkeypatch
+    reference, simulated, training_data, monkeypatch
 ):
     monkeypatch.setattr("galvote.inference.predictor.fast_precision", lambda: torch.float32)
     ids = training_data.validation.ids
-    table = galvote.load(trained / "last").predict(list_sources(simulated / "images_training").select(ids))
+    table = galvote.load(reference / "last").predict(list_sources(simulated / "images_training").select(ids))
     assert tuple(table["id"].to_pylist()) == ids
     predicted = np.column_stack([table[column].to_numpy() for column in GZ2.columns])
     votes = read_votes(simulated / "training_solutions.csv")
     actual = votes.fractions[[votes.ids.index(galaxy) for galaxy in ids]]
     rmse = np.sqrt(np.mean((predicted - actual) ** 2))
-    assert rmse == pytest.approx(read_metrics(trained)[-1]["validation_rmse"], abs=1e-5)
+    assert rmse == pytest.approx(read_metrics(reference)[-1]["validation_rmse"], abs=1e-5)
 
 
 class KilledError(BaseException):
@@ -118,7 +132,7 @@ class KilledError(BaseException):
 
 @pytest.mark.parametrize("written", [WEIGHTS, "card.json", "checkpoint.safetensors", "metrics.csv"])
 def test_a_run_killed_before_a_file_is_in_place_ends_the_same(
-    trained, recipe, training_data, tmp_path, monkeypatch, written
+    reference, recipe, training_data, tmp_path, monkeypatch, written
 ):
     count, replace = 0, Path.replace
 
@@ -135,13 +149,13 @@ def test_a_run_killed_before_a_file_is_in_place_ends_the_same(
         with pytest.raises(KilledError):
             train(recipe, training_data, run, progress=False)
     train(recipe, training_data, run, progress=False, resume=True)
-    assert_same_run(trained, run)
+    assert_same_run(reference, run)
 
 
-def test_resuming_a_finished_run_changes_nothing(trained, recipe, training_data):
-    files = [path for path in trained.rglob("*") if path.is_file() and path.suffix != ".png"]
+def test_resuming_a_finished_run_changes_nothing(reference, recipe, training_data):
+    files = [path for path in reference.rglob("*") if path.is_file() and path.suffix != ".png"]
     before = {path: path.read_bytes() for path in files}
-    train(recipe, training_data, trained, progress=False, resume=True)
+    train(recipe, training_data, reference, progress=False, resume=True)
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -179,13 +193,13 @@ def test_nothing_of_a_replaced_run_stays(tiny_recipe, training_data, tmp_path):
     assert [path.name for path in run.iterdir()] == ["run.json"]
 
 
-def test_another_recipe_or_other_data_are_not_resumed(trained, tiny_recipe, recipe, training_data):
+def test_another_recipe_or_other_data_are_not_resumed(reference, tiny_recipe, recipe, training_data):
     slower = load_recipe(tiny_recipe, ["training.learning_rate=1e-4"])
     with pytest.raises(TrainingError, match=r"another recipe \(training changed\)"):
-        train(slower, training_data, trained, progress=False, resume=True)
+        train(slower, training_data, reference, progress=False, resume=True)
     fewer = replace(training_data, training=training_data.training.select(range(20)))
     with pytest.raises(TrainingError, match=r"another data \(training_galaxies, .*training_sha256"):
-        train(recipe, fewer, trained, progress=False, resume=True)
+        train(recipe, fewer, reference, progress=False, resume=True)
 
 
 def test_a_folder_of_something_else_is_left_alone(recipe, training_data, tmp_path):
@@ -220,9 +234,9 @@ def test_a_damaged_checkpoint_says_what_to_do(tiny_recipe, training_data, tmp_pa
         train(recipe, training_data, tmp_path / "run", progress=False, resume=True)
 
 
-def test_averaged_weights_are_what_is_kept(trained):
-    state = load_file(trained / "checkpoint.safetensors")
-    kept = load_file(trained / "last" / WEIGHTS)
+def test_averaged_weights_are_what_is_kept(reference):
+    state = load_file(reference / "checkpoint.safetensors")
+    kept = load_file(reference / "last" / WEIGHTS)
     assert len(state) > 3 * len(kept), "weights, their average and two moments"
 
 

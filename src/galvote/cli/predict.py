@@ -41,7 +41,7 @@ def predict(
     """Predict the votes of each galaxy; a picture that cannot be read becomes a row that says why."""
     from collections import Counter
 
-    import pyarrow as pa
+    import pyarrow.compute as pc
     from rich.console import Console
 
     from galvote.catalogue import list_sources, read_ids, refuse_existing, write_table
@@ -72,7 +72,7 @@ def predict(
     statuses = Counter(table["status"].to_pylist())
     if layout is Layout.challenge:
         if failed := len(table) - statuses["ok"]:
-            bad = table.filter(pa.compute.not_equal(table["status"], "ok")).slice(0, 5).to_pylist()
+            bad = table.filter(pc.not_equal(table["status"], "ok")).slice(0, 5).to_pylist()
             raise CatalogueError(
                 f"A submission needs a prediction for every id, and {failed} pictures cannot be read: "
                 + "; ".join(f"{row['id']} ({row['reason']})" for row in bad)
@@ -80,5 +80,6 @@ def predict(
         table = table.drop_columns(["status", "reason"]).rename_columns(["GalaxyID", *predictor.tree.columns])
     write_table(table, out, overwrite=overwrite)
     console.print(
-        f"{len(table)} galaxies in {out}: " + ", ".join(f"{n} {status}" for status, n in statuses.items())
+        f"{len(table)} galaxies in {out}: " + ", ".join(f"{n} {status}" for status, n in statuses.items()),
+        soft_wrap=True,
     )

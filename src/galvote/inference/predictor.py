@@ -94,14 +94,15 @@ class Predictor:
         of an array is its position.
         """
         done = failed = 0
-        tables = [self._schema.empty_table()]
+        tables = list[pa.Table]()
         for batch in self.predict_batches(pictures, views=views, shown=shown):
             tables.append(batch)
             done += len(batch)
             failed += sum(status != "ok" for status in batch["status"].to_pylist())
             if on_progress is not None:
                 on_progress(done, failed)
-        return pa.concat_tables(tables)
+        # Never an empty chunk: Arrow's CSV writer writes stale memory in its place.
+        return pa.concat_tables(tables or [self._schema.empty_table()])
 
     def predict_batches(
         self, pictures: Pictures, *, views: int = 1, shown: float | None = None

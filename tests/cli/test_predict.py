@@ -1,0 +1,134 @@
+"""`galvote predict` and `galvote evaluate --model`, run as a user runs them."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from galvote.catalogue import read_table
+from galvote.tree import GZ2
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def some(simulated, tmp_path) -> Path:
+    """Return a folder of four pictures, one of which is none."""
+    folder = tmp_path / "some"
+    folder.mkdir()
+    for path in sorted((simulated / "images_training").glob("*.jpg"))[:3]:
+        (folder / path.name).symlink_to(path)
+    (folder / "broken.jpg").write_bytes(b"not a picture")
+    return folder
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".fits", ".vot"])
+def test_a_catalogue_in_any_format(command, trained, some, tmp_path, ending):
+    out = tmp_path / f"votes{ending}"
+    ran = command("predict", some, "--model", trained, "--out", out)
+    assert ran.returncode == 0, ran.stderr
+    assert f"4 galaxies in {out}: 3 ok, 1 not-an-image\n" in ran.stderr
+    table = read_table(out)
+    assert table.column_names == ["id", "status", "reason", *GZ2.columns]
+    assert len(table) == 4
+    rows = {row["id"]: row for row in table.to_pylist()}
+    assert rows.keys() == {"100000", "100001", "100002", "broken"}
+    assert rows["broken"]["status"] == "not-an-image"
+    assert rows["broken"]["reason"]
+    assert rows["broken"]["Class1.1"] is None
+    first = [rows["100000"][f"Class1.{i}"] for i in (1, 2, 3)]
+    assert sum(first) == pytest.approx(1, abs=1e-5)
+
+
+def test_the_installed_command(trained, some, tmp_path):
+    out = tmp_path / "votes.csv"
+    arguments = ["predict", some, "--model", trained / "best", "--out", out, "--views", "2"]
+    subprocess.run([Path(sys.executable).with_name("galvote"), *arguments], check=True, capture_output=True)
+    assert len(read_table(out)) == 4
+
+
+def test_a_submission_has_the_ids_asked_for_and_no_others(command, trained, simulated, tmp_path):
+    ids, out = tmp_path / "ids.csv", tmp_path / "submission.csv"
+    ids.write_text("GalaxyID\n100031\n100004\n100017\n")
+    ran = command(
+        "predict", simulated / "images_training", "--model", trained, "--out", out,
+        "--format", "challenge", "--ids", ids,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    lines = out.read_text().splitlines()
+    assert lines[0] == "GalaxyID," + ",".join(GZ2.columns)
+    assert lines[0].startswith("GalaxyID,Class1.1,Class1.2,Class1.3,Class2.1,")
+    rows = list(csv.reader(lines[1:]))
+    assert [row[0] for row in rows] == ["100031", "100004", "100017"]
+    values = np.array([row[1:] for row in rows], dtype=float)
+    assert values.shape == (3, 37)
+    assert (values >= 0).all() and (values <= 1).all()
+
+
+def test_an_id_without_picture_is_an_error(command, trained, some, tmp_path):
+    ids = tmp_path / "ids.csv"
+    ids.write_text("GalaxyID\n100000\n999999\n")
+    ran = command("predict", some, "--model", trained, "--out", tmp_path / "out.csv", "--ids", ids)
+    assert ran.returncode == 2
+    assert "1 of the 2 ids" in ran.stderr and "999999" in ran.stderr
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_submission_with_a_hole_is_refused(command, trained, some, tmp_path):
+    out = tmp_path / "out.csv"
+    ran = command("predict", some, "--model", trained, "--out", out, "--format", "challenge")
+    assert ran.returncode == 2
+    assert "1 pictures cannot be read: broken (" in ran.stderr
+    assert not out.exists()
+
+
+def test_a_catalogue_that_is_there_stays(command, trained, some, tmp_path):
+    out = tmp_path / "out.csv"
+    out.write_text("precious")
+    ran = command("predict", some, "--model", trained, "--out", out)
+    assert ran.returncode == 2
+    assert "--overwrite" in ran.stderr
+    assert out.read_text() == "precious"
+    ran = command("predict", some, "--model", trained, "--out", out, "--overwrite")
+    assert ran.returncode == 0, ran.stderr
+    assert len(read_table(out)) == 4
+
+
+def test_no_such_model_or_place(command, trained, some, tmp_path):
+    ran = command("predict", some, "--model", tmp_path / "none", "--out", tmp_path / "out.csv")
+    assert ran.returncode == 2
+    assert "No model at" in ran.stderr
+    ran = command("predict", tmp_path / "none", "--model", trained, "--out", tmp_path / "out.csv")
+    assert ran.returncode == 2
+    assert "no file or folder" in ran.stderr
+
+
+def test_a_model_is_scored_end_to_end(command, trained, simulated):
+    ran = command(
+        "evaluate", "--model", trained / "last", "--images", simulated / "images_training",
+        "--votes", simulated / "training_solutions.csv",
+        "--splits", simulated / "splits.csv", "--split", "validation", "--json",
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert found["galaxies"] == 15
+    assert len(found["questions"]) == 11
+    assert found["tree_violations"]["galaxies"] == 0
+    with (trained / "metrics.csv").open() as file:
+        last = list(csv.DictReader(file))[-1]
+    assert found["rmse"] == pytest.approx(float(last["validation_rmse"]), abs=3e-3)
+
+
+def test_predictions_score_the_same_as_their_model(command, trained, simulated, tmp_path):
+    out = tmp_path / "votes.parquet"
+    images, votes = simulated / "images_training", simulated / "training_solutions.csv"
+    assert command("predict", images, "--model", trained, "--out", out).returncode == 0
+    by_file = command("evaluate", "--predictions", out, "--votes", votes, "--json")
+    by_model = command("evaluate", "--model", trained, "--images", images, "--votes", votes, "--json")
+    assert json.loads(by_file.stdout)["rmse"] == pytest.approx(json.loads(by_model.stdout)["rmse"], abs=1e-6)
+    assert isinstance(read_table(out), pa.Table)

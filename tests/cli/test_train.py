@@ -1,0 +1,144 @@
+"""`galvote train`, run, killed and resumed as a user does it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from galvote.catalogue import read_table
+
+EPOCHS = 10  # so many that the first ones end well before the last
+WEIGHTS = Path("last") / "weights.safetensors"
+PATIENCE = 120.0  # seconds; importing torch alone takes long on a busy machine
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def arguments(simulated, tiny_recipe) -> list[object]:
+    return [
+        "train", "--recipe", tiny_recipe, "--images", simulated / "images_training",
+        "--votes", simulated / "training_solutions.csv", "--classes", simulated / "classes.csv",
+        "--splits", simulated / "splits.csv", "--set", f"training.epochs={EPOCHS}",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start the command in a process of its own, which does not outlive the test."""
+    started = list[subprocess.Popen[str]]()
+
+    def run(*arguments: object) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "galvote", *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def finished_epochs(run: Path) -> int:
+    metrics = run / "metrics.csv"
+    return len(metrics.read_text().splitlines()) - 1 if metrics.exists() else 0
+
+
+def wait_for_epoch(process: subprocess.Popen[str], run: Path, epoch: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while finished_epochs(run) < epoch:
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "no epoch ended in time"
+        time.sleep(0.005)
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    assert (one / "metrics.csv").read_text() == (other / "metrics.csv").read_text()
+    assert (one / WEIGHTS).read_bytes() == (other / WEIGHTS).read_bytes()
+
+
+def test_a_killed_run_ends_like_one_that_was_not(start, command, arguments, trained, tmp_path):
+    killed, stopped = tmp_path / "killed", tmp_path / "stopped"
+    for run, sent, epoch in ((killed, signal.SIGKILL, 1), (stopped, signal.SIGINT, 2)):
+        process = start(*arguments, "--out", run)
+        wait_for_epoch(process, run, epoch)
+        process.send_signal(sent)
+        said, _ = process.communicate(timeout=PATIENCE)
+        assert epoch <= finished_epochs(run) < EPOCHS
+        assert not (run / "last").exists()
+        if sent is signal.SIGKILL:
+            assert process.returncode == -signal.SIGKILL
+        else:
+            assert process.returncode == 130
+            assert f"The same command with --resume goes on from the last epoch in {run}" in said
+            assert "Traceback" not in said
+        ran = command(*arguments, "--out", run, "--resume")
+        assert ran.returncode == 0, ran.stderr
+        assert f"epoch   1/{EPOCHS}" not in ran.stdout
+        assert_same_run(run, trained)
+
+
+def test_a_run_tells_what_it_does(command, arguments, trained, tmp_path):
+    run = tmp_path / "run"
+    ran = command(*arguments, "--out", run)
+    assert ran.returncode == 0, ran.stderr
+    lines = ran.stdout.splitlines()
+    assert "45 galaxies to learn from (45 with every column, 15 with a class), 15 to validate with" in lines
+    epochs = [line for line in lines if line.startswith("epoch")]
+    assert len(epochs) == EPOCHS
+    rmse = read_table(run / "metrics.csv")["validation_rmse"][-1].as_py()
+    assert epochs[-1].endswith(f"RMSE {rmse:.4f}")
+    assert f"Best model: {run / 'best'}" in lines
+    assert_same_run(run, trained)  # whether in Python or on the command line
+
+    again = command(*arguments, "--out", run)
+    assert again.returncode == 2
+    assert "go on with --resume, start again with --overwrite" in again.stderr
+    other = command(*arguments, "--out", run, "--resume", "--set", "training.learning_rate=1e-4")
+    assert other.returncode == 2
+    assert "another recipe (training changed)" in other.stderr
+
+
+def test_a_packed_store_is_used_as_it_is(command, arguments, packed, tmp_path):
+    arguments[arguments.index("--images") + 1] = packed
+    ran = command(*arguments, "--out", tmp_path / "run", "--set", "training.epochs=1")
+    assert ran.returncode == 0, ran.stderr
+    assert not (tmp_path / "run" / "store").exists()
+    wrong = command(*arguments, "--out", tmp_path / "other", "--set", "cutout.pixels=128")
+    assert wrong.returncode == 2
+    assert "--pixels 128" in wrong.stderr
+
+
+def test_pictures_packed_for_others_are_not_taken_up(command, arguments, simulated, tmp_path):
+    run = tmp_path / "run"
+    diverging = [*arguments, "--out", run, "--set", "training.learning_rate=1e30"]
+    ran = command(*diverging)
+    assert ran.returncode == 2
+    assert "training.learning_rate" in ran.stderr
+    arguments[arguments.index("--images") + 1] = min((simulated / "images_training").glob("*.jpg"))
+    ran = command(*arguments, "--out", run, "--resume", "--set", "training.learning_rate=1e30")
+    assert ran.returncode == 2
+    assert "packed from other pictures" in ran.stderr
+
+
+def test_mistakes_are_explained(command, arguments, tmp_path):
+    out = ["--out", tmp_path / "run"]
+    ran = command(*arguments, *out, "--set", "training.epoch=3")
+    assert ran.returncode == 2
+    assert "the nearest valid name is 'training.epochs'" in ran.stderr
+    arguments[2] = "sharma"
+    ran = command(*arguments, *out)
+    assert ran.returncode == 2
+    assert "did you mean 'sharma2020'" in ran.stderr
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,187 @@
+"""Prediction in Python: pictures of any kind in, a table out."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import galvote
+from galvote.errors import CatalogueError, ModelError
+from galvote.images import PackedStore
+from galvote.images.simulate import simulate_galaxies
+from galvote.inference import Predictor
+from galvote.tree import GZ2, find_violations
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def predictor(trained) -> Predictor:
+    return galvote.load(trained)
+
+
+@pytest.fixture
+def exact(monkeypatch) -> None:
+    """Compute in float32 where the processor would rather take bfloat16."""
+    monkeypatch.setattr("galvote.inference.predictor.fast_precision", lambda: torch.float32)
+
+
+def fractions(table: pa.Table) -> np.ndarray:
+    return np.column_stack([table[column].to_numpy() for column in GZ2.columns])
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[np.ndarray]:
+    return [galaxy.picture for galaxy in simulate_galaxies(7, seed=4)]
+
+
+def test_a_table_with_a_row_for_each_picture(predictor, pictures):
+    table = predictor.predict(pictures)
+    assert table.column_names == ["id", "status", "reason", *GZ2.columns]
+    assert table.schema.types == [pa.string()] * 3 + [pa.float32()] * 37
+    assert table["id"].to_pylist() == [str(i) for i in range(7)]
+    assert set(table["status"].to_pylist()) == {"ok"}
+    assert set(table["reason"].to_pylist()) == {""}
+    assert table["Class1.1"].null_count == 0
+
+
+def test_predictions_obey_the_tree(predictor, pictures):
+    predicted = fractions(predictor.predict(pictures)).astype(np.float64)
+    assert not find_violations(GZ2, predicted, tolerance=1e-5).galaxies.any()
+    assert predicted.min() >= 0 and predicted.max() <= 1
+
+
+def test_a_model_is_loaded_by_its_run_or_its_folder(trained, predictor, pictures):
+    assert galvote.load(str(trained)).predict(pictures) == predictor.predict(pictures)
+    assert galvote.load(trained / "best").predict(pictures) == predictor.predict(pictures)
+    assert predictor.geometry.pixels == 64
+    with pytest.raises(ModelError, match="No model at"):
+        galvote.load("galvote-huge")
+
+
+def test_every_kind_of_place_gives_the_same_predictions(predictor, simulated, tmp_path):
+    folder = simulated / "images_training"
+    paths = sorted(folder.glob("*.jpg"))[:5]
+    images = [{"bytes": path.read_bytes(), "path": None} for path in paths]
+    pq.write_table(
+        pa.table({"id": [path.stem for path in paths], "image": images}), tmp_path / "some.parquet"
+    )
+    from_files = predictor.predict(paths)
+    assert from_files["id"].to_pylist() == [path.stem for path in paths]
+    assert predictor.predict([str(path) for path in paths]) == from_files
+    assert predictor.predict(tmp_path / "some.parquet") == from_files
+    everything = predictor.predict(folder)
+    assert len(everything) == 60
+    np.testing.assert_allclose(fractions(everything.slice(0, 5)), fractions(from_files), atol=0.01)
+
+
+def test_one_array_is_one_picture(predictor, pictures):
+    assert predictor.predict(pictures[0]) == predictor.predict([pictures[0]])
+    assert predictor.predict(np.stack(pictures)) == predictor.predict(pictures)
+
+
+def test_what_cannot_be_read_becomes_a_row(predictor, simulated, tmp_path):
+    good = min((simulated / "images_training").glob("*.jpg"))
+    files = {
+        "empty": b"",
+        "prose": b"not a picture",
+        "short": good.read_bytes()[:700],
+        "good": good.read_bytes(),
+    }
+    for name, data in files.items():
+        (tmp_path / f"{name}.jpg").write_bytes(data)
+    rows = (f"{name},{name}.jpg\n" for name in (*files, "gone"))
+    (tmp_path / "list.csv").write_text("id,source\n" + "".join(rows))
+    table = predictor.predict(tmp_path / "list.csv")
+    assert table["id"].to_pylist() == ["empty", "prose", "short", "good", "gone"]
+    assert table["status"].to_pylist() == ["empty", "not-an-image", "truncated", "ok", "missing"]
+    for row in table.to_pylist():
+        assert bool(row["reason"]) == (row["status"] != "ok")
+        assert (row["Class1.1"] is None) == (row["status"] != "ok")
+    np.testing.assert_allclose(fractions(table.slice(3, 1)), fractions(predictor.predict([good])), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((128, 128), dtype=np.uint8),
+        np.zeros((128, 128, 4), dtype=np.uint8),
+        np.zeros((128, 128, 3), dtype=np.float32),
+        np.zeros((0, 128, 3), dtype=np.uint8),
+    ],
+)
+def test_an_array_of_another_kind_becomes_a_row(predictor, pictures, array):
+    table = predictor.predict([array, pictures[0]])
+    assert table["status"].to_pylist() == ["unsupported", "ok"]
+    assert "uint8" in table["reason"][0].as_py()
+
+
+def test_nothing_in_nothing_out(predictor):
+    table = predictor.predict([])
+    assert len(table) == 0
+    assert table.schema.types == [pa.string()] * 3 + [pa.float32()] * 37
+    assert table.column_names == ["id", "status", "reason", *GZ2.columns]
+
+
+def test_a_place_that_is_not_there_is_an_error(predictor, tmp_path):
+    with pytest.raises(CatalogueError, match="no file or folder"):
+        predictor.predict(tmp_path / "nowhere")
+
+
+def test_a_galaxy_does_not_depend_on_its_neighbours(predictor, pictures, exact):
+    together = fractions(predictor.predict(pictures))
+    for i, picture in enumerate(pictures):
+        np.testing.assert_allclose(fractions(predictor.predict([picture]))[0], together[i], atol=1e-5)
+    backwards = fractions(predictor.predict(pictures[::-1]))
+    np.testing.assert_allclose(backwards[::-1], together, atol=1e-5)
+
+
+def test_batches_keep_every_galaxy_and_its_order(predictor, pictures, exact, monkeypatch):
+    expected = fractions(predictor.predict(pictures))
+    monkeypatch.setattr("galvote.inference.predictor._BATCH", 2)
+    told = list[tuple[int, int]]()
+    table = predictor.predict(
+        [*pictures[:3], np.zeros((2, 2), dtype=np.uint8), *pictures[3:]],
+        on_progress=lambda done, failed: told.append((done, failed)),
+    )
+    assert table["id"].to_pylist() == [str(i) for i in range(8)]
+    assert table["status"].to_pylist() == ["ok"] * 3 + ["unsupported"] + ["ok"] * 4
+    np.testing.assert_allclose(np.delete(fractions(table), 3, axis=0), expected, atol=1e-5)
+    assert told == [(2, 0), (4, 1), (6, 1), (8, 1)]
+
+
+def test_views_of_a_symmetric_picture_agree(predictor, exact):
+    y, x = np.mgrid[-63.5:64, -63.5:64]
+    light = 230 * np.exp(-(x**2 + y**2) / 300)
+    picture = np.repeat(light[..., None], 3, axis=2).astype(np.uint8)
+    once = fractions(predictor.predict([picture]))
+    np.testing.assert_allclose(fractions(predictor.predict([picture], views=4)), once, atol=2e-3)
+
+
+def test_views_are_averaged(predictor, pictures, exact):
+    picture = pictures[0]
+    average = fractions(predictor.predict([picture], views=4))
+    seen = [picture, picture[::-1, ::-1], picture[:, ::-1], picture[::-1]]
+    each = fractions(predictor.predict([np.ascontiguousarray(view) for view in seen]))
+    assert np.abs(each - each.mean(axis=0)).max() > 1e-3, "the four differ"
+    np.testing.assert_allclose(average[0], each.mean(axis=0), atol=2e-3)
+    assert not find_violations(GZ2, average.astype(np.float64), tolerance=1e-5).galaxies.any()
+
+
+def test_what_a_picture_shows_may_be_said(predictor, pictures, exact):
+    larger = np.zeros((256, 256, 3), dtype=np.uint8)
+    larger[64:192, 64:192] = pictures[0]  # the same galaxy at the same scale, with twice the sky
+    told = fractions(predictor.predict([larger], shown=512.0))
+    np.testing.assert_allclose(told, fractions(predictor.predict([pictures[0]])), atol=2e-3)
+    assert predictor.predict([larger], shown=100.0)["status"].to_pylist() == ["unsupported"]
+
+
+def test_cutouts_are_predicted_as_they_are(predictor, packed, simulated, exact):
+    store = PackedStore.open(packed)
+    table = predictor.predict(simulated / "images_training")
+    np.testing.assert_allclose(
+        predictor.predict_cutouts(np.asarray(store.cutouts)), fractions(table), atol=1e-6
+    )
+    with pytest.raises(ModelError, match="cutouts of 64 × 64"):
+        predictor.predict_cutouts(np.zeros((1, 32, 32, 3), dtype=np.uint8))
