@@ -57,7 +57,7 @@ def galvote_step() -> Callable[[], None]:
     keep_freed_memory()
     task = GalaxyTask(load_recipe("sharma2020"), GZ2, classes=0, steps_per_epoch=8)
     optimizer = task.configure_optimizers()["optimizer"]
-    task.start_totals()
+    task.on_train_epoch_start()
     batch = Batch(
         torch.randint(0, 256, (BATCH, 64, 64, 3), dtype=torch.uint8),
         torch.rand(BATCH, 37),
@@ -69,7 +69,7 @@ def galvote_step() -> Callable[[], None]:
         optimizer.zero_grad()
         with torch.autocast("cpu", fast, enabled=fast is not torch.float32):
             loss = task.training_step(batch, 0)
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
 
     return step

@@ -157,7 +157,6 @@ def test_example_recipe_is_valid(tmp_path: Path) -> None:
         load_recipe(path)
 
 
-@pytest.mark.slow
 def test_tutorial_runs_as_it_stands(tmp_path: Path) -> None:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for language, code in blocks(ROOT / "docs/tutorial.md", "bash", "python"):

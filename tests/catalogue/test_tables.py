@@ -123,3 +123,9 @@ def test_parquet_of_others_is_read_as_it_is(tmp_path: Path) -> None:
     table = pa.table({"id": pa.array([1, 2], pa.uint64()), "image": [{"bytes": b"x", "path": None}] * 2})
     pq.write_table(table, tmp_path / "t.parquet")
     assert read_table(tmp_path / "t.parquet") == table
+
+
+def test_an_empty_first_chunk_does_not_reach_the_file(tmp_path: Path) -> None:
+    rows = pa.table({"id": ["1", "2"], "Class1.1": [0.25, 0.5]})
+    write_table(pa.concat_tables([rows.slice(0, 0), rows]), tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text() == "id,Class1.1\n1,0.25\n2,0.5\n"

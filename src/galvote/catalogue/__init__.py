@@ -3,7 +3,7 @@
 from galvote.catalogue.matching import Match, match_ids
 from galvote.catalogue.sources import Source, Sources, list_sources
 from galvote.catalogue.splits import split_by_id
-from galvote.catalogue.tables import read_ids, read_table, refuse_existing, write_table
+from galvote.catalogue.tables import read_ids, read_table, refuse_unwritable, write_table
 from galvote.catalogue.votes import Votes, read_labels, read_votes
 
 __all__ = [
@@ -17,7 +17,7 @@ __all__ = [
     "read_labels",
     "read_table",
     "read_votes",
-    "refuse_existing",
+    "refuse_unwritable",
     "split_by_id",
     "write_table",
 ]

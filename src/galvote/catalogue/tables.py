@@ -100,7 +100,7 @@ def write_table(table: pa.Table, path: str | Path, overwrite: bool = False) -> N
     """
     path = Path(path)
     format_ = _format_of(path, _WRITABLE)
-    refuse_existing(path, overwrite)
+    refuse_unwritable(path, overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
@@ -119,8 +119,9 @@ def write_table(table: pa.Table, path: str | Path, overwrite: bool = False) -> N
         partial.unlink(missing_ok=True)
 
 
-def refuse_existing(path: str | Path, overwrite: bool = False) -> None:
-    """Raise `CatalogueError` if a file is there already; long work asks before it begins."""
+def refuse_unwritable(path: str | Path, overwrite: bool = False) -> None:
+    """Raise `CatalogueError` if `write_table` could not write there; long work asks before it begins."""
+    _format_of(Path(path), _WRITABLE)
     if Path(path).exists() and not overwrite:
         raise CatalogueError(
             f"{path} is there already; choose another name or pass --overwrite (overwrite=True)."
@@ -200,7 +201,7 @@ def _write_csv(table: pa.Table, path: Path) -> None:
     with path.open("wb") as file:
         file.write(header.getvalue().encode())
         pyarrow.csv.write_csv(
-            table,
+            table.combine_chunks(),  # of an empty first chunk pyarrow 26 writes stale memory
             file,
             pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed" if quoted else "none"),
         )

@@ -44,13 +44,13 @@ def predict(
     import pyarrow.compute as pc
     from rich.console import Console
 
-    from galvote.catalogue import list_sources, read_ids, refuse_existing, write_table
+    from galvote.catalogue import list_sources, read_ids, refuse_unwritable, write_table
     from galvote.cli.progress import progress_bar
     from galvote.errors import CatalogueError
     from galvote.inference import Predictor
 
     console = Console(stderr=True, highlight=False)
-    refuse_existing(out, overwrite)
+    refuse_unwritable(out, overwrite)
     predictor = Predictor.load(model)
     listed = list_sources(sources)
     asked = read_ids(ids) if ids is not None else None
