@@ -57,8 +57,8 @@ def train(
     Parameters
     ----------
     out
-        Run folder. At every moment it holds ``metrics.csv``, ``loss.png``, ``rmse.png``, the checkpoint, and
-        the models ``best/`` (lowest validation RMSE so far) and ``last/``.
+        Run folder. From the first epoch on it holds ``metrics.csv``, ``loss.png``, ``rmse.png``, the checkpoint
+        and the model ``best/`` (lowest validation RMSE so far); at the end ``last/`` as well.
     resume
         Go on from the last finished epoch, to the same result as if nothing had happened.
     overwrite
@@ -99,6 +99,7 @@ def train(
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         trainer = Trainer(
             max_epochs=recipe.training.epochs,
+            devices=1,
             precision="bf16-mixed" if fast else "32-true",
             logger=_tensorboard(out),
             callbacks=[folder, *([EpochBar(console)] if progress and console.is_terminal else [])],
