@@ -57,8 +57,8 @@ def train(
     Parameters
     ----------
     out
-        Run folder. From the first epoch on it holds ``metrics.csv``, ``loss.png``, ``rmse.png``, the checkpoint
-        and the model ``best/`` (lowest validation RMSE so far); at the end ``last/`` as well.
+        Run folder. From the first epoch on it holds ``metrics.csv``, ``loss.png``, ``rmse.png``, the
+        checkpoint and the model ``best/`` (lowest validation RMSE so far); at the end ``last/`` as well.
     resume
         Go on from the last finished epoch, to the same result as if nothing had happened.
     overwrite
