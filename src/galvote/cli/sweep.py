@@ -44,6 +44,7 @@ def sweep(
 ) -> None:
     """Train every pair of settings; a table and a heat map of validation RMSE grow as it goes."""
     from dataclasses import replace
+    from importlib.util import find_spec
 
     from rich.console import Console
     from rich.table import Table
@@ -55,10 +56,8 @@ def sweep(
     console = Console()
     if preset not in PRESETS:
         raise RecipeError(f"No preset {preset!r}; there are {', '.join(PRESETS)}.")
-    try:
-        import optuna  # noqa: F401
-    except ImportError:
-        raise RecipeError("A sweep needs Optuna: pip install 'galvote[sweep]'.") from None
+    if find_spec("optuna") is None:
+        raise RecipeError("A sweep needs Optuna; install it with: pip install 'galvote[sweep]'")
     plan = PRESETS[preset]
     if epochs is not None:
         plan = replace(plan, epochs=epochs)

@@ -286,9 +286,12 @@ def make_loaders(recipe: Recipe, data: TrainingData) -> tuple[DataLoader[Batch],
         recipe, data.store, data.training, recipe.augmentation, recipe.training.batch_size
     )
     validation = GalaxyBatches(recipe, data.store, data.validation, None, 256)
+    return _make_loader(training), _make_loader(validation)
+
+
+def _make_loader(batches: GalaxyBatches) -> DataLoader[Batch]:
     # A loader draws a number whenever it is gone through, and Lightning does that at another moment in the
     # first epoch of a resumed run: with a generator of its own it leaves the stream for dropout alone.
-    return tuple(  # type: ignore[return-value]
-        DataLoader(batches, batch_size=None, sampler=EpochSampler(len(batches)), generator=torch.Generator())
-        for batches in (training, validation)
+    return DataLoader(
+        batches, batch_size=None, sampler=EpochSampler(len(batches)), generator=torch.Generator()
     )

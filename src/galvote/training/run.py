@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -268,9 +269,7 @@ def _claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
 
 
 def _tensorboard(out: Path) -> Any:
-    try:
-        import tensorboard  # type: ignore[import-not-found, unused-ignore]  # noqa: F401
-    except ImportError:
+    if find_spec("tensorboard") is None:
         return False
     from lightning.pytorch.loggers import TensorBoardLogger
 
