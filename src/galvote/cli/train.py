@@ -31,7 +31,8 @@ def train(
     splits: Annotated[
         Path | None,
         typer.Option(
-            help="Table of ids with a column `split` (train, validation); without it, a random split."
+            help="Table of ids with a column `split` (train, validation); without it, a random split. "
+            "A column `sample` says `complete` for galaxies that were not chosen by their votes."
         ),
     ] = None,
     set_: Annotated[
@@ -137,6 +138,7 @@ def load_training_data(
         known,
         classes=read_labels(classes) if classes else None,
         splits=read_labels(splits, "split") if splits else None,
+        samples=read_labels(splits, "sample") if splits and recipe.data.unbiased else None,
     )
     tables = [*votes, *(path for path in (classes, splits) if path is not None)]
     return data, {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tables}

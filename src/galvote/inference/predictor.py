@@ -16,8 +16,8 @@ from jaxtyping import Float32, UInt8
 
 from galvote.catalogue import Source, Sources, list_sources
 from galvote.errors import ImageError, ModelError
-from galvote.images import Geometry, decode_image, standard_views, try_cutout
-from galvote.model import Card, GalaxyNetwork, fast_precision, load_model, network_input
+from galvote.images import Geometry, decode_image, try_cutout
+from galvote.model import Card, GalaxyNetwork, average_views, load_model
 from galvote.tree import DecisionTree
 
 Pictures = (
@@ -52,8 +52,7 @@ class Predictor:
     def __init__(self, network: GalaxyNetwork, card: Card) -> None:
         self.card = card
         self.tree = DecisionTree.from_dict(card.tree)
-        self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._network = network.to(self._device)
+        self._network = network.to("cuda" if torch.cuda.is_available() else "cpu")
 
     @classmethod
     def load(cls, name: str | os.PathLike[str]) -> Predictor:
@@ -134,22 +133,10 @@ class Predictor:
                 "pictures to its geometry with galvote.images.to_cutout."
             )
         predicted = np.zeros((len(cutouts), len(self.tree)), dtype=np.float32)
-        orientations = standard_views(views)
         for start in range(0, len(cutouts), _BATCH):
             part = cutouts[start : start + _BATCH]
-            for view in orientations:
-                seen = network_input(part, [view] * len(part), self.geometry, self.card.network)
-                predicted[start : start + _BATCH] += self._run(seen) / len(orientations)
+            predicted[start : start + _BATCH] = average_views(self._network, part, self.geometry, views)
         return predicted
-
-    def _run(self, pictures: UInt8[np.ndarray, "galaxy y x 3"]) -> Float32[np.ndarray, "galaxy answer"]:
-        fast = fast_precision()
-        with (
-            torch.inference_mode(),
-            torch.autocast(self._device.type, fast, enabled=fast is not torch.float32),
-        ):
-            fractions: torch.Tensor = self._network(torch.from_numpy(pictures).to(self._device))
-            return np.asarray(fractions.float().cpu().numpy())
 
     @property
     def _schema(self) -> pa.Schema:

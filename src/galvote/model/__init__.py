@@ -4,6 +4,7 @@ from galvote.model.losses import masked_cross_entropy, masked_squared_error
 from galvote.model.network import (
     GalaxyNetwork,
     NetworkSpec,
+    average_views,
     count_parameters,
     fast_precision,
     network_input,
@@ -14,6 +15,7 @@ __all__ = [
     "Card",
     "GalaxyNetwork",
     "NetworkSpec",
+    "average_views",
     "count_parameters",
     "fast_precision",
     "find_model",

@@ -6,11 +6,12 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from galvote.images import Geometry, View, warp_cutout
+from galvote.images import Geometry, View, standard_views, warp_cutout
+from galvote.model.efficientnet import EfficientNetLite
 from galvote.model.encoders import Dieleman2014, Residual, Sharma2020
 from galvote.model.heads import HeadKind, TreeHead
 from galvote.tree import DecisionTree
@@ -64,7 +65,16 @@ class ResidualSpec(_Spec):
         return self
 
 
-NetworkSpec = Annotated[Sharma2020Spec | Dieleman2014Spec | ResidualSpec, Field(discriminator="encoder")]
+class EfficientNetLiteSpec(_Spec):
+    """EfficientNet-Lite, which may start from ImageNet weights."""
+
+    encoder: Literal["efficientnet-lite"]
+    size: Literal[0, 1, 2] = 0
+
+
+NetworkSpec = Annotated[
+    Sharma2020Spec | Dieleman2014Spec | ResidualSpec | EfficientNetLiteSpec, Field(discriminator="encoder")
+]
 
 
 def build_encoder(spec: NetworkSpec) -> nn.Module:
@@ -76,6 +86,8 @@ def build_encoder(spec: NetworkSpec) -> nn.Module:
             return Dieleman2014(spec.pixels, spec.dropout)
         case ResidualSpec():
             return Residual(spec.widths, spec.depths, spec.dropout)
+        case EfficientNetLiteSpec():
+            return EfficientNetLite(spec.size, spec.dropout)
 
 
 class GalaxyNetwork(nn.Module):
@@ -134,6 +146,39 @@ def network_input(
         seen = View(view.angle, view.flip, view.zoom * magnified, view.shift)
         pictures[i] = warp_cutout(cutout, seen, spec.pixels)
     return pictures
+
+
+@torch.inference_mode()
+def average_views(
+    network: GalaxyNetwork,
+    cutouts: UInt8[np.ndarray, "galaxy p p 3"],
+    cutout_geometry: Geometry,
+    views: int,
+) -> Float32[np.ndarray, "galaxy answer"]:
+    """Return the mean prediction over `views` orientations of each cutout.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
+    cutouts
+        RGB cutouts of one geometry; as many as fit into one batch.
+    views
+        Orientations: see `galvote.images.standard_views`.
+
+    Returns
+    -------
+    Cumulative vote fractions in [0, 1], in the tree's column order.
+    """
+    device, fast = next(network.parameters()).device, fast_precision()
+    orientations = standard_views(views)
+    mean = np.zeros((len(cutouts), len(network.head.tree)), dtype=np.float32)
+    for view in orientations:
+        seen = torch.from_numpy(network_input(cutouts, [view] * len(cutouts), cutout_geometry, network.spec))
+        with torch.autocast(device.type, fast, enabled=fast is not torch.float32):
+            fractions: Tensor = network(seen.to(device))
+        mean += fractions.cpu().numpy() / len(orientations)
+    return mean
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -20,6 +20,8 @@ from galvote.images import PackedStore, View
 from galvote.model import network_input
 from galvote.training.recipe import AugmentationSection, Recipe
 
+UNBIASED = "complete"
+"""The sample of galaxies that were drawn without regard to their votes."""
 CACHE_LIMIT = 2**30
 """Pictures that are not augmented are warped once if they fit into this many bytes."""
 
@@ -42,6 +44,8 @@ class Examples:
     rows: Int[np.ndarray, " galaxy"]
     fractions: Float[np.ndarray, "galaxy answer"]
     classes: Int[np.ndarray, " galaxy"]
+    unbiased: Bool[np.ndarray, " galaxy"]
+    """Whether a galaxy belongs to a sample that was drawn without regard to its votes."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -50,6 +54,11 @@ class Examples:
     def complete(self) -> int:
         """How many have votes in every column."""
         return int(np.isfinite(self.fractions).all(axis=1).sum())
+
+    @property
+    def voted(self) -> Bool[np.ndarray, " galaxy"]:
+        """Which have votes in some column."""
+        return np.asarray(np.isfinite(self.fractions).any(axis=1))
 
     def digest(self) -> str:
         """Return a SHA-256 of ids and labels, for model cards."""
@@ -66,6 +75,7 @@ class Examples:
             self.rows[positions],
             self.fractions[positions],
             self.classes[positions],
+            self.unbiased[positions],
         )
 
 
@@ -99,6 +109,7 @@ def gather_examples(
     *,
     classes: Mapping[str, str] | None = None,
     splits: Mapping[str, str] | None = None,
+    samples: Mapping[str, str] | None = None,
 ) -> TrainingData:
     """Bring pictures, votes, hard classes and splits together.
 
@@ -109,11 +120,15 @@ def gather_examples(
     splits
         ``train`` or ``validation`` by galaxy id; galaxies with another value or none are left out. Without
         it, galaxies with votes are divided by a hash of their id, with the recipe's share and seed.
+    samples
+        How each galaxy was chosen, by id: `UNBIASED` for those that were drawn without regard to their votes,
+        any other word for the rest. Recipes with ``data.unbiased`` need it.
 
     Raises
     ------
     TrainingError
-        If no galaxy is left to train on or to validate with.
+        If no galaxy is left to train on or to validate with, or the recipe wants an unbiased sample and there
+        is none.
     """
     classes = classes if classes is not None and recipe.training.classes_weight > 0 else {}
     class_names = tuple(sorted(set(classes.values())))
@@ -145,6 +160,7 @@ def gather_examples(
         rows=np.array(rows, dtype=np.int64),
         fractions=fractions,
         classes=np.array([number.get(classes.get(galaxy, ""), -1) for galaxy in ids], dtype=np.int64),
+        unbiased=np.array([(samples or {}).get(galaxy) == UNBIASED for galaxy in ids], dtype=np.bool_),
     )
     if splits is None:
         share = recipe.data.validation
@@ -163,6 +179,12 @@ def gather_examples(
                 f"Only {len(part)} galaxies with picture and votes are in the split {name!r}; "
                 f"left out: {left_out}. Check that the ids of pictures, votes and splits are the same."
             )
+    if recipe.data.unbiased and not (training.unbiased & training.voted).any():
+        raise TrainingError(
+            f"data.unbiased = {recipe.data.unbiased:g} asks for galaxies of an unbiased sample, and none is "
+            f"known: give --splits a table whose column `sample` says {UNBIASED!r} for them, or --set "
+            "data.unbiased=0."
+        )
     return TrainingData(store, training, validation, class_names, left_out)
 
 
@@ -207,46 +229,80 @@ class GalaxyBatches(Dataset[Batch]):
         self.colours = (
             colour_axes(store, examples.rows) if augmentation is not None and augmentation.colour else None
         )
+        # How many galaxies an epoch draws.
+        self.size = len(examples)
+        if augmentation is not None:
+            self.size -= round((1 - recipe.data.class_only) * int((~examples.voted).sum()))
         self.moves = augmentation is not None and augmentation != AugmentationSection()
         self.cached: UInt8[np.ndarray, "galaxy y x 3"] | None = None
         if not self.moves and len(examples) * recipe.network.pixels**2 * 3 <= CACHE_LIMIT:
-            self.cached = self._pictures(np.arange(len(examples)), None)
+            self.cached = self._pictures(np.arange(len(examples)), 0, None)
 
     @property
     def batches(self) -> int:
         """How many batches an epoch has."""
-        count = math.ceil(len(self.examples) / self.batch_size)
+        count = math.ceil(self.size / self.batch_size)
         # Batch normalisation cannot learn from one galaxy: it joins the batch before.
-        return count - 1 if count > 1 and len(self.examples) % self.batch_size == 1 else count
+        return count - 1 if count > 1 and self.size % self.batch_size == 1 else count
 
     def __len__(self) -> int:
         return self.batches
 
     def __getitem__(self, key: tuple[int, int]) -> Batch:
         epoch, number = key
-        order = np.arange(len(self.examples))
+        order = self.order(epoch)
         random: np.random.Generator | None = None
         if self.augmentation is not None:
-            np.random.default_rng((self.recipe.seed, epoch)).shuffle(order)
             random = np.random.default_rng((self.recipe.seed, epoch, number))
         end = len(order) if number == self.batches - 1 else (number + 1) * self.batch_size
         chosen = order[number * self.batch_size : end]
-        pictures = self.cached[chosen] if self.cached is not None else self._pictures(chosen, random)
+        pictures = self.cached[chosen] if self.cached is not None else self._pictures(chosen, epoch, random)
         return Batch(
             torch.from_numpy(pictures),
             torch.from_numpy(self.examples.fractions[chosen]),
             torch.from_numpy(self.examples.classes[chosen]),
         )
 
+    def order(self, epoch: int) -> Int[np.ndarray, " draw"]:
+        """Return which examples an epoch draws, in order.
+
+        An epoch is as long when it draws from the unbiased sample alone: that is then gone through again.
+        """
+        order = np.arange(len(self.examples))
+        if self.augmentation is None:
+            return order
+        random = np.random.default_rng((self.recipe.seed, epoch))
+        random.shuffle(order)
+        if epoch >= (1 - self.recipe.data.unbiased) * self.recipe.training.epochs:
+            again = order[(self.examples.unbiased & self.examples.voted)[order]]
+            parts = [again]
+            while sum(map(len, parts)) < self.size:
+                parts.append(random.permutation(again))
+            return np.concatenate(parts)[: self.size]
+        # The first so many of a shuffled order are as random as any.
+        only_class = ~self.examples.voted[order]
+        kept = ~only_class | (np.cumsum(only_class) <= only_class.sum() - len(order) + self.size)
+        return np.asarray(order[kept])
+
+    def pixels(self, epoch: int) -> int:
+        """Return the width of the pictures in an epoch: a multiple of 16 while it grows."""
+        training, full = self.recipe.training, self.recipe.network.pixels
+        if self.augmentation is None or training.first_pixels is None:
+            return full
+        grown = min(1.0, epoch / (0.75 * training.epochs))
+        width = training.first_pixels + grown * (full - training.first_pixels)
+        return full if grown == 1 else round(width / 16) * 16
+
     def _pictures(
-        self, chosen: Int[np.ndarray, " galaxy"], random: np.random.Generator | None
+        self, chosen: Int[np.ndarray, " galaxy"], epoch: int, random: np.random.Generator | None
     ) -> UInt8[np.ndarray, "galaxy y x 3"]:
         cutouts = self.store.cutouts[self.examples.rows[chosen]]
         if random is None or self.augmentation is None:
             views = [View()] * len(chosen)
         else:
             views = [random_view(random, self.augmentation) for _ in chosen]
-        pictures = network_input(cutouts, views, self.store.geometry, self.recipe.network)
+        network = self.recipe.network.model_copy(update={"pixels": self.pixels(epoch)})
+        pictures = network_input(cutouts, views, self.store.geometry, network)
         if random is not None and self.augmentation is not None and self.colours is not None:
             weights = random.normal(0, self.augmentation.colour, (len(pictures), 3)).astype(np.float32)
             shift = (weights @ self.colours * 255)[:, None, None, :]

@@ -27,6 +27,18 @@ class DataSection(_Section):
         default="all",
         description="`complete`: galaxies with all columns; `all`: others too, unknown columns masked",
     )
+    class_only: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="share of the galaxies with nothing but a hard class that an epoch draws",
+    )
+    unbiased: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="share of the epochs, the last ones, that draw from the unbiased sample alone",
+    )
     validation: float = Field(
         default=0.1, gt=0, lt=1, description="share of galaxies held out where no splits are given"
     )
@@ -65,6 +77,22 @@ class TrainingSection(_Section):
     )
     classes_weight: float = Field(
         default=0.0, ge=0, description="weight of the auxiliary loss on hard classes, where given"
+    )
+    start: str = Field(
+        default="random",
+        description="weights to begin with: `random`, `imagenet`, or a saved model of the same network",
+    )
+    teacher: str | None = Field(
+        default=None, description="saved model whose predictions are learned from, beside the votes"
+    )
+    teacher_weight: float = Field(
+        default=0.5, gt=0, le=1, description="share of the teacher in what is learned where votes are known"
+    )
+    teacher_views: int = Field(default=2, ge=1, description="views that the teacher averages")
+    first_pixels: int | None = Field(
+        default=None,
+        ge=8,
+        description="width of the input at first; grows to `network.pixels` by three quarters of the epochs",
     )
     unnormalised: float = Field(
         default=0.0, ge=0, lt=1, description="share of the epochs before a rectified head divides by its sum"

@@ -29,6 +29,7 @@ from galvote.training.data import TrainingData, make_loaders
 from galvote.training.memory import keep_freed_memory
 from galvote.training.recipe import Recipe
 from galvote.training.task import GalaxyTask
+from galvote.training.teacher import learn_from_teacher
 from galvote.tree import GZ2, DecisionTree
 
 CHECKPOINT, RUN, METRICS = "checkpoint.safetensors", "run.json", "metrics.csv"
@@ -86,11 +87,14 @@ def train(
     keep_freed_memory()
     card = _card(recipe, data, tree, dict(hashes or {}))
     _claim(out, card, resume=resume, overwrite=overwrite)
+    console = console or Console()
+    if recipe.training.teacher is not None:
+        data = learn_from_teacher(recipe, data, out, console)
     torch.manual_seed(recipe.seed)
     training, validation = make_loaders(recipe, data)
     task = GalaxyTask(recipe, tree, len(data.class_names), len(training))
+    card = card.model_copy(update={"data": {**card.data, "started_from": task.started_from}})
     folder = RunFolder(out, card, on_epoch)
-    console = console or Console()
     precision = recipe.training.precision
     fast = precision == "bfloat16" or (precision == "auto" and fast_precision() is torch.bfloat16)
     with warnings.catch_warnings():

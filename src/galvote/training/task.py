@@ -14,10 +14,11 @@ from galvote.errors import TrainingError
 from galvote.model import GalaxyNetwork, masked_cross_entropy, masked_squared_error
 from galvote.training.data import Batch
 from galvote.training.recipe import Recipe
+from galvote.training.start import start_from
 from galvote.tree import DecisionTree
 
-STATISTICS_BATCHES = 16
-"""How many batches measure the statistics of batch normalisation for averaged weights."""
+STATISTICS_BATCHES, FINAL_STATISTICS_BATCHES = 16, 64
+"""How many batches measure the statistics of batch normalisation for averaged weights, and at the end."""
 
 
 class GalaxyTask(LightningModule):
@@ -40,6 +41,8 @@ class GalaxyTask(LightningModule):
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
         network = GalaxyNetwork(recipe.network, tree)
+        self.started_from = start_from(network, recipe.training.start)
+        """What the weights began as, for the card."""
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.class_head = nn.Linear(network.head.linear.in_features, classes) if classes else None
         decay = recipe.training.average
@@ -60,10 +63,6 @@ class GalaxyTask(LightningModule):
     def on_train_epoch_start(self) -> None:
         """Make the epoch a function of seed and number alone, so that a resumed run repeats it."""
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.current_epoch)
-        if self.current_epoch > 0:
-            # The loaders drew this number before they had a generator of their own: passing over it keeps
-            # the dropout, and so the results, of the runs in benchmarks/RESULTS.md.
-            torch.empty((), dtype=torch.int64).random_()
         share = self.recipe.training.unnormalised
         self.network.head.normalise = self.current_epoch >= share * self.recipe.training.epochs
         self.kept_network.head.normalise = self.network.head.normalise
@@ -150,8 +149,11 @@ class GalaxyTask(LightningModule):
             layer.train()
         loader = self.trainer.train_dataloader
         assert loader is not None
-        for number in range(min(STATISTICS_BATCHES, len(loader.dataset))):
-            batch = loader.dataset[(self.current_epoch, number)]
+        # Pictures of the last epoch: of full width, and from the unbiased sample if it ends on that.
+        last = self.recipe.training.epochs - 1
+        count = FINAL_STATISTICS_BATCHES if self.current_epoch == last else STATISTICS_BATCHES
+        for number in range(min(count, len(loader.dataset))):
+            batch = loader.dataset[(last, number)]
             with self.trainer.precision_plugin.forward_context():
                 network.features(batch.pictures.to(self.device))
         for layer, momentum in zip(layers, momenta, strict=True):

@@ -1,0 +1,146 @@
+"""EfficientNet-Lite, the convolutional network for processors without a GPU (Tan & Le 2019; Liu 2020)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# (kernel, stride, expansion, channels, blocks) of each stage of the smallest network; Tan & Le 2019, table 1,
+# without squeeze-and-excitation, as https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
+STAGES = (
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 2),
+    (5, 2, 6, 40, 2),
+    (3, 2, 6, 80, 3),
+    (5, 1, 6, 112, 3),
+    (5, 2, 6, 192, 4),
+    (3, 1, 6, 320, 1),
+)
+DEPTHS = {0: 1.0, 1: 1.1, 2: 1.2}
+"""How many times as many blocks each size has; the first and last stage keep theirs."""
+
+
+class _DepthwiseConvolution(torch.autograd.Function):
+    """A convolution of each channel by itself whose gradients are fast in bfloat16 on a processor.
+
+    PyTorch's own gradients (2.13, oneDNN, AVX-512) are ten times slower in bfloat16 than in float32 for
+    pictures behind a stride, and four times for 5 × 5 weights; these two are computed in float32.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.stride = stride
+        return F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, 1, x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        (gradient,) = gradients
+        x, weight = ctx.saved_tensors
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+
+        def differentiate(
+            dtype: torch.dtype, wanted: tuple[bool, bool, bool]
+        ) -> tuple[Tensor, Tensor, Tensor]:
+            pad = weight.shape[-1] // 2
+            found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
+                gradient.to(dtype), x.to(dtype), weight.to(dtype), None,
+                [ctx.stride] * 2, [pad] * 2, [1, 1], False, [0, 0], x.shape[1], wanted,
+            )  # fmt: skip
+            return found
+
+        precise = torch.float32
+        of_x, _, _ = differentiate(precise if ctx.stride > 1 else x.dtype, (True, False, False))
+        _, of_weight, _ = differentiate(precise if weight.shape[-1] > 3 else x.dtype, (False, True, False))
+        return of_x.to(x.dtype), of_weight.to(weight.dtype), None
+
+
+class DepthwiseConvolution(nn.Module):
+    """A convolution of each channel by itself, with as much padding as keeps the size at stride 1."""
+
+    def __init__(self, channels: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.weight = nn.Parameter(torch.empty(channels, 1, kernel, kernel))
+        nn.init.kaiming_normal_(self.weight, mode="fan_out")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return a map of the same channels."""
+        weight: Tensor = self.weight
+        if torch.is_autocast_enabled(x.device.type):
+            dtype = torch.get_autocast_dtype(x.device.type)
+            x, weight = x.to(dtype), weight.to(dtype)
+        if torch.is_grad_enabled() and x.dtype == torch.bfloat16 and x.device.type == "cpu":
+            convolved: Tensor = _DepthwiseConvolution.apply(x, weight, self.stride)  # type: ignore[no-untyped-call]
+            return convolved
+        return F.conv2d(x, weight, None, self.stride, weight.shape[-1] // 2, 1, x.shape[1])
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter each channel by itself, project; with a shortcut where the shape stays."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        inner = inputs * expansion
+        layers = list[nn.Module]()
+        if expansion != 1:
+            layers += [nn.Conv2d(inputs, inner, 1, bias=False), _norm(inner), nn.ReLU6()]
+        layers += [
+            DepthwiseConvolution(inner, kernel, stride),
+            _norm(inner),
+            nn.ReLU6(),
+            nn.Conv2d(inner, outputs, 1, bias=False),
+            _norm(outputs),
+        ]
+        self.body = nn.Sequential(*layers)
+        self.shortcut = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return body(x), plus x where the shape stays."""
+        y: Tensor = self.body(x)
+        return x + y if self.shortcut else y
+
+
+class EfficientNetLite(nn.Module):
+    """EfficientNet-Lite's layers up to the pooled features.
+
+    Parameters
+    ----------
+    size
+        0, 1 or 2: 16, 21 or 23 blocks.
+    dropout
+        Share of the pooled features that is dropped.
+    """
+
+    def __init__(self, size: int, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.size, self.width = size, 1280
+        self.stem = nn.Sequential(nn.Conv2d(3, 32, 3, 2, 1, bias=False), _norm(32), nn.ReLU6())
+        blocks, channels = list[nn.Module](), 32
+        for stage, (kernel, stride, expansion, outputs, count) in enumerate(STAGES):
+            scaled = count if stage in (0, len(STAGES) - 1) else math.ceil(count * DEPTHS[size])
+            for place in range(scaled):
+                step = stride if place == 0 else 1
+                blocks.append(InvertedResidual(channels, outputs, kernel, step, expansion))
+                channels = outputs
+        self.blocks = nn.Sequential(*blocks)
+        self.last = nn.Sequential(
+            nn.Conv2d(channels, self.width, 1, bias=False), _norm(self.width), nn.ReLU6()
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, pictures: Float[Tensor, "galaxy 3 y x"]) -> Float[Tensor, "galaxy feature"]:
+        """Return 1280 features a galaxy."""
+        # It was trained on pixels from -1 to 1.
+        features = self.last(self.blocks(self.stem(pictures * 2 - 1)))  # galaxy 1280 y/32 x/32
+        pooled: Tensor = self.dropout(features.mean(dim=(2, 3)))
+        return pooled
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)

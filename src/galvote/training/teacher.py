@@ -1,0 +1,62 @@
+"""Labels from a teacher: what a trained model says is learned from, beside what volunteers said.
+
+Hinton, Vinyals & Dean 2015, *Distilling the knowledge in a neural network* (arXiv:1503.02531).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from galvote.errors import TrainingError
+from galvote.model import average_views, load_model
+from galvote.training.data import TrainingData
+from galvote.training.recipe import Recipe
+
+LABELS = "teacher.npy"
+_PART = 256
+
+
+def learn_from_teacher(recipe: Recipe, data: TrainingData, out: Path, console: Console) -> TrainingData:
+    """Return the data with the teacher's fractions in the labels of the training galaxies.
+
+    Where volunteers' fractions are known, the label is the mean of both, with ``training.teacher_weight`` for
+    the teacher; where they are not, it is the teacher's. The teacher's predictions are kept in ``out`` for
+    when the run is resumed. The validation galaxies are left as they are.
+
+    Raises
+    ------
+    TrainingError
+        If the teacher takes other cutouts than the recipe's.
+    """
+    assert recipe.training.teacher is not None
+    teacher, card = load_model(recipe.training.teacher)
+    if card.cutout != recipe.cutout:
+        raise TrainingError(
+            f"The teacher takes cutouts of {card.cutout.extent:g} GZ2 pixels on {card.cutout.pixels}; give "
+            "the recipe the same [cutout], or choose another teacher."
+        )
+    path = out / f"{card.weights_sha256[:12]}-{LABELS}"
+    if path.exists():
+        taught = np.load(path, allow_pickle=False)
+    else:
+        rows = data.training.rows
+        parts = [rows[start : start + _PART] for start in range(0, len(rows), _PART)]
+        shown = track(
+            parts, "asking the teacher", console=console, transient=True, disable=not console.is_terminal
+        )
+        views = recipe.training.teacher_views
+        taught = np.concatenate(
+            [average_views(teacher, data.store.cutouts[part], card.cutout, views) for part in shown]
+        )
+        partial = path.with_suffix(".partial.npy")
+        np.save(partial, taught, allow_pickle=False)
+        partial.replace(path)
+    weight = np.float32(recipe.training.teacher_weight)
+    voted = data.training.fractions
+    mixed = np.where(np.isfinite(voted), (1 - weight) * voted + weight * taught, taught)
+    return replace(data, training=replace(data.training, fractions=mixed.astype(np.float32)))
