@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -28,36 +28,52 @@ DEPTHS = {0: 1.0, 1: 1.1, 2: 1.2}
 class _DepthwiseConvolution(torch.autograd.Function):
     """A convolution of each channel by itself whose gradients are fast in bfloat16 on a processor.
 
-    PyTorch's own gradients (2.13, oneDNN, AVX-512) are ten times slower in bfloat16 than in float32 for
-    pictures behind a stride, and four times for 5 × 5 weights; these two are computed in float32.
+    PyTorch's own gradients (2.13, oneDNN, AVX-512) are ten to a hundred times slower than the convolution
+    itself where there is a stride, where weights are 5 × 5, and on maps of a few pixels.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride = stride
-        return F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, 1, x.shape[1])
+        return _convolve(x, weight, stride)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
         (gradient,) = gradients
         x, weight = ctx.saved_tensors
-        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        spread = gradient
+        if ctx.stride > 1:
+            # A stride is a convolution of which most is thrown away: nothing comes back from there.
+            spread = torch.zeros_like(x)
+            spread[:, :, :: ctx.stride, :: ctx.stride] = gradient
+        of_x = _convolve(spread, weight.flip(2, 3), 1)
+        return of_x, _weight_gradient(x, gradient, weight.shape[-1], ctx.stride).to(weight.dtype), None
 
-        def differentiate(
-            dtype: torch.dtype, wanted: tuple[bool, bool, bool]
-        ) -> tuple[Tensor, Tensor, Tensor]:
-            pad = weight.shape[-1] // 2
-            found: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.convolution_backward(
-                gradient.to(dtype), x.to(dtype), weight.to(dtype), None,
-                [ctx.stride] * 2, [pad] * 2, [1, 1], False, [0, 0], x.shape[1], wanted,
-            )  # fmt: skip
-            return found
 
-        precise = torch.float32
-        of_x, _, _ = differentiate(precise if ctx.stride > 1 else x.dtype, (True, False, False))
-        _, of_weight, _ = differentiate(precise if weight.shape[-1] > 3 else x.dtype, (False, True, False))
-        return of_x.to(x.dtype), of_weight.to(weight.dtype), None
+def _convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    return F.conv2d(x, weight, None, stride, weight.shape[-1] // 2, 1, x.shape[1])
+
+
+def _weight_gradient(x: Tensor, gradient: Tensor, kernel: int, stride: int) -> Tensor:
+    channels, pad = x.shape[1], kernel // 2
+    if gradient.shape[-1] > 4:
+        dtype = torch.float32 if kernel > 3 else x.dtype
+        _, found, _ = torch.ops.aten.convolution_backward(
+            gradient.to(dtype), x.to(dtype), torch.empty(channels, 1, kernel, kernel, dtype=dtype), None,
+            [stride] * 2, [pad] * 2, [1, 1], False, [0, 0], channels, (False, True, False),
+        )  # fmt: skip
+        return cast(Tensor, found)
+    # Few pixels: each weight's gradient is a sum over the pixels that it joins.
+    padded = F.pad(x, [pad] * 4).permute(0, 2, 3, 1).contiguous()
+    behind = gradient.permute(0, 2, 3, 1).contiguous()
+    rows, columns = (stride * size for size in behind.shape[1:3])
+    sums = [
+        (padded[:, i : i + rows : stride, j : j + columns : stride] * behind).sum((0, 1, 2))
+        for i in range(kernel)
+        for j in range(kernel)
+    ]
+    return torch.stack(sums, 1).view(channels, 1, kernel, kernel)
 
 
 class DepthwiseConvolution(nn.Module):
@@ -78,7 +94,7 @@ class DepthwiseConvolution(nn.Module):
         if torch.is_grad_enabled() and x.dtype == torch.bfloat16 and x.device.type == "cpu":
             convolved: Tensor = _DepthwiseConvolution.apply(x, weight, self.stride)  # type: ignore[no-untyped-call]
             return convolved
-        return F.conv2d(x, weight, None, self.stride, weight.shape[-1] // 2, 1, x.shape[1])
+        return _convolve(x, weight, self.stride)
 
 
 class InvertedResidual(nn.Module):
