@@ -138,10 +138,19 @@ def load_training_data(
         known,
         classes=read_labels(classes) if classes else None,
         splits=read_labels(splits, "split") if splits else None,
-        samples=read_labels(splits, "sample") if splits and recipe.data.unbiased else None,
+        samples=_read_samples(splits),
     )
     tables = [*votes, *(path for path in (classes, splits) if path is not None)]
     return data, {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tables}
+
+
+def _read_samples(splits: Path | None) -> dict[str, str] | None:
+    """Return how each galaxy was chosen, if the table of splits says so."""
+    from galvote.catalogue import read_labels, read_table
+
+    if splits is None or "sample" not in read_table(splits).column_names:
+        return None
+    return read_labels(splits, "sample")
 
 
 def describe(data: TrainingData) -> str:

@@ -122,7 +122,7 @@ def gather_examples(
         it, galaxies with votes are divided by a hash of their id, with the recipe's share and seed.
     samples
         How each galaxy was chosen, by id: `UNBIASED` for those that were drawn without regard to their votes,
-        any other word for the rest. Recipes with ``data.unbiased`` need it.
+        any other word for the rest. Without it, all of them are taken to be such.
 
     Raises
     ------
@@ -160,7 +160,7 @@ def gather_examples(
         rows=np.array(rows, dtype=np.int64),
         fractions=fractions,
         classes=np.array([number.get(classes.get(galaxy, ""), -1) for galaxy in ids], dtype=np.int64),
-        unbiased=np.array([(samples or {}).get(galaxy) == UNBIASED for galaxy in ids], dtype=np.bool_),
+        unbiased=np.array([samples is None or samples.get(galaxy) == UNBIASED for galaxy in ids]),
     )
     if splits is None:
         share = recipe.data.validation
