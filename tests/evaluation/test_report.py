@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from galvote.errors import GalvoteError
-from galvote.evaluation import best_and_worst, galaxy_rmse, score, write_report
+from galvote.evaluation import best_and_worst, galaxy_rmse, measure_reliability, score, write_report
 from galvote.tree import GZ2
 
 
@@ -18,10 +18,12 @@ class Page(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()
         self.text, self.sources, self.addresses, self.open = "", [], [], []
+        self.labels: list[str] = []
         self.feed(html)
 
     def handle_starttag(self, tag, attributes):
         self.sources += [value for name, value in attributes if name == "src"]
+        self.labels += [value for name, value in attributes if name == "aria-label"]
         self.addresses += [value for name, value in attributes if name in ("href", "src", "srcset")]
         if tag not in self.VOID:
             self.open.append(tag)
@@ -111,6 +113,25 @@ def test_masked_columns_single_galaxy_and_coverage(tmp_path, crowd):
     assert "nan" not in re.sub(r"[a-z-]*nan[a-z]+", "", Page(html).text)
     assert "All 31 columns" in html
     assert "in their interval" in html
+
+
+def test_reliability_is_drawn_said_and_tabled(tmp_path, crowd):
+    page = write_report(
+        tmp_path, score(crowd.predicted, crowd.actual, GZ2), GZ2, crowd.ids, crowd.predicted, crowd.actual
+    )
+    parsed = Page(page.read_text(encoding="utf-8"))
+    assert len(parsed.labels) == 11
+    found = measure_reliability(crowd.predicted, crowd.actual, GZ2)
+    for question, label in zip(GZ2.questions, parsed.labels, strict=True):
+        reliability = found[question.name]
+        assert label.startswith(question.name.replace("_", " "))
+        assert f"off by {reliability.error:.3f}" in label
+        assert f"{reliability.worst.voted:.2f} voted" in label
+    spiral = found["spiral"].bins[-1]
+    assert (
+        f"predicted {spiral.predicted:.2f}, voted {spiral.voted:.2f}, {spiral.count} answers" in parsed.text
+    )
+    assert f"{spiral.predicted:.3f}{spiral.voted:.3f}{spiral.count}" in parsed.text
 
 
 def test_an_existing_report_is_not_replaced(tmp_path, crowd):

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
 from galvote.errors import GalvoteError
+from galvote.evaluation.reliability import Reliability, measure_reliability
 from galvote.evaluation.scores import Scores, galaxy_rmse
 from galvote.tree import DecisionTree, Question, decision_path, describe_path
 
@@ -91,6 +92,7 @@ def write_report(
         max(scores.questions[name].rmse, scores.questions[name].mean_predictor_rmse) for name in shown
     )
     own_rmse = galaxy_rmse(predicted, actual)
+    reliable = measure_reliability(predicted, actual, tree)
 
     def gallery(rows: Int[np.ndarray, " row"]) -> str:
         return "".join(
@@ -111,10 +113,8 @@ def write_report(
         questions="".join(_question_row(tree.question(name), scores, longest) for name in shown),
         column_count=scores.columns_scored,
         columns="".join(_column_table(tree.question(name), scores) for name in shown),
-        panels="".join(
-            _reliability(tree.question(name), predicted[:, tree.slices[name]], actual[:, tree.slices[name]])
-            for name in shown
-        ),
+        panels="".join(_reliability_panel(tree.question(name), found) for name, found in reliable.items()),
+        bins="".join(_reliability_table(tree.question(name), found) for name, found in reliable.items()),
         best=gallery(best),
         worst=gallery(worst),
     )
@@ -187,32 +187,55 @@ def _column_table(question: Question, scores: Scores) -> str:
     return f"<table><thead>{heading}</thead>{rows}</table>"
 
 
-def _reliability(
-    question: Question,
-    predicted: Float[np.ndarray, "galaxy choice"],
-    actual: Float[np.ndarray, "galaxy choice"],
-    bins: int = 10,
-) -> str:
-    known = np.isfinite(actual)
-    across, up = np.clip(predicted[known], 0, 1), np.clip(actual[known], 0, 1)
-    places = np.minimum((across * bins).astype(int), bins - 1)
-    marks = []
-    for place in np.unique(places):
-        inside = places == place
-        x, y = 100 * across[inside].mean(), 100 - 100 * up[inside].mean()
-        low, high = 100 - 100 * np.percentile(up[inside], [16, 84])
-        radius = 1.6 + 3.4 * np.sqrt(inside.mean())
-        marks.append(
-            f'<line class="spread" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" y2="{high:.1f}"/>'
-            f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"/>'
+def _reliability_panel(question: Question, reliability: Reliability) -> str:
+    """Draw one question's means on a square of 100 units, and its bins' counts on a strip of 22 below."""
+    marks, bars = [], []
+    most = max(each.count for each in reliability.bins)
+    for each in reliability.bins:
+        said = (
+            f"<title>predicted {each.predicted:.2f}, voted {each.voted:.2f}, {each.count:,} answers</title>"
         )
+        x, y = 100 * each.predicted, 100 - 100 * each.voted
+        tall = 22 * np.log1p(each.count) / np.log1p(most)
+        marks.append(
+            f'<line class="spread" x1="{x:.1f}" x2="{x:.1f}" y1="{100 - 100 * each.low:.1f}" '
+            f'y2="{100 - 100 * each.high:.1f}"/>'
+            f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="2.6">{said}</circle>'
+        )
+        bars.append(
+            f'<rect class="count" x="{100 * each.lower + 0.7:.1f}" '
+            f'width="{100 * (each.upper - each.lower) - 1.4:.1f}" '
+            f'y="{128 - tall:.1f}" height="{tall:.1f}">{said}</rect>'
+        )
+    name = escape(_words(question.name))
     return (
-        f"<figure><figcaption>{escape(_words(question.name))}</figcaption>"
-        '<svg viewBox="-14 -4 118 118" role="img" aria-label="mean voted against predicted fraction">'
+        f"<figure><figcaption>{name}<small>off by {reliability.error:.3f}</small></figcaption>"
+        f'<svg viewBox="-14 -4 118 146" role="img" aria-label="{name}: {_describe(reliability)}">'
         '<rect class="frame" width="100" height="100"/><line class="exact" x1="0" y1="100" x2="100" y2="0"/>'
-        f'{"".join(marks)}<text x="0" y="111">0</text><text x="100" y="111" text-anchor="end">1</text>'
+        f'{"".join(marks)}{"".join(bars)}<line class="frame" x1="0" y1="128" x2="100" y2="128"/>'
+        '<text x="0" y="139">0</text><text x="100" y="139" text-anchor="end">1</text>'
         '<text x="-4" y="100" text-anchor="end">0</text><text x="-4" y="7" text-anchor="end">1</text>'
         "</svg></figure>"
+    )
+
+
+def _reliability_table(question: Question, reliability: Reliability) -> str:
+    rows = "".join(
+        f'<tr><td>{each.lower:.1f} to {each.upper:.1f}</td><td class="n">{each.predicted:.3f}</td>'
+        f'<td class="n">{each.voted:.3f}</td><td class="n">{each.count:,}</td></tr>'
+        for each in reliability.bins
+    )
+    headings = "".join(f'<th class="n">{word}</th>' for word in ("predicted", "voted", "answers"))
+    return f"<table><thead><tr><th>{escape(_words(question.name))}</th>{headings}</tr></thead>{rows}</table>"
+
+
+def _describe(reliability: Reliability) -> str:
+    """Say in words what a panel shows, for those who do not see it."""
+    worst = reliability.worst
+    return (
+        f"in {len(reliability.bins)} bins of the predicted fraction, the mean voted fraction is off by "
+        f"{reliability.error:.3f} on average over {reliability.count:,} answers; most where "
+        f"{worst.predicted:.2f} is predicted and {worst.voted:.2f} voted ({worst.count:,} answers)"
     )
 
 
