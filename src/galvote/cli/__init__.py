@@ -7,6 +7,7 @@ import typer
 from galvote.cli.demo import demo
 from galvote.cli.evaluate import evaluate
 from galvote.cli.field import field
+from galvote.cli.models import models
 from galvote.cli.pack import pack
 from galvote.cli.predict import predict
 from galvote.cli.simulate import simulate
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(evaluate)
 app.command()(field)
+app.command()(models)
 app.command()(pack)
 app.command()(predict)
 app.command()(simulate)

@@ -1,0 +1,74 @@
+"""`galvote models`: a list to choose from, and everything about one."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from galvote.model import load_card, load_model, save_model, with_scores
+
+LOADED = """
+import json, sys
+from typer.testing import CliRunner
+from galvote.cli import app
+ran = CliRunner().invoke(app, ["models", "--json"])
+print(json.dumps([ran.exit_code, json.loads(ran.stdout), list(sys.modules)]))
+"""
+
+
+def test_list_has_what_one_chooses_by_and_loads_no_torch():
+    done = subprocess.run([sys.executable, "-c", LOADED], check=True, capture_output=True, text=True)
+    code, listed, modules = json.loads(done.stdout)
+    assert code == 0
+    assert not {"torch", "lightning", "numpy"} & set(modules)
+    names = [model["name"] for model in listed]
+    assert "galvote-small" in names and names == sorted(names)
+    for model in listed:
+        card = load_card(Path(model["directory"]))
+        assert model["parameters"] == card.parameters
+        assert model["rmse_8_views"] == card.scores["rmse_8_views"]
+        assert model["bytes"] > model["parameters"]
+        assert model["calibrated"] in (True, False)
+
+
+def test_list_for_people(command):
+    ran = command("models")
+    assert ran.returncode == 0, ran.stderr
+    assert "RMSE" in ran.stdout and "galvote-small" in ran.stdout
+    assert "500 galaxies" in ran.stdout
+
+
+def test_card_of_a_shipped_model(command):
+    ran = command("models", "galvote-small")
+    assert ran.returncode == 0, ran.stderr
+    for said in ("37 answers to 11 questions", "Learned from", "training.learning_rate", "Scores"):
+        assert said in ran.stdout
+
+
+def test_card_of_a_run_of_ones_own(command, trained):
+    ran = command("models", trained)
+    assert ran.returncode == 0, ran.stderr
+    assert "residual" in ran.stdout and "validation_rmse" in ran.stdout
+    card = json.loads(command("models", trained / "best", "--json").stdout)
+    assert card["network"]["encoder"] == "residual"
+    assert card["rmse_1_view"] is None and card["speed"] is None
+
+
+def test_speed_and_calibration_are_said_where_they_are_known(command, trained, tmp_path):
+    network, card = load_model(trained / "last")
+    speed = {"what": "one view", "galaxies_per_second": {"1": 1234.5}, "machine": "a computer"}
+    save_model(network, with_scores(card, {"speed": speed, "rmse_1_view": 0.25}), tmp_path / "mine")
+    (tmp_path / "mine" / "calibration.safetensors").write_bytes(b"")
+    found = json.loads(command("models", tmp_path / "mine", "--json").stdout)
+    assert found["calibrated"] is True
+    assert found["speed"]["galaxies_per_second"]["1"] == pytest.approx(1234.5)
+    said = command("models", tmp_path / "mine").stdout
+    assert "a computer" in said and "0.25" in said
+
+
+def test_a_name_that_does_not_exist(command):
+    ran = command("models", "galvote-huge")
+    assert ran.returncode == 2
+    assert "galvote-small" in ran.stderr
