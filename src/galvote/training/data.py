@@ -19,6 +19,7 @@ from galvote.errors import TrainingError
 from galvote.images import PackedStore, View
 from galvote.model import network_input
 from galvote.training.recipe import AugmentationSection, Recipe
+from galvote.tree import DecisionTree
 
 UNBIASED = "complete"
 """The sample of galaxies that were drawn without regard to their votes."""
@@ -34,6 +35,8 @@ class Batch(NamedTuple):
     """Cumulative vote fractions; NaN where unknown."""
     classes: Int[Tensor, " galaxy"]
     """Number of the hard class; -1 where unknown."""
+    counts: Float[Tensor, "galaxy answer"] | None = None
+    """How many volunteers gave each answer; NaN where unknown. None where no loss asks for them."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Examples:
     classes: Int[np.ndarray, " galaxy"]
     unbiased: Bool[np.ndarray, " galaxy"]
     """Whether a galaxy belongs to a sample that was drawn without regard to its votes."""
+    counts: Float[np.ndarray, "galaxy answer"] | None = None
+    """How many volunteers gave each answer; NaN where unknown. None where no loss asks for them."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -65,6 +70,8 @@ class Examples:
         found = hashlib.sha256("\n".join(self.ids).encode())
         found.update(np.ascontiguousarray(self.fractions).tobytes())
         found.update(np.ascontiguousarray(self.classes).tobytes())
+        if self.counts is not None:
+            found.update(np.ascontiguousarray(self.counts).tobytes())
         return found.hexdigest()
 
     def select(self, chosen: Sequence[int]) -> Examples:
@@ -76,6 +83,7 @@ class Examples:
             self.fractions[positions],
             self.classes[positions],
             self.unbiased[positions],
+            None if self.counts is None else self.counts[positions],
         )
 
 
@@ -127,8 +135,8 @@ def gather_examples(
     Raises
     ------
     TrainingError
-        If no galaxy is left to train on or to validate with, or the recipe wants an unbiased sample and there
-        is none.
+        If no galaxy is left to train on or to validate with, the recipe wants an unbiased sample and there
+        is none, or its loss wants numbers of votes and there are only fractions.
     """
     classes = classes if classes is not None and recipe.training.classes_weight > 0 else {}
     class_names = tuple(sorted(set(classes.values())))
@@ -153,14 +161,20 @@ def gather_examples(
     left_out["votes with unknown columns"] = incomplete
 
     row_of_votes = np.array(voted, dtype=np.int64)
-    fractions = np.full((len(ids), len(votes.tree)), np.nan, dtype=np.float32)
-    fractions[row_of_votes >= 0] = votes.fractions[row_of_votes[row_of_votes >= 0]]
+
+    def aligned(values: Float[np.ndarray, "voted answer"]) -> Float[np.ndarray, "galaxy answer"]:
+        found = np.full((len(ids), len(votes.tree)), np.nan, dtype=np.float32)
+        found[row_of_votes >= 0] = values[row_of_votes[row_of_votes >= 0]]
+        return found
+
+    counts = votes.counts if recipe.training.loss == "dirichlet-multinomial" else None
     examples = Examples(
         ids=tuple(ids),
         rows=np.array(rows, dtype=np.int64),
-        fractions=fractions,
+        fractions=aligned(votes.fractions),
         classes=np.array([number.get(classes.get(galaxy, ""), -1) for galaxy in ids], dtype=np.int64),
         unbiased=np.array([samples is None or samples.get(galaxy) == UNBIASED for galaxy in ids]),
+        counts=None if counts is None else aligned(counts),
     )
     if splits is None:
         share = recipe.data.validation
@@ -179,6 +193,14 @@ def gather_examples(
                 f"Only {len(part)} galaxies with picture and votes are in the split {name!r}; "
                 f"left out: {left_out}. Check that the ids of pictures, votes and splits are the same."
             )
+        if recipe.training.loss == "dirichlet-multinomial" and not _has_counts(part, votes.tree):
+            raise TrainingError(
+                f"training.loss = 'dirichlet-multinomial' learns from numbers of votes, and no galaxy in the "
+                f"split {name!r} has them: give --votes a table with the survey's columns "
+                f"{votes.tree.answers[0].survey_stem}_count and so on (the GZ2 catalogues and the table "
+                "vote_counts.csv of `galvote simulate` have them; the challenge's table does not), or learn "
+                "from fractions with --set training.loss=squared --set network.head=softmax."
+            )
     if recipe.data.unbiased and not (training.unbiased & training.voted).any():
         raise TrainingError(
             f"data.unbiased = {recipe.data.unbiased:g} asks for galaxies of an unbiased sample, and none is "
@@ -186,6 +208,14 @@ def gather_examples(
             "data.unbiased=0."
         )
     return TrainingData(store, training, validation, class_names, left_out)
+
+
+def _has_counts(examples: Examples, tree: DecisionTree) -> bool:
+    """Tell whether all answers of some question are counted for some galaxy."""
+    counts = examples.counts
+    return counts is not None and any(
+        np.isfinite(counts[:, answers]).all(axis=1).any() for answers in tree.slices.values()
+    )
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -257,10 +287,12 @@ class GalaxyBatches(Dataset[Batch]):
         end = len(order) if number == self.batches - 1 else (number + 1) * self.batch_size
         chosen = order[number * self.batch_size : end]
         pictures = self.cached[chosen] if self.cached is not None else self._pictures(chosen, epoch, random)
+        counts = self.examples.counts
         return Batch(
             torch.from_numpy(pictures),
             torch.from_numpy(self.examples.fractions[chosen]),
             torch.from_numpy(self.examples.classes[chosen]),
+            None if counts is None else torch.from_numpy(counts[chosen]),
         )
 
     def order(self, epoch: int) -> Int[np.ndarray, " draw"]:

@@ -14,6 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from galvote.errors import RecipeError
 from galvote.images import Geometry
 from galvote.model import NetworkSpec
+from galvote.model.heads import HeadKind
+from galvote.model.losses import LossKind
+
+_LOSSES: Mapping[HeadKind, tuple[LossKind, ...]] = {
+    "sigmoid": ("squared",),
+    "softmax": ("squared", "cross-entropy"),
+    "rectified": ("squared",),
+    "entmax": ("squared",),
+    "sparsemax": ("squared",),
+    "dirichlet": ("dirichlet-multinomial",),
+}
+"""The losses that each head can learn by."""
 
 
 class _Section(BaseModel):
@@ -63,6 +75,9 @@ class TrainingSection(_Section):
 
     epochs: int = Field(default=50, ge=1)
     batch_size: int = Field(default=128, ge=2)
+    loss: LossKind = Field(
+        default="squared", description="what is minimised; `dirichlet-multinomial` needs numbers of votes"
+    )
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
@@ -133,6 +148,23 @@ class Recipe(_Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_loss(self) -> Recipe:
+        loss, head = self.training.loss, self.network.head
+        if loss not in _LOSSES[head]:
+            heads = [kind for kind, losses in _LOSSES.items() if loss in losses]
+            raise ValueError(
+                f"training.loss = {loss!r} does not go with network.head = {head!r}: "
+                f"{_why_unfit(loss, head)}. Set training.loss to {_either(_LOSSES[head])}, or network.head "
+                f"to {_either(heads)}"
+            )
+        if loss == "dirichlet-multinomial" and self.training.teacher is not None:
+            raise ValueError(
+                "training.teacher teaches fractions, and training.loss = 'dirichlet-multinomial' learns from "
+                "numbers of votes alone; leave the teacher out, or choose another loss and head"
+            )
+        return self
+
 
 def recipe_names() -> tuple[str, ...]:
     """Return the names of the recipes that ship with galvote."""
@@ -184,6 +216,22 @@ def validate_recipe(data: Mapping[str, Any], origin: str = "recipe") -> Recipe:
         raise RecipeError(
             f"{origin} is no valid recipe:\n" + "\n".join(f"  {line}" for line in lines)
         ) from error
+
+
+def _why_unfit(loss: LossKind, head: HeadKind) -> str:
+    match loss, head:
+        case "dirichlet-multinomial", _:
+            return "that head has no concentrations"
+        case _, "dirichlet":
+            return "only numbers of votes tell how wide that head's distributions are"
+        case _, "sigmoid":
+            return "that head has no conditional fractions"
+        case _:
+            return "where that head says zero the loss is infinite and, cut off, has no gradient"
+
+
+def _either(values: Sequence[str]) -> str:
+    return " or ".join(map(repr, values))
 
 
 def _apply(data: dict[str, Any], setting: str) -> None:

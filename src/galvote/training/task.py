@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from galvote.errors import TrainingError
-from galvote.model import GalaxyNetwork, masked_cross_entropy, masked_squared_error
+from galvote.model import GalaxyNetwork
+from galvote.model.losses import (
+    dirichlet_multinomial_loss,
+    masked_cross_entropy,
+    masked_squared_error,
+    tree_cross_entropy,
+)
 from galvote.training.data import Batch
 from galvote.training.recipe import Recipe
 from galvote.training.start import start_from
@@ -71,8 +77,8 @@ class GalaxyTask(LightningModule):
     def training_step(self, batch: Batch, number: int) -> Tensor:
         """Return the loss of one batch."""
         features = self.network.features(batch.pictures)
-        squared, known = masked_squared_error(self.network.head(features), batch.fractions)
-        loss = squared / known.clamp(min=1)
+        total, terms, squared, known = self._compare(self.network, features, batch)
+        loss = total / terms.clamp(min=1)
         if self.class_head is not None:
             loss = loss + self.recipe.training.classes_weight * masked_cross_entropy(
                 self.class_head(features), batch.classes
@@ -91,20 +97,20 @@ class GalaxyTask(LightningModule):
         """Start to add up."""
         if self.averaged is not None:
             self._renew_statistics(self.kept_network)
-        self._validation_totals = torch.zeros(2, dtype=torch.float64, device=self.device)
+        self._validation_totals = torch.zeros(4, dtype=torch.float64, device=self.device)
 
     def validation_step(self, batch: Batch, number: int) -> None:
-        """Add up one batch's squared errors."""
-        squared, known = masked_squared_error(self.kept_network(batch.pictures), batch.fractions)
-        self._validation_totals += torch.stack([squared.double(), known.double()])
+        """Add up one batch's losses and squared errors."""
+        compared = self._compare(self.kept_network, self.kept_network.features(batch.pictures), batch)
+        self._validation_totals += torch.stack([number.double() for number in compared])
 
     def on_validation_epoch_end(self) -> None:
         """Gather the epoch's four numbers; Lightning validates within the training epoch."""
-        squared, known = self._validation_totals.tolist()
+        total, terms, squared, known = self._validation_totals.tolist()
         loss_sum, batches, training_squared, training_known = self._totals.tolist()
         self.measured = {
             "training_loss": loss_sum / max(batches, 1),
-            "validation_loss": squared / known,
+            "validation_loss": total / terms,
             "training_rmse": math.sqrt(training_squared / max(training_known, 1)),
             "validation_rmse": math.sqrt(squared / known),
         }
@@ -134,6 +140,22 @@ class GalaxyTask(LightningModule):
         # A plain function leaves nothing of itself in the checkpoint.
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate_factor(step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _compare(
+        self, network: GalaxyNetwork, features: Tensor, batch: Batch
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return sum and number of terms of the recipe's loss, then of the squared errors of fractions."""
+        head = network.head
+        squared, known = masked_squared_error(head(features), batch.fractions)
+        match self.recipe.training.loss:
+            case "squared":
+                return squared, known, squared, known
+            case "cross-entropy":
+                compared = tree_cross_entropy(head.tree, head.conditional(features), batch.fractions)
+            case "dirichlet-multinomial":
+                assert batch.counts is not None
+                compared = dirichlet_multinomial_loss(head.tree, head.concentrations(features), batch.counts)
+        return *compared, squared, known
 
     @torch.no_grad()
     def _renew_statistics(self, network: GalaxyNetwork) -> None:
