@@ -1,0 +1,76 @@
+"""Training runs of a benchmark: each a `galvote train` of its own that goes on where it stopped."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from galvote.training import Recipe
+from galvote.training.recipe import validate_recipe
+
+TIMING = "timing.json"
+
+
+def train(
+    run: Path,
+    recipe: str | Path,
+    settings: Sequence[str],
+    *,
+    store: Path,
+    splits: Path,
+    votes: Sequence[Path],
+    classes: Path | None = None,
+) -> None:
+    """Train a run, or go on with it, and note how long all its epochs take."""
+    command: list[str | Path] = [sys.executable, "-m", "galvote", "train", "--recipe", recipe]
+    command += ["--images", store, "--splits", splits, "--out", run]
+    for table in votes:
+        command += ["--votes", table]
+    if classes is not None:
+        command += ["--classes", classes]
+    for setting in settings:
+        command += ["--set", setting]
+    if (run / "run.json").exists():
+        command.append("--resume")
+    before, began = len(metrics(run)), time.monotonic()
+    subprocess.run(command, check=True)
+    seconds, epochs = time.monotonic() - began, len(metrics(run))
+    # A run that was stopped is timed by its last sitting.
+    minutes = seconds / 60 * epochs / max(epochs - before, 1)
+    (run / TIMING).write_text(json.dumps({"minutes": minutes}) + "\n")
+
+
+def is_finished(run: Path) -> bool:
+    """Whether the last epoch's model is there."""
+    return (run / "last" / "card.json").is_file()
+
+
+def has_recipe(run: Path, recipe: Recipe) -> bool:
+    """Whether a run was begun with this recipe, its name aside; keys that came later have their defaults."""
+    begun = validate_recipe(json.loads((run / "run.json").read_text())["recipe"])
+    nameless = {"name": recipe.name, "description": recipe.description}
+    return begun.model_copy(update=nameless) == recipe
+
+
+def metrics(run: Path) -> list[dict[str, str]]:
+    """Return the rows of ``metrics.csv``, one for each epoch; none where it is not there yet."""
+    path = run / "metrics.csv"
+    return list(csv.DictReader(path.open(newline=""))) if path.is_file() else []
+
+
+def last_rmse(run: Path) -> float:
+    """Return the validation RMSE of the last epoch."""
+    return float(metrics(run)[-1]["validation_rmse"])
+
+
+def minutes_of(run: Path) -> float:
+    """Return how long a finished run took; one that `train` did not time, by the age of its files."""
+    if (run / TIMING).is_file():
+        return float(json.loads((run / TIMING).read_text())["minutes"])
+    begun, ended = (run / "run.json").stat().st_mtime, (run / "last" / "card.json").stat().st_mtime
+    return (ended - begun) / 60
