@@ -5,8 +5,8 @@
 
 The scores are those of `scores.csv`, beside this script, and of the runs that are named: those that
 `recipes.py` scored, or any finished `galvote train`, by its last epoch. `--save` adds the runs to
-`scores.csv`, so that the figure can be drawn again without them. The cost of a prediction is counted, not timed: millions
-of multiply-adds (MACs) for one galaxy.
+`scores.csv`, so that the figure can be drawn again without them. The cost of a prediction is counted, not
+timed: millions of multiply-adds (MACs) for one galaxy.
 """
 
 from __future__ import annotations

@@ -141,9 +141,11 @@ def plot_reliability(reliabilities: Mapping[str, Reliability], path: str | Path)
         row, column = divmod(number, across)
         main = figure.add_subplot(grid[2 * row, column])
         _draw_means(main, name.replace("_", " "), reliability)
-        _draw_counts(figure.add_subplot(grid[2 * row + 1, column], sharex=main), reliability)
+        strip = figure.add_subplot(grid[2 * row + 1, column], sharex=main)
+        _draw_counts(strip, reliability)
         if column == 0:
             main.set_ylabel("voted", color=MUTED)
+            strip.set_ylabel("answers", color=MUTED)
     save_figure(figure, path)
     return path
 
