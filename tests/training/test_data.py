@@ -188,3 +188,71 @@ def test_the_digest_knows_every_label(store, votes):
     assert digest_of(gather_examples(recipe, store, votes)) == before
     votes.fractions[gather_examples(recipe, store, votes).training.rows[0], 36] = 0.5
     assert digest_of(gather_examples(recipe, store, votes)) != before
+
+
+def samples_of(chosen: int) -> dict[str, str]:
+    return {galaxy: "complete" if i < chosen else "enriched" for i, galaxy in enumerate(IDS)}
+
+
+def unbiased_batches(store: PackedStore, votes: Votes, samples: dict[str, str] | None) -> GalaxyBatches:
+    recipe = recipe_for("residual", "training.epochs=4", "data.unbiased=0.5")
+    splits = dict.fromkeys(IDS[:-2], "train") | dict.fromkeys(IDS[-2:], "validation")
+    data = gather_examples(recipe, store, votes, splits=splits, samples=samples)
+    return GalaxyBatches(recipe, store, data.training, recipe.augmentation, recipe.training.batch_size)
+
+
+def test_the_last_epochs_draw_from_the_unbiased_sample_and_are_as_long(store, votes):
+    batches = unbiased_batches(store, votes, samples_of(9))
+    orders = [batches.order(epoch) for epoch in range(4)]
+    assert [len(order) for order in orders] == [COUNT - 2] * 4
+    for order in orders[:2]:
+        assert sorted(order) == list(range(COUNT - 2))
+    for order in orders[2:]:
+        drawn = np.bincount(order, minlength=COUNT - 2)
+        assert set(drawn[:9]) == {4, 5} and drawn[9:].sum() == 0
+    assert orders[2].tolist() != orders[3].tolist()
+    last = [batches[(3, number)] for number in range(len(batches))]
+    assert sum(len(batch.pictures) for batch in last) == COUNT - 2
+    np.testing.assert_array_equal(batches.order(3), orders[3])
+
+
+def test_without_samples_all_votes_count_as_unbiased(store, votes):
+    batches = unbiased_batches(store, votes, None)
+    assert all(sorted(batches.order(epoch)) == list(range(COUNT - 2)) for epoch in range(4))
+
+
+def test_an_unbiased_sample_that_is_not_there_is_an_error(store, votes):
+    with pytest.raises(TrainingError, match=r"`sample` says 'complete'.* or --set data\.unbiased=0"):
+        unbiased_batches(store, votes, samples_of(0))
+
+
+def test_an_epoch_draws_a_share_of_the_galaxies_with_a_class_alone(store, votes):
+    recipe = recipe_for("residual", "data.class_only=0.4")
+    known, splits = (
+        votes.select(np.arange(22)),
+        dict.fromkeys(IDS, "train") | dict.fromkeys(IDS[:2], "validation"),
+    )
+    data = gather_examples(recipe, store, known, classes=dict.fromkeys(IDS, "disc"), splits=splits).training
+    assert len(data) == 39 and data.voted.sum() == 20
+    batches = GalaxyBatches(recipe, store, data, recipe.augmentation, 8)
+    orders = [batches.order(epoch) for epoch in range(6)]
+    for order in orders:
+        assert len(order) == len(set(order)) == 20 + 8
+        assert data.voted[order].sum() == 20
+    drawn = {row for order in orders for row in order}
+    assert len(drawn) > 20 + 12, "others in each epoch"
+    assert sum(len(batches[(0, number)].pictures) for number in range(len(batches))) == 28
+
+
+def test_pictures_grow(store, votes):
+    grow = ("training.first_pixels=16", "network.pixels=72", "training.epochs=8")
+    batches = batches_of(recipe_for("residual", *grow), store, votes)
+    widths = [batches.pixels(epoch) for epoch in range(8)]
+    assert widths[0] == 16 and widths == sorted(widths) and widths[6:] == [72, 72]
+    assert all(width % 16 == 0 for width in widths[:6]) and len(set(widths)) >= 4
+    for epoch in (0, 3, 7):
+        assert batches[(epoch, 0)].pictures.shape == (8, widths[epoch], widths[epoch], 3)
+    recipe = recipe_for("residual", *grow)
+    data = gather_examples(recipe, store, votes).validation
+    watched = GalaxyBatches(recipe, store, data, None, 8)
+    assert watched[(0, 0)].pictures.shape[1] == 72

@@ -173,7 +173,7 @@ def gather_examples(
         rows=np.array(rows, dtype=np.int64),
         fractions=aligned(votes.fractions),
         classes=np.array([number.get(classes.get(galaxy, ""), -1) for galaxy in ids], dtype=np.int64),
-        unbiased=np.array([samples is None or samples.get(galaxy) == UNBIASED for galaxy in ids]),
+        unbiased=np.array([samples is None or samples.get(galaxy) == UNBIASED for galaxy in ids], dtype=bool),
         counts=None if counts is None else aligned(counts),
     )
     if splits is None:

@@ -1,0 +1,84 @@
+"""A trained model as a teacher: its fractions in the labels, asked once."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from galvote.errors import TrainingError
+from galvote.model import average_views, load_model
+from galvote.training import Recipe, TrainingData, load_recipe, train
+from galvote.training.teacher import learn_from_teacher
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def recipe(tiny_recipe, trained) -> Recipe:
+    settings = [f"training.teacher={trained / 'best'}", "training.teacher_weight=0.25", "training.epochs=3"]
+    return load_recipe(tiny_recipe, settings)
+
+
+def learn(recipe: Recipe, data: TrainingData, out: Path) -> TrainingData:
+    return learn_from_teacher(recipe, data, out, Console(quiet=True))
+
+
+def ask(recipe: Recipe, data: TrainingData, views: int) -> np.ndarray:
+    teacher, card = load_model(recipe.training.teacher)
+    return average_views(teacher, data.store.cutouts[data.training.rows], card.cutout, views)
+
+
+def refuse(*arguments: object) -> None:
+    pytest.fail("the teacher was asked again")
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_labels_are_the_mean_of_votes_and_teacher(tiny_recipe, recipe, training_data, tmp_path, views):
+    fractions = training_data.training.fractions.copy()
+    fractions[3], fractions[5, 10:] = np.nan, np.nan
+    data = replace(training_data, training=replace(training_data.training, fractions=fractions))
+    training = recipe.training.model_copy(update={"teacher_views": views})
+    learned = learn(recipe.model_copy(update={"training": training}), data, tmp_path)
+    taught = ask(recipe, data, views)
+    known = np.isfinite(fractions)
+    labels = learned.training.fractions
+    np.testing.assert_allclose(labels[~known], taught[~known])
+    np.testing.assert_allclose(labels[known], 0.75 * fractions[known] + 0.25 * taught[known], atol=1e-6)
+    assert np.abs(labels[known] - fractions[known]).max() > 0.01
+    assert learned.validation is data.validation
+    assert learned.training.ids == data.training.ids
+
+
+def test_the_teacher_is_asked_once_a_run(recipe, training_data, tmp_path, monkeypatch):
+    first = learn(recipe, training_data, tmp_path)
+    monkeypatch.setattr("galvote.training.teacher.average_views", refuse)
+    again = learn(recipe, training_data, tmp_path)
+    np.testing.assert_array_equal(again.training.fractions, first.training.fractions)
+    (kept,) = tmp_path.iterdir()
+    assert kept.name.endswith("teacher.npy")
+
+
+def test_a_run_with_a_teacher_resumes_to_the_same_end(recipe, training_data, tmp_path, monkeypatch):
+    monkeypatch.setattr("galvote.training.run.plot_curves", lambda history, directory: None)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    train(recipe, training_data, whole, progress=False)
+
+    def stop(epoch: int, measured: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, training_data, stopped, progress=False, on_epoch=stop)
+    with monkeypatch.context() as context:
+        context.setattr("galvote.training.teacher.average_views", refuse)
+        train(recipe, training_data, stopped, progress=False, resume=True)
+    assert (whole / "metrics.csv").read_text() == (stopped / "metrics.csv").read_text()
+    weights = Path("last") / "weights.safetensors"
+    assert (whole / weights).read_bytes() == (stopped / weights).read_bytes()
+
+
+def test_a_teacher_of_other_cutouts_is_refused(recipe, training_data, tmp_path):
+    other = recipe.model_copy(update={"cutout": recipe.cutout.model_copy(update={"pixels": 128})})
+    with pytest.raises(TrainingError, match=r"256 GZ2 pixels on 64; give the recipe the same \[cutout\]"):
+        learn(other, training_data, tmp_path)
