@@ -1,7 +1,6 @@
 """RMSE on the validation split against the number of labelled galaxies that a recipe learns from.
 
-    python benchmarks/learning_curve.py --data ../shared/galaxyzoo --store store --runs runs/labels \
-        --recipe galvote-base --seeds 0 --picture docs/pictures/accuracy-labels.png
+    python benchmarks/learning_curve.py --data ../shared/galaxyzoo --store store --runs runs/labels
 
 Takes 500, 1,000, 2,000, 4,000 and all training galaxies with all votes, and no others: no galaxies with some
 votes, no hard classes. A galaxy's place in the order depends on its id alone, so each set holds the smaller

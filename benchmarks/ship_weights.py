@@ -4,7 +4,8 @@
 
 What is scored is the float16 model that ships, on the validation split, in one view and in eight. Speed is
 that from decoded cutouts to vote fractions, on one thread and on all cores; let nothing else run meanwhile.
-Intervals come afterwards, because they belong to these very weights: `galvote calibrate`.
+Calibrate afterwards, with `galvote calibrate NAME --out src/galvote/weights/NAME --overwrite`, because a
+calibration belongs to these very weights and is removed with them.
 """
 
 from __future__ import annotations

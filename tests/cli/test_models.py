@@ -60,12 +60,13 @@ def test_speed_and_calibration_are_said_where_they_are_known(command, trained, t
     network, card = load_model(trained / "last")
     speed = {"what": "one view", "galaxies_per_second": {"1": 1234.5}, "machine": "a computer"}
     save_model(network, with_scores(card, {"speed": speed, "rmse_1_view": 0.25}), tmp_path / "mine")
-    (tmp_path / "mine" / "calibration.safetensors").write_bytes(b"")
+    described = json.loads((tmp_path / "mine" / "card.json").read_text())
+    (tmp_path / "mine" / "card.json").write_text(json.dumps(described | {"calibration": {"galaxies": 321}}))
     found = json.loads(command("models", tmp_path / "mine", "--json").stdout)
     assert found["calibrated"] is True
     assert found["speed"]["galaxies_per_second"]["1"] == pytest.approx(1234.5)
     said = command("models", tmp_path / "mine").stdout
-    assert "a computer" in said and "0.25" in said
+    assert "a computer" in said and "0.25" in said and "321" in said
 
 
 def test_a_name_that_does_not_exist(command):

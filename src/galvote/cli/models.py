@@ -57,7 +57,7 @@ class _Model:
             "rmse_1_view": scores.get("rmse_1_view"),
             "rmse_8_views": scores.get("rmse_8_views"),
             "speed": scores.get("speed"),
-            "calibrated": (self.directory / "calibration.safetensors").is_file(),
+            "calibrated": bool(self.card.get("calibration")),
             "directory": str(self.directory),
         }
 
@@ -143,7 +143,13 @@ def _print_card(console: Console, model: _Model) -> None:
         "weights_sha256": card.get("weights_sha256"),
     }
     # The recipe has cutout and network too.
-    parts = {"scores": "Scores", "data": "Learned from", "recipe": "Recipe", "versions": "Versions"}
+    parts = {
+        "scores": "Scores",
+        "calibration": "Calibration",
+        "data": "Learned from",
+        "recipe": "Recipe",
+        "versions": "Versions",
+    }
     sections = {summary["name"]: about} | {title: card.get(key, {}) for key, title in parts.items()}
     for title, members in sections.items():
         table = Table(title=escape(title), title_justify="left", show_header=False, box=None)
