@@ -21,6 +21,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from galvote.training import load_recipe
+
 GALVOTE = [sys.executable, "-m", "galvote"]
 
 
@@ -46,7 +48,7 @@ def main() -> None:
 
 
 def train_and_score(recipe: str, seed: int, run: Path, store: Path, data: Path, settings: list[str]) -> None:
-    everything = recipe.startswith("galvote")
+    everything = load_recipe(recipe).data.labels == "all"
     votes = ["training_solutions.csv", *(["partial_solutions.csv"] if everything else [])]
     command: list[str | Path] = [*GALVOTE, "train", "--recipe", recipe, "--images", store]
     for name in votes:
