@@ -183,7 +183,7 @@ def score(
         tree_violations=TreeViolations(
             galaxies=int(violations.galaxies.sum()), largest=float(violations.off_tree.max())
         ),
-        coverage=None if low is None or high is None else _coverage(actual, low, high, tree),
+        coverage=None if low is None or high is None else measure_coverage(actual, low, high, tree),
     )
 
 
@@ -204,6 +204,29 @@ def galaxy_rmse(
 def column_means(actual: Float[np.ndarray, "galaxy answer"]) -> Float[np.ndarray, " answer"]:
     """Return the mean of each column's known votes, what the mean predictor says; NaN without any."""
     return np.asarray(_known_mean(actual, axis=0))
+
+
+def measure_coverage(
+    actual: Float[np.ndarray, "galaxy answer"],
+    low: Float[np.ndarray, "galaxy answer"],
+    high: Float[np.ndarray, "galaxy answer"],
+    tree: DecisionTree,
+) -> Coverage | None:
+    """Count the known votes that lie within their interval, overall and by question.
+
+    Returns
+    -------
+    ``None`` if no known vote has an interval; a question's share is NaN if none of its votes has.
+    """
+    known: Bool[np.ndarray, "galaxy answer"] = np.isfinite(actual) & np.isfinite(low) & np.isfinite(high)
+    if not known.any():
+        return None
+    within = np.where(known, (low <= actual) & (actual <= high), np.nan)
+    return Coverage(
+        overall=float(_known_mean(within, None)),
+        mean_width=float(_known_mean(np.where(known, high - low, np.nan), None)),
+        questions={name: float(_known_mean(within[:, place], None)) for name, place in tree.slices.items()},
+    )
 
 
 def _root_mean(errors: np.ndarray, axis: int | None = None) -> Any:
@@ -228,23 +251,6 @@ def _bootstrap_interval(
         drawn[i] = np.sqrt(sums[rows].sum() / counts[rows].sum())
     low, high = np.percentile(drawn, [2.5, 97.5])
     return float(low), float(high)
-
-
-def _coverage(
-    actual: Float[np.ndarray, "galaxy answer"],
-    low: Float[np.ndarray, "galaxy answer"],
-    high: Float[np.ndarray, "galaxy answer"],
-    tree: DecisionTree,
-) -> Coverage | None:
-    known: Bool[np.ndarray, "galaxy answer"] = np.isfinite(actual) & np.isfinite(low) & np.isfinite(high)
-    if not known.any():
-        return None
-    within = np.where(known, (low <= actual) & (actual <= high), np.nan)
-    return Coverage(
-        overall=float(_known_mean(within, None)),
-        mean_width=float(_known_mean(np.where(known, high - low, np.nan), None)),
-        questions={name: float(_known_mean(within[:, place], None)) for name, place in tree.slices.items()},
-    )
 
 
 def _without_nan(data: Any) -> Any:

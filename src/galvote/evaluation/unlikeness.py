@@ -1,0 +1,139 @@
+"""Which pictures are unlike the galaxies that a model was trained on.
+
+A network says something about every picture, a photograph of a cat included. Its features say whether the
+picture is of the kind that it knows: the Mahalanobis distance from the training galaxies' features is large
+for others (Lee et al. 2018, arXiv:1807.03888).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Bool, Float, Float16, Float32, Float64
+
+from galvote.errors import GalvoteError
+from galvote.evaluation.conformal import random_halves, upper_quantile
+
+Features = Float[np.ndarray, "galaxy feature"]
+
+
+@dataclass(frozen=True, eq=False)
+class Unlikeness:
+    """The training galaxies' features as one normal distribution, and how far is too far from it.
+
+    Parameters
+    ----------
+    mean
+        Of the training galaxies' features, each scaled to unit length.
+    axes
+        Directions of the largest variances, orthonormal.
+    variances
+        Along those axes.
+    rest
+        Mean variance along all other directions.
+    threshold
+        Squared distance beyond which a picture is unlike.
+    """
+
+    mean: Float32[np.ndarray, " feature"]
+    axes: Float16[np.ndarray, "axis feature"]
+    variances: Float32[np.ndarray, " axis"]
+    rest: float
+    threshold: float
+
+    @classmethod
+    def fit(
+        cls,
+        features: Features,
+        held_out: Float[np.ndarray, "other feature"],
+        *,
+        false_alarms: float = 0.015,
+        axes: int = 64,
+    ) -> Unlikeness:
+        """Describe the training galaxies, and set the threshold on others.
+
+        Parameters
+        ----------
+        features
+            Of training galaxies.
+        held_out
+            Of galaxies that were not trained on.
+        false_alarms
+            Share of such galaxies that may be called unlike.
+        axes
+            How many directions have a variance of their own.
+
+        Raises
+        ------
+        GalvoteError
+            If there are fewer than two training galaxies.
+        """
+        if len(features) < 2:
+            raise GalvoteError(
+                f"{len(features)} training galaxies do not say what galaxies look like; give some hundreds."
+            )
+        directions = _directions(features)
+        mean = directions.mean(axis=0)
+        _, singular, rows = np.linalg.svd(directions - mean, full_matrices=False)
+        variances = np.square(singular) / len(features)
+        kept = min(axes, max(len(variances) - 1, 1))
+        distribution = cls(
+            mean=mean.astype(np.float32),
+            axes=rows[:kept].astype(np.float16),
+            variances=np.maximum(variances[:kept], 1e-12).astype(np.float32),
+            rest=max(float(variances[kept:].sum()) / max(directions.shape[1] - kept, 1), 1e-12),
+            threshold=np.inf,
+        )
+        return distribution.with_threshold(distribution.distances(held_out), false_alarms)
+
+    def distances(self, features: Features) -> Float64[np.ndarray, " galaxy"]:
+        """Return the squared Mahalanobis distances of features from the training galaxies'.
+
+        Notes
+        -----
+        The features' direction is compared, not their length. The covariance is that of probabilistic
+        principal components (Tipping & Bishop 1999, J. R. Stat. Soc. B 61, 611): a variance for each axis and
+        one for all the rest, so that what leaves the subspace of galaxies counts, too (as in Wang et al.
+        2022, arXiv:2203.10807).
+        """
+        apart = _directions(features) - self.mean
+        axes = self.axes.astype(np.float64)
+        along = apart @ axes.T
+        outside = apart - along @ axes
+        return np.asarray((along**2 / self.variances).sum(axis=1) + (outside**2).sum(axis=1) / self.rest)
+
+    def flag(self, features: Features) -> Bool[np.ndarray, " galaxy"]:
+        """Return which pictures are unlike the training galaxies."""
+        return np.asarray(self.distances(features) > self.threshold)
+
+    def with_threshold(self, distances: Float64[np.ndarray, " galaxy"], false_alarms: float) -> Unlikeness:
+        """Return the same distribution with the threshold that held-out galaxies' distances give."""
+        threshold = float(upper_quantile(distances, np.array([1 - false_alarms]))[0])
+        return replace(self, threshold=threshold)
+
+
+def measure_false_alarms(
+    distances: Float64[np.ndarray, " galaxy"], false_alarms: float, *, halves: int = 200, seed: int = 0
+) -> tuple[float, float]:
+    """Return the share of real galaxies that is flagged, and its standard deviation over the halves.
+
+    Parameters
+    ----------
+    distances
+        Of galaxies that were not trained on. The threshold is set on random halves of them, and what is
+        beyond it is counted on the others.
+    false_alarms
+        What is aimed at.
+    """
+    shares = []
+    for half in random_halves(len(distances), halves, seed):
+        threshold = upper_quantile(distances[half], np.array([1 - false_alarms]))[0]
+        shares.append(np.mean(distances[~half] > threshold))
+    return float(np.mean(shares)), float(np.std(shares))
+
+
+def _directions(features: Features) -> Float64[np.ndarray, "galaxy feature"]:
+    """Scale to unit length; features that are all zero stay so."""
+    lengths = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
+    return np.asarray(features / np.maximum(lengths, 1e-12))
