@@ -70,6 +70,47 @@ def test_a_submission_has_the_ids_asked_for_and_no_others(command, trained, simu
     assert (values >= 0).all() and (values <= 1).all()
 
 
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".fits", ".vot"])
+def test_a_calibrated_model_gives_intervals_in_any_format(command, calibrated, some, tmp_path, ending):
+    out = tmp_path / f"votes{ending}"
+    ran = command("predict", some, "--model", calibrated, "--out", out, "--level", 0.8)
+    assert ran.returncode == 0, ran.stderr
+    table = read_table(out)
+    ends = [f"{column}_{end}" for column in GZ2.columns for end in ("low", "high")]
+    assert table.column_names == ["id", "status", "reason", "unlike", *GZ2.columns, *ends]
+    rows = {row["id"]: row for row in table.to_pylist()}
+    assert {rows["broken"][name] for name in ("Class1.1", *ends)} == {None}
+    assert ending == ".fits" or rows["broken"]["unlike"] is None  # FITS has no missing booleans
+    for name in ("100000", "100001", "100002"):
+        assert rows[name]["unlike"] in (True, False)
+        for column in GZ2.columns:
+            low, high = rows[name][f"{column}_low"], rows[name][f"{column}_high"]
+            assert 0 <= low <= rows[name][column] <= high <= 1
+
+
+def test_a_level_needs_a_calibrated_model_and_lies_between_0_and_1(
+    command, trained, calibrated, some, tmp_path
+):
+    out = tmp_path / "votes.csv"
+    ran = command("predict", some, "--model", trained, "--out", out, "--level", 0.9)
+    assert ran.returncode == 2
+    assert "not calibrated" in ran.stderr and "`galvote calibrate`" in ran.stderr
+    ran = command("predict", some, "--model", calibrated, "--out", out, "--level", 90)
+    assert ran.returncode == 2
+    assert "between 0 and 1" in ran.stderr
+    assert not out.exists()
+
+
+def test_a_submission_has_no_intervals(command, calibrated, simulated, tmp_path):
+    out = tmp_path / "submission.csv"
+    ran = command(
+        "predict", simulated / "images_training", "--model", calibrated, "--out", out,
+        "--format", "challenge", "--level", 0.5,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert out.read_text().splitlines()[0] == "GalaxyID," + ",".join(GZ2.columns)
+
+
 def test_an_id_without_picture_is_an_error(command, trained, some, tmp_path):
     ids = tmp_path / "ids.csv"
     ids.write_text("GalaxyID\n100000\n999999\n")

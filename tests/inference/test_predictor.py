@@ -1,5 +1,7 @@
 """Prediction in Python: pictures of any kind in, a table out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -7,8 +9,8 @@ import pytest
 import torch
 
 import galvote
-from galvote.errors import CatalogueError, ModelError
-from galvote.images import PackedStore
+from galvote.errors import CatalogueError, FractionError, ModelError
+from galvote.images import PackedStore, to_cutout
 from galvote.images.simulate import simulate_galaxies
 from galvote.inference import Predictor
 from galvote.tree import GZ2, find_violations
@@ -24,7 +26,7 @@ def predictor(trained) -> Predictor:
 @pytest.fixture
 def exact(monkeypatch) -> None:
     """Compute in float32 where the processor would rather take bfloat16."""
-    monkeypatch.setattr("galvote.inference.predictor.fast_precision", lambda: torch.float32)
+    monkeypatch.setattr("galvote.model.network.fast_precision", lambda: torch.float32)
 
 
 def fractions(table: pa.Table) -> np.ndarray:
@@ -185,3 +187,56 @@ def test_cutouts_are_predicted_as_they_are(predictor, packed, simulated, exact):
     )
     with pytest.raises(ModelError, match="cutouts of 64 × 64"):
         predictor.predict_cutouts(np.zeros((1, 32, 32, 3), dtype=np.uint8))
+
+
+def ends(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    low, high = (
+        np.column_stack([table[f"{column}_{end}"].to_numpy() for column in GZ2.columns])
+        for end in ("low", "high")
+    )
+    return low, high
+
+
+def test_a_calibrated_model_says_how_sure_it_is(calibrated, predictor, pictures):
+    sure = galvote.load(calibrated)
+    table = sure.predict([*pictures, np.zeros((0, 1, 3), dtype=np.uint8)])
+    assert table.column_names[:5] == ["id", "status", "reason", "unlike", "Class1.1"]
+    assert table.column_names[41:44] == ["Class1.1_low", "Class1.1_high", "Class1.2_low"]
+    assert len(table.column_names) == 4 + 37 + 74
+    assert table.schema.field("unlike").type == pa.bool_()
+    assert {table[name][7].as_py() for name in table.column_names[3:]} == {None}
+    read = table.slice(0, 7)
+    assert {table[name].null_count for name in table.column_names[3:]} == {1}
+    np.testing.assert_array_equal(fractions(read), fractions(predictor.predict(pictures)))
+    low, high = ends(read)
+    assert (low <= fractions(read)).all() and (fractions(read) <= high).all()
+
+
+def test_the_level_can_be_chosen(calibrated, pictures):
+    sure = galvote.load(calibrated)
+    by_default, ninety, half = (ends(sure.predict(pictures, level=level)) for level in (None, 0.9, 0.5))
+    np.testing.assert_array_equal(by_default, ninety)
+    assert (half[0] >= ninety[0]).all() and (half[1] <= ninety[1]).all()
+    assert (half[1] - half[0]).mean() < 0.8 * (ninety[1] - ninety[0]).mean()
+    with pytest.raises(FractionError, match="between 0 and 1"):
+        sure.predict(pictures, level=1.5)
+
+
+def test_no_calibration_no_intervals(predictor, pictures):
+    assert "unlike" not in predictor.predict(pictures).column_names
+    with pytest.raises(ModelError, match=r"not calibrated.*galvote calibrate"):
+        predictor.predict(pictures, level=0.9)
+
+
+def test_the_flag_does_not_depend_on_the_views(calibrated, pictures):
+    sure = galvote.load(calibrated)
+    once = sure.predict(pictures)
+    assert sure.calibration is not None
+    unlikeness = sure.calibration.unlikeness
+    cutouts = np.stack([to_cutout(picture, sure.geometry) for picture in pictures])
+    distances = unlikeness.distances(sure.predict_features(cutouts)[1])
+    assert once["unlike"].to_pylist() == (distances > unlikeness.threshold).tolist()
+    middle = replace(unlikeness, threshold=float(np.median(distances)))
+    sure.calibration = replace(sure.calibration, unlikeness=middle)
+    for views in (1, 8):
+        assert sum(sure.predict(pictures, views=views)["unlike"].to_pylist()) == 3

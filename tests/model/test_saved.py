@@ -7,8 +7,19 @@ import pytest
 import torch
 
 from galvote.errors import ModelError
+from galvote.evaluation import Calibration, Intervals, Unlikeness
 from galvote.images import Geometry
-from galvote.model import Card, GalaxyNetwork, find_model, load_card, load_model, save_model, with_scores
+from galvote.model import (
+    Card,
+    GalaxyNetwork,
+    find_model,
+    load_calibration,
+    load_card,
+    load_model,
+    save_calibrated,
+    save_model,
+    with_scores,
+)
 from galvote.training import load_recipe
 from galvote.tree import GZ2, DecisionTree
 
@@ -110,3 +121,49 @@ def test_weights_of_another_network_are_refused(saved):
     path.write_text(json.dumps(card))
     with pytest.raises(ModelError, match=r"(?s)cannot be used.*size mismatch.*copy the model again"):
         load_model(saved)
+
+
+@pytest.fixture
+def calibration() -> Calibration:
+    rng = np.random.default_rng(0)
+    predicted, features = rng.random((60, 37), dtype=np.float32), rng.random((80, 20), dtype=np.float32)
+    actual = np.clip(predicted + rng.normal(0, 0.1, predicted.shape), 0, 1)
+    return Calibration(Intervals.fit(predicted, actual), Unlikeness.fit(features[:60], features[60:], axes=5))
+
+
+def test_a_calibration_comes_back_as_it_was(saved, calibration, tmp_path):
+    assert load_calibration(saved) is None
+    folder = save_calibrated(saved, calibration, {"galaxies": 60}, tmp_path / "calibrated")
+    assert load_card(folder).calibration["galaxies"] == 60
+    again = load_calibration(folder)
+    assert again is not None
+    predicted = np.random.default_rng(1).random((9, 37), dtype=np.float32)
+    for level in (0.3, 0.9):
+        np.testing.assert_array_equal(
+            again.intervals.ends(predicted, level), calibration.intervals.ends(predicted, level)
+        )
+    features = np.random.default_rng(2).random((9, 20), dtype=np.float32)
+    np.testing.assert_array_equal(
+        again.unlikeness.distances(features), calibration.unlikeness.distances(features)
+    )
+    assert again.unlikeness.threshold == pytest.approx(calibration.unlikeness.threshold)
+    np.testing.assert_allclose(predict(load_model(folder)[0]), predict(load_model(saved)[0]))
+
+
+def test_a_calibration_belongs_to_its_weights(network, saved, calibration):
+    save_calibrated(saved, calibration, {}, saved)
+    assert load_calibration(saved) is not None
+    save_model(network, load_card(saved), saved, dtype=torch.float16)
+    assert load_calibration(saved) is None
+    assert sorted(path.name for path in saved.iterdir()) == ["card.json", "weights.safetensors"]
+
+
+def test_a_damaged_calibration_is_noticed(saved, calibration):
+    save_calibrated(saved, calibration, {}, saved)
+    path = saved / "calibration.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    with pytest.raises(ModelError, match="not the file that its card describes; copy the model again"):
+        load_calibration(saved)
+    path.unlink()
+    with pytest.raises(ModelError, match=r"cannot be used.*copy the model again"):
+        load_calibration(saved)

@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from galvote.cli.calibrate import calibrate
 from galvote.cli.demo import demo
 from galvote.cli.evaluate import evaluate
 from galvote.cli.field import field
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.command()(calibrate)
 app.command()(demo)
 app.command()(evaluate)
 app.command()(field)

@@ -24,6 +24,10 @@ def predict(
     out: Annotated[Path, typer.Option(help="Catalogue to write; .csv, .parquet, .fits or .vot.")],
     model: Annotated[str, typer.Option(help="Name of a shipped model, or a folder.")] = "galvote-small",
     views: Annotated[int, typer.Option(min=1, help="Orientations averaged for each prediction.")] = 1,
+    level: Annotated[
+        float | None,
+        typer.Option(help="Share of votes that the intervals are to hold, 0 to 1; 0.9 if not given."),
+    ] = None,
     layout: Annotated[
         Layout,
         typer.Option("--format", help="`challenge` writes a submission: GalaxyID,Class1.1,…,Class11.6."),
@@ -52,6 +56,8 @@ def predict(
     console = Console(stderr=True, highlight=False)
     refuse_unwritable(out, overwrite)
     predictor = Predictor.load(model)
+    if level is not None:
+        predictor.check_level(level)
     listed = list_sources(sources)
     asked = read_ids(ids) if ids is not None else None
     if asked is not None:
@@ -64,7 +70,11 @@ def predict(
     with progress_bar(console) as progress:
         bar = progress.add_task("predicting", total=len(listed))
         table = predictor.predict(
-            listed, views=views, shown=shown, on_progress=lambda done, _: progress.update(bar, completed=done)
+            listed,
+            views=views,
+            shown=shown,
+            level=level,
+            on_progress=lambda done, _: progress.update(bar, completed=done),
         )
     if asked is not None:
         place = {galaxy: row for row, galaxy in enumerate(table["id"].to_pylist())}
@@ -77,9 +87,10 @@ def predict(
                 f"A submission needs a prediction for every id, and {failed} pictures cannot be read: "
                 + "; ".join(f"{row['id']} ({row['reason']})" for row in bad)
             )
-        table = table.drop_columns(["status", "reason"]).rename_columns(["GalaxyID", *predictor.tree.columns])
+        table = table.select(["id", *predictor.tree.columns])
+        table = table.rename_columns(["GalaxyID", *predictor.tree.columns])
     write_table(table, out, overwrite=overwrite)
-    console.print(
-        f"{len(table)} galaxies in {out}: " + ", ".join(f"{n} {status}" for status, n in statuses.items()),
-        soft_wrap=True,
-    )
+    said = ", ".join(f"{n} {status}" for status, n in statuses.items())
+    if "unlike" in table.column_names and (unlike := pc.sum(table["unlike"]).as_py()):
+        said += f"; {unlike} unlike the training galaxies"
+    console.print(f"{len(table)} galaxies in {out}: {said}", soft_wrap=True)

@@ -8,10 +8,22 @@ from galvote.model.network import (
     count_parameters,
     fast_precision,
     network_input,
+    predict_views,
 )
-from galvote.model.saved import Card, find_model, load_card, load_model, save_model, with_scores
+from galvote.model.saved import (
+    CARD,
+    Card,
+    find_model,
+    load_calibration,
+    load_card,
+    load_model,
+    save_calibrated,
+    save_model,
+    with_scores,
+)
 
 __all__ = [
+    "CARD",
     "Card",
     "GalaxyNetwork",
     "NetworkSpec",
@@ -19,11 +31,14 @@ __all__ = [
     "count_parameters",
     "fast_precision",
     "find_model",
+    "load_calibration",
     "load_card",
     "load_model",
     "masked_cross_entropy",
     "masked_squared_error",
     "network_input",
+    "predict_views",
+    "save_calibrated",
     "save_model",
     "with_scores",
 ]

@@ -69,7 +69,7 @@ class EfficientNetLiteSpec(_Spec):
     """EfficientNet-Lite, which may start from ImageNet weights."""
 
     encoder: Literal["efficientnet-lite"]
-    size: Literal[0, 1, 2] = 0
+    size: Literal[0, 1] = 0
 
 
 NetworkSpec = Annotated[
@@ -148,14 +148,24 @@ def network_input(
     return pictures
 
 
-@torch.inference_mode()
 def average_views(
     network: GalaxyNetwork,
     cutouts: UInt8[np.ndarray, "galaxy p p 3"],
     cutout_geometry: Geometry,
     views: int,
 ) -> Float32[np.ndarray, "galaxy answer"]:
-    """Return the mean prediction over `views` orientations of each cutout.
+    """Return the mean prediction over `views` orientations of each cutout; see `predict_views`."""
+    return predict_views(network, cutouts, cutout_geometry, views)[0]
+
+
+@torch.inference_mode()
+def predict_views(
+    network: GalaxyNetwork,
+    cutouts: UInt8[np.ndarray, "galaxy p p 3"],
+    cutout_geometry: Geometry,
+    views: int,
+) -> tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]:
+    """Return the mean prediction over `views` orientations of each cutout, and its features as it is.
 
     Parameters
     ----------
@@ -168,17 +178,22 @@ def average_views(
 
     Returns
     -------
-    Cumulative vote fractions in [0, 1], in the tree's column order.
+    Cumulative vote fractions in [0, 1], in the tree's column order, and the encoder's features in the first
+    orientation, which is the cutout's own.
     """
     device, fast = next(network.parameters()).device, fast_precision()
     orientations = standard_views(views)
     mean = np.zeros((len(cutouts), len(network.head.tree)), dtype=np.float32)
+    first = np.empty((len(cutouts), network.head.linear.in_features), dtype=np.float32)
     for view in orientations:
         seen = torch.from_numpy(network_input(cutouts, [view] * len(cutouts), cutout_geometry, network.spec))
         with torch.autocast(device.type, fast, enabled=fast is not torch.float32):
-            fractions: Tensor = network(seen.to(device))
+            features = network.features(seen.to(device))
+            fractions: Tensor = network.head(features)
         mean += fractions.cpu().numpy() / len(orientations)
-    return mean
+        if view == orientations[0]:
+            first[:] = features.float().cpu().numpy()
+    return mean, first
 
 
 def count_parameters(network: nn.Module) -> int:

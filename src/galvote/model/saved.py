@@ -1,9 +1,13 @@
-"""A saved model: a directory of `weights.safetensors` and `card.json` that says everything else."""
+"""A saved model: a directory of `weights.safetensors` and `card.json` that says everything else.
+
+A calibrated model has a third file, `calibration.safetensors`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import resources
@@ -14,15 +18,18 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
 from galvote.errors import ModelError
+from galvote.evaluation import Calibration
 from galvote.images import Geometry
 from galvote.model.network import GalaxyNetwork, NetworkSpec, count_parameters
 from galvote.tree import DecisionTree
 
 FORMAT = 1
-WEIGHTS, CARD = "weights.safetensors", "card.json"
+WEIGHTS, CARD, CALIBRATION = "weights.safetensors", "card.json", "calibration.safetensors"
 
 
 class Card(BaseModel):
@@ -44,6 +51,9 @@ class Card(BaseModel):
         Counts and SHA-256 hashes of what it was trained on.
     scores
         What was measured on which galaxies.
+    calibration
+        On how many galaxies the intervals and the flag were calibrated, what they held on galaxies that they
+        were not calibrated on, and the SHA-256 of their file; empty where there are none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -57,6 +67,7 @@ class Card(BaseModel):
     recipe: dict[str, Any] = Field(default_factory=dict)
     data: dict[str, Any] = Field(default_factory=dict)
     scores: dict[str, Any] = Field(default_factory=dict)
+    calibration: dict[str, Any] = Field(default_factory=dict)
     parameters: int = 0
     weights_sha256: str = ""
     versions: dict[str, str] = Field(default_factory=dict)
@@ -67,6 +78,8 @@ def save_model(
     network: GalaxyNetwork, card: Card, directory: Path, *, dtype: torch.dtype = torch.float32
 ) -> Path:
     """Write a network and its card; an earlier version in the same place is replaced file by file.
+
+    A calibration belongs to the weights that it was made with, so none is kept.
 
     Parameters
     ----------
@@ -90,7 +103,8 @@ def save_model(
     complete = card.model_copy(
         update={
             "parameters": count_parameters(network),
-            "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+            "weights_sha256": _hash(weights),
+            "calibration": {},
             "versions": {name: version(name) for name in ("galvote", "torch", "numpy")},
             "saved": datetime.now(UTC).isoformat(timespec="seconds"),
         }
@@ -98,6 +112,42 @@ def save_model(
     description = directory / (CARD + ".partial")
     description.write_text(complete.model_dump_json(indent=2) + "\n")
     weights.replace(directory / WEIGHTS)
+    description.replace(directory / CARD)
+    (directory / CALIBRATION).unlink(missing_ok=True)
+    return directory
+
+
+def save_calibrated(
+    model: Path, calibration: Calibration, measured: Mapping[str, Any], directory: Path
+) -> Path:
+    """Write a copy of a saved model with its calibration, or add it to the model where it is.
+
+    Parameters
+    ----------
+    model
+        Directory of the saved model.
+    measured
+        What the card says of the calibration.
+    directory
+        Made if it does not exist; an earlier version is replaced file by file. May be the model's own.
+
+    Returns
+    -------
+    The directory.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    card = load_card(model)
+    if directory.resolve() != model.resolve():
+        weights = directory / (WEIGHTS + ".partial")
+        shutil.copyfile(model / WEIGHTS, weights)
+        weights.replace(directory / WEIGHTS)
+    arrays = directory / (CALIBRATION + ".partial")
+    save_arrays(calibration.to_arrays(), arrays)
+    arrays.chmod(0o644)
+    said = json.loads(json.dumps({**measured, "sha256": _hash(arrays)}))
+    description = directory / (CARD + ".partial")
+    description.write_text(card.model_copy(update={"calibration": said}).model_dump_json(indent=2) + "\n")
+    arrays.replace(directory / CALIBRATION)
     description.replace(directory / CARD)
     return directory
 
@@ -154,7 +204,7 @@ def load_model(name: str | Path) -> tuple[GalaxyNetwork, Card]:
     card = load_card(directory)
     path = directory / WEIGHTS
     try:
-        if hashlib.sha256(path.read_bytes()).hexdigest() != card.weights_sha256:
+        if _hash(path) != card.weights_sha256:
             raise ModelError(f"{path} is not the file that its card describes; copy the model again.")
         tensors = load_file(path)
         network = GalaxyNetwork(card.network, DecisionTree.from_dict(card.tree))
@@ -166,6 +216,31 @@ def load_model(name: str | Path) -> tuple[GalaxyNetwork, Card]:
     return network.to(memory_format=torch.channels_last).eval(), card  # type: ignore[call-overload]
 
 
+def load_calibration(name: str | Path) -> Calibration | None:
+    """Load the calibration of a shipped or saved model; ``None`` if it has none.
+
+    Raises
+    ------
+    ModelError
+        If the model is missing, or its calibration is missing or damaged.
+    """
+    directory = find_model(name)
+    card = load_card(directory)
+    if not card.calibration:
+        return None
+    path = directory / CALIBRATION
+    try:
+        if _hash(path) != card.calibration.get("sha256"):
+            raise ModelError(f"{path} is not the file that its card describes; copy the model again.")
+        return Calibration.from_arrays(load_arrays(path))
+    except (OSError, SafetensorError, KeyError) as error:
+        raise ModelError(f"The calibration {path} cannot be used: {error}; copy the model again.") from error
+
+
 def with_scores(card: Card, scores: Mapping[str, Any]) -> Card:
     """Return the card with more scores."""
     return card.model_copy(update={"scores": {**card.scores, **json.loads(json.dumps(scores))}})
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

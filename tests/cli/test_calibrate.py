@@ -1,0 +1,119 @@
+"""`galvote calibrate`, run as a user runs it, and what the calibrated model then says."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from galvote.catalogue import read_table
+from galvote.tree import GZ2
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def halves(simulated, tmp_path) -> Path:
+    """Return splits of the simulated galaxies, half of them for calibration."""
+    ids = [path.stem for path in sorted((simulated / "images_training").glob("*.jpg"))]
+    rows = (f"{galaxy},{('train', 'validation')[i % 2]}\n" for i, galaxy in enumerate(ids))
+    path = tmp_path / "halves.csv"
+    path.write_text("id,split\n" + "".join(rows))
+    return path
+
+
+@pytest.fixture
+def calibrate(command, trained, simulated, halves):
+    def run(out: Path, *more: object, images: Path = simulated / "images_training", model: Path = trained):
+        return command(
+            "calibrate", model, "--images", images, "--votes", simulated / "training_solutions.csv",
+            "--splits", halves, "--out", out, *more,
+        )  # fmt: skip
+
+    return run
+
+
+def test_a_model_is_calibrated_predicts_and_is_scored(command, calibrate, trained, simulated, tmp_path):
+    model, images = tmp_path / "calibrated", simulated / "images_training"
+    ran = calibrate(model)
+    assert ran.returncode == 0, ran.stderr
+    assert "Calibrated on 30 galaxies" in ran.stdout
+    assert sorted(path.name for path in model.iterdir()) == [
+        "calibration.safetensors", "card.json", "weights.safetensors",
+    ]  # fmt: skip
+    weights = "weights.safetensors"
+    assert (model / weights).read_bytes() == (trained / "best" / weights).read_bytes()
+    card = json.loads((model / "card.json").read_text())["calibration"]
+    assert (card["galaxies"], card["train_pictures"]) == (30, 30)
+    assert card["levels"].keys() == {"0.5", "0.8", "0.9", "0.95"}
+    assert 0.7 < card["levels"]["0.9"]["coverage"] <= 1
+    assert len(card["levels"]["0.9"]["questions"]) == 11
+    assert json.loads((trained / "best" / "card.json").read_text())["calibration"] == {}
+
+    out = tmp_path / "votes.csv"
+    assert command("predict", images, "--model", model, "--out", out).returncode == 0
+    table = read_table(out)
+    ends = [f"{column}_{end}" for column in GZ2.columns for end in ("low", "high")]
+    assert table.column_names == ["id", "status", "reason", "unlike", *GZ2.columns, *ends]
+
+    votes = simulated / "training_solutions.csv"
+    by_file = command("evaluate", "--predictions", out, "--votes", votes, "--json")
+    by_model = command("evaluate", "--model", model, "--images", images, "--votes", votes, "--json")
+    found = [json.loads(ran.stdout)["coverage"] for ran in (by_file, by_model)]
+    # Some votes of galaxies that were calibrated on are the very ends of intervals, as far as CSV has digits.
+    assert found[0]["overall"] == pytest.approx(found[1]["overall"], abs=0.02)
+    assert found[0]["mean_width"] == pytest.approx(found[1]["mean_width"], abs=1e-4)
+    assert 0.8 < found[0]["overall"] < 0.99
+    said = command("evaluate", "--predictions", out, "--votes", votes)
+    assert "votes in their interval" in said.stdout
+
+
+def test_a_packed_store_and_its_pictures_give_the_same(calibrate, packed, tmp_path):
+    assert calibrate(tmp_path / "a", "--train-pictures", 25).returncode == 0
+    assert calibrate(tmp_path / "b", "--train-pictures", 25, images=packed).returncode == 0
+    files = [(tmp_path / name / "calibration.safetensors").read_bytes() for name in "ab"]
+    assert files[0] == files[1]
+
+
+def test_a_model_that_is_there_stays(calibrate, tmp_path):
+    out = tmp_path / "model"
+    assert calibrate(out).returncode == 0
+    before = (out / "card.json").read_text()
+    ran = calibrate(out)
+    assert ran.returncode == 2
+    assert "--overwrite" in ran.stderr
+    assert (out / "card.json").read_text() == before
+    assert calibrate(out, "--overwrite", "--false-alarms", 0.2, model=out).returncode == 0
+    after = json.loads((out / "card.json").read_text())
+    assert after["calibration"]["unlike"]["aimed_at"] == 0.2
+
+
+def test_too_few_galaxies(calibrate, tmp_path):
+    ran = calibrate(tmp_path / "model", "--split", "test")
+    assert ran.returncode == 2
+    assert "0 galaxies with votes in the split 'test'" in ran.stderr and "at least 20" in ran.stderr
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_store_of_another_geometry(calibrate, tmp_path, simulated):
+    from galvote.catalogue import list_sources
+    from galvote.images import Geometry, pack
+
+    pack(list_sources(simulated / "images_training"), tmp_path / "store", Geometry(pixels=32))
+    ran = calibrate(tmp_path / "model", images=tmp_path / "store")
+    assert ran.returncode == 2
+    assert "on 32, the model wants 256 on 64" in " ".join(ran.stderr.split())
+
+
+def test_noise_is_flagged(command, calibrate, tmp_path):
+    import cv2
+
+    folder, model, out = tmp_path / "noise", tmp_path / "model", tmp_path / "noise.csv"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(5):
+        cv2.imwrite(str(folder / f"{i}.png"), rng.integers(0, 256, (128, 128, 3), dtype=np.uint8))
+    assert calibrate(model, "--false-alarms", 0.1).returncode == 0
+    ran = command("predict", folder, "--model", model, "--out", out)
+    assert "5 galaxies" in ran.stderr and "5 unlike the training galaxies" in ran.stderr
+    assert read_table(out)["unlike"].to_pylist() == [True] * 5
