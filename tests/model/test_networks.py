@@ -74,7 +74,8 @@ def test_every_network_predicts_fractions(name):
 
 
 def test_own_networks_weights_fit_into_the_package():
-    assert 2 * count_parameters(build("galvote-small")) < 5e6, "two bytes for each, at most 5 MB"
+    parameters = sum(count_parameters(build(name)) for name in ("galvote-small", "galvote-base"))
+    assert 2 * parameters < 14.5e6, "two bytes for each, at most 15 MB with calibration and cards"
 
 
 def dot(x: int, y: int, pixels: int = 85) -> torch.Tensor:

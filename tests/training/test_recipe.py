@@ -14,6 +14,8 @@ def test_every_shipped_recipe_loads():
         "sharma2020-deep3",
         "sharma2020-deep4",
         "dieleman2014",
+        "residual",
+        "galvote-base",
         "galvote-small",
     } <= set(recipe_names())
     for name in recipe_names():
@@ -35,6 +37,12 @@ def test_the_baseline_recipe_is_the_reports():
         "milestones": (),
         "average": 0.0,
         "classes_weight": 0.0,
+        "loss": "squared",
+        "start": "random",
+        "teacher": None,
+        "teacher_weight": 0.5,
+        "teacher_views": 2,
+        "first_pixels": None,
         "unnormalised": 0.0,
         "precision": "auto",
     }
@@ -88,7 +96,7 @@ def test_unknown_keys_are_refused_with_the_nearest_name(wrong, nearest):
 
 def test_unknown_keys_of_one_network_are_not_named_for_another():
     with pytest.raises(RecipeError, match=r"network\.blocks is unknown"):
-        load_recipe("galvote-small", ["network.blocks=3"])
+        load_recipe("residual", ["network.blocks=3"])
 
 
 @pytest.mark.parametrize(
@@ -117,14 +125,18 @@ def test_wrong_values_are_refused_by_name(wrong, says):
 
 def test_networks_that_cannot_be_built_are_refused():
     with pytest.raises(RecipeError, match="2 widths and 1 depths"):
-        load_recipe("galvote-small", ["network.widths=[8, 16]", "network.depths=[1]"])
+        load_recipe("residual", ["network.widths=[8, 16]", "network.depths=[1]"])
     with pytest.raises(RecipeError, match=r"network\.pixels: .*greater than or equal to 69"):
         load_recipe("dieleman2014", ["network.pixels=64"])
+    with pytest.raises(RecipeError, match=r"first_pixels = 48 .* dieleman2014 takes one width alone"):
+        load_recipe("dieleman2014", ["training.first_pixels=48"])
+    with pytest.raises(RecipeError, match=r"first_pixels = 96 is more than network\.pixels = 64"):
+        load_recipe("residual", ["training.first_pixels=96"])
 
 
 def test_settings_are_toml_and_bare_words_are_text():
     recipe = load_recipe(
-        "galvote-small",
+        "residual",
         [
             "training.learning_rate=3e-4",
             "training.optimizer=sgd",

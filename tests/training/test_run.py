@@ -115,7 +115,7 @@ def test_another_seed_gives_another_run(reference, tiny_recipe, training_data, t
 def test_validation_rmse_is_the_rmse_of_the_saved_models_predictions(
     reference, simulated, training_data, monkeypatch
 ):
-    monkeypatch.setattr("galvote.inference.predictor.fast_precision", lambda: torch.float32)
+    monkeypatch.setattr("galvote.model.network.fast_precision", lambda: torch.float32)
     ids = training_data.validation.ids
     table = galvote.load(reference / "last").predict(list_sources(simulated / "images_training").select(ids))
     assert tuple(table["id"].to_pylist()) == ids

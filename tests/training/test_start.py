@@ -90,9 +90,7 @@ def test_a_saved_model_gives_all_its_weights(tiny_recipe, trained):
 
 
 def test_a_model_of_another_network_does_not_fit(tiny_recipe, trained):
-    with pytest.raises(
-        TrainingError, match=r"(?s)a model of another network: .*same encoder, sizes and head"
-    ):
+    with pytest.raises(TrainingError, match=r"a model of another network .*the same encoder, sizes and kind"):
         start_from(build(tiny_recipe, "network.widths=[8, 24]"), str(trained / "best"))
     with pytest.raises(TrainingError, match="a model of another network"):
         start_from(build("sharma2020"), str(trained / "best"))

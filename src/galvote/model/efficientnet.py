@@ -21,8 +21,8 @@ STAGES = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
-DEPTHS = {0: 1.0, 1: 1.1, 2: 1.2}
-"""How many times as many blocks each size has; the first and last stage keep theirs."""
+DEPTHS = {0: 1.0, 1: 1.1}
+"""How many times as many blocks each size has; the first and last stage keep theirs. Size 2 is wider, too."""
 
 
 class _DepthwiseConvolution(torch.autograd.Function):
@@ -128,7 +128,7 @@ class EfficientNetLite(nn.Module):
     Parameters
     ----------
     size
-        0, 1 or 2: 16, 21 or 23 blocks.
+        0 or 1: 16 or 21 blocks.
     dropout
         Share of the pooled features that is dropped.
     """

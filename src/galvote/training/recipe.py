@@ -149,6 +149,22 @@ class Recipe(_Section):
         return self
 
     @model_validator(mode="after")
+    def _check_growth(self) -> Recipe:
+        first, network = self.training.first_pixels, self.network
+        if first is None:
+            return self
+        if network.encoder not in ("residual", "efficientnet-lite"):
+            raise ValueError(
+                f"training.first_pixels = {first} makes pictures grow, and {network.encoder} takes one width "
+                "alone; leave it out, or choose the encoder residual or efficientnet-lite"
+            )
+        if first > network.pixels:
+            raise ValueError(
+                f"training.first_pixels = {first} is more than network.pixels = {network.pixels}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _check_loss(self) -> Recipe:
         loss, head = self.training.loss, self.network.head
         if loss not in _LOSSES[head]:

@@ -265,8 +265,11 @@ def _claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
     if out.exists() and not path.exists() and any(item.name != STORE for item in out.iterdir()):
         raise TrainingError(f"{out} is not empty and holds no run; choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
-    for name in (CHECKPOINT, METRICS, "loss.png", "rmse.png"):
-        (out / name).unlink(missing_ok=True)
+    for made in (
+        *(out / name for name in (CHECKPOINT, METRICS, "loss.png", "rmse.png")),
+        *out.glob("teacher-*"),
+    ):
+        made.unlink(missing_ok=True)
     for name in ("best", "last"):
         shutil.rmtree(out / name, ignore_errors=True)
     _replace(path, json.dumps(described, indent=2) + "\n")

@@ -17,7 +17,6 @@ RANDOM, IMAGENET = "random", "imagenet"
 _IMAGENET_SHA256 = {
     0: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     1: "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-    2: "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
 }
 
 
@@ -51,8 +50,8 @@ def start_from(network: GalaxyNetwork, start: str) -> dict[str, str]:
         network.load_state_dict(found.state_dict())
     except RuntimeError as error:
         raise TrainingError(
-            f"training.start = {start!r} is a model of another network: {error}; start from one with the "
-            "same encoder, sizes and head."
+            f"training.start = {start!r} is a model of another network ({card.network}); start from one with "
+            "the same encoder, sizes and kind of head."
         ) from error
     return {"name": card.name, "sha256": card.weights_sha256}
 

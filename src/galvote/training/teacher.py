@@ -17,7 +17,6 @@ from galvote.model import average_views, load_model
 from galvote.training.data import TrainingData
 from galvote.training.recipe import Recipe
 
-LABELS = "teacher.npy"
 _PART = 256
 
 
@@ -40,7 +39,8 @@ def learn_from_teacher(recipe: Recipe, data: TrainingData, out: Path, console: C
             f"The teacher takes cutouts of {card.cutout.extent:g} GZ2 pixels on {card.cutout.pixels}; give "
             "the recipe the same [cutout], or choose another teacher."
         )
-    path = out / f"{card.weights_sha256[:12]}-{LABELS}"
+    views = recipe.training.teacher_views
+    path = out / f"teacher-{card.weights_sha256[:8]}-{views}-{data.training.digest()[:8]}.npy"
     if path.exists():
         taught = np.load(path, allow_pickle=False)
     else:
@@ -49,7 +49,6 @@ def learn_from_teacher(recipe: Recipe, data: TrainingData, out: Path, console: C
         shown = track(
             parts, "asking the teacher", console=console, transient=True, disable=not console.is_terminal
         )
-        views = recipe.training.teacher_views
         taught = np.concatenate(
             [average_views(teacher, data.store.cutouts[part], card.cutout, views) for part in shown]
         )
