@@ -15,6 +15,7 @@ def test_every_shipped_recipe_loads():
         "sharma2020-deep4",
         "dieleman2014",
         "residual",
+        "galvote-teacher",
         "galvote-base",
         "galvote-small",
     } <= set(recipe_names())
