@@ -41,6 +41,7 @@ def test_the_baseline_recipe_is_the_reports():
         "loss": "squared",
         "start": "random",
         "teacher": None,
+        "teacher_recipe": None,
         "teacher_weight": 0.5,
         "teacher_views": 2,
         "first_pixels": None,

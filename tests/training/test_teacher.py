@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from galvote.errors import TrainingError
+from galvote.errors import RecipeError, TrainingError
 from galvote.model import average_views, load_model
 from galvote.training import Recipe, TrainingData, load_recipe, train
 from galvote.training.teacher import learn_from_teacher
@@ -65,7 +65,7 @@ def test_a_run_with_a_teacher_resumes_to_the_same_end(recipe, training_data, tmp
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train(recipe, training_data, whole, progress=False)
 
-    def stop(epoch: int, measured: object) -> None:
+    def stop(*measured: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -82,3 +82,42 @@ def test_a_teacher_of_other_cutouts_is_refused(recipe, training_data, tmp_path):
     other = recipe.model_copy(update={"cutout": recipe.cutout.model_copy(update={"pixels": 128})})
     with pytest.raises(TrainingError, match=r"256 GZ2 pixels on 64; give the recipe the same \[cutout\]"):
         learn(other, training_data, tmp_path)
+
+
+def test_one_command_trains_teacher_and_pupil(tiny_recipe, training_data, tmp_path, monkeypatch):
+    monkeypatch.setattr("galvote.training.run.plot_curves", lambda history, directory: None)
+    first = tmp_path / "first.toml"
+    first.write_text(tiny_recipe.read_text().replace("epochs = 10", "epochs = 2"))
+    settings = ["training.epochs=2", "training.start=teacher", f"training.teacher_recipe={first}"]
+    recipe, one, two = load_recipe(tiny_recipe, settings), tmp_path / "one", tmp_path / "two"
+    told = list[tuple[str, int]]()
+
+    def stop(recipe: Recipe, epoch: int, measured: object) -> None:
+        told.append((recipe.name, epoch))
+        if told == [("first", 1)] or told[-1] == ("tiny", 1):
+            raise KeyboardInterrupt
+
+    for resume in (False, True):
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, training_data, one, progress=False, resume=resume, on_epoch=stop)
+    train(recipe, training_data, one, progress=False, resume=True, on_epoch=stop)
+    assert told == [("first", 1), ("first", 2), ("tiny", 1), ("tiny", 2)]
+
+    train(load_recipe(first), training_data, two / "teacher", progress=False)
+    taught = load_recipe(tiny_recipe, [*settings, f"training.teacher={two / 'teacher' / 'last'}"])
+    train(taught, training_data, two / "pupil", progress=False)
+    weights = Path("last") / "weights.safetensors"
+    assert (one / weights).read_bytes() == (two / "pupil" / weights).read_bytes()
+
+
+def test_a_teacher_with_other_data_is_refused(tiny_recipe, training_data, tmp_path):
+    first = tmp_path / "first.toml"
+    first.write_text(tiny_recipe.read_text().replace("classes_weight = 0.02", "classes_weight = 0.0"))
+    recipe = load_recipe(tiny_recipe, [f"training.teacher_recipe={first}"])
+    with pytest.raises(TrainingError, match=r"first has training.classes_weight = 0.0, the recipe 0.02"):
+        train(recipe, training_data, tmp_path / "run", progress=False)
+
+
+def test_beginning_with_a_teacher_needs_one(tiny_recipe):
+    with pytest.raises(RecipeError, match="start = 'teacher' needs a teacher"):
+        load_recipe(tiny_recipe, ["training.start=teacher"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,10 +76,9 @@ def train(
     )
     console.print(describe(data), soft_wrap=True)
 
-    def report(epoch: int, measured: object) -> None:
-        assert isinstance(measured, dict)
+    def report(recipe: Recipe, epoch: int, measured: Mapping[str, float]) -> None:
         console.print(
-            f"epoch {epoch:3d}/{chosen.training.epochs}"
+            f"epoch {epoch:3d}/{recipe.training.epochs}"
             f"  training loss {measured['training_loss']:.5f} RMSE {measured['training_rmse']:.4f}"
             f"  validation loss {measured['validation_loss']:.5f} RMSE {measured['validation_rmse']:.4f}",
             soft_wrap=True,

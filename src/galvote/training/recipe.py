@@ -95,10 +95,13 @@ class TrainingSection(_Section):
     )
     start: str = Field(
         default="random",
-        description="weights to begin with: `random`, `imagenet`, or a saved model of the same network",
+        description="weights to begin with: `random`, `imagenet`, `teacher`, or a saved model of its kind",
     )
     teacher: str | None = Field(
         default=None, description="saved model whose predictions are learned from, beside the votes"
+    )
+    teacher_recipe: str | None = Field(
+        default=None, description="recipe of the teacher, which is trained first, if no teacher is named"
     )
     teacher_weight: float = Field(
         default=0.5, gt=0, le=1, description="share of the teacher in what is learned where votes are known"
@@ -113,6 +116,22 @@ class TrainingSection(_Section):
         default=0.0, ge=0, lt=1, description="share of the epochs before a rectified head divides by its sum"
     )
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+
+    @property
+    def has_teacher(self) -> bool:
+        """Whether a teacher's predictions are learned from."""
+        return self.teacher is not None or self.teacher_recipe is not None
+
+    @property
+    def first_weights(self) -> str:
+        """What `start` stands for, once there is a teacher."""
+        return self.teacher if self.start == "teacher" and self.teacher is not None else self.start
+
+    @model_validator(mode="after")
+    def _check_teacher(self) -> TrainingSection:
+        if self.start == "teacher" and not self.has_teacher:
+            raise ValueError("start = 'teacher' needs a teacher: give teacher or teacher_recipe")
+        return self
 
 
 class Recipe(_Section):
@@ -174,7 +193,7 @@ class Recipe(_Section):
                 f"{_why_unfit(loss, head)}. Set training.loss to {_either(_LOSSES[head])}, or network.head "
                 f"to {_either(heads)}"
             )
-        if loss == "dirichlet-multinomial" and self.training.teacher is not None:
+        if loss == "dirichlet-multinomial" and self.training.has_teacher:
             raise ValueError(
                 "training.teacher teaches fractions, and training.loss = 'dirichlet-multinomial' learns from "
                 "numbers of votes alone; leave the teacher out, or choose another loss and head"

@@ -27,18 +27,21 @@ from galvote.model import Card, fast_precision, save_model
 from galvote.training.checkpoint import SafetensorsCheckpointIO
 from galvote.training.data import TrainingData, make_loaders
 from galvote.training.memory import keep_freed_memory
-from galvote.training.recipe import Recipe
+from galvote.training.recipe import Recipe, load_recipe
 from galvote.training.task import GalaxyTask
 from galvote.training.teacher import learn_from_teacher
 from galvote.tree import GZ2, DecisionTree
 
 CHECKPOINT, RUN, METRICS = "checkpoint.safetensors", "run.json", "metrics.csv"
+TEACHER = "teacher"
+"""Where a run keeps the run of a teacher that it had to train itself."""
 STORE = "store"
 """Where a run keeps cutouts that it had to pack itself."""
 REDRAW_SECONDS = 10.0
 
-EpochReport = Callable[[int, Mapping[str, float]], None]
-"""Called after each epoch with its number, from 1, and its four numbers; may raise to stop the run."""
+EpochReport = Callable[[Recipe, int, Mapping[str, float]], None]
+"""Called after each epoch with the recipe, the epoch's number, from 1, and its four numbers; may raise to
+stop the run."""
 
 
 def train(
@@ -60,13 +63,14 @@ def train(
     ----------
     out
         Run folder. From the first epoch on it holds ``metrics.csv``, ``loss.png``, ``rmse.png``, the
-        checkpoint and the model ``best/`` (lowest validation RMSE so far); at the end ``last/`` as well.
+        checkpoint and the model ``best/`` (lowest validation RMSE so far); at the end ``last/`` as well. A
+        recipe with ``training.teacher_recipe`` has the run of its teacher in ``teacher/``, trained first.
     resume
         Go on from the last finished epoch, to the same result as if nothing had happened.
     overwrite
         Start again in a folder that holds a run.
     on_epoch
-        Called after each epoch.
+        Called after each epoch, the teacher's too.
     progress
         Show how far the epoch is, if ``console`` is a terminal.
     console
@@ -88,6 +92,22 @@ def train(
     card = _card(recipe, data, tree, dict(hashes or {}))
     _claim(out, card, resume=resume, overwrite=overwrite)
     console = console or Console()
+    if recipe.training.teacher is None and recipe.training.teacher_recipe is not None:
+        taught = _taught_recipe(recipe)
+        console.print(f"First its teacher, {taught.name}, in {out / TEACHER}", soft_wrap=True)
+        train(
+            taught,
+            data,
+            out / TEACHER,
+            tree=tree,
+            resume=True,
+            on_epoch=on_epoch,
+            progress=progress,
+            console=console,
+            hashes=hashes,
+        )
+        console.print(f"Now {recipe.name}", soft_wrap=True)
+        recipe = _with_teacher(recipe, out / TEACHER / "last")
     if recipe.training.teacher is not None:
         data = learn_from_teacher(recipe, data, out, console)
     torch.manual_seed(recipe.seed)
@@ -120,6 +140,31 @@ def train(
         _fit(trainer, task, training, validation, ckpt_path=str(checkpoint) if checkpoint.exists() else None)
     folder.write(task, final=True)
     return out / "best"
+
+
+def _taught_recipe(recipe: Recipe) -> Recipe:
+    """Return the recipe of a recipe's teacher, which learns from the same data with the same seed."""
+    assert recipe.training.teacher_recipe is not None
+    teacher = load_recipe(recipe.training.teacher_recipe, [f"seed={recipe.seed}"])
+    for key, own, its in (
+        ("cutout", recipe.cutout, teacher.cutout),
+        ("data.labels", recipe.data.labels, teacher.data.labels),
+        ("data.unbiased > 0", recipe.data.unbiased > 0, teacher.data.unbiased > 0),
+        ("training.classes_weight", recipe.training.classes_weight, teacher.training.classes_weight),
+    ):
+        if own != its:
+            raise TrainingError(
+                f"The teacher's recipe {teacher.name} has {key} = {its}, the recipe {own}; both learn from "
+                "the same data. Give them the same, or train the teacher by itself and name it as "
+                "training.teacher."
+            )
+    return teacher
+
+
+def _with_teacher(recipe: Recipe, teacher: Path) -> Recipe:
+    """Return the recipe with a trained model as its teacher."""
+    training = recipe.training.model_copy(update={"teacher": str(teacher)})
+    return recipe.model_copy(update={"training": training})
 
 
 def _fit(trainer: Trainer, *arguments: Any, **options: Any) -> None:
@@ -200,7 +245,7 @@ class RunFolder(Callback):
         trainer.save_checkpoint(self.out / CHECKPOINT)
         self.write(task)
         if self.on_epoch is not None:
-            self.on_epoch(epoch, task.measured)
+            self.on_epoch(task.recipe, epoch, task.measured)
 
     def write(self, task: GalaxyTask, final: bool = False) -> None:
         """Write `metrics.csv`, and the curves if they were not drawn a moment ago."""
@@ -270,7 +315,7 @@ def _claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
         *out.glob("teacher-*"),
     ):
         made.unlink(missing_ok=True)
-    for name in ("best", "last"):
+    for name in ("best", "last", TEACHER):
         shutil.rmtree(out / name, ignore_errors=True)
     _replace(path, json.dumps(described, indent=2) + "\n")
 

@@ -18,7 +18,7 @@ import numpy as np
 from galvote.errors import TrainingError
 from galvote.evaluation import plot_heat_map
 from galvote.training.data import TrainingData
-from galvote.training.recipe import load_recipe
+from galvote.training.recipe import Recipe, load_recipe
 from galvote.training.run import METRICS, RUN, train
 
 if TYPE_CHECKING:
@@ -298,7 +298,7 @@ def _train_pair(
         changes.append(f"training.epochs={plan.epochs}")
     folder = _run_folder(out, pair)
 
-    def stop_if_hopeless(epoch: int, measured: Mapping[str, float]) -> None:
+    def stop_if_hopeless(recipe: Recipe, epoch: int, measured: Mapping[str, float]) -> None:
         parent = multiprocessing.parent_process()
         if parent is not None and not parent.is_alive():
             raise SystemExit("the sweep that this worker belongs to was killed")

@@ -47,7 +47,7 @@ class GalaxyTask(LightningModule):
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
         network = GalaxyNetwork(recipe.network, tree)
-        self.started_from = start_from(network, recipe.training.start)
+        self.started_from = start_from(network, recipe.training.first_weights)
         """What the weights began as, for the card."""
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.class_head = nn.Linear(network.head.linear.in_features, classes) if classes else None
