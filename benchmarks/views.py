@@ -40,9 +40,6 @@ def main() -> None:
     predictor = galvote.load(chosen.model)
     turned = turn(galaxies.cutouts, np.random.default_rng(chosen.seed))
 
-    print(
-        f"{' '.join(['python', *sys.argv])}\n{describe_machine()}, {chosen.threads} threads, {date.today()}"
-    )
     print(" ".join(["python", *sys.argv]))
     print(f"{len(galaxies.ids)} galaxies; {describe_machine()}, threads: {chosen.threads}; {date.today()}\n")
     print("| views | RMSE | 95 % | against one view | 95 % | galaxies/s | change when turned |")
