@@ -56,6 +56,10 @@ def test_reads_the_common_kinds(
     assert np.abs(decoded.astype(int) - picture).mean() <= tolerance
 
 
+def test_pixels_pass_unchanged(picture: np.ndarray) -> None:
+    assert np.array_equal(decode_image(picture), picture)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
 def test_grey_becomes_rgb(picture: np.ndarray, kind: str) -> None:
     decoded = decode_image(encode(Image.fromarray(picture[:, :, 0]), kind))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from jaxtyping import Int
+from jaxtyping import Int, UInt8
 
 from galvote.catalogue.tables import find_id_column, list_names, read_table, to_ids
 from galvote.errors import CatalogueError
@@ -42,12 +42,13 @@ class Source:
         The file it comes from, for messages.
     read
         Returns the file's bytes; three byte strings, of the bands g, r, i in this order, for three one-band
-        FITS files. Raises `OSError` if they cannot be read.
+        FITS files; RGB pixels for a picture cut out of something larger. Raises `OSError` if they cannot be
+        read.
     """
 
     id: str
     origin: str
-    read: Callable[[], tuple[bytes, ...]]
+    read: Callable[[], tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]]
 
 
 @dataclass(frozen=True)

@@ -31,14 +31,14 @@ _SIGNATURES = (
 """How files of the kinds that people send begin: a file that begins so but cannot be opened is cut short."""
 
 
-def decode_image(data: bytes | tuple[bytes, ...]) -> UInt8[np.ndarray, "y x 3"]:
+def decode_image(data: bytes | tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]) -> UInt8[np.ndarray, "y x 3"]:
     """Decode a picture to 8-bit RGB.
 
     Parameters
     ----------
     data
         The bytes of one file (JPEG, PNG, WebP, TIFF, GIF, BMP or FITS, which may be gzipped), or of three
-        one-band FITS files in the order g, r, i.
+        one-band FITS files in the order g, r, i. What is RGB already is returned as it is.
 
     Returns
     -------
@@ -52,6 +52,8 @@ def decode_image(data: bytes | tuple[bytes, ...]) -> UInt8[np.ndarray, "y x 3"]:
         ``empty``, ``not-an-image``, ``truncated`` (cut short or damaged), ``too-large`` (the header announces
         more than `MAX_PIXELS`) or ``unsupported``.
     """
+    if isinstance(data, np.ndarray):
+        return data
     files = (data,) if isinstance(data, bytes) else data
     if not files or not all(files):
         raise ImageError("empty", "The file is empty; fetch it again.")

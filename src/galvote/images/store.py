@@ -45,8 +45,8 @@ class Readable(Protocol):
         """The galaxy's id."""
 
     @property
-    def read(self) -> Callable[[], tuple[bytes, ...]]:
-        """Return the bytes of the picture's file or files; raises OSError."""
+    def read(self) -> Callable[[], tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]]:
+        """Return the bytes of the picture's file or files, or its RGB pixels; raises OSError."""
 
 
 @dataclass(frozen=True, eq=False)
