@@ -185,17 +185,23 @@ def cut_out(
     quartile of the colours that it shows, which is about the sky's.
     """
     width = extent * galaxy.r90 / GZ2_R90
-    pixels = max(math.ceil(width), least_pixels)
-    left, top = (
-        galaxy.x - width / 2,
-        galaxy.y - width / 2,
-    )  # of the cutout's edge, half a pixel before a centre
+    return cut_square(rgb, galaxy.x, galaxy.y, width, max(math.ceil(width), least_pixels))
+
+
+def cut_square(
+    rgb: UInt8[np.ndarray, "y x 3"], x: float, y: float, width: float, pixels: int
+) -> UInt8[np.ndarray, "p p 3"]:
+    """Cut the square of a width around a position out of a wide picture, at any scale (bicubic).
+
+    Beyond the edge of the picture it has the lower quartile of the colours that it shows.
+    """
+    left, top = x - width / 2, y - width / 2  # of the square's edge, half a pixel before a centre
     rows = slice(max(math.floor(top) - 2, 0), max(math.ceil(top + width) + 3, 1))
     columns = slice(max(math.floor(left) - 2, 0), max(math.ceil(left + width) + 3, 1))
     part = np.ascontiguousarray(rgb[rows, columns])
     step = width / pixels
     to_part = np.array([[step, 0, left + step / 2 - columns.start], [0, step, top + step / 2 - rows.start]])
-    cutout = cv2.warpAffine(
+    square = cv2.warpAffine(
         part,
         to_part,
         (pixels, pixels),
@@ -203,7 +209,7 @@ def cut_out(
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=np.percentile(part, 25, axis=(0, 1)).tolist(),
     )
-    return np.asarray(cutout)
+    return np.asarray(square)
 
 
 def _find_in_tile(

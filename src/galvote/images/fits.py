@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -66,14 +67,48 @@ def decode_fits(files: tuple[bytes, ...]) -> UInt8[np.ndarray, "y x 3"]:
             f"Found {len(planes)} FITS planes of shape {' and '.join(map(str, shapes))}; send one cube "
             "(3, y, x) from blue to red, one plane (y, x), or three files of one plane each, g, r and i.",
         )
+    return compose([_above_sky(plane[::-1]) for plane in planes])
+
+
+def compose(planes: Sequence[Float32[np.ndarray, "y x"]]) -> UInt8[np.ndarray, "y x 3"]:
+    """Make a Lupton composite of one plane or three, as `decode_fits` describes it.
+
+    Parameters
+    ----------
+    planes
+        Brightness above the sky in units of the sky's noise, from blue to red, first row at the top. What
+        is not finite is shown as sky.
+    """
     from astropy.visualization import make_lupton_rgb
 
-    scaled = [_above_sky(plane[::-1]) for plane in planes]
-    if len(scaled) == 1:
-        blue = green = red = scaled[0] - BLACK
+    finite = [np.where(np.isfinite(plane), plane, np.float32(0)) for plane in planes]
+    if len(finite) == 1:
+        blue = green = red = finite[0] - BLACK
     else:
-        blue, green, red = (gain * plane - BLACK for gain, plane in zip(GAINS, scaled, strict=True))
+        blue, green, red = (gain * plane - BLACK for gain, plane in zip(GAINS, finite, strict=True))
     return np.asarray(make_lupton_rgb(red, green, blue, stretch=STRETCH, Q=SOFTENING), dtype=np.uint8)
+
+
+def measure_sky(plane: Float32[np.ndarray, "*pixels"]) -> tuple[float, float]:
+    """Return the brightness of the sky and its noise: clipped median and scaled median absolute deviation.
+
+    Without noise, the brightest half per cent are taken to be 200 times the noise above the sky.
+
+    Raises
+    ------
+    ImageError
+        ``unsupported`` if no number is finite.
+    """
+    from astropy.stats import sigma_clipped_stats
+
+    finite = plane[np.isfinite(plane)]
+    if not finite.size:
+        raise ImageError("unsupported", "A FITS plane has no finite number; leave it out, or send a JPEG.")
+    sample = finite[:: max(1, finite.size // _SAMPLE)]
+    _, sky, noise = sigma_clipped_stats(sample, stdfunc="mad_std")
+    if not noise > 0:
+        noise = (float(np.percentile(sample, 99.5)) - sky) / 200 or 1.0
+    return float(sky), float(noise)
 
 
 def _read_planes(file: bytes) -> list[Float32[np.ndarray, "y x"]]:
@@ -115,16 +150,6 @@ def _read_planes(file: bytes) -> list[Float32[np.ndarray, "y x"]]:
 
 
 def _above_sky(plane: Float32[np.ndarray, "y x"]) -> Float32[np.ndarray, "y x"]:
-    """Return brightness above the sky in units of the sky's noise, 0 where it is not finite."""
-    from astropy.stats import sigma_clipped_stats
-
-    finite = plane[np.isfinite(plane)]
-    if not finite.size:
-        raise ImageError("unsupported", "A FITS plane has no finite number; leave it out, or send a JPEG.")
-    sample = finite[:: max(1, finite.size // _SAMPLE)]
-    _, sky, noise = sigma_clipped_stats(sample, stdfunc="mad_std")
-    if not noise > 0:
-        # A picture without noise: as if its brightest half per cent were 200 times the noise.
-        noise = (float(np.percentile(sample, 99.5)) - sky) / 200 or 1.0
-    above: Float32[np.ndarray, "y x"] = (plane - np.float32(sky)) / np.float32(noise)
-    return np.where(np.isfinite(above), above, np.float32(0))
+    """Return brightness above the sky in units of the sky's noise."""
+    sky, noise = measure_sky(plane)
+    return (plane - np.float32(sky)) / np.float32(noise)
