@@ -1,0 +1,254 @@
+"""Files that hold many pictures: Parquet, tar in the WebDataset layout, FITS tables.
+
+Listing reads ids and positions only. Reading goes through the file once, from front to back, with a few
+pictures in memory, and only where pictures are wanted.
+"""
+
+from __future__ import annotations
+
+import tarfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from jaxtyping import UInt8
+
+from galvote.catalogue.files import PICTURES, name_without_ending, read_files
+from galvote.catalogue.sources import TEXT, Reader, Shelf, fill_up, join_texts, refuse, to_values
+from galvote.catalogue.tables import find_id_column, list_names, to_ids
+from galvote.errors import CatalogueError
+
+# A batch of pictures and the bytes read ahead are what a shard costs in memory, however large it is.
+_BATCH_ROWS = 64
+_BUFFER_BYTES = 1 << 20
+_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class ParquetRows:
+    """Pictures in a column ``image: {bytes, path}``; a location is the number of a row."""
+
+    path: Path
+
+    def readers(self, locations: pa.Array) -> Iterator[Reader]:
+        """Yield each row's picture; row groups without a wanted row are passed over."""
+        rows = locations.to_numpy()
+        with pq.ParquetFile(self.path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
+            start = 0
+            for group in range(file.num_row_groups):
+                stop = start + file.metadata.row_group(group).num_rows
+                wanted = rows[slice(*np.searchsorted(rows, (start, stop)))] - start
+                if len(wanted):
+                    yield from fill_up(self._read_group(file, group, wanted), len(wanted))
+                start = stop
+
+    def _read_group(self, file: pq.ParquetFile, group: int, rows: np.ndarray) -> Iterator[Reader]:
+        start = 0
+        for batch in file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=["image"], use_threads=False):
+            images = batch.column(0)
+            for row in rows[slice(*np.searchsorted(rows, (start, start + len(batch))))]:
+                yield partial(_read_cell, self.path, images[int(row) - start].as_py() or {})
+            start += len(batch)
+
+    def origins(self, locations: pa.Array) -> pa.Array:
+        """Return the file's name with the number of the row."""
+        return _number(self.path, locations)
+
+
+def list_parquet(path: Path) -> Shelf:
+    """List the rows of a Parquet file that has a column `image`."""
+    schema = read_schema(path)
+    if not pa.types.is_struct(kind := schema.field("image").type):
+        raise CatalogueError(f"{path}: column `image` must be a struct of `bytes` and `path`; it is {kind}.")
+    column = find_id_column(schema.names, path)
+    ids = ids_as_text(pq.read_table(path, columns=[column])[column], path)
+    return Shelf(ids, pa.array(np.arange(len(ids))), ParquetRows(path))
+
+
+def read_schema(path: Path) -> pa.Schema:
+    """Return what columns a Parquet file has."""
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CatalogueError(
+            f"{path} cannot be read as Parquet: {error}. Check that the file is whole."
+        ) from error
+
+
+def _read_cell(parquet: Path, image: dict[str, Any]) -> tuple[bytes, ...]:
+    if image.get("bytes") is not None:
+        return (image["bytes"],)
+    if image.get("path"):
+        return read_files((str(parquet.parent / image["path"]),))
+    raise FileNotFoundError(f"{parquet} has neither bytes nor a path for this image")
+
+
+@dataclass(frozen=True)
+class TarMembers:
+    """Pictures in a tar file; a location is a member's name, and offset and size if the file holds it."""
+
+    path: Path
+
+    def readers(self, locations: pa.Array) -> Iterator[Reader]:
+        """Yield each member's bytes, read in order."""
+        with self.path.open("rb", buffering=_BUFFER_BYTES) as file:
+            end = file.seek(0, 2)
+            for member in to_values(locations):
+                name, offset, size = member["name"], member["offset"], member["size"]
+                if offset is None or offset + size > end:
+                    reason = f"{self.path} does not hold all of {name}; fetch or pack the tar file again."
+                    yield partial(refuse, "truncated", reason)
+                else:
+                    file.seek(offset)
+                    yield partial(_only, file.read(size))
+
+    def origins(self, locations: pa.Array) -> pa.Array:
+        """Return the file's name with the member's."""
+        return join_texts(str(self.path), locations.field("name"), by=" ")
+
+
+def _only(data: bytes) -> tuple[bytes, ...]:
+    return (data,)
+
+
+_MEMBER = pa.struct([("name", TEXT), ("offset", pa.int64()), ("size", pa.int64())])
+_NOT_HELD = (None, None)
+
+
+def list_tar(path: Path) -> Shelf:
+    """List the pictures of a tar file by their names, from its headers alone.
+
+    A sample of the WebDataset layout is the members that share a key, the name up to its first dot. Its
+    picture is the member ``KEY.jpg``, or with another ending of a picture, and its id the last part of the
+    key. Other members are passed over. Names with more dots are no trouble unless a part is a key itself.
+
+    A tar file that is cut short or damaged has one more row, with its own path as the id, which fails when it
+    is read: nobody knows what is lost.
+    """
+    members = dict[str, tuple[int | None, int | None]]()  # of one name the last counts, as when unpacking
+    with path.open("rb") as file:
+        try:
+            with tarfile.open(fileobj=file, mode="r:", errors="replace") as tar:
+                while member := tar.next():
+                    tar.members.clear()  # type: ignore[attr-defined]  # it would remember each
+                    if member.name.lower().endswith(PICTURES) and not member.isdir():
+                        place = (member.offset_data, member.size)
+                        linked = members.get(member.linkname, _NOT_HELD)
+                        members[member.name] = place if member.isreg() else linked
+                file.seek(tar.offset)
+                whole = file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
+        except tarfile.TarError:
+            whole = False
+    names = pa.array(list(members), TEXT)
+    keys = name_without_ending(names)
+    samples = pc.replace_substring_regex(keys, r"(?s)^((?:.*/)?[^/.]+)\.[^/]*$", r"\1")
+    further = pc.and_(pc.not_equal(keys, samples), pc.is_in(samples, keys))  # KEY.mask.png beside KEY.jpg
+    ids = pc.replace_substring_regex(keys, "(?s)^.*/", "").filter(pc.invert(further))
+    locations = pa.array([(name, *place) for name, place in members.items()], _MEMBER)
+    locations = locations.filter(pc.invert(further))
+    if not whole:
+        ids = pa.concat_arrays([ids, pa.array([str(path)], TEXT)])
+        lost = pa.array([("what follows the last picture", *_NOT_HELD)], _MEMBER)
+        locations = pa.concat_arrays([locations, lost])
+    return Shelf(ids, locations, TarMembers(path))
+
+
+@dataclass(frozen=True)
+class FitsRows:
+    """Pictures in a column of a FITS table; a location is the number of a row.
+
+    Parameters
+    ----------
+    unit
+        Number of the table in the file.
+    """
+
+    path: Path
+    unit: int
+    column: str
+
+    def readers(self, locations: pa.Array) -> Iterator[Reader]:
+        """Yield each row's picture from the file mapped into memory."""
+        from astropy.io import fits
+
+        for start in range(0, len(locations), _BATCH_ROWS):
+            # Opened anew for each batch, so that the part of the file that was mapped can be forgotten.
+            with fits.open(self.path, memmap=True) as units:
+                table = units[self.unit].data
+                for row in locations[start : start + _BATCH_ROWS].to_pylist():
+                    # A slice first: of a column with a zero point astropy would convert all rows.
+                    yield partial(_as_picture, np.array(table[row : row + 1][self.column][0]))
+
+    def origins(self, locations: pa.Array) -> pa.Array:
+        """Return the file's name with the number of the row."""
+        return _number(self.path, locations)
+
+
+def list_fits(path: Path) -> Shelf | None:
+    """List the rows of a FITS table that has a column of pictures; None if the file is no such table.
+
+    A column holds pictures if its cells have two or three axes. Of several, the one named ``image`` is taken.
+    A file that begins with an image is a picture, whatever tables follow; a table with a column ``source``
+    and none named ``image`` is a catalogue.
+    """
+    from astropy.io import fits
+
+    try:
+        with warnings.catch_warnings(), fits.open(path, memmap=True) as units:
+            warnings.simplefilter("ignore")  # a damaged picture is told of when it is read
+            unit = next((number for number, unit in enumerate(units) if unit.header.get("NAXIS")), 0)
+            if not isinstance(table := units[unit], fits.BinTableHDU):
+                return None
+            kinds = {name: table.columns.dtype[name] for name in table.columns.names}
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+    pictures = [name for name, kind in kinds.items() if kind.ndim in (2, 3) and kind.base.kind in "iuf"]
+    named = [name for name in pictures if name.lower() == "image"]
+    if not pictures or ("source" in kinds and not named):
+        return None
+    if len(named or pictures) > 1:
+        raise CatalogueError(
+            f"{path} has several columns with pictures, {list_names(pictures)}; name the one to use `image`."
+        )
+    if path.name.lower().endswith(".gz"):
+        raise CatalogueError(
+            f"{path} is compressed, so its rows cannot be read one by one; run `gunzip` on it."
+        )
+    column = find_id_column(list(kinds), path)
+    try:
+        with fits.open(path, memmap=True) as units:
+            values = np.array(units[unit].data[column])
+    except (OSError, ValueError, TypeError) as error:
+        raise CatalogueError(f"{path} cannot be read: {error}. Check that the file is whole.") from error
+    values = values.astype(values.dtype.newbyteorder("="))
+    ids = ids_as_text(pa.chunked_array([pa.array(values)]), path)
+    return Shelf(ids, pa.array(np.arange(len(ids))), FitsRows(path, unit, *(named or pictures)))
+
+
+def _as_picture(cell: np.ndarray) -> tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]:
+    """Return RGB pixels as they are, and planes as a FITS file of them."""
+    if cell.dtype == np.uint8 and cell.shape[2:] == (3,):
+        return cell
+    from astropy.io import fits
+
+    file = BytesIO()
+    fits.PrimaryHDU(cell).writeto(file)
+    return (file.getvalue(),)
+
+
+def ids_as_text(column: pa.ChunkedArray, path: Path) -> pa.Array:
+    """Return a column of ids as `galvote.catalogue.tables.to_ids` does, in Arrow."""
+    parts = (column[start : start + _ROWS] for start in range(0, len(column), _ROWS))
+    return pa.concat_arrays([pa.array([], TEXT), *(pa.array(to_ids(part, path), TEXT) for part in parts)])
+
+
+def _number(path: Path, numbers: pa.Array) -> pa.Array:
+    return join_texts(f"{path} row", numbers, by=" ")
