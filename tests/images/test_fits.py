@@ -62,6 +62,26 @@ def test_three_files_are_g_r_i(planes: np.ndarray) -> None:
     assert np.array_equal(decode_image(files), decode_image(encode(planes)))
 
 
+def encode_extensions(*images: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), *(fits.ImageHDU(image) for image in images)]).writeto(buffer)
+    return buffer.getvalue()
+
+
+def test_three_extensions_of_one_plane_each_are_g_r_i(planes: np.ndarray) -> None:
+    mask = np.zeros((45, 45), np.int16)
+
+    assert np.array_equal(decode_image(encode_extensions(*planes)), decode_image(encode(planes)))
+    assert np.array_equal(decode_image(encode_extensions(*planes, mask)), decode_image(encode(planes)))
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_of_other_numbers_of_extensions_the_first_is_shown_grey(planes: np.ndarray, count: int) -> None:
+    several = encode_extensions(*(planes[number % 3] for number in range(count)))
+
+    assert np.array_equal(decode_image(several), decode_image(encode(planes[0])))
+
+
 def test_one_plane_is_grey(planes: np.ndarray) -> None:
     for data in (encode(planes[1]), encode(planes[1:2])):
         rgb = decode_image(data)

@@ -20,6 +20,7 @@ from galvote.images import (
     Geometry,
     PackedStore,
     View,
+    decode_cutout,
     decode_image,
     pack,
     to_cutout,
@@ -62,7 +63,7 @@ def test_pack_keeps_order_and_pixels(tmp_path: Path) -> None:
     assert store.geometry == SMALL
     assert store.failures == ()
     for cutout, picture in zip(store.cutouts, pictures(20), strict=True):
-        assert np.array_equal(cutout, to_cutout(decode_image(picture.read()), SMALL))
+        assert np.array_equal(cutout, decode_cutout(picture.read(), SMALL))
 
 
 def test_store_is_opened_read_only_and_mapped(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def _list_catalogue(path: Path) -> Shelf:
 
 def _refuse_repeated(sources: Sources) -> None:
     ids = pa.chunked_array([shelf.ids for shelf in sources.shelves])
-    if pc.count_distinct(ids).as_py() == len(ids):
+    if len(ids.unique()) == len(ids):
         return
     counts = pc.value_counts(ids)
     repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1))

@@ -5,7 +5,7 @@ keep their own names, so that importing this package loads neither astropy nor p
 """
 
 from galvote.images.decode import MAX_PIXELS, decode_image
-from galvote.images.geometry import COMPACT, FRAME_EXTENT, Geometry, to_cutout, try_cutout
+from galvote.images.geometry import COMPACT, FRAME_EXTENT, Geometry, decode_cutout, to_cutout, try_cutout
 from galvote.images.store import PackedStore, is_store, pack
 from galvote.images.view import View, standard_views, warp_cutout
 
@@ -16,6 +16,7 @@ __all__ = [
     "Geometry",
     "PackedStore",
     "View",
+    "decode_cutout",
     "decode_image",
     "is_store",
     "pack",

@@ -11,6 +11,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from galvote.errors import ImageError
 
+Encoded = bytes | tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]
+"""A picture as it comes: the bytes of a file, those of its three bands, or pixels already."""
+
 MAX_PIXELS = 80_000_000
 """Pictures whose header announces more are refused before a pixel is decoded."""
 
@@ -31,7 +34,7 @@ _SIGNATURES = (
 """How files of the kinds that people send begin: a file that begins so but cannot be opened is cut short."""
 
 
-def decode_image(data: bytes | tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]) -> UInt8[np.ndarray, "y x 3"]:
+def decode_image(data: Encoded, reduction: float = 1.0) -> UInt8[np.ndarray, "y x 3"]:
     """Decode a picture to 8-bit RGB.
 
     Parameters
@@ -39,6 +42,11 @@ def decode_image(data: bytes | tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]) -
     data
         The bytes of one file (JPEG, PNG, WebP, TIFF, GIF, BMP or FITS, which may be gzipped), or of three
         one-band FITS files in the order g, r, i. What is RGB already is returned as it is.
+    reduction
+        A JPEG may be decoded at a half, a quarter or an eighth of its size, but at no less than one by this
+        number. It is if both sides can be divided without a remainder, so that it shows the same. That is
+        faster, and nearly the average of the pixels: of each block of 8 × 8 only the low frequencies are
+        turned into pixels.
 
     Returns
     -------
@@ -62,16 +70,32 @@ def decode_image(data: bytes | tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]) -
         from galvote.images.fits import decode_fits
 
         return decode_fits(files)
-    # libjpeg-turbo says nothing of EXIF, so the few JPEGs that carry it take Pillow's way.
-    if first.startswith(b"\xff\xd8\xff") and b"Exif\0\0" not in first[:65536]:
+    if size := jpeg_size(data):
+        refuse_bomb(*size)
+        divisor = next(
+            n for n in (8, 4, 2, 1) if n <= max(1.0, reduction) and not any(side % n for side in size)
+        )
+        height, width = (side // divisor for side in size)
         try:
-            height, width, space, _ = simplejpeg.decode_jpeg_header(first)
-            refuse_bomb(width, height)
-            if space in ("YCbCr", "Gray", "RGB"):
-                return np.asarray(simplejpeg.decode_jpeg(first, "RGB"))
+            return np.asarray(
+                simplejpeg.decode_jpeg(first, "RGB", min_height=height, min_width=width, min_factor=divisor)
+            )
         except ValueError:
             pass  # Pillow reads some of what simplejpeg refuses, and says why it refuses the rest.
     return _decode_with_pillow(first)
+
+
+def jpeg_size(data: Encoded) -> tuple[int, int] | None:
+    """Return height and width of a JPEG that can be decoded at a reduced size; None of anything else."""
+    file = data[0] if isinstance(data, tuple) and len(data) == 1 else data
+    # libjpeg-turbo says nothing of EXIF, so the few JPEGs that carry it take Pillow's way.
+    if not isinstance(file, bytes) or not file.startswith(b"\xff\xd8\xff") or b"Exif\0\0" in file[:65536]:
+        return None
+    try:
+        height, width, space, _ = simplejpeg.decode_jpeg_header(file)
+    except ValueError:
+        return None
+    return (int(height), int(width)) if space in ("YCbCr", "Gray", "RGB") else None
 
 
 def _decode_with_pillow(data: bytes) -> UInt8[np.ndarray, "y x 3"]:

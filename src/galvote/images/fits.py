@@ -35,8 +35,9 @@ def decode_fits(files: tuple[bytes, ...]) -> UInt8[np.ndarray, "y x 3"]:
     ----------
     files
         One file (also gzipped) whose first image is a cube ``(3, y, x)`` as numpy reads it, from blue to red
-        (g, r, i, or g, r, z), or one plane ``(y, x)``, which gives grey; or three files of one plane each in
-        the order g, r, i.
+        (g, r, i, or g, r, z), or one plane ``(y, x)``, which gives grey; one file whose first image is a
+        plane and which has exactly three planes of its shape, g, r and i in this order; or three files of one
+        plane each in the order g, r, i.
 
     Returns
     -------
@@ -112,7 +113,7 @@ def measure_sky(plane: Float32[np.ndarray, "*pixels"]) -> tuple[float, float]:
 
 
 def _read_planes(file: bytes) -> list[Float32[np.ndarray, "y x"]]:
-    """Return the planes of a file's first image."""
+    """Return the planes of a file's first image, or of the first three if each is a plane."""
     from astropy.io import fits
 
     try:
@@ -125,22 +126,27 @@ def _read_planes(file: bytes) -> list[Float32[np.ndarray, "y x"]]:
             )
         stream.seek(0)
         with fits.open(stream, memmap=False) as units:
-            for unit in units:
-                if unit.is_image and len(unit.shape) >= 2:
-                    break
-            else:
+            images = (unit for unit in units if unit.is_image and len(unit.shape) >= 2)
+            first = next(images, None)
+            if first is None:
                 raise ImageError("unsupported", "The FITS file holds no image; send one that does.")
-            shape = tuple(length for length in unit.shape if length != 1)
+            shape = tuple(length for length in first.shape if length != 1)
             if len(shape) == 2:
                 shape = (1, *shape)
             if len(shape) != 3 or shape[0] not in (1, 3):
                 raise ImageError(
                     "unsupported",
-                    f"The FITS image has shape {unit.shape} as numpy reads it; send a cube (3, y, x) from "
+                    f"The FITS image has shape {first.shape} as numpy reads it; send a cube (3, y, x) from "
                     "blue to red, or one plane (y, x).",
                 )
-            refuse_bomb(shape[2], shape[1])
-            return list(np.asarray(unit.data, dtype=np.float32).reshape(shape))
+            refuse_bomb(shape[2], shape[1])  # before any more of a compressed file is unpacked
+            chosen = [first]
+            if shape[0] == 1:
+                alike = [unit for unit in images if unit.shape == first.shape]
+                chosen += alike if len(alike) == 2 else []
+            return [
+                plane for unit in chosen for plane in np.asarray(unit.data, dtype=np.float32).reshape(shape)
+            ]
     except ImageError:
         raise
     except Exception as error:  # astropy raises all sorts at damaged bytes, and each concerns this file only

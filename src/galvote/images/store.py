@@ -28,7 +28,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from galvote.errors import CatalogueError, ImageError
-from galvote.images.decode import decode_image
 from galvote.images.geometry import Geometry, try_cutout
 
 _FORMAT = 1
@@ -264,7 +263,7 @@ def _decode_all(
 def _decode(
     source: Readable, geometry: Geometry, shown: float | None
 ) -> UInt8[np.ndarray, "p p 3"] | ImageError:
-    return try_cutout(lambda: decode_image(source.read()), geometry, shown)
+    return try_cutout(source.read, geometry, shown)
 
 
 def _to_disk(file: IO[Any]) -> None:
