@@ -10,6 +10,7 @@ from galvote.cli.evaluate import evaluate
 from galvote.cli.field import field
 from galvote.cli.models import models
 from galvote.cli.pack import pack
+from galvote.cli.parts import parts
 from galvote.cli.predict import predict
 from galvote.cli.simulate import simulate
 from galvote.cli.sweep import sweep
@@ -31,6 +32,7 @@ app.command()(evaluate)
 app.command()(field)
 app.command()(models)
 app.command()(pack)
+app.command()(parts)
 app.command()(predict)
 app.command()(simulate)
 app.command()(sweep)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -14,10 +14,11 @@ import pyarrow as pa
 import torch
 from jaxtyping import Float32, UInt8
 
-from galvote.catalogue import Source, Sources, list_sources
+from galvote.catalogue import Reader, Sources, list_sources
 from galvote.errors import ImageError, ModelError
 from galvote.evaluation import Calibration, check_level
-from galvote.images import Geometry, decode_image, try_cutout
+from galvote.images import Geometry, try_cutout
+from galvote.inference.pipeline import in_batches, run_ahead
 from galvote.model import Card, GalaxyNetwork, load_calibration, load_model, predict_views
 from galvote.tree import DecisionTree
 
@@ -26,11 +27,27 @@ Pictures = (
 )
 Picture = UInt8[np.ndarray, "y x 3"]
 Cutout = UInt8[np.ndarray, "p p 3"]
+Galaxy = tuple[str, Reader]
+"""An id, and what reads the picture."""
 
 LEVEL = 0.9
 """Share of the votes that the intervals of a calibrated model hold unless another is asked for."""
 
-_BATCH = 256
+_BATCH = 64
+"""Galaxies that the network takes at once: more of them leave a processor's caches, and are no faster."""
+
+_BATCHES_AHEAD = 3
+"""For each core: one that the network has, one that is decoded, and one to spare."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is asked of a prediction; see `Predictor.predict`."""
+
+    views: int = 1
+    shown: float | None = None
+    level: float | None = None
+    features: bool = False
 
 
 class Predictor:
@@ -78,6 +95,8 @@ class Predictor:
         views: int = 1,
         shown: float | None = None,
         level: float | None = None,
+        features: bool = False,
+        ahead: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> pa.Table:
         """Predict the votes of any number of galaxies.
@@ -93,6 +112,10 @@ class Predictor:
             Width of sky that each picture shows, in GZ2 pixels; see `galvote.images.to_cutout`.
         level
             Share of the volunteers' votes that the intervals are to hold, in (0, 1); 0.9 if not given.
+        features
+            Add the encoder's features, for search and clustering.
+        ahead
+            Most pictures in memory at once; 192 for each core if not given, and never fewer than 64.
         on_progress
             Called with how many pictures are done and how many of them could not be read.
 
@@ -105,45 +128,88 @@ class Predictor:
         A calibrated model adds, before the fractions, ``unlike``: whether the picture is unlike the training
         galaxies; and after them ``<column>_low`` and ``<column>_high``, the ends of each one's interval.
 
+        ``features``, if asked for, is the last column: lists of one length, float16, of the cutout as it is,
+        whatever the views.
+
         Raises
         ------
         ModelError
             If a level is asked for and the model is not calibrated.
         FractionError
             If the level is not in (0, 1).
+
+        Notes
+        -----
+        A picture's row may depend, in the last digits, on its place: batches begin at every 64th picture. It
+        depends neither on the other pictures nor on the number of cores.
         """
+        settings = Settings(views, shown, level, features)
         done = failed = 0
         tables = list[pa.Table]()
-        for batch in self.predict_batches(pictures, views=views, shown=shown, level=level):
-            tables.append(batch)
-            done += len(batch)
-            failed += sum(status != "ok" for status in batch["status"].to_pylist())
+        for rows in self._predict([_galaxies(pictures)], settings, ahead):
+            tables.append(rows)
+            done += len(rows)
+            failed += sum(status != "ok" for status in rows["status"].to_pylist())
             if on_progress is not None:
                 on_progress(done, failed)
         # Never an empty chunk: Arrow's CSV writer writes stale memory in its place.
-        return pa.concat_tables(tables or [self._schema.empty_table()])
+        return pa.concat_tables(tables or [self.schema(settings).empty_table()])
 
     def predict_batches(
-        self,
-        pictures: Pictures,
-        *,
-        views: int = 1,
-        shown: float | None = None,
-        level: float | None = None,
+        self, pictures: Pictures, settings: Settings = Settings(), *, ahead: int | None = None
     ) -> Iterator[pa.Table]:
         """Predict in batches, as `predict` does, in bounded memory."""
-        if level is not None:
-            self.check_level(level)
-        # Cutouts are made ahead in threads (the decoders release the interpreter lock), few at a time.
-        waiting = deque[tuple[str, Future[Cutout | ImageError]]]()
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for galaxy, read in _readers(pictures):
-                waiting.append((galaxy, pool.submit(try_cutout, read, self.geometry, shown)))
-                if len(waiting) == 2 * _BATCH:
-                    yield self._rows([waiting.popleft() for _ in range(_BATCH)], views, level or LEVEL)
-            while waiting:
-                batch = [waiting.popleft() for _ in range(min(_BATCH, len(waiting)))]
-                yield self._rows(batch, views, level or LEVEL)
+        return self._predict([_galaxies(pictures)], settings, ahead)
+
+    def predict_parts(
+        self,
+        parts: Iterable[Sources],
+        settings: Settings = Settings(),
+        *,
+        ahead: int | None = None,
+        on_batch: Callable[[pa.Table], None] | None = None,
+    ) -> Iterator[pa.Table]:
+        """Predict one listing after the other without a pause between them.
+
+        Parameters
+        ----------
+        parts
+            None of them empty. Each is taken when there is room for its pictures.
+        on_batch
+            Called with the rows of each batch, long before the table of its part is complete.
+
+        Yields
+        ------
+        The table of each part, equal to what `predict` makes of it.
+        """
+        lengths = deque[int]()
+
+        def listings() -> Iterator[Iterator[Galaxy]]:
+            for part in parts:
+                lengths.append(len(part))
+                yield _galaxies(part)
+
+        made = list[pa.Table]()
+        for rows in self._predict(listings(), settings, ahead):
+            made.append(rows)
+            if on_batch is not None:
+                on_batch(rows)
+            if sum(map(len, made)) == lengths[0]:
+                lengths.popleft()
+                yield pa.concat_tables(made)
+                made.clear()
+
+    def schema(self, settings: Settings = Settings()) -> pa.Schema:
+        """Return the columns of a prediction."""
+        columns = [(name, pa.string()) for name in ("id", "status", "reason")]
+        columns += [("unlike", pa.bool_())] if self.calibration else []
+        columns += [(column, pa.float32()) for column in self.tree.columns]
+        if self.calibration:
+            ends = (f"{column}_{end}" for column in self.tree.columns for end in ("low", "high"))
+            columns += [(end, pa.float32()) for end in ends]
+        if settings.features:
+            columns.append(("features", pa.list_(pa.float16(), self._network.head.linear.in_features)))
+        return pa.schema(columns)
 
     def check_level(self, level: float) -> None:
         """Raise `ModelError` or `FractionError` unless this model can give intervals of this level."""
@@ -184,47 +250,58 @@ class Predictor:
             )
         return fractions, features
 
-    @property
-    def _schema(self) -> pa.Schema:
-        columns = [(name, pa.string()) for name in ("id", "status", "reason")]
-        columns += [("unlike", pa.bool_())] if self.calibration else []
-        columns += [(column, pa.float32()) for column in self.tree.columns]
-        if self.calibration:
-            ends = (f"{column}_{end}" for column in self.tree.columns for end in ("low", "high"))
-            columns += [(end, pa.float32()) for end in ends]
-        return pa.schema(columns)
-
-    def _rows(
-        self, made: Sequence[tuple[str, Future[Cutout | ImageError]]], views: int, level: float
-    ) -> pa.Table:
-        results = [future.result() for _, future in made]
-        cutouts = [result for result in results if not isinstance(result, ImageError)]
-        failures = [result if isinstance(result, ImageError) else None for result in results]
-        readable = np.array([failure is None for failure in failures])
-        size = self.geometry.pixels
-        fractions, features = self.predict_features(
-            np.stack(cutouts) if cutouts else np.empty((0, size, size, 3), dtype=np.uint8), views
+    def _predict(
+        self, listings: Iterable[Iterator[Galaxy]], settings: Settings, ahead: int | None
+    ) -> Iterator[pa.Table]:
+        """Yield the rows of each batch; none holds galaxies of two listings."""
+        if settings.level is not None:
+            self.check_level(settings.level)
+        batches = (batch for listing in listings for batch in in_batches(listing, _BATCH))
+        return run_ahead(
+            batches,
+            partial(self._read, shown=settings.shown),
+            partial(self._rows, settings=settings),
+            ahead=ahead or _BATCHES_AHEAD * _BATCH * torch.get_num_threads(),
         )
+
+    def _read(self, galaxy: Galaxy, shown: float | None) -> tuple[str, Cutout | ImageError]:
+        id_, read = galaxy
+        return id_, try_cutout(read, self.geometry, shown)
+
+    def _rows(self, made: Sequence[tuple[str, Cutout | ImageError]], settings: Settings) -> pa.Table:
+        results = [result for _, result in made]
+        failures = [result if isinstance(result, ImageError) else None for result in results]
+        unreadable = np.array([failure is not None for failure in failures])
+        # A picture that cannot be read is black to the network. So the others keep their places in the batch,
+        # and their rows are the same to the last digit as if it could be read.
+        cutouts = np.zeros((len(made), self.geometry.pixels, self.geometry.pixels, 3), dtype=np.uint8)
+        for cutout, result in zip(cutouts, results, strict=True):
+            if not isinstance(result, ImageError):
+                cutout[:] = result
+        fractions, features = self.predict_features(cutouts, settings.views)
         values = [*fractions.T]
         if self.calibration:
-            low, high = self.calibration.intervals.ends(fractions, level)
+            low, high = self.calibration.intervals.ends(fractions, settings.level or LEVEL)
             values = [self.calibration.unlikeness.flag(features), *values]
             values += [end for both in zip(low.T, high.T, strict=True) for end in both]
-        place = np.where(readable, np.cumsum(readable) - 1, -1)  # of each picture among the predictions
-        rows = pa.array(place, mask=~readable)
+        columns = [pa.array(column, mask=unreadable) for column in values]
+        if settings.features:
+            numbers = pa.array(features.astype(np.float16).ravel())
+            columns.append(
+                pa.FixedSizeListArray.from_arrays(numbers, features.shape[1], mask=pa.array(unreadable))
+            )
         return pa.Table.from_arrays(
             [
-                pa.array([galaxy for galaxy, _ in made], pa.string()),
+                pa.array([id_ for id_, _ in made], pa.string()),
                 pa.array([failure.status if failure else "ok" for failure in failures]),
                 pa.array([failure.reason if failure else "" for failure in failures]),
-                *(pa.array(column).take(rows) for column in values),
+                *columns,
             ],
-            schema=self._schema,
+            schema=self.schema(settings),
         )
 
 
-def _readers(pictures: Pictures) -> Iterator[tuple[str, Callable[[], Picture]]]:
-    """Yield each galaxy's id and how to get its picture."""
+def _galaxies(pictures: Pictures) -> Iterator[Galaxy]:
     if isinstance(pictures, str | os.PathLike):
         pictures = [pictures]
     elif isinstance(pictures, np.ndarray) and pictures.ndim == 3:
@@ -236,11 +313,7 @@ def _readers(pictures: Pictures) -> Iterator[tuple[str, Callable[[], Picture]]]:
             return
         pictures = list_sources([Path(str(place)) for place in pictures])
     for source in pictures:
-        yield source.id, partial(_read_picture, source)
-
-
-def _read_picture(source: Source) -> Picture:
-    return decode_image(source.read())
+        yield source.id, source.read
 
 
 def _as_picture(array: np.ndarray) -> Picture:

@@ -1,0 +1,80 @@
+"""Reading, decoding and the network at the same time, in order and in bounded memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+import torch
+
+Picture = TypeVar("Picture")
+Cutout = TypeVar("Cutout")
+Rows = TypeVar("Rows")
+
+_MORE_READERS = 6
+"""Threads that read beyond one for each core, so that a slow disk has something to do at once."""
+
+
+def in_batches(items: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
+    """Yield `size` items at a time; the last batch may be smaller."""
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def run_ahead(
+    batches: Iterable[Sequence[Picture]],
+    read: Callable[[Picture], Cutout],
+    predict: Callable[[Sequence[Cutout]], Rows],
+    *,
+    ahead: int,
+) -> Iterator[Rows]:
+    """Read each picture and predict each batch of them in threads, some batches ahead of the caller.
+
+    Parameters
+    ----------
+    batches
+        Taken in the caller's thread, one at a time and only when there is room.
+    read
+        Makes a cutout; called by several threads at once, and should release Python's lock, as decoders do.
+    predict
+        Makes the rows of a batch, on one core; called by as many threads at once as torch is set to use.
+    ahead
+        Most pictures that are in memory at once, waiting, read or predicted; at least one batch is.
+
+    Yields
+    ------
+    What `predict` made of each batch, in order.
+
+    Notes
+    -----
+    Each network has one core for itself: cores that share every layer wait at its end for the slowest, and
+    one that also decodes is slow. It makes rows independent of the number of cores, too, which decides in
+    what order a layer's sums are added. Decoders and networks share the cores; whoever is behind gets them.
+    """
+    cores = torch.get_num_threads()
+    reading = ThreadPoolExecutor(cores + _MORE_READERS, "read")
+    predicting = ThreadPoolExecutor(cores, "predict", initializer=torch.set_num_threads, initargs=(1,))
+
+    def predict_when_read(cutouts: Sequence[Future[Cutout]]) -> Rows:
+        return predict([cutout.result() for cutout in cutouts])
+
+    waiting = deque[tuple[int, Future[Rows]]]()
+    pictures = 0
+    try:
+        for batch in batches:
+            while waiting and pictures + len(batch) > ahead:
+                yield waiting[0][1].result()
+                pictures -= waiting.popleft()[0]
+            cutouts = [reading.submit(read, picture) for picture in batch]
+            waiting.append((len(batch), predicting.submit(predict_when_read, cutouts)))
+            pictures += len(batch)
+        while waiting:
+            yield waiting.popleft()[1].result()
+    finally:
+        reading.shutdown(wait=False, cancel_futures=True)
+        predicting.shutdown(cancel_futures=True)
+        torch.set_num_threads(cores)  # the other threads' setting would be that of threads yet to come

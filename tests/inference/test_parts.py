@@ -1,0 +1,272 @@
+"""Prediction in numbered parts: each galaxy once, whatever happens to the parts and whoever makes them."""
+
+import json
+import resource
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import galvote
+from galvote.catalogue import Sources, list_sources
+from galvote.errors import CatalogueError
+from galvote.inference import Parts, Predictor, Settings, make_parts, make_plan
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PART = 16  # of 64 galaxies
+ONCE = Settings()
+Make = Callable[..., Parts]
+
+
+@pytest.fixture(scope="module")
+def predictor(trained) -> Predictor:
+    return galvote.load(trained)
+
+
+@pytest.fixture(scope="module")
+def sources(simulated, tmp_path_factory) -> Sources:
+    """Return 60 galaxies and four that cannot be read, among them."""
+    folder = tmp_path_factory.mktemp("mixed")
+    (folder / "empty.jpg").touch()
+    (folder / "prose.jpg").write_text("not a picture")
+    paths = sorted((simulated / "images_training").glob("*.jpg"))
+    (folder / "short.jpg").write_bytes(paths[0].read_bytes()[:700])
+    places = [str(path) for path in paths]
+    for place, bad in ((3, "empty.jpg"), (20, "prose.jpg"), (21, "short.jpg"), (50, "gone.jpg")):
+        places.insert(place, bad)
+    rows = (f"g{number},{place}\n" for number, place in enumerate(places))
+    (folder / "list.csv").write_text("id,source\n" + "".join(rows))
+    return list_sources(folder / "list.csv")
+
+
+@pytest.fixture(scope="module")
+def make(predictor, sources) -> Make:
+    def make(folder: Path, settings: Settings = ONCE, *, overwrite: bool = False, **how) -> Parts:
+        plan = make_plan(predictor, sources, settings, PART)
+        parts = Parts.begin(folder, plan, overwrite)
+        make_parts(predictor, sources, parts, settings, **how)
+        return parts
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def whole(make, tmp_path_factory) -> Path:
+    """Return a folder that was made in one go."""
+    folder = tmp_path_factory.mktemp("whole")
+    make(folder)
+    return folder
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_each_galaxy_has_the_row_it_has_alone(whole, predictor, sources):
+    names = sorted(files(whole))
+    assert names == ["manifest.json", *(f"part-00000{number}.parquet" for number in range(4))]
+    for number, name in enumerate(names[1:]):
+        table = pq.read_table(whole / name)
+        assert table == predictor.predict(sources[number * PART : (number + 1) * PART])
+        assert table["id"].to_pylist() == [f"g{row}" for row in range(number * PART, (number + 1) * PART)]
+
+
+def test_the_manifest_says_of_what_it_is(whole, predictor, sources):
+    manifest = json.loads((whole / "manifest.json").read_text())
+    assert manifest.pop("statuses") == {"empty": 1, "missing": 1, "not-an-image": 1, "ok": 60, "truncated": 1}
+    assert manifest == {
+        "format": 1,
+        "galvote": galvote.__version__,
+        "model": predictor.card.name,
+        "weights_sha256": predictor.card.weights_sha256,
+        "calibration_sha256": "",
+        "backend": manifest["backend"],
+        "views": 1,
+        "level": None,
+        "shown": None,
+        "features": False,
+        "sources_sha256": sources.digest(),
+        "galaxies": 64,
+        "part_size": PART,
+    }
+
+
+def flip_a_byte(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    path.write_bytes(data)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "gone": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "cut short": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    "changed in the middle": flip_a_byte,
+    "another part": lambda path: path.write_bytes(path.with_name("part-000000.parquet").read_bytes()),
+    "no Parquet": lambda path: path.write_text("not a table"),
+    "another table": lambda path: pq.write_table(pa.table({"id": ["g16"]}), path),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_part_is_made_again_and_no_other(make, whole, tmp_path, damage):
+    for name, data in files(whole).items():
+        (tmp_path / name).write_bytes(data)
+    kept = tmp_path / "part-000001.parquet"
+    before = kept.stat()
+    damage(tmp_path / "part-000002.parquet")
+    make(tmp_path)
+    assert files(tmp_path) == files(whole)
+    assert (kept.stat().st_ino, kept.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+def test_what_is_there_and_what_is_not(make, whole, tmp_path):
+    (tmp_path / "survey").mkdir()
+    for name in ("manifest.json", "part-000000.parquet", "part-000003.parquet"):
+        (tmp_path / "survey" / name).write_bytes((whole / name).read_bytes())
+    parts = Parts.open(tmp_path / "survey")
+    assert parts.present() == [0, 3]
+    missing, statuses = parts.count()
+    assert missing == [1, 2]
+    assert statuses == Counter(ok=30, empty=1, missing=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [(Settings(views=2), "views"), (Settings(shown=300.0), "shown"), (Settings(features=True), "features")],
+)
+def test_another_setting_is_refused(make, whole, settings, key):
+    before = files(whole)
+    with pytest.raises(CatalogueError, match=rf"something else: {key} .*, now .*--overwrite"):
+        make(whole, settings)
+    assert files(whole) == before
+
+
+def test_another_model_or_listing_or_cut_is_refused(whole, predictor, calibrated, sources):
+    wanted = {
+        "calibration_sha256": make_plan(galvote.load(calibrated), sources, Settings(), PART),
+        "sources_sha256": make_plan(predictor, sources[1:], Settings(), PART),
+        "part_size": make_plan(predictor, sources, Settings(), 17),
+        "weights_sha256": make_plan(predictor, sources, Settings(), PART).model_copy(
+            update={"weights_sha256": "other"}
+        ),
+    }
+    for key, plan in wanted.items():
+        with pytest.raises(CatalogueError, match=f"something else: .*{key}"):
+            Parts.begin(whole, plan)
+
+
+def test_parts_or_a_manifest_of_unknown_origin_are_left_alone(make, whole, tmp_path):
+    orphan = tmp_path / "part-000000.parquet"
+    orphan.write_bytes((whole / orphan.name).read_bytes())
+    with pytest.raises(CatalogueError, match=r"parts but no manifest.json.*--overwrite"):
+        make(tmp_path)
+    for text in ("{", "[]", '{"format": 99}'):
+        (tmp_path / "manifest.json").write_text(text)
+        with pytest.raises(CatalogueError, match="cannot be used"):
+            make(tmp_path)
+    assert orphan.exists()
+    with pytest.raises(CatalogueError, match=r"holds no manifest.json.*galvote predict"):
+        Parts.open(tmp_path / "nowhere")
+
+
+def test_overwriting_begins_anew_and_leaves_other_files(make, whole, tmp_path):
+    make(tmp_path, Settings(views=2))
+    (tmp_path / "part-000009.parquet").touch()
+    (tmp_path / "notes.txt").write_text("mine")
+    make(tmp_path, overwrite=True)
+    assert files(tmp_path) == files(whole) | {"notes.txt": b"mine"}
+
+
+def test_parts_of_an_earlier_plan_are_made_again(make, whole, tmp_path):
+    """As when overwriting was stopped after the new manifest and before the last old part."""
+    make(tmp_path, Settings(views=2))
+    (tmp_path / "manifest.json").write_bytes((whole / "manifest.json").read_bytes())
+    make(tmp_path)
+    assert files(tmp_path) == files(whole)
+
+
+def test_shards_share_the_parts_out(make, whole, tmp_path):
+    for shard, there in (((3, 3), [2]), ((1, 3), [0, 2, 3])):
+        parts = make(tmp_path, shard=shard)
+        assert parts.present() == there
+        assert "statuses" not in json.loads((tmp_path / "manifest.json").read_text())
+    make(tmp_path, shard=(2, 3))
+    assert files(tmp_path) == files(whole)
+
+
+def test_more_shards_than_parts_and_the_rest_without_shards(make, whole, tmp_path):
+    assert make(tmp_path, shard=(7, 9)).present() == []
+    assert make(tmp_path, shard=(4, 9)).present() == [3]
+    make(tmp_path)
+    assert files(tmp_path) == files(whole)
+
+
+def test_two_at_once_do_no_harm(make, whole, tmp_path):
+    both = [threading.Thread(target=make, args=(tmp_path,)) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert files(tmp_path) == files(whole)
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """Let no file grow beyond 4 kB, as a full disk would."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_without_room_nothing_is_left_half_written(make, tmp_path, small_files):
+    with pytest.raises(CatalogueError, match=r"cannot be written \(File too large\)\. Make room"):
+        make(tmp_path)
+    assert list(files(tmp_path)) == ["manifest.json"]
+
+
+def test_leftovers_of_killed_processes_are_tidied_up(make, whole, tmp_path):
+    (tmp_path / ".part-000001.parquet.0123.partial").write_text("half")
+    make(tmp_path)
+    assert files(tmp_path) == files(whole)
+
+
+def test_nobody_writes_into_another_plan_that_was_begun_meanwhile(make, predictor, sources, tmp_path):
+    other = make_plan(predictor, sources, Settings(views=4), PART)
+    with pytest.raises(CatalogueError, match="something else: views 4, now 1"):
+        make(tmp_path, on_rows=lambda rows: Parts.begin(tmp_path, other, overwrite=True))
+    assert list(files(tmp_path)) == ["manifest.json"]
+    assert Parts.open(tmp_path).plan == other
+
+
+def test_a_bad_picture_changes_no_other_row(predictor, simulated, tmp_path):
+    paths = [str(path) for path in sorted((simulated / "images_training").glob("*.jpg"))[:12]]
+    all_good = predictor.predict(paths)
+    (tmp_path / "empty.jpg").touch()
+    one_bad = predictor.predict([*paths[:4], str(tmp_path / "empty.jpg"), *paths[5:]])
+    assert one_bad["status"].to_pylist() == ["ok"] * 4 + ["empty"] + ["ok"] * 7
+    assert one_bad.slice(0, 4) == all_good.slice(0, 4)
+    assert one_bad.slice(5) == all_good.slice(5)
+
+
+def test_features_are_those_of_the_encoder(predictor, sources, simulated):
+    paths = sorted((simulated / "images_training").glob("*.jpg"))[:5]
+    table = predictor.predict(paths, features=True)
+    width = table.schema.field("features").type.list_size
+    assert table.schema.field("features").type == pa.list_(pa.float16(), width)
+    assert table.drop_columns("features") == predictor.predict(paths)
+    values = np.array(table["features"].to_pylist())
+    assert values.shape == (5, width)
+    assert np.isfinite(values).all() and values.std() > 0
+    np.testing.assert_array_equal(
+        values, np.array(predictor.predict(paths, features=True, views=4)["features"].to_pylist())
+    )
+    mixed = predictor.predict(sources[:5], features=True)
+    assert mixed["features"].is_null().to_pylist() == [False, False, False, True, False]
