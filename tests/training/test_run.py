@@ -100,7 +100,7 @@ def test_the_same_seed_gives_the_same_run(reference, recipe, training_data, tmp_
         training_data,
         tmp_path / "again",
         progress=False,
-        on_epoch=lambda epoch, measured: told.append((epoch, dict(measured))),
+        on_epoch=lambda _, epoch, measured: told.append((epoch, dict(measured))),
     )
     assert best == tmp_path / "again" / "best"
     assert_same_run(reference, tmp_path / "again")
@@ -175,7 +175,7 @@ def test_an_existing_run_is_refused_unless_it_may_be_replaced(tiny_recipe, train
         train(recipe, training_data, run, progress=False, resume=True, overwrite=True)
     first = read_metrics(run)
 
-    def stop(epoch: int, measured: object) -> None:
+    def stop(recipe: object, epoch: int, measured: object) -> None:
         raise KilledError
 
     with pytest.raises(KilledError):
@@ -220,7 +220,7 @@ def test_a_loss_that_is_not_finite_names_the_setting(tiny_recipe, training_data,
 def test_a_damaged_checkpoint_says_what_to_do(tiny_recipe, training_data, tmp_path):
     recipe = load_recipe(tiny_recipe, ["training.epochs=2"])
 
-    def stop(epoch: int, measured: object) -> None:
+    def stop(recipe: object, epoch: int, measured: object) -> None:
         raise KilledError
 
     with pytest.raises(KilledError):
@@ -261,7 +261,7 @@ def test_other_networks_optimisers_and_schedules_resume_too(training_data, tmp_p
         run = tmp_path / str(stopped_after)
         if stopped_after:
 
-            def stop(epoch: int, measured: object, last: int = stopped_after) -> None:
+            def stop(recipe: object, epoch: int, measured: object, last: int = stopped_after) -> None:
                 if epoch == last:
                     raise KilledError
 
