@@ -157,6 +157,18 @@ def test_a_short_run_of_the_winners_network_learns(training_data):
     assert np.mean(losses[-3:]) < 0.7 * losses[0]
 
 
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_pooled_orientations_do_not_see_symmetries_of_the_sky(count):
+    torch.manual_seed(0)
+    spec = load_recipe("residual", [f"network.orientations={count}", "network.pixels=32"]).network
+    network, pictures = GalaxyNetwork(spec, GZ2).eval(), draw_pictures(3, 32)
+    mirrored, turned = pictures.flip(2), torch.rot90(pictures, 1, (1, 2))
+    with torch.inference_mode():
+        expected = network(pictures)
+        assert torch.allclose(network(mirrored), expected, atol=1e-5) == (count in (2, 8))
+        assert torch.allclose(network(turned), expected, atol=1e-5) == (count in (4, 8))
+
+
 def test_the_network_sees_its_part_of_the_cutout():
     cutout = np.zeros((64, 64, 3), dtype=np.uint8)
     cutout[16:48, 16:48] = 200  # the central half, all that the network is to see

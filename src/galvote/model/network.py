@@ -24,6 +24,7 @@ class _Spec(BaseModel):
     pixels: int = Field(ge=8, le=1024, description="width of the network's input")
     head: HeadKind = Field(description="how outputs become vote fractions")
     dropout: float = Field(default=0.5, ge=0, lt=1)
+    orientations: Literal[1, 2, 4, 8] = Field(default=1, description="whose features are averaged")
 
 
 class Sharma2020Spec(_Spec):
@@ -110,13 +111,30 @@ class GalaxyNetwork(nn.Module):
     def features(self, pictures: UInt8[Tensor, "galaxy y x 3"]) -> Float[Tensor, "galaxy feature"]:
         """Return the encoder's features of RGB pictures."""
         # Pixels stay uint8 until here. The permuted view is channels-last already, which convolutions like.
-        features: Tensor = self.encoder(pictures.permute(0, 3, 1, 2).float() / 255)
-        return features
+        turned = turn_and_mirror(pictures.permute(0, 3, 1, 2).float() / 255, self.spec.orientations)
+        features: Tensor = self.encoder(turned)  # (orientation galaxy) feature
+        return torch.stack(features.chunk(self.spec.orientations)).mean(dim=0)
 
     def forward(self, pictures: UInt8[Tensor, "galaxy y x 3"]) -> Float[Tensor, "galaxy answer"]:
         """Return cumulative vote fractions, float32, in ``tree.columns`` order."""
         fractions: Tensor = self.head(self.features(pictures))
         return fractions
+
+
+def turn_and_mirror(pictures: Float[Tensor, "galaxy 3 y x"], count: int) -> Float[Tensor, "turned 3 y x"]:
+    """Return square pictures as they are, then mirrored (2), in quarter turns (4), or in both (8).
+
+    A network that averages the features of 4 or 8 does not see how often the sky is turned by 90°: it pools
+    over a group of symmetries (Cohen & Welling 2016, arXiv:1602.07576).
+    """
+    match count:
+        case 1:
+            return pictures
+        case 2:
+            return torch.cat([pictures, pictures.flip(3)])
+        case _:
+            quarters = torch.cat([torch.rot90(pictures, k, (2, 3)) for k in range(4)])
+            return quarters if count == 4 else turn_and_mirror(quarters, 2)
 
 
 def network_input(
