@@ -122,7 +122,7 @@ def print_table(
     }
     reference = errors.get(REFERENCE, {})
     print(f"\n{len(galaxies.ids)} galaxies of the development split, one view")
-    print(f"| variant | changes | RMSE | seeds | against `{REFERENCE}` | 95 % | minutes |")
+    print(f"| variant | changes | RMSE | seeds | against `{REFERENCE}` | 95 % | core minutes |")
     print("|---|---|---|---|---|---|---|")
     for name, by_seed in errors.items():
         scores = [rmse(own) for own in by_seed.values()]

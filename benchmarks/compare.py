@@ -50,7 +50,8 @@ class Score:
     macs
         Millions of multiply-adds for one view of one galaxy.
     minutes
-        That training took: a number, or two where only the range over seeds is known (``15 to 30``).
+        Of one core that training took: a number, or two where only the range over seeds is known
+        (``15 to 30``).
     """
 
     recipe: str
@@ -60,14 +61,13 @@ class Score:
     parameters: int
     macs: float
     minutes: str
-    threads: int
     machine: str
     date: str
 
     @property
-    def thread_minutes(self) -> list[float]:
-        """Training time on one thread: one number or two."""
-        return [float(number) * self.threads for number in self.minutes.split(" to ")]
+    def core_minutes(self) -> list[float]:
+        """Training time: one number or two."""
+        return [float(number) for number in self.minutes.split(" to ")]
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ class Result:
 
     @property
     def minutes(self) -> list[float]:
-        """Training times of all seeds, in minutes on one thread."""
-        return [minutes for score in self.scores for minutes in score.thread_minutes]
+        """Training times of all seeds, in minutes of one core."""
+        return [minutes for score in self.scores for minutes in score.core_minutes]
 
     @property
     def macs(self) -> float:
@@ -106,13 +106,12 @@ def main() -> None:
     parser.add_argument("--runs", nargs="*", type=Path, default=[], help="finished runs")
     parser.add_argument("--scores", type=Path, default=HERE / "scores.csv")
     parser.add_argument("--save", action="store_true", help="add the runs to the scores")
-    parser.add_argument("--threads", type=int, default=1, help="of runs that recipes.py did not score")
     parser.add_argument("--picture", type=Path, default=HERE.parent / "docs/pictures/accuracy-cost.png")
     chosen = parser.parse_args()
 
     known = {(score.recipe, score.seed, score.views): score for score in read_scores(chosen.scores)}
     for run in chosen.runs:
-        score = score_of(run, chosen.threads)
+        score = score_of(run)
         known[score.recipe, score.seed, score.views] = score
     scores = [known[key] for key in sorted(known)]
     if chosen.save:
@@ -140,7 +139,6 @@ def read_scores(path: Path) -> list[Score]:
                 parameters=int(row["parameters"]),
                 macs=float(row["macs"]),
                 minutes=row["minutes"],
-                threads=int(row["threads"]),
                 machine=row["machine"],
                 date=row["date"],
             )
@@ -157,7 +155,7 @@ def write_scores(path: Path, scores: Sequence[Score]) -> None:
     partial.replace(path)
 
 
-def score_of(run: Path, threads: int) -> Score:
+def score_of(run: Path) -> Score:
     """Read what a finished run scored and took, and count what its network does."""
     recipe = validate_recipe(json.loads((run / "run.json").read_text())["recipe"])
     network = GalaxyNetwork(recipe.network, GZ2).eval()
@@ -171,7 +169,6 @@ def score_of(run: Path, threads: int) -> Score:
         measured = {
             "rmse": last_rmse(run),
             "minutes": minutes_of(run),
-            "threads": threads,
             "machine": describe_machine(),
             "date": ended.date().isoformat(),
         }
@@ -183,14 +180,13 @@ def score_of(run: Path, threads: int) -> Score:
         parameters=count_parameters(network),
         macs=round(counter.get_total_flops() / 2e6, 1),
         minutes=f"{measured['minutes']:.1f}",
-        threads=measured["threads"],
         machine=measured["machine"],
         date=measured["date"],
     )
 
 
 def print_table(results: Sequence[Result]) -> None:
-    print("| recipe | views | RMSE | seeds | parameters | million MACs | minutes on one thread |")
+    print("| recipe | views | RMSE | seeds | parameters | million MACs | core minutes |")
     print("|---|---|---|---|---|---|---|")
     for result in results:
         spread = f" ± {result.spread:.4f}" if result.spread else ""
@@ -208,7 +204,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
     looks = dict(zip(recipes, LOOKS, strict=False))
     figure = new_figure(11, 5.2)
     left, right = figure.subplots(1, 2, sharey=True)
-    style_axes(left, "What training costs", "minutes of training on one thread", "RMSE")
+    style_axes(left, "What training costs", "minutes of training on one core", "RMSE")
     style_axes(right, "What a prediction costs", "million multiply-adds for one galaxy", "")
     trained = [result for result in results if result.views == 1]
     for result in trained:

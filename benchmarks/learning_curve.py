@@ -98,7 +98,7 @@ def write_splits(out: Path, splits: Path, training: set[str]) -> None:
 
 
 def print_table(found: Mapping[int, Sequence[Path]], mean_predictor: float) -> None:
-    print("\n| galaxies | RMSE | seeds | minutes |")
+    print("\n| galaxies | RMSE | seeds | core minutes |")
     print("|---|---|---|---|")
     for size, runs in found.items():
         scores = [last_rmse(run) for run in runs]

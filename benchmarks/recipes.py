@@ -9,19 +9,17 @@ scored is the last epoch's model, so nothing is chosen on the galaxies that are 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
-import time
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from galvote.training import load_recipe
+from runs import metrics, minutes_of, train
+from speed import describe_machine
 
 GALVOTE = [sys.executable, "-m", "galvote"]
 
@@ -50,22 +48,16 @@ def main() -> None:
 def train_and_score(recipe: str, seed: int, run: Path, store: Path, data: Path, settings: list[str]) -> None:
     everything = load_recipe(recipe).data.labels == "all"
     votes = ["training_solutions.csv", *(["partial_solutions.csv"] if everything else [])]
-    command: list[str | Path] = [*GALVOTE, "train", "--recipe", recipe, "--images", store]
-    for name in votes:
-        command += ["--votes", data / name]
-    if everything:
-        command += ["--classes", data / "clean_classes.csv"]
-    command += ["--splits", data / "splits.csv", "--set", f"seed={seed}", "--out", run]
-    for setting in settings:
-        command += ["--set", setting]
-    before = epochs_done(run)
-    if (run / "run.json").exists():
-        command.append("--resume")
-    began = time.monotonic()
-    subprocess.run(command, check=True)
-    seconds = time.monotonic() - began
+    train(
+        run,
+        recipe,
+        [f"seed={seed}", *settings],
+        store=store,
+        splits=data / "splits.csv",
+        votes=[data / name for name in votes],
+        classes=data / "clean_classes.csv" if everything else None,
+    )
     description = json.loads((run / "run.json").read_text())
-    seen = description["data"]["training_galaxies"] * (epochs_done(run) - before)
     scored = subprocess.run(
         [
             *GALVOTE, "evaluate", "--json", "--model", run / "last", "--images", data / "compact",
@@ -75,7 +67,8 @@ def train_and_score(recipe: str, seed: int, run: Path, store: Path, data: Path, 
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     score = json.loads(scored.stdout)
-    curves = [float(row["validation_rmse"]) for row in csv.DictReader((run / "metrics.csv").open())]
+    curves = [float(row["validation_rmse"]) for row in metrics(run)]
+    minutes, galaxies = minutes_of(run), description["data"]["training_galaxies"]
     result: dict[str, Any] = {
         "recipe": recipe,
         "seed": seed,
@@ -87,27 +80,19 @@ def train_and_score(recipe: str, seed: int, run: Path, store: Path, data: Path, 
         "best_epoch_rmse": min(curves),
         "epochs": len(curves),
         "parameters": json.loads((run / "last" / "card.json").read_text())["parameters"],
-        "training_galaxies": description["data"]["training_galaxies"],
-        "images_per_second": seen / seconds,
-        "minutes": seconds / 60 * len(curves) / max(len(curves) - before, 1),
-        "threads": int(os.environ.get("OMP_NUM_THREADS", os.cpu_count() or 1)),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+        "training_galaxies": galaxies,
+        "images_per_second": galaxies * len(curves) / minutes / 60,
+        "minutes": minutes,
+        "machine": describe_machine(),
         "date": date.today().isoformat(),
     }
     (run / "score.json").write_text(json.dumps(result, indent=2) + "\n")
     print(f"{recipe} seed {seed}: RMSE {result['rmse']:.4f} in {result['minutes']:.1f} min", flush=True)
 
 
-def epochs_done(run: Path) -> int:
-    metrics = run / "metrics.csv"
-    return len(metrics.read_text().splitlines()) - 1 if metrics.exists() else 0
-
-
 def print_table(recipes: list[str], runs: Path) -> None:
-    print(
-        "| recipe | parameters | RMSE (spread over seeds) | seeds | epochs | images/s | minutes | threads |"
-    )
-    print("|---|---|---|---|---|---|---|---|")
+    print("| recipe | parameters | RMSE (spread over seeds) | seeds | epochs | images/s | core minutes |")
+    print("|---|---|---|---|---|---|---|")
     for recipe in recipes:
         results = [json.loads(path.read_text()) for path in sorted(runs.glob(f"{recipe}-[0-9]*/score.json"))]
         if not results:
@@ -118,7 +103,7 @@ def print_table(recipes: list[str], runs: Path) -> None:
         print(
             f"| `{recipe}` | {first['parameters']:,} | {statistics.mean(scores):.4f}{spread} | {len(scores)} "
             f"| {first['epochs']} | {statistics.mean(r['images_per_second'] for r in results):,.0f} "
-            f"| {statistics.mean(r['minutes'] for r in results):.1f} | {first['threads']} |"
+            f"| {statistics.mean(r['minutes'] for r in results):.1f} |"
         )
     if results:
         print(f"\nMean predictor on the same {first['galaxies']} galaxies: {first['mean_predictor']:.4f}")

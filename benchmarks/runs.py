@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +26,10 @@ def train(
     votes: Sequence[Path],
     classes: Path | None = None,
 ) -> None:
-    """Train a run, or go on with it, and note how long all its epochs take."""
+    """Train a run, or go on with it, and note how many core minutes all its epochs take.
+
+    A processor's minutes, and not the clock's, because other work beside it would count in those.
+    """
     command: list[str | Path] = [sys.executable, "-m", "galvote", "train", "--recipe", recipe]
     command += ["--images", store, "--splits", splits, "--out", run]
     for table in votes:
@@ -37,12 +40,18 @@ def train(
         command += ["--set", setting]
     if (run / "run.json").exists():
         command.append("--resume")
-    before, began = len(metrics(run)), time.monotonic()
+    before, began = len(metrics(run)), core_seconds()
     subprocess.run(command, check=True)
-    seconds, epochs = time.monotonic() - began, len(metrics(run))
+    seconds, epochs = core_seconds() - began, len(metrics(run))
     # A run that was stopped is timed by its last sitting.
     minutes = seconds / 60 * epochs / max(epochs - before, 1)
     (run / TIMING).write_text(json.dumps({"minutes": minutes}) + "\n")
+
+
+def core_seconds() -> float:
+    """Return what ended child processes have taken of the processor."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def is_finished(run: Path) -> bool:
@@ -69,7 +78,7 @@ def last_rmse(run: Path) -> float:
 
 
 def minutes_of(run: Path) -> float:
-    """Return how long a finished run took; one that `train` did not time, by the age of its files."""
+    """Return the core minutes of a finished run; of one that `train` did not time, the age of its files."""
     if (run / TIMING).is_file():
         return float(json.loads((run / TIMING).read_text())["minutes"])
     begun, ended = (run / "run.json").stat().st_mtime, (run / "last" / "card.json").stat().st_mtime
