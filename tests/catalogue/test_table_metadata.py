@@ -21,7 +21,7 @@ TABLE = pa.table(
         [
             describe(pa.field("id", pa.string()), "Name of the galaxy", ucd="meta.id;meta.main"),
             describe(pa.field("ra", pa.float64()), "Right ascension, ICRS", "deg", "pos.eq.ra;meta.main"),
-            describe(pa.field("flux", pa.float64()), "Of the whole galaxy " * 5, "nanomaggy"),
+            describe(pa.field("flux", pa.float64()), "Of the whole galaxy " * 5, "mJy"),
             pa.field("n", pa.int64()),
         ]
     ),
@@ -50,7 +50,7 @@ def test_fits_and_votable_say_it_as_others_do(tmp_path: Path) -> None:
     header = fits.getheader(tmp_path / "t.fits", 1)
     assert (header["TTYPE2"], header["TUNIT2"], header["TUCD2"]) == ("ra", "deg", "pos.eq.ra;meta.main")
     assert header["TCOMM2"] == "Right ascension, ICRS"
-    assert header["TUNIT3"] == "nanomaggy"
+    assert header["TUNIT3"] == "mJy"
     assert "TUNIT4" not in header
     write_table(TABLE, tmp_path / "t.vot")
     field = votable.parse_single_table(tmp_path / "t.vot").fields[1]

@@ -255,7 +255,7 @@ def _read_fits(path: Path) -> pa.Table:
 def _read_votable(path: Path) -> pa.Table:
     from astropy.table import Table
 
-    table = Table.read(path, format="votable")
+    table = Table.read(path, format="votable", use_names_over_ids=True)  # ids have lost what XML forbids
     said = [
         {
             "description": " ".join(column.description.split()) if column.description else None,

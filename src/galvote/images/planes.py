@@ -24,7 +24,7 @@ _SAME_GRID = 0.05  # pixels between two planes' grids that are taken for one
 
 
 class OpenFiles:
-    """FITS files, opened when they are first needed and mapped into memory; pickled, they are closed.
+    """FITS files, opened when they are first needed; pickled, they are closed.
 
     Hold the lock while reading: neither astropy's files nor wcslib are made for several threads.
     """
@@ -42,7 +42,7 @@ class OpenFiles:
 
         with self.lock:
             if path not in self._files:
-                self._files[path] = fits.open(path, memmap=True)
+                self._files[path] = fits.open(path)  # maps into memory what need not be scaled
             return self._files[path]
 
     def close(self) -> None:
@@ -62,8 +62,6 @@ class Plane:
         The file, the number of its HDU, and the places on all its axes but the last two.
     shape
         Numbers of pixels, (y, x).
-    header
-        Of the HDU, as it stands in the file.
     wcs
         The `astropy.wcs.WCS` of the last two axes.
     sky, noise
@@ -78,7 +76,6 @@ class Plane:
     unit: int
     index: tuple[int, ...]
     shape: tuple[int, int]
-    header: str
     wcs: Any
     sky: float = 0.0
     noise: float = 1.0
@@ -96,7 +93,7 @@ class Plane:
         if y.start < y.stop and x.start < x.stop:
             inner = part[y.start - bottom : y.stop - bottom, x.start - left : x.stop - left]
             with files.lock:
-                inner[:] = self._rows(files, y)[:, x]
+                inner[:] = self._pixels(files, y, x)
             if self.zero_is_blank:
                 inner[inner == 0] = np.nan
             inner -= np.float32(self.sky)
@@ -108,7 +105,9 @@ class Plane:
         """Return the plane with its sky and noise, measured on rows from all over it."""
         height, width = self.shape
         rows = np.linspace(0, height - 1, min(math.ceil(_SAMPLE / width), height)).astype(int)
-        sample = np.concatenate([self._rows(files, slice(row, row + 1)).ravel() for row in rows.tolist()])
+        sample = np.concatenate(
+            [self._pixels(files, slice(row, row + 1), slice(width)).ravel() for row in rows.tolist()]
+        )
         sample = sample[np.isfinite(sample)].astype(np.float32)
         zero_is_blank = bool((sample != np.rint(sample)).any())
         sky, noise = measure_sky(sample[sample != 0] if zero_is_blank else sample)
@@ -128,9 +127,14 @@ class Plane:
             same = False
         return replace(self, shares_grid=same and self.shape == first.shape)
 
-    def _rows(self, files: OpenFiles, rows: slice) -> Any:
-        """Return whole rows: these astropy maps into memory, parts of them it would read one by one."""
-        return files.units(self.path)[self.unit].section[(*self.index, rows)]
+    def _pixels(self, files: OpenFiles, y: slice, x: slice) -> Any:
+        from astropy.io import fits
+
+        unit = files.units(self.path)[self.unit]
+        if isinstance(unit, fits.CompImageHDU):
+            return unit.section[(*self.index, y, x)]  # unpacks the tiles that are needed
+        # Whole rows astropy reads, or maps into memory, at once; parts of them it would read one by one.
+        return unit.section[(*self.index, y)][:, x]
 
 
 def open_planes(places: Sequence[str | Path], files: OpenFiles) -> tuple[Plane, ...]:
@@ -159,12 +163,13 @@ def _find_images(place: str, files: OpenFiles) -> list[tuple[str, int]]:
     path = named["path"] if named else place
     if not Path(path).is_file():
         raise ImageError("missing", f"There is no file {path}; check the path.")
-    if path.lower().endswith(".gz"):
-        raise ImageError(
-            "unsupported",
-            f"No part of {path} can be read alone; gunzip it, or compress it with fpack instead.",
-        )
     try:
+        with Path(path).open("rb") as file:
+            if file.read(2) == b"\x1f\x8b":
+                raise ImageError(
+                    "unsupported",
+                    f"No part of {path} can be read alone; gunzip it, or compress it with fpack instead.",
+                )
         units = files.units(path)
         if named:
             unit = units[int(named["unit"]) if named["unit"].isdecimal() else named["unit"]]
@@ -209,7 +214,6 @@ def _read_planes(path: str, number: int, files: OpenFiles) -> list[Plane]:
                 number,
                 tuple(band if axis in deep else 0 for axis in range(len(shape) - 2)),
                 tuple(shape[-2:]),
-                unit.header.tostring(),
                 wcs,
             ).with_sky(files)
             for band in range(3 if deep else 1)

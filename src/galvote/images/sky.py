@@ -17,8 +17,8 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from galvote.errors import ImageError
-from galvote.images.decode import refuse_bomb
-from galvote.images.field import GZ2_R90, cut_square, find_galaxies
+from galvote.images.decode import MAX_PIXELS
+from galvote.images.field import GZ2_R90, cut_square, find_in_plane
 from galvote.images.fits import compose
 from galvote.images.geometry import FRAME_EXTENT
 from galvote.images.planes import OpenFiles, Plane, open_planes, quiet
@@ -94,8 +94,8 @@ class SkyField:
 
     @property
     def name(self) -> str:
-        """Path of the first plane's file."""
-        return self.planes[0].path
+        """Paths of the files with the numbers of the extensions that are shown, in brackets."""
+        return ", ".join(dict.fromkeys(f"{plane.path}[{plane.unit}]" for plane in self.planes))
 
     def pictures(
         self, ra: Coordinates, dec: Coordinates, r90: Coordinates
@@ -134,8 +134,8 @@ class SkyField:
 
         Yields
         ------
-        The radius of what `find_galaxies` finds at the position, NaN if that is nothing. It says how well
-        that is known, and needs photutils.
+        The Petrosian radius of what `find_in_plane` finds at the position in the middle one of three bands,
+        NaN if that is nothing. It needs photutils.
         """
         x, y = self._locate(ra, dec)
         yield from (self._measure(float(column), float(row)) for column, row in zip(x, y, strict=True))
@@ -168,32 +168,32 @@ class SkyField:
         if not self._holds(x, y):
             raise ImageError("outside", f"The position is not on {self.name}.")
         width = r90 * FRAME_RADII / self.scale
-        refuse_bomb(math.ceil(width), math.ceil(width))
+        _refuse_huge(math.ceil(width))
         grid = _Grid.around(x, y, width, cell=max(int(width / _FRAME), 1))
         width /= grid.cell
         planes = [self._above_sky(plane, grid) for plane in self.planes]
         column, row = grid.place(x, y)
         _refuse_gaps(planes, column, row, width / 2)
         rgb = compose([plane[::-1] for plane in planes])
-        return cut_square(rgb, column, grid.cells - 1 - row, width, max(math.ceil(width), _FRAME))
+        return cut_square(rgb, column, grid.cells - 1 - row, width, max(round(width), _FRAME))
 
     def _measure(self, x: float, y: float) -> float:
         if not self._holds(x, y):
             return math.nan
+        band = self.planes[len(self.planes) // 2]  # r of g, r, i: the r90 of SDSS is that in r
         for window in _WINDOWS:
             grid = _Grid.around(x, y, window, cell=1)
-            rgb = compose([self._above_sky(plane, grid)[::-1] for plane in self.planes])
             column, row = grid.place(x, y)
             distance, r90 = min(
                 (
-                    (math.hypot(galaxy.x - column, galaxy.y - (grid.cells - 1 - row)), galaxy.r90)
-                    for galaxy in find_galaxies(rgb, min_radius=1.0).galaxies
+                    (math.hypot(galaxy.x - column, galaxy.y - row), galaxy.r90)
+                    for galaxy in find_in_plane(self._above_sky(band, grid))
                 ),
                 default=(math.inf, math.nan),
             )
             if r90 < window / FRAME_RADII:
                 break
-        return r90 * self.scale if distance < max(r90, 3.0) else math.nan
+        return r90 * self.scale if 0 < r90 and distance < max(r90, 3.0) else math.nan
 
     def _holds(self, x: float, y: float) -> bool:
         height, width = self.planes[0].shape
@@ -218,7 +218,7 @@ class SkyField:
         cell = max(int(math.sqrt(abs(np.linalg.det(steps)))), 1)
         left, bottom = (math.floor(side) - 2 * cell for side in reach.min(axis=1))
         columns, rows = (math.ceil(side / cell) + 5 for side in np.ptp(reach, axis=1))
-        refuse_bomb(columns * cell, rows * cell)
+        _refuse_huge(max(columns, rows) * cell)
         part = _average(plane.read(self._files, left, bottom, columns * cell, rows * cell), cell)
         start = (start - [[left], [bottom]] + 0.5) / cell - 0.5
         return np.asarray(
@@ -265,6 +265,16 @@ def refuse_nowhere(ra: float, dec: float, r90: float) -> None:
         raise ImageError("no-position", f"Ra {ra} and dec {dec} are no position on the sky in degrees.")
     if not 0 < r90 < math.inf:
         raise ImageError("no-size", "The galaxy's r90 is unknown, and with it the scale of its picture.")
+
+
+def _refuse_huge(width: int) -> None:
+    """Raise `ImageError` (``too-large``) if a square of this width has more than `MAX_PIXELS`."""
+    if width**2 > MAX_PIXELS:
+        raise ImageError(
+            "too-large",
+            f"The frame is {width} × {width} pixels of the image large; galvote reads "
+            f"{MAX_PIXELS / 1e6:g} million at most. Check that r90 is in arcseconds.",
+        )
 
 
 def _pixel_scale(plane: Plane) -> float:
