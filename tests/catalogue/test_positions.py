@@ -76,7 +76,7 @@ def test_catalogues_that_say_too_little_are_refused(tmp_path: Path) -> None:
                 r"no column of right ascensions: it has id, x; ra, .*Rename its column to `ra`",
             ),
             ({"ra": [1.0], "x": [1.0]}, "no column of declinations"),
-            ({"ra": ["10:00:00"], "dec": [1.0]}, "`ra` holds string and must hold numbers"),
+            ({"ra": ["10:00:00.5"], "dec": [1.0]}, "`ra` holds string and must hold numbers.*not in hours"),
             ({"id": ["a", "a"], "ra": [1.0, 2.0], "dec": [1.0, 2.0]}, "1 ids more than once: a"),
             ({"ra": [1.0], "dec": [1.0]}, "no column of sizes"),
         )

@@ -205,6 +205,8 @@ def test_what_goes_wrong_once_is_tried_again(server: Server, service: CutoutServ
     ("always", "status", "reason", "asked"),
     [
         (answer(b"", 404), "missing", "it answers 404 Not Found", 1),
+        (answer(b"", 410), "missing", "it answers 410 Gone", 1),
+        (answer(b"", 400), "unavailable", "it answers 400 Bad Request", 1),
         (answer(b"", 403), "unavailable", "it answers 403 Forbidden", 1),
         (answer(b"", 500), "unavailable", "it answers 500 Internal Server Error", 3),
         (answer(b"", 429, Retry_After="100000"), "unavailable", "it answers 429 Too Many Requests", 1),
@@ -282,16 +284,31 @@ def test_rate_and_number_of_connections_are_bounded(server: Server, tmp_path: Pa
         assert time.monotonic() - start >= 8 / 20
 
 
-def test_a_service_that_is_down_is_left_alone(server: Server, service: CutoutService) -> None:
-    server.answers = [answer(b"", 500)]
+@pytest.mark.parametrize(("code", "asked"), [(500, 30), (403, 10)])
+def test_a_service_that_is_down_is_left_alone(
+    server: Server, service: CutoutService, code: int, asked: int
+) -> None:
+    server.answers = [answer(b"", code)]
     for read in readers(service, 10):
         failure(read)
-    asked = len(server.asked)
-    assert asked == 30
+    assert len(server.asked) == asked
     status, reason = failure(readers(service, 11)[10])
     assert (status, len(server.asked)) == ("unavailable", asked)
     assert "it gave nothing for 10 galaxies before this one" in reason
     assert "Run the same again later" in reason
+
+
+@pytest.mark.parametrize("well", [answer(), answer(b"", 404)], ids=["picture", "404"])
+def test_a_service_that_answers_now_and_then_is_asked_on(
+    server: Server, service: CutoutService, well: Answer
+) -> None:
+    refusal = answer(b"", 403)
+    server.answers = [*[refusal] * 9, well, *[refusal] * 9, answer()]
+    for read in readers(service, 19):
+        with suppress(ImageError):
+            read()
+    assert readers(service, 20)[19]() == (JPEG,)
+    assert len(server.asked) == 20
 
 
 def test_a_picture_of_nothing_is_outside_and_asked_for_once(server: Server, service: CutoutService) -> None:

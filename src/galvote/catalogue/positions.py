@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -10,23 +10,28 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float64
 
 from galvote.catalogue.sources import TEXT, Reader, Shelf, Sources
-from galvote.catalogue.tables import ID_COLUMNS, find_id_column, list_names, read_table, to_ids
+from galvote.catalogue.tables import ID_COLUMNS, about, find_id_column, list_names, read_table, to_ids
 from galvote.errors import CatalogueError
 
-RA_COLUMNS = ("ra", "raj2000", "ra_icrs", "right_ascension", "ra_deg", "alpha_j2000")
+RA_COLUMNS = ("ra", "_raj2000", "raj2000", "ra_icrs", "right_ascension", "ra_deg", "alpha_j2000")
 """Names of a column of right ascensions, in order of preference; upper and lower case are the same."""
 
-DEC_COLUMNS = ("dec", "dej2000", "de_icrs", "declination", "dec_deg", "delta_j2000")
+DEC_COLUMNS = ("dec", "_dej2000", "dej2000", "de_icrs", "declination", "dec_deg", "delta_j2000")
 """Names of a column of declinations."""
 
 SIZE_COLUMNS = ("petroR90_r", "r90", "petror90", "petro_r90")
 """Names of a column of r90, the radius that holds 90 % of the Petrosian flux, in arcseconds."""
 
 _AT_A_TIME = 1024
-_TO_ARCSECONDS = {"arcsec": 1.0, "arcmin": 60.0, "deg": 3600.0}
+_TO_DEGREES = {"deg": 1.0, "degree": 1.0, "degrees": 1.0}
+_TO_ARCSECONDS = {
+    **{"arcsec": 1.0, "arcsecs": 1.0, "arcsecond": 1.0, "arcseconds": 1.0},
+    **{"arcmin": 60.0, "arcmins": 60.0, "arcminute": 60.0, "arcminutes": 60.0},
+    **{unit: 3600 * degrees for unit, degrees in _TO_DEGREES.items()},
+}
 
 Coordinates = Float64[np.ndarray, " galaxy"]
 
@@ -39,9 +44,7 @@ class Atlas(Protocol):
     def name(self) -> str:
         """What it is called in messages."""
 
-    def pictures(
-        self, ra: Coordinates, dec: Coordinates, r90: Coordinates
-    ) -> Sequence[Callable[[], tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]]]:
+    def pictures(self, ra: Coordinates, dec: Coordinates, r90: Coordinates) -> Sequence[Reader]:
         """Return what gets each galaxy's picture; ra and dec in degrees, r90 in arcseconds."""
 
 
@@ -102,7 +105,7 @@ def read_positions(path: str | Path, *, size_column: str | None = None) -> Posit
     """
     path = Path(path)
     table = read_table(path)
-    by_name = {name.lower(): name for name in reversed(table.column_names)}
+    by_name: dict[str, str] = {name.lower(): name for name in reversed(table.column_names)}
 
     def find(names: Sequence[str], what: str) -> str:
         if found := next((by_name[name.lower()] for name in names if name.lower() in by_name), None):
@@ -119,7 +122,7 @@ def read_positions(path: str | Path, *, size_column: str | None = None) -> Posit
         size = find([size_column] if size_column else SIZE_COLUMNS, "sizes")
         r90 = _numbers(table, size, path) * _unit(table, size, path, _TO_ARCSECONDS)
     for name in (ra, dec):
-        _unit(table, name, path, {"deg": 1.0})
+        _unit(table, name, path, _TO_DEGREES)
     return Positions(
         ids=_ids(table, path),
         ra=_numbers(table, ra, path),
@@ -166,18 +169,19 @@ def _ids(table: pa.Table, path: Path) -> tuple[str, ...]:
 
 def _numbers(table: pa.Table, name: str, path: Path) -> Coordinates:
     column = table[name]
-    if not (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+    known = (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal, pa.types.is_null)
+    if not any(is_so(column.type) for is_so in known):
         raise CatalogueError(
-            f"{path}: the column `{name}` holds {column.type} and must hold numbers (positions in degrees, "
-            "sizes in arcseconds)."
+            f"{path}: the column `{name}` holds {column.type} and must hold numbers: positions in degrees, "
+            "not in hours or with minutes and seconds; sizes in arcseconds."
         )
     return np.asarray(column.cast(pa.float64()).fill_null(np.nan).to_numpy())
 
 
-def _unit(table: pa.Table, name: str, path: Path, known: dict[str, float]) -> float:
+def _unit(table: pa.Table, name: str, path: Path, known: Mapping[str, float]) -> float:
     """Return the column's unit in the one that is wanted, which it is taken to have if it says nothing."""
-    metadata = table.schema.field(name).metadata or {}
-    unit = metadata.get(b"unit", b"").decode() or next(iter(known))
-    if unit not in known:
-        raise CatalogueError(f"{path}: the column `{name}` is in {unit}; convert it to {' or '.join(known)}.")
-    return known[unit]
+    wanted = next(iter(known))
+    unit = about(table.schema.field(name)).get("unit") or wanted
+    if unit.lower() not in known:
+        raise CatalogueError(f"{path}: the column `{name}` is in {unit}; convert it to {wanted}.")
+    return known[unit.lower()]

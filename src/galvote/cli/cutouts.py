@@ -21,7 +21,6 @@ from galvote.cli.positions import (
     SizeColumn,
     Sky,
     SurveyOption,
-    look_up,
 )
 from galvote.errors import CatalogueError
 
@@ -45,7 +44,6 @@ class PictureFormat(StrEnum):
 
 
 def cutouts(
-    context: typer.Context,
     catalogue: Annotated[
         Path, typer.Option(help="Table of positions: ra and dec in degrees, and r90 in arcseconds.")
     ],
@@ -75,8 +73,9 @@ def cutouts(
     from galvote.cli.progress import progress_bar
 
     console = Console(stderr=True, highlight=False)
-    sky = Sky(field, survey, service_url, size_column, arcsec, cache, rate, attempts, timeout)
-    positions, sources = look_up(context, catalogue, sky, console)
+    _refuse_other_things(out)
+    sky = Sky(catalogue, field, survey, service_url, size_column, arcsec, cache, rate, attempts, timeout)
+    positions, sources = sky.look_up(sky.read(), console)
     _begin(out, {"pixels": pixels, "format": str(format_), "sources": sources.digest()}, overwrite)
     with progress_bar(console) as progress:
         bar = progress.add_task("cutting out", total=len(sources))
@@ -86,20 +85,23 @@ def cutouts(
     console.print(f"{len(rows)} galaxies in {out / _CATALOGUE}: {said}", soft_wrap=True)
 
 
+def _refuse_other_things(out: Path) -> None:
+    """Raise `CatalogueError` if the place holds anything but an earlier run."""
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / _MANIFEST).is_file())):
+        raise CatalogueError(
+            f"{out} holds something that `galvote cutouts` did not write, and is left as it is; choose "
+            "another folder."
+        )
+
+
 def _begin(out: Path, plan: dict[str, Any], overwrite: bool) -> None:
     """Write down what the folder is to hold, or raise `CatalogueError` if it holds something else."""
     manifest = out / _MANIFEST
-    if not manifest.is_file():
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise CatalogueError(
-                f"{out} holds something that `galvote cutouts` did not write, and is left as it is; choose "
-                "another folder."
-            )
-    elif overwrite:
+    if overwrite and out.exists():
         for path in out.iterdir():
             if path.suffix[1:] in set(PictureFormat) or path.name == _CATALOGUE:
                 path.unlink()
-    else:
+    elif manifest.is_file():
         try:
             begun = json.loads(manifest.read_text())
         except ValueError:
@@ -125,13 +127,16 @@ def _write_pictures(
         rows.append(waiting.popleft().result())
         on_picture()
 
-    with ThreadPoolExecutor(workers) as pool:
+    pool = ThreadPoolExecutor(workers)
+    try:
         for source in sources:
             waiting.append(pool.submit(_write_picture, source, out, pixels, format_))
             if len(waiting) >= 4 * workers:
                 take()
         while waiting:
             take()
+    finally:
+        pool.shutdown(cancel_futures=True)  # whoever stops it waits for those in work only
     return rows
 
 

@@ -55,8 +55,9 @@ Cache = Annotated[
 
 @dataclass(frozen=True)
 class Sky:
-    """Where the galaxies of a catalogue are looked up, and on what terms."""
+    """A catalogue of positions, where its galaxies are looked up, and on what terms."""
 
+    catalogue: Path | None
     field: list[str] | None
     survey: SurveyName | None
     service_url: str | None = None
@@ -67,44 +68,56 @@ class Sky:
     attempts: int = 5
     timeout: float = 30.0
 
+    @property
+    def asked(self) -> bool:
+        """Whether galaxies are to be looked up."""
+        return bool(self.catalogue or self.field or self.survey)
 
-def look_up(context: typer.Context, catalogue: Path, sky: Sky, console: Console) -> tuple[Positions, Sources]:
-    """Return the catalogue's galaxies, with sizes, and their pictures; files are closed with the command.
+    def read(self) -> Positions:
+        """Read the catalogue, or raise `CatalogueError` if the options contradict each other."""
+        from galvote.catalogue.positions import read_positions
 
-    Sizes that the catalogue does not know are such that the pictures are ``sky.arcsec`` wide. Without that,
-    they are measured in a field, while a survey's galaxies must have them.
-    """
-    import numpy as np
+        if self.catalogue is None:
+            raise CatalogueError("Say which galaxies: --catalogue is a table of their positions.")
+        if bool(self.field) == bool(self.survey):
+            raise CatalogueError(
+                f"Say where the galaxies of {self.catalogue} are looked up: either --field or --survey."
+            )
+        return read_positions(self.catalogue, size_column=self.size_column)
 
-    from galvote.catalogue.positions import read_positions
-    from galvote.images.services import CutoutService
-    from galvote.images.sky import FRAME_RADII, SkyField
+    def look_up(self, positions: Positions, console: Console) -> tuple[Positions, Sources]:
+        """Return the galaxies, with sizes, and their pictures.
 
-    if bool(sky.field) == bool(sky.survey):
-        raise CatalogueError(f"Say where the galaxies of {catalogue} are looked up: --field or --survey.")
-    positions = read_positions(catalogue, size_column=sky.size_column)
-    unknown = ~(positions.r90 > 0)
-    if sky.arcsec is not None:
-        positions = positions.with_r90(np.where(unknown, sky.arcsec / FRAME_RADII, positions.r90))
-    if sky.field:
-        image = context.with_resource(SkyField.open(sky.field))
-        if sky.arcsec is None and unknown.any():
-            positions = _measured(positions, unknown, image, console)
-        return positions, positions.sources(image)
-    if sky.arcsec is None and unknown.all():
-        raise CatalogueError(
-            f"{catalogue} says of no galaxy how large it is: name its column of r90 with --size-column, or "
-            "one width of all pictures with --arcsec."
+        Sizes that the catalogue does not know are such that the pictures are ``arcsec`` wide. Without that,
+        they are measured in a field, while a survey's galaxies must have them.
+        """
+        import numpy as np
+
+        from galvote.images.services import CutoutService
+        from galvote.images.sky import FRAME_RADII, SkyField
+
+        unknown = ~(positions.r90 > 0)
+        if self.arcsec is not None:
+            positions = positions.with_r90(np.where(unknown, self.arcsec / FRAME_RADII, positions.r90))
+        if self.field:
+            image = SkyField.open(self.field)
+            if self.arcsec is None and unknown.any():
+                positions = _measured(positions, unknown, image, console)
+            return positions, positions.sources(image)
+        if self.arcsec is None and unknown.all():
+            raise CatalogueError(
+                f"{self.catalogue} says of no galaxy how large it is: name its column of r90 with "
+                "--size-column, or one width of all pictures with --arcsec."
+            )
+        service = CutoutService(
+            str(self.survey),
+            self.cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "galvote",
+            url=self.service_url,
+            rate=self.rate,
+            attempts=self.attempts,
+            timeout=self.timeout,
         )
-    service = CutoutService(
-        str(sky.survey),
-        sky.cache or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "galvote",
-        url=sky.service_url,
-        rate=sky.rate,
-        attempts=sky.attempts,
-        timeout=sky.timeout,
-    )
-    return positions, positions.sources(service)
+        return positions, positions.sources(service)
 
 
 def _measured(
@@ -115,12 +128,11 @@ def _measured(
 
     from galvote.cli.progress import progress_bar
 
+    rows = np.flatnonzero(unknown)
     r90 = np.where(unknown, np.nan, positions.r90)
     with progress_bar(console) as progress:
-        rows = np.flatnonzero(unknown)
         found = image.measure_r90(positions.ra[rows], positions.dec[rows])
-        for row, size in progress.track(zip(rows, found, strict=True), len(rows), description="measuring"):
-            r90[row] = size
+        r90[rows] = list(progress.track(found, len(rows), description="measuring"))
     measured = int(np.isfinite(r90[rows]).sum())
     console.print(
         f"The sizes of {measured} galaxies were measured; of {len(rows) - measured} they are unknown."

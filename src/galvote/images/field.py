@@ -266,6 +266,7 @@ def _find_in_tile(
         )
     shapes = SourceCatalog(above, segments, convolved_data=smooth)
     unstretched = above * np.abs(above) if stretched else above
+    furthest = 0.8 if stretched else 2.0  # squares of a profile's outskirts are noise sooner than itself
     for label, box, x, y, elongation, angle in zip(
         segments.labels,
         segments.slices,
@@ -275,7 +276,7 @@ def _find_in_tile(
         shapes.orientation.value,
         strict=True,
     ):
-        r90, flux, crowded = _measure(unstretched, segments.data, int(label), box, float(x), float(y))
+        r90, flux, crowded = _measure(unstretched, segments.data, int(label), box, float(x), float(y), furthest)
         yield FieldGalaxy(
             number=0,
             x=float(x),
@@ -296,8 +297,12 @@ def _measure(
     box: tuple[slice, slice],
     x: float,
     y: float,
+    furthest: float,
 ) -> tuple[float, float, bool]:
-    """Return r90, flux and crowdedness of one segment, with the pixels of the others left out."""
+    """Return r90, flux and crowdedness of one segment, with the pixels of the others left out.
+
+    The r90 is 0 if it is more than ``furthest`` times as far out as the outline.
+    """
     reach = 3 * max(side.stop - side.start for side in box)
     rows = slice(max(round(y) - reach, 0), round(y) + reach + 1)
     columns = slice(max(round(x) - reach, 0), round(x) + reach + 1)
@@ -313,7 +318,7 @@ def _measure(
     # Rings of which nothing is seen take after their neighbours.
     seen = np.flatnonzero(pixels)
     r90, flux = petrosian_r90(np.interp(np.arange(reach), seen, light[seen] / pixels[seen]))
-    if r90 > 0.8 * radius[owner == label].max():
+    if r90 > furthest * radius[owner == label].max():
         r90 = 0.0  # hardly any outline stands out: the profile of something so faint is noise
     inside = radius <= r90
     return r90, flux, bool((inside & ~own).sum() > 0.1 * inside.sum())

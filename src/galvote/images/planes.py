@@ -6,6 +6,7 @@ import math
 import re
 import threading
 import warnings
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,12 +27,14 @@ _SAME_GRID = 0.05  # pixels between two planes' grids that are taken for one
 class OpenFiles:
     """FITS files, opened when they are first needed; pickled, they are closed.
 
+    They are also closed when nothing refers to this object any more.
     Hold the lock while reading: neither astropy's files nor wcslib are made for several threads.
     """
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._files = dict[str, Any]()
+        weakref.finalize(self, _close_all, self._files)
 
     def __reduce__(self) -> tuple[type[OpenFiles], tuple[()]]:
         return OpenFiles, ()
@@ -48,8 +51,12 @@ class OpenFiles:
     def close(self) -> None:
         """Close all files; they are opened again when they are needed."""
         with self.lock:
-            while self._files:
-                self._files.popitem()[1].close()
+            _close_all(self._files)
+
+
+def _close_all(files: dict[str, Any]) -> None:
+    while files:
+        files.popitem()[1].close()
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,10 +32,10 @@ PIXELS = int(FRAME_EXTENT)
 
 _FLAT = 4  # levels of 255 that a picture without anything on it may vary by
 _LARGEST = 20_000_000  # bytes of an answer
-_LONGEST_PAUSE = 300.0  # seconds; a service that wants more is left alone
+_LONGEST_PAUSE = 60.0  # seconds; a service that wants more is left alone
 _GIVE_UP_AFTER = 10  # galaxies in a row without an answer
 _RETRIED = {408, 425, 429}  # beside what is the server's own fault
-_NOT_THERE = {400, 404, 410}
+_NOT_THERE = {404, 410}
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ class CutoutService:
 
     Parameters
     ----------
-    name
-        Of a survey in `SURVEYS`.
+    survey
+        One of `SURVEYS`.
     cache
         Folder for what was fetched, by the hash of the URL. Only whole pictures get there.
     url
@@ -108,7 +108,7 @@ class CutoutService:
         Seconds of the first such pause.
     """
 
-    name: str
+    survey: str
     cache: Path
     url: str | None = None
     rate: float = 2.0
@@ -119,13 +119,22 @@ class CutoutService:
     _pace: _Pace = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.name not in SURVEYS:
-            raise GalvoteError(f"There is no survey {self.name!r}; choose one of {', '.join(SURVEYS)}.")
-        if urlsplit(self.url or SURVEYS[self.name].url).scheme not in ("http", "https"):
+        if self.survey not in SURVEYS:
+            raise GalvoteError(f"There is no survey {self.survey!r}; choose one of {', '.join(SURVEYS)}.")
+        if urlsplit(self._url).scheme not in ("http", "https"):
             raise GalvoteError(
                 f"{self.url} is no address of a service: it must begin with https:// or http://."
             )
         object.__setattr__(self, "_pace", _Pace(self.rate, self.connections))
+
+    @property
+    def name(self) -> str:
+        """The survey and the address of its service."""
+        return f"{self.survey} ({self._url})"
+
+    @property
+    def _url(self) -> str:
+        return self.url or SURVEYS[self.survey].url
 
     def pictures(
         self,
@@ -160,9 +169,9 @@ class CutoutService:
 
     def address(self, ra: float, dec: float, r90: float) -> str:
         """Return the URL of a galaxy's picture."""
-        survey = SURVEYS[self.name]
-        parts = urlsplit(self.url or survey.url)
-        query = {**survey.query(ra, dec, r90 * FRAME_RADII / PIXELS, PIXELS), **dict(parse_qsl(parts.query))}
+        parts = urlsplit(self._url)
+        ours = SURVEYS[self.survey].query(ra, dec, r90 * FRAME_RADII / PIXELS, PIXELS)
+        query = {**ours, **dict(parse_qsl(parts.query))}
         return urlunsplit(parts._replace(query=urlencode(query)))
 
     def _picture(self, ra: float, dec: float, r90: float) -> tuple[bytes, ...]:
@@ -178,39 +187,47 @@ class CutoutService:
             picture = decode_image(data)
             _keep(data, kept)
         if np.ptp(picture) <= _FLAT:
-            raise ImageError("outside", f"The picture shows nothing: {self.name} has not been there.")
+            raise ImageError("outside", f"The picture shows nothing: {self.survey} has not been there.")
         return (data,)
 
     def _fetch(self, address: str) -> bytes:
         """Return a whole picture, or raise `ImageError`."""
-        pace, reason = self._pace, f"it gave nothing for {_GIVE_UP_AFTER} galaxies before this one"
+        pace, host = self._pace, urlsplit(address).netloc
+        reason = f"it gave nothing for {_GIVE_UP_AFTER} galaxies before this one"
         for attempt in range(self.attempts if pace.failures < _GIVE_UP_AFTER else 0):
             if attempt:
                 time.sleep(self.pause * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
             with pace:
                 answer = _ask(address, self.timeout)
             if isinstance(answer, bytes):
-                pace.failures = 0
+                pace.count(failed=False)
                 return answer
             reason = answer.reason
-            if answer.final:
-                pace.failures = 0
-                raise ImageError(
-                    "missing" if answer.missing else "unavailable", f"{urlsplit(address).netloc}: {reason}."
-                )
-            if answer.wait > _LONGEST_PAUSE:
+            if answer.missing:
+                pace.count(failed=False)
+                raise ImageError("missing", f"{host} has no such picture: {reason}.")
+            if answer.final or answer.wait > _LONGEST_PAUSE:
                 break
             pace.rest(answer.wait)
-        pace.failures += 1
+        pace.count(failed=True)
         raise ImageError(
-            "unavailable",
-            f"{urlsplit(address).netloc} did not give the picture: {reason}. Run the same again later.",
+            "unavailable", f"{host} did not give the picture: {reason}. Run the same again later."
         )
 
 
 @dataclass(frozen=True)
 class _Failure:
-    """Why there is no picture; `wait` is how many seconds the service wants to be left alone."""
+    """Why there is no picture.
+
+    Parameters
+    ----------
+    final
+        It is of no use to ask again.
+    missing
+        The service is well and says that there is no such picture.
+    wait
+        How many seconds it wants to be left alone.
+    """
 
     reason: str
     final: bool = False
@@ -219,7 +236,10 @@ class _Failure:
 
 
 class _Pace:
-    """Holds those who ask to a rate and to a number at a time; enter it for each request."""
+    """Holds those who ask to a rate and to a number at a time; enter it for each request.
+
+    ``failures`` is how many galaxies in a row got no answer.
+    """
 
     def __init__(self, rate: float, connections: int) -> None:
         self.failures = 0
@@ -233,18 +253,29 @@ class _Pace:
 
     def __enter__(self) -> None:
         self._places.acquire()
-        with self._turns:
-            start = max(self._next, time.monotonic())
-            self._next = start + 1 / self._settings[0]
-        time.sleep(max(start - time.monotonic(), 0))
+        while (pause := self._take_turn()) > 0:
+            time.sleep(pause)
 
     def __exit__(self, *_: object) -> None:
         self._places.release()
 
     def rest(self, seconds: float) -> None:
-        """Let nobody ask for so long."""
+        """Let nobody ask for so long, not even those who wait for their turn."""
         with self._turns:
             self._next = max(self._next, time.monotonic() + seconds)
+
+    def count(self, *, failed: bool) -> None:
+        """Note whether a galaxy got an answer."""
+        with self._turns:
+            self.failures = self.failures + 1 if failed else 0
+
+    def _take_turn(self) -> float:
+        """Return 0 if it is the caller's turn, or else how many seconds from now it may be."""
+        with self._turns:
+            pause = self._next - time.monotonic()
+            if pause <= 0:
+                self._next = time.monotonic() + 1 / self._settings[0]
+            return pause
 
 
 def _ask(address: str, timeout: float) -> bytes | _Failure:
@@ -263,11 +294,9 @@ def _ask(address: str, timeout: float) -> bytes | _Failure:
                     return _Failure(f"its answer takes more than {timeout:g} s")
     except HTTPError as error:
         with error:
-            reason = f"it answers {error.code} {error.reason}"
-            retried = error.code in _RETRIED or error.code >= 500
             return _Failure(
-                reason,
-                final=not retried,
+                f"it answers {error.code} {error.reason}",
+                final=error.code not in _RETRIED and error.code < 500,
                 missing=error.code in _NOT_THERE,
                 wait=_seconds(error.headers.get("Retry-After")),
             )

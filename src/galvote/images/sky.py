@@ -42,8 +42,8 @@ class SkyField:
 
     Parts of it are read when they are asked for. Sky and noise of each plane are measured once, so the
     stretch is the same for all its galaxies, and the outskirts of one that fills its cutout are not taken
-    for sky. Close it, or use it in a ``with`` statement. Several threads may make pictures at a time, and it
-    can be pickled.
+    for sky. It is closed by `close`, at the end of a ``with`` statement, or when nothing refers to it any
+    more. Several threads may make pictures at a time, and it can be pickled.
 
     Parameters
     ----------
@@ -193,7 +193,7 @@ class SkyField:
             )
             if r90 < window / FRAME_RADII:
                 break
-        return r90 * self.scale if 0 < r90 and distance < max(r90, 3.0) else math.nan
+        return r90 * self.scale if r90 > 0 and distance < max(r90, 3.0) else math.nan
 
     def _holds(self, x: float, y: float) -> bool:
         height, width = self.planes[0].shape
