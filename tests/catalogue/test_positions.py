@@ -66,6 +66,14 @@ def test_sizes_by_name_and_in_other_units(tmp_path: Path) -> None:
     )
     write_table(table, tmp_path / "sky.fits")
     assert read_positions(tmp_path / "sky.fits").r90.tolist() == [30.0]
+    # As VizieR and others have it: positions as text and, in degrees, with an underscore.
+    columns = {"RAJ2000": ["10 00 00.5"], "DEJ2000": ["+02 00"], "_RAJ2000": [150.0], "_DEJ2000": [2.0]}
+    table = pa.table(columns)
+    degrees = [describe(field, "", "Degrees") for field in table.schema.remove(0).remove(0)]
+    write_table(table.cast(pa.schema([*list(table.schema)[:2], *degrees])), tmp_path / "vizier.fits")
+    positions = read_positions(tmp_path / "vizier.fits")
+    assert (positions.ra.tolist(), positions.dec.tolist()) == ([150.0], [2.0])
+    assert np.isnan(positions.r90).all()
 
 
 def test_catalogues_that_say_too_little_are_refused(tmp_path: Path) -> None:
@@ -88,6 +96,12 @@ def test_catalogues_that_say_too_little_are_refused(tmp_path: Path) -> None:
     write_table(pa.table([[1.0], [2.0]], schema=hours), tmp_path / "hours.fits")
     with pytest.raises(CatalogueError, match="`ra` is in h; convert it to deg"):
         read_positions(tmp_path / "hours.fits")
+    pixels = pa.schema([("ra", pa.float64()), ("dec", pa.float64())]).append(
+        describe(pa.field("r90", pa.float64()), "", "pix")
+    )
+    write_table(pa.table([[1.0], [2.0], [3.0]], schema=pixels), tmp_path / "pixels.vot")
+    with pytest.raises(CatalogueError, match="`r90` is in pix; convert it to arcsec"):
+        read_positions(tmp_path / "pixels.vot")
 
 
 def test_sources_are_looked_up_in_an_atlas(tmp_path: Path) -> None:

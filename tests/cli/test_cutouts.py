@@ -16,7 +16,9 @@ from astropy.wcs import WCS
 
 from galvote.catalogue import list_sources, read_table, write_table
 from galvote.catalogue.tables import about
+from galvote.cli.positions import SurveyName
 from galvote.images import decode_image
+from galvote.images.services import SURVEYS
 
 SCALE, SIDE = 0.4, 360
 PLACES = {"g/1": (120.0, 130.0), "g2": (250.0, 220.0), "edge": (3.0, 3.0), "off": (-80.0, 10.0)}
@@ -168,7 +170,17 @@ def test_predictions_by_position_beside_the_catalogue(
 
 
 def test_a_field_in_numbered_parts(command, field: Path, catalogue: Path, tmp_path: Path) -> None:
-    run = ("predict", "--field", field, "--catalogue", catalogue, "--out", tmp_path / "parts", "--part-size", 2)
+    run = (
+        "predict",
+        "--field",
+        field,
+        "--catalogue",
+        catalogue,
+        "--out",
+        tmp_path / "parts",
+        "--part-size",
+        2,
+    )
     assert command(*run).returncode == 0
     assert "all of them were there" in command(*run).stderr
     parts = [read_table(path) for path in sorted((tmp_path / "parts").glob("part-*.parquet"))]
@@ -239,6 +251,10 @@ def service() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}/getjpeg"
         server.shutdown()
         thread.join()
+
+
+def test_each_survey_that_is_known_can_be_asked_for() -> None:
+    assert {name.value for name in SurveyName} == set(SURVEYS)
 
 
 def test_pictures_of_a_survey(command, service: str, tmp_path: Path) -> None:

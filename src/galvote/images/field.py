@@ -276,7 +276,9 @@ def _find_in_tile(
         shapes.orientation.value,
         strict=True,
     ):
-        r90, flux, crowded = _measure(unstretched, segments.data, int(label), box, float(x), float(y), furthest)
+        r90, flux, crowded = _measure(
+            unstretched, segments.data, int(label), box, float(x), float(y), furthest
+        )
         yield FieldGalaxy(
             number=0,
             x=float(x),
