@@ -198,6 +198,15 @@ def test_clashes_and_missing_places_are_told_before_any_work(
     command, field: Path, catalogue: Path, tmp_path: Path
 ) -> None:
     write_table(read_table(catalogue).append_column("Status", pa.array([0] * 5)), tmp_path / "c.parquet")
+    write_table(read_table(catalogue).append_column("β", pa.array([0] * 5)), tmp_path / "b.parquet")
+    refused = command(
+        *("predict", "--field", field, "--catalogue", tmp_path / "b.parquet"),
+        "--out",
+        tmp_path / "votes.fits",
+    )
+    assert refused.returncode == 2
+    assert "votes.fits: fits has no way to say one of these columns (β" in " ".join(refused.stderr.split())
+    assert "predicting" not in refused.stderr
     run = ("predict", "--out", tmp_path / "votes.csv")
     for more, reason in (
         (("--field", field, "--catalogue", tmp_path / "c.parquet"), "columns Status, which predictions have"),

@@ -340,6 +340,24 @@ def test_files_that_are_no_field_are_refused_with_a_way_out(tmp_path: Path) -> N
             SkyField.open(place)
 
 
+def test_an_image_that_is_damaged_somewhere_has_pictures_elsewhere(tmp_path: Path) -> None:
+    plane, header = planes()[0], tan()
+    path = write(
+        tmp_path / "g.fits.fz",
+        fits.PrimaryHDU(),
+        fits.CompImageHDU(plane, header, compression_type="GZIP_1", quantize_level=0),
+    )
+    with SkyField.open(path) as field:
+        made = field.pictures(*sky_of(header), np.full(2, 3.0))
+        with path.open("rb+") as file:  # the upper rows
+            file.seek(path.stat().st_size // 2)
+            file.write(bytes(path.stat().st_size // 2))
+        assert made[0]().shape == (424, 424, 3)
+        status, reason = failure(made[1])
+        assert status == "truncated"
+        assert f"{path} is damaged here" in reason
+
+
 def test_a_large_image_is_not_read_whole(tmp_path: Path) -> None:
     side = 12_000
     header = tan(size=side)

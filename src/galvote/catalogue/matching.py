@@ -96,7 +96,7 @@ def join_by_id(catalogue: pa.Table, ids: Sequence[str], predictions: pa.Table) -
 
 
 def refuse_clashes(catalogue: Sequence[str], predictions: Sequence[str]) -> None:
-    """Raise `CatalogueError` if columns to be joined have the same name; long work asks before it begins.
+    """Raise `CatalogueError` if columns to be joined have the same name.
 
     Upper and lower case are the same, as they are in FITS. Only ``id`` may occur in both.
     """

@@ -7,6 +7,7 @@ import io
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -111,30 +112,25 @@ def write_table(table: pa.Table, path: str | Path, overwrite: bool = False) -> N
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
-        if format_ == "csv":
-            _write_csv(table, partial)
-        elif format_ == "parquet":
-            pq.write_table(table, partial)
-        elif format_ == "fits":
-            _write_fits(table, partial)
-        else:
-            _write_votable(table, partial)
+        _write(table, partial, path, format_)
         partial.replace(path)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise CatalogueError(
-            f"{path}: {format_} has no way to say one of these columns ({error}); write Parquet instead."
-        ) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
-def refuse_unwritable(path: str | Path, overwrite: bool = False) -> None:
-    """Raise `CatalogueError` if `write_table` could not write there; long work asks before it begins."""
-    _format_of(Path(path), _WRITABLE)
+def refuse_unwritable(path: str | Path, overwrite: bool = False, table: pa.Table | None = None) -> None:
+    """Raise `CatalogueError` if `write_table` could not write there, or not such a table.
+
+    Long work asks before it begins. The table is written to a temporary place.
+    """
+    format_ = _format_of(Path(path), _WRITABLE)
     if Path(path).exists() and not overwrite:
         raise CatalogueError(
             f"{path} is there already; choose another name or pass --overwrite (overwrite=True)."
         )
+    if table is not None:
+        with TemporaryDirectory() as folder:
+            _write(table, Path(folder) / "table", Path(path), format_)
 
 
 def about(field: pa.Field) -> dict[str, str]:
@@ -201,6 +197,23 @@ def _format_of(path: Path, formats: dict[str, str]) -> str:
         if path.name.lower().endswith(ending):
             return format_
     raise CatalogueError(f"{path} has none of the endings {', '.join(formats)}; choose the one that fits.")
+
+
+def _write(table: pa.Table, place: Path, path: Path, format_: str) -> None:
+    """Write to a place what is to become the file at the path, which errors name."""
+    try:
+        if format_ == "csv":
+            _write_csv(table, place)
+        elif format_ == "parquet":
+            pq.write_table(table, place)
+        elif format_ == "fits":
+            _write_fits(table, place)
+        else:
+            _write_votable(table, place)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise CatalogueError(
+            f"{path}: {format_} has no way to say one of these columns ({error}); write Parquet instead."
+        ) from error
 
 
 def _read_csv(path: Path) -> pa.Table:

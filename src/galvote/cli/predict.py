@@ -112,7 +112,7 @@ def predict(
     from rich.console import Console
 
     from galvote.catalogue import list_sources, read_ids, refuse_unwritable, write_table
-    from galvote.catalogue.matching import join_by_id, refuse_clashes
+    from galvote.catalogue.matching import join_by_id
     from galvote.cli.progress import progress_bar
     from galvote.inference import PART_SIZE, Parts, Predictor, Settings, make_plan
 
@@ -145,15 +145,15 @@ def predict(
     if level is not None:
         predictor.check_level(level)
     settings = Settings(views, shown, level, features)
-    columns = predictor.schema(settings).names
-    if sky.asked:
-        positions = sky.read()
-        beside: Beside | None = Beside(positions.table, positions.ids)
-        refuse_clashes(positions.table.column_names, columns)
-        listed = sky.look_up(positions, console)[1]
-    else:
-        beside = _read_beside(join, columns) if join else None
-        listed = list_sources(sources or [])
+    positions = sky.read() if sky.asked else None
+    beside = None
+    if positions is not None:
+        beside = Beside(positions.table, positions.ids)
+    elif join:
+        beside = _read_beside(join)
+    if beside is not None:
+        _refuse_unjoinable(beside, predictor.schema(settings), None if in_parts else place, overwrite)
+    listed = list_sources(sources or []) if positions is None else sky.look_up(positions, console)[1]
     if in_parts:
         plan = make_plan(predictor, listed, settings, part_size or PART_SIZE)
         _make_parts(predictor, listed, Parts.begin(place, plan, overwrite), settings, share, ahead, console)
@@ -204,14 +204,22 @@ def _refuse_ambiguity(sky: Sky, sources: Sequence[Path] | None, needs_pictures: 
         )
 
 
-def _read_beside(path: Path, columns: Sequence[str]) -> Beside:
-    """Read the catalogue that columns of predictions are to be put beside, by its ids."""
+def _refuse_unjoinable(beside: Beside, columns: pa.Schema, place: Path | None, overwrite: bool) -> None:
+    """Raise `CatalogueError` if predictions could not be put beside the catalogue, or not written there."""
+    from galvote.catalogue import refuse_unwritable
+    from galvote.catalogue.matching import join_by_id
+
+    joined = join_by_id(beside.catalogue, beside.ids, columns.empty_table())
+    if place is not None:
+        refuse_unwritable(place, overwrite, joined)
+
+
+def _read_beside(path: Path) -> Beside:
+    """Read the catalogue that predictions are to be put beside, by its ids."""
     from galvote.catalogue import read_table
-    from galvote.catalogue.matching import refuse_clashes
     from galvote.catalogue.tables import find_id_column, to_ids
 
     catalogue = read_table(path)
-    refuse_clashes(catalogue.column_names, columns)
     return Beside(catalogue, to_ids(catalogue[find_id_column(catalogue.column_names, path)], path))
 
 

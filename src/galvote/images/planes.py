@@ -99,8 +99,11 @@ class Plane:
         x = slice(max(left, 0), min(left + columns, width))
         if y.start < y.stop and x.start < x.stop:
             inner = part[y.start - bottom : y.stop - bottom, x.start - left : x.stop - left]
-            with files.lock:
-                inner[:] = self._pixels(files, y, x)
+            try:
+                with files.lock:
+                    inner[:] = self._pixels(files, y, x)
+            except Exception as error:  # of a tile that is damaged, which opening the file did not find
+                raise ImageError("truncated", f"{self.path} is damaged here ({error}); check it.") from error
             if self.zero_is_blank:
                 inner[inner == 0] = np.nan
             inner -= np.float32(self.sky)
