@@ -269,6 +269,19 @@ def test_a_service_that_wants_a_pause_gets_it_from_all(server: Server, tmp_path:
         assert refused.result() == (JPEG,)
 
 
+def test_who_waits_for_a_service_that_is_closed_waits_no_more(server: Server, tmp_path: Path) -> None:
+    service = impatient(tmp_path, server.url, attempts=9, pause=20.0)
+    server.answers = [answer(b"", 503, Retry_After="30")]
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(failure, read) for read in readers(service, 4)]
+        while not server.asked:
+            time.sleep(0.01)
+        start = time.monotonic()
+        service.close()
+        assert {future.result()[0] for future in waiting} == {"unavailable"}
+    assert time.monotonic() - start < 5
+
+
 def test_rate_and_number_of_connections_are_bounded(server: Server, tmp_path: Path) -> None:
     def linger(handler: BaseHTTPRequestHandler) -> None:
         time.sleep(0.03)

@@ -296,6 +296,14 @@ def test_where_a_survey_has_not_been_there_is_no_picture(tmp_path: Path, blank: 
         assert made[2]().max() > 0  # a small gap is shown as sky
 
 
+def test_zeros_that_packing_makes_of_the_sky_are_data(tmp_path: Path) -> None:
+    sky = planes()[1] - 10
+    packed = fits.CompImageHDU(sky, tan(), quantize_level=2)
+    path = write(tmp_path / "packed.fits.fz", fits.PrimaryHDU(), packed)
+    assert (fits.getdata(path) == 0).mean() > 0.1
+    assert all(picture.shape == (424, 424, 3) for picture in pictures(path, *sky_of(tan())))
+
+
 def test_masked_whole_numbers_have_gaps_but_zeros_are_data(tmp_path: Path) -> None:
     counts = np.random.default_rng(2).poisson(1.0, (SIZE, SIZE)).astype(np.int16)
     counts[:, 300:] = -32768

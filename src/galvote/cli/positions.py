@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from galvote.catalogue import Sources
     from galvote.catalogue.positions import Positions
+    from galvote.images.services import CutoutService
     from galvote.images.sky import SkyField
 
 
@@ -117,7 +120,20 @@ class Sky:
             attempts=self.attempts,
             timeout=self.timeout,
         )
+        _close_at_ctrl_c(service)
         return positions, positions.sources(service)
+
+
+def _close_at_ctrl_c(service: CutoutService) -> None:
+    """Let Ctrl-C end the pauses of the threads that ask, for which the command would wait."""
+    before = signal.getsignal(signal.SIGINT)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        service.close()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGINT, stop)
 
 
 def _measured(

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from galvote.errors import ImageError
 from galvote.images.fits import measure_sky
@@ -74,7 +75,8 @@ class Plane:
     sky, noise
         Brightness of the sky and its noise, in units of the plane.
     zero_is_blank
-        Whether 0 stands for a pixel without data, as where a survey has not been; in whole numbers it is one.
+        Whether blocks of 0, of 3 × 3 pixels and more, are without data, as where a survey has not been. In
+        whole numbers 0 is a number; single ones are also what packing makes of the sky.
     shares_grid
         Whether its pixels are those of the image's first plane.
     """
@@ -105,7 +107,7 @@ class Plane:
             except Exception as error:  # of a tile that is damaged, which opening the file did not find
                 raise ImageError("truncated", f"{self.path} is damaged here ({error}); check it.") from error
             if self.zero_is_blank:
-                inner[inner == 0] = np.nan
+                inner[_blocks(inner == 0)] = np.nan
             inner -= np.float32(self.sky)
             inner /= np.float32(self.noise)
             inner[~np.isfinite(inner)] = np.nan
@@ -145,6 +147,12 @@ class Plane:
             return unit.section[(*self.index, y, x)]  # unpacks the tiles that are needed
         # Whole rows astropy reads, or maps into memory, at once; parts of them it would read one by one.
         return unit.section[(*self.index, y)][:, x]
+
+
+def _blocks(where: Bool[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
+    """Return which pixels are in a block of at least 3 × 3."""
+    opened = cv2.morphologyEx(where.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return np.asarray(opened, dtype=bool)
 
 
 def open_planes(places: Sequence[str | Path], files: OpenFiles) -> tuple[Plane, ...]:

@@ -167,6 +167,10 @@ class CutoutService:
             for place in zip(ra, dec, r90, strict=True)
         ]
 
+    def close(self) -> None:
+        """Ask no more: whoever waits for the service gets ``unavailable``."""
+        self._pace.closed.set()
+
     def address(self, ra: float, dec: float, r90: float) -> str:
         """Return the URL of a galaxy's picture."""
         parts = urlsplit(self._url)
@@ -196,7 +200,10 @@ class CutoutService:
         reason = f"it gave nothing for {_GIVE_UP_AFTER} galaxies before this one"
         for attempt in range(self.attempts if pace.failures < _GIVE_UP_AFTER else 0):
             if attempt:
-                time.sleep(self.pause * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
+                pace.closed.wait(self.pause * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
+            if pace.closed.is_set():
+                reason = "it is not asked any more"
+                break
             with pace:
                 answer = _ask(address, self.timeout)
             if isinstance(answer, bytes):
@@ -238,11 +245,12 @@ class _Failure:
 class _Pace:
     """Holds those who ask to a rate and to a number at a time; enter it for each request.
 
-    ``failures`` is how many galaxies in a row got no answer.
+    ``failures`` is how many galaxies in a row got no answer. Once it is ``closed``, nobody waits any more.
     """
 
     def __init__(self, rate: float, connections: int) -> None:
         self.failures = 0
+        self.closed = threading.Event()
         self._settings = rate, connections
         self._turns = threading.Lock()
         self._places = threading.BoundedSemaphore(connections)
@@ -253,8 +261,8 @@ class _Pace:
 
     def __enter__(self) -> None:
         self._places.acquire()
-        while (pause := self._take_turn()) > 0:
-            time.sleep(pause)
+        while (pause := self._take_turn()) > 0 and not self.closed.wait(pause):
+            pass
 
     def __exit__(self, *_: object) -> None:
         self._places.release()

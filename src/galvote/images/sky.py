@@ -31,6 +31,7 @@ TOLERATED_GAPS = 0.05
 
 _FRAME = int(FRAME_EXTENT)
 _SQUARE = 0.02  # how much the sides of a pixel may differ
+_LEAST_R90 = 2.0  # pixels; stars are hardly smaller
 _WINDOWS = (256.0, 512.0, 1024.0)  # pixels, in which a galaxy of unknown size is looked for
 
 Coordinates = Float[np.ndarray, " galaxy"]
@@ -120,7 +121,7 @@ class SkyField:
         - ``outside``: the position is not on the image;
         - ``no-size``: the r90 is unknown;
         - ``incomplete``: more than `TOLERATED_GAPS` of the middle half of the frame is beyond the edge, NaN
-          or blank (0 in an image of real numbers), in any of the bands;
+          or blank (blocks of 0 in an image of real numbers), in any of the bands;
         - ``too-large``: the frame has too many pixels.
         """
         x, y = self._locate(ra, dec)
@@ -193,7 +194,7 @@ class SkyField:
             )
             if r90 < window / FRAME_RADII:
                 break
-        return r90 * self.scale if r90 > 0 and distance < max(r90, 3.0) else math.nan
+        return r90 * self.scale if r90 >= _LEAST_R90 and distance < max(r90, 3.0) else math.nan
 
     def _holds(self, x: float, y: float) -> bool:
         height, width = self.planes[0].shape
