@@ -1,7 +1,11 @@
 """Galaxies by position, from the command line: their pictures in a folder, and predictions without any."""
 
 import json
+import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -225,7 +229,7 @@ def test_clashes_and_missing_places_are_told_before_any_work(
 
 
 class Service(BaseHTTPRequestHandler):
-    """Pictures of noise; there is none where dec is 1, and where it is 2 the service is not well at first."""
+    """Pictures of noise; none where dec is 1, at the second attempt where it is 2, not now where it is 9."""
 
     asked: list[str]
 
@@ -234,16 +238,13 @@ class Service(BaseHTTPRequestHandler):
         times = self.asked.count(query["dec"])
         self.asked.append(query["dec"])
         size = int(query["width"])
-        code = (
-            404
-            if query["dec"].startswith("1")
-            else 500
-            if query["dec"].startswith("2") and not times
-            else 200
-        )
+        bad = {"1": 404, "2": 200 if times else 500, "9": 503}
+        code = bad.get(query["dec"][0], 200)
         body = simplejpeg.encode_jpeg(np.random.default_rng(0).integers(0, 255, (size, size, 3), np.uint8))
         self.send_response(code)
         self.send_header("Content-Length", str(len(body)))
+        if code == 503:
+            self.send_header("Retry-After", "50")
         self.end_headers()
         self.wfile.write(body)
 
@@ -293,3 +294,18 @@ def test_pictures_of_a_survey(command, service: str, tmp_path: Path) -> None:
     assert command("predict", *asks, "--out", tmp_path / "votes.csv").returncode == 0
     assert set(Service.asked) == {"1.0000000"}
     assert read_table(tmp_path / "votes.csv")["status"].to_pylist() == ["ok", "missing", "ok", "no-size"]
+
+
+def test_ctrl_c_does_not_wait_for_a_service(service: str, tmp_path: Path) -> None:
+    (tmp_path / "sky.csv").write_text("id,ra,dec,r90\na,10,9,5\nb,10,9.5,5\n")
+    asks = ("--survey", "sdss", "--service-url", service, "--cache", tmp_path / "cache")
+    run = ("cutouts", "--catalogue", tmp_path / "sky.csv", *asks, "--out", tmp_path / "out")
+    with subprocess.Popen(
+        [sys.executable, "-m", "galvote", *map(str, run)], stderr=subprocess.PIPE
+    ) as asking:
+        while not Service.asked and asking.poll() is None:
+            time.sleep(0.05)
+        asking.send_signal(signal.SIGINT)
+        _, said = asking.communicate(timeout=20)
+    assert asking.returncode == 130
+    assert b"The same command goes on" in said

@@ -77,9 +77,13 @@ def cutouts(
     sky = Sky(catalogue, field, survey, service_url, size_column, arcsec, cache, rate, attempts, timeout)
     positions, sources = sky.look_up(sky.read(), console)
     _begin(out, {"pixels": pixels, "format": str(format_), "sources": sources.digest()}, overwrite)
-    with progress_bar(console) as progress:
-        bar = progress.add_task("cutting out", total=len(sources))
-        rows = _write_pictures(sources, out, pixels, format_, lambda: progress.advance(bar))
+    try:
+        with progress_bar(console) as progress:
+            bar = progress.add_task("cutting out", total=len(sources))
+            rows = _write_pictures(sources, out, pixels, format_, lambda: progress.advance(bar))
+    except KeyboardInterrupt:
+        console.print("Stopped. The same command goes on from there.")
+        raise typer.Exit(130) from None
     write_table(_to_table(positions, rows), out / _CATALOGUE, overwrite=True)
     said = ", ".join(f"{n} {status}" for status, n in Counter(row["status"] for row in rows).items())
     console.print(f"{len(rows)} galaxies in {out / _CATALOGUE}: {said}", soft_wrap=True)
