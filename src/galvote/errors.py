@@ -24,7 +24,9 @@ class ImageError(GalvoteError):
     ----------
     status
         One word for the kind of failure, as it stands in a catalogue's ``status`` column:
-        ``missing``, ``empty``, ``not-an-image``, ``truncated``, ``too-large`` or ``unsupported``.
+        ``missing``, ``empty``, ``not-an-image``, ``truncated``, ``too-large`` or ``unsupported``; of galaxies
+        that are looked up by position also ``no-position``, ``no-size``, ``outside``, ``incomplete`` or
+        ``unavailable``.
     reason
         A sentence for a person.
     """

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -32,6 +34,9 @@ _READABLE = {
 }
 _WRITABLE = {ending: format_ for ending, format_ in _READABLE.items() if not ending.endswith(".gz")}
 
+_ABOUT = ("description", "unit", "ucd")
+_FITS_KEYWORDS = {"description": "TCOMM", "unit": "TUNIT", "ucd": "TUCD"}
+
 # What an unquoted CSV field without a value looks like. Text that looks so is quoted when written.
 _NO_VALUE = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
 _NEEDS_QUOTES = r'[",\r\n]|^(' + "|".join(_NO_VALUE) + ")$"
@@ -50,7 +55,8 @@ def read_table(path: str | Path) -> pa.Table:
     -------
     The table, with null where a value is missing. CSV, FITS and VOTable cannot tell NaN from a missing
     number, and FITS and VOTable cannot tell an empty text from a missing one: both are null. Columns of ids
-    (`ID_COLUMNS`) in a CSV stay text, so that leading zeros and long numbers survive.
+    (`ID_COLUMNS`) in a CSV stay text, so that leading zeros and long numbers survive. What FITS and VOTable
+    say about a column is metadata of its field, as `about` returns it.
 
     Raises
     ------
@@ -66,7 +72,7 @@ def read_table(path: str | Path) -> pa.Table:
             return _read_csv(path)
         if format_ == "parquet":
             return pq.read_table(path)
-        return _read_with_astropy(path, format_)
+        return _read_fits(path) if format_ == "fits" else _read_votable(path)
     except (
         pa.ArrowInvalid,
         pa.ArrowNotImplementedError,
@@ -84,7 +90,9 @@ def read_table(path: str | Path) -> pa.Table:
 def write_table(table: pa.Table, path: str | Path, overwrite: bool = False) -> None:
     """Write a table as CSV, Parquet, FITS or VOTable.
 
-    The file is written beside its place and renamed, so that it is whole or not there.
+    The file is written beside its place and renamed, so that it is whole or not there. All but CSV say what
+    the fields' metadata say of the columns (`about`): Parquet as it is, FITS by ``TUNIT``, ``TCOMM`` and
+    ``TUCD``, in ASCII.
 
     Parameters
     ----------
@@ -104,28 +112,42 @@ def write_table(table: pa.Table, path: str | Path, overwrite: bool = False) -> N
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
-        if format_ == "csv":
-            _write_csv(table, partial)
-        elif format_ == "parquet":
-            pq.write_table(table, partial)
-        else:
-            _to_astropy(table, format_).write(partial, format=format_, overwrite=True)
+        _write(table, partial, path, format_)
         partial.replace(path)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise CatalogueError(
-            f"{path}: {format_} has no way to say one of these columns ({error}); write Parquet instead."
-        ) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
-def refuse_unwritable(path: str | Path, overwrite: bool = False) -> None:
-    """Raise `CatalogueError` if `write_table` could not write there; long work asks before it begins."""
-    _format_of(Path(path), _WRITABLE)
+def refuse_unwritable(path: str | Path, overwrite: bool = False, table: pa.Table | None = None) -> None:
+    """Raise `CatalogueError` if `write_table` could not write there, or not such a table.
+
+    Long work asks before it begins. The table is written to a temporary place.
+    """
+    format_ = _format_of(Path(path), _WRITABLE)
     if Path(path).exists() and not overwrite:
         raise CatalogueError(
             f"{path} is there already; choose another name or pass --overwrite (overwrite=True)."
         )
+    if table is not None:
+        with TemporaryDirectory() as folder:
+            _write(table, Path(folder) / "table", Path(path), format_)
+
+
+def about(field: pa.Field) -> dict[str, str]:
+    """Return what is known of a column: ``description``, ``unit`` (empty if it has none) and ``ucd``.
+
+    A UCD is a word of the Virtual Observatory for what a column means (ivoa.net/documents/UCD1+).
+    """
+    metadata = field.metadata or {}
+    return {
+        key: metadata[key.encode()].decode(errors="replace") for key in _ABOUT if key.encode() in metadata
+    }
+
+
+def describe(field: pa.Field, description: str, unit: str | None = None, ucd: str | None = None) -> pa.Field:
+    """Return a column's field with what `about` returns."""
+    said = zip(_ABOUT, (description, unit, ucd), strict=True)
+    return field.with_metadata({key: text for key, text in said if text is not None})
 
 
 def read_ids(path: str | Path) -> tuple[str, ...]:
@@ -177,6 +199,23 @@ def _format_of(path: Path, formats: dict[str, str]) -> str:
     raise CatalogueError(f"{path} has none of the endings {', '.join(formats)}; choose the one that fits.")
 
 
+def _write(table: pa.Table, place: Path, path: Path, format_: str) -> None:
+    """Write to a place what is to become the file at the path, which errors name."""
+    try:
+        if format_ == "csv":
+            _write_csv(table, place)
+        elif format_ == "parquet":
+            pq.write_table(table, place)
+        elif format_ == "fits":
+            _write_fits(table, place)
+        else:
+            _write_votable(table, place)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise CatalogueError(
+            f"{path}: {format_} has no way to say one of these columns ({error}); write Parquet instead."
+        ) from error
+
+
 def _read_csv(path: Path) -> pa.Table:
     with pyarrow.csv.open_csv(path) as reader:
         names = reader.schema.names
@@ -207,16 +246,57 @@ def _write_csv(table: pa.Table, path: Path) -> None:
         )
 
 
-def _read_with_astropy(path: Path, format_: str) -> pa.Table:
+def _read_fits(path: Path) -> pa.Table:
+    from astropy.io import fits
     from astropy.table import Table
 
-    if format_ == "fits":
-        # As bytes, because astropy would take the text of a FITS table for ASCII.
-        table = Table.read(path, format="fits", character_as_bytes=True)
-    else:
-        table = Table.read(path, format="votable")
+    # As bytes, because astropy would take the text of a FITS table for ASCII.
+    with fits.open(path, character_as_bytes=True) as units:
+        unit = next((unit for unit in units if isinstance(unit, fits.BinTableHDU | fits.TableHDU)), None)
+        if unit is None:
+            raise ValueError("it has no table")
+        table = Table.read(unit, unit_parse_strict="silent")
+        said = [
+            {key: unit.header.get(f"{word}{number}") for key, word in _FITS_KEYWORDS.items()}
+            for number in range(1, len(table.colnames) + 1)
+        ]
+    for column, texts in zip(table.itercols(), said, strict=True):
+        texts["description"] = column.description or texts["description"]  # astropy's own way to keep it
+    return _from_astropy(table, said)
+
+
+def _read_votable(path: Path) -> pa.Table:
+    from astropy.table import Table
+
+    table = Table.read(path, format="votable", use_names_over_ids=True)  # ids have lost what XML forbids
+    said = [
+        {
+            "description": " ".join(column.description.split()) if column.description else None,
+            "unit": None if column.unit is None else _unit_text(column.unit),
+            "ucd": column.meta.get("ucd"),
+        }
+        for column in table.itercols()
+    ]
+    return _from_astropy(table, said)
+
+
+def _unit_text(unit: Any) -> str:
+    try:
+        return str(unit.to_string("fits"))
+    except ValueError:  # a unit that FITS does not know, or nobody does
+        return str(unit)
+
+
+def _from_astropy(table: Any, said: Sequence[Mapping[str, str | None]]) -> pa.Table:
     table.convert_bytestring_to_unicode()
-    return pa.table({name: _to_arrow(table[name]) for name in table.colnames})
+    columns = [_to_arrow(table[name]) for name in table.colnames]
+    fields = [
+        pa.field(
+            name, column.type, metadata={key: str(text) for key, text in texts.items() if text is not None}
+        )
+        for name, column, texts in zip(table.colnames, columns, said, strict=True)
+    ]
+    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
 def _to_arrow(column: Any) -> pa.Array:
@@ -235,7 +315,36 @@ def _to_arrow(column: Any) -> pa.Array:
     )
 
 
-def _to_astropy(table: pa.Table, format_: str) -> Any:
+def _write_fits(table: pa.Table, path: Path) -> None:
+    from astropy.io import fits
+
+    if foreign := [name for name in table.column_names if not name.isascii()]:
+        raise pa.ArrowInvalid(f"{list_names(foreign)}: names must be ASCII")
+    unit = fits.table_to_hdu(_to_astropy(table, encoded=True), character_as_bytes=True)
+    for number, field in enumerate(table.schema, start=1):
+        for key, text in about(field).items():
+            unit.header[f"{_FITS_KEYWORDS[key]}{number}"] = text.encode("ascii", "replace").decode()
+    unit.writeto(path, overwrite=True)
+
+
+def _write_votable(table: pa.Table, path: Path) -> None:
+    from astropy.units import Unit
+
+    columns = _to_astropy(table, encoded=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of units that VOTable does not know, which are written all the same
+        for field in table.schema:
+            said, column = about(field), columns[field.name]
+            column.description = said.get("description")
+            if "unit" in said:
+                column.unit = Unit(said["unit"], parse_strict="silent")
+            if "ucd" in said:
+                column.meta["ucd"] = said["ucd"]
+        columns.write(path, format="votable", overwrite=True)
+
+
+def _to_astropy(table: pa.Table, encoded: bool) -> Any:
+    """Return an astropy table; its texts are encoded in UTF-8 for FITS, which holds bytes."""
     from astropy.table import MaskedColumn, Table
 
     columns = {}
@@ -243,20 +352,44 @@ def _to_astropy(table: pa.Table, format_: str) -> Any:
         missing = column.is_null().to_numpy()
         if pa.types.is_dictionary(column.type):
             column = column.cast(column.type.value_type)
+        if pa.types.is_temporal(column.type):
+            column = column.cast(pa.string())
         if _is_text(column.type) or pa.types.is_null(column.type):
             texts = np.array([text or "" for text in column.to_pylist()], dtype=str)
-            # FITS holds bytes; UTF-8 lets ids and reasons in any alphabet through.
-            columns[name] = np.char.encode(texts, "utf-8") if format_ == "fits" else texts
+            columns[name] = np.char.encode(texts, "utf-8") if encoded else texts
         elif pa.types.is_floating(column.type):
-            columns[name] = column.to_numpy()  # null becomes NaN, which both formats read as missing
+            columns[name] = _widened(column.to_numpy())  # null becomes NaN: missing in both formats
         elif pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
             values = pc.fill_null(column, pa.scalar(0).cast(column.type)).to_numpy()
             # astropy marks what is missing by a value of the same type; the smallest hardly ever occurs.
             mark = np.iinfo(values.dtype).min if values.dtype.kind == "i" else None
             columns[name] = MaskedColumn(values, mask=missing, fill_value=mark) if missing.any() else values
+        elif pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
+            columns[name] = _to_vectors(name, column)
         else:
             raise pa.ArrowNotImplementedError(f"{name}: {column.type}")
     return Table(columns)
+
+
+def _to_vectors(name: str, column: pa.ChunkedArray) -> Any:
+    """Return lists of equally many numbers as rows of an array; NaN where a list is missing."""
+    lengths = pc.list_value_length(column).to_numpy()
+    present = np.isfinite(lengths.astype(float))
+    width = {int(length) for length in lengths[present]}
+    kind = column.type.value_type
+    if not (pa.types.is_floating(kind) or (pa.types.is_integer(kind) and present.all())) or len(width) > 1:
+        raise pa.ArrowNotImplementedError(f"{name}: {column.type}")
+    values = pc.list_flatten(column).to_numpy()
+    vectors = np.zeros((len(column), *(width or {1})), values.dtype)
+    vectors[present] = values.reshape(-1, vectors.shape[1])
+    if not present.all():
+        vectors[~present] = np.nan
+    return _widened(vectors)
+
+
+def _widened(values: np.ndarray) -> np.ndarray:
+    """Return float32 for float16, which FITS and VOTable do not have."""
+    return values.astype(np.float32) if values.dtype == np.float16 else values
 
 
 def _is_text(kind: pa.DataType) -> bool:

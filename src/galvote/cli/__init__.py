@@ -5,6 +5,7 @@ import sys
 import typer
 
 from galvote.cli.calibrate import calibrate
+from galvote.cli.cutouts import cutouts
 from galvote.cli.demo import demo
 from galvote.cli.evaluate import evaluate
 from galvote.cli.field import field
@@ -27,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.command()(calibrate)
+app.command()(cutouts)
 app.command()(demo)
 app.command()(evaluate)
 app.command()(field)

@@ -7,10 +7,20 @@ from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from galvote.cli.positions import (
+    Arcsec,
+    Cache,
+    CatalogueOption,
+    FieldOption,
+    ServiceUrl,
+    SizeColumn,
+    Sky,
+    SurveyOption,
+)
 from galvote.errors import CatalogueError
 
 if TYPE_CHECKING:
@@ -28,17 +38,24 @@ class Layout(StrEnum):
     challenge = "challenge"
 
 
+class Beside(NamedTuple):
+    """A catalogue beside which predictions are put, and the ids of its rows."""
+
+    catalogue: pa.Table
+    ids: Sequence[str]
+
+
 def predict(
-    sources: Annotated[
-        list[Path],
-        typer.Argument(help="Pictures: files, folders, Parquet, or catalogues with columns id and source."),
-    ],
     out: Annotated[
         str,
         typer.Option(
             help="Catalogue to write (.csv, .parquet, .fits, .vot), or a folder for numbered parts."
         ),
     ],
+    sources: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Pictures: files, folders, Parquet, or catalogues with columns id and source."),
+    ] = None,
     model: Annotated[str, typer.Option(help="Name of a shipped model, or a folder.")] = "galvote-small",
     views: Annotated[int, typer.Option(min=1, help="Orientations averaged for each prediction.")] = 1,
     level: Annotated[
@@ -56,10 +73,20 @@ def predict(
         Path | None,
         typer.Option(help="Table whose ids are predicted, all of them and no others, in its order."),
     ] = None,
+    join: Annotated[
+        Path | None, typer.Option(help="Table beside whose columns the predictions are put, by id.")
+    ] = None,
     shown: Annotated[
         float | None,
         typer.Option(help="Width of the sky that the pictures show, in GZ2 pixels (424 is a whole frame)."),
     ] = None,
+    catalogue: CatalogueOption = None,
+    field: FieldOption = None,
+    survey: SurveyOption = None,
+    size_column: SizeColumn = None,
+    arcsec: Arcsec = None,
+    service_url: ServiceUrl = None,
+    cache: Cache = None,
     part_size: Annotated[
         int | None, typer.Option(min=1, help="Galaxies in each part of a folder; 4096 if not given.")
     ] = None,
@@ -77,12 +104,15 @@ def predict(
 ) -> None:
     """Predict the votes of each galaxy; a picture that cannot be read becomes a row that says why.
 
+    Instead of pictures it takes a catalogue of positions with a field or a survey that shows them.
+
     A folder gets numbered parts. The same command goes on where an earlier one was stopped.
     """
     import pyarrow.compute as pc
     from rich.console import Console
 
     from galvote.catalogue import list_sources, read_ids, refuse_unwritable, write_table
+    from galvote.catalogue.matching import join_by_id
     from galvote.cli.progress import progress_bar
     from galvote.inference import PART_SIZE, Parts, Predictor, Settings, make_plan
 
@@ -90,10 +120,14 @@ def predict(
     place = Path(out)
     in_parts = out.endswith(("/", os.sep)) or place.is_dir() or not place.suffix
     share = _read_shard(shard) if shard else (1, 1)
-    if in_parts and (ids is not None or layout is Layout.challenge):
+    sky = Sky(catalogue, field, survey, service_url, size_column, arcsec, cache)
+    _refuse_ambiguity(sky, sources, bool(ids or join or shown or layout is Layout.challenge))
+    if in_parts and (ids or join or layout is Layout.challenge):
         raise CatalogueError(
-            "--ids and --format challenge make one table: name a file, as in --out votes.csv"
+            "--ids, --join and --format challenge make one table: name a file, as in --out votes.csv"
         )
+    if join and layout is Layout.challenge:
+        raise CatalogueError("A submission has no other columns; leave out --join or --format challenge.")
     if in_parts and shard and overwrite:
         raise CatalogueError(
             f"With --overwrite each shard would remove the others' parts; empty {place} before they start."
@@ -110,8 +144,16 @@ def predict(
     predictor = Predictor.load(model)
     if level is not None:
         predictor.check_level(level)
-    listed = list_sources(sources)
     settings = Settings(views, shown, level, features)
+    positions = sky.read() if sky.asked else None
+    beside = None
+    if positions is not None:
+        beside = Beside(positions.table, positions.ids)
+    elif join:
+        beside = _read_beside(join)
+    if beside is not None:
+        _refuse_unjoinable(beside, predictor.schema(settings), None if in_parts else place, overwrite)
+    listed = list_sources(sources or []) if positions is None else sky.look_up(positions, console)[1]
     if in_parts:
         plan = make_plan(predictor, listed, settings, part_size or PART_SIZE)
         _make_parts(predictor, listed, Parts.begin(place, plan, overwrite), settings, share, ahead, console)
@@ -135,6 +177,8 @@ def predict(
     if asked is not None:
         row = {galaxy: row for row, galaxy in enumerate(table["id"].to_pylist())}
         table = table.take([row[galaxy] for galaxy in asked])
+    if beside is not None:
+        table = join_by_id(beside.catalogue, beside.ids, table)
     statuses = Counter(table["status"].to_pylist())
     if layout is Layout.challenge:
         table = _to_submission(table, predictor.tree.columns)
@@ -143,6 +187,40 @@ def predict(
     if "unlike" in table.column_names and (unlike := pc.sum(table["unlike"]).as_py()):
         said += f"; {unlike} unlike the training galaxies"
     console.print(f"{len(table)} galaxies in {out}: {said}", soft_wrap=True)
+
+
+def _refuse_ambiguity(sky: Sky, sources: Sequence[Path] | None, needs_pictures: bool) -> None:
+    """Raise `CatalogueError` unless either pictures or positions are given, with options that fit."""
+    if sky.asked and sources:
+        raise CatalogueError("Name either pictures or a --catalogue of positions, and run it twice for both.")
+    if not (sky.asked or sources):
+        raise CatalogueError(
+            "Nothing to predict: name pictures, or a --catalogue of positions with --field or --survey."
+        )
+    if sky.asked and needs_pictures:
+        raise CatalogueError(
+            "--ids, --join, --shown and --format challenge are for pictures; leave them out where galaxies "
+            "are looked up by position."
+        )
+
+
+def _refuse_unjoinable(beside: Beside, columns: pa.Schema, place: Path | None, overwrite: bool) -> None:
+    """Raise `CatalogueError` if predictions could not be put beside the catalogue, or not written there."""
+    from galvote.catalogue import refuse_unwritable
+    from galvote.catalogue.matching import join_by_id
+
+    joined = join_by_id(beside.catalogue, beside.ids, columns.empty_table())
+    if place is not None:
+        refuse_unwritable(place, overwrite, joined)
+
+
+def _read_beside(path: Path) -> Beside:
+    """Read the catalogue that predictions are to be put beside, by its ids."""
+    from galvote.catalogue import read_table
+    from galvote.catalogue.tables import find_id_column, to_ids
+
+    catalogue = read_table(path)
+    return Beside(catalogue, to_ids(catalogue[find_id_column(catalogue.column_names, path)], path))
 
 
 def _make_parts(

@@ -112,11 +112,7 @@ def find_galaxies(
     Time grows with the picture, memory does not: tiles of 2048 pixels are searched one by one with a margin
     of 256, so galaxies much wider than that may be cut.
     """
-    if find_spec("photutils") is None or find_spec("skimage") is None:
-        raise GalvoteError(
-            "Finding galaxies needs photutils and scikit-image; "
-            "install them with: pip install 'galvote[field]'"
-        )
+    _refuse_without_photutils()
     height, width = rgb.shape[:2]
     corners = [(top, left) for top in range(0, height, _TILE) for left in range(0, width, _TILE)]
     found = list[FieldGalaxy]()
@@ -137,6 +133,31 @@ def find_galaxies(
         galaxies=tuple(replace(galaxy, number=number) for number, galaxy in enumerate(large, start=1)),
         too_small=len(found) - len(large),
     )
+
+
+def find_in_plane(
+    plane: Float32[np.ndarray, "y x"], *, threshold: float = 2.0, contrast: float = 0.02
+) -> list[FieldGalaxy]:
+    """Find the galaxies of a small part of an image, and measure them in its own brightness.
+
+    Parameters
+    ----------
+    plane
+        Brightness above the sky in units of the sky's noise; NaN counts as sky.
+    threshold, contrast
+        As for `find_galaxies`.
+
+    Returns
+    -------
+    In no order and without numbers; what is too faint to be measured has an r90 of 0.
+
+    Raises
+    ------
+    GalvoteError
+        As `find_galaxies` does.
+    """
+    _refuse_without_photutils()
+    return list(_find_in_tile(np.nan_to_num(plane), threshold, contrast, stretched=False))
 
 
 def petrosian_r90(profile: Float[np.ndarray, " ring"]) -> tuple[float, float]:
@@ -212,8 +233,16 @@ def cut_square(
     return np.asarray(square)
 
 
+def _refuse_without_photutils() -> None:
+    if find_spec("photutils") is None or find_spec("skimage") is None:
+        raise GalvoteError(
+            "Finding galaxies needs photutils and scikit-image; "
+            "install them with: pip install 'galvote[field]'"
+        )
+
+
 def _find_in_tile(
-    brightness: Float32[np.ndarray, "y x"], threshold: float, contrast: float
+    brightness: Float32[np.ndarray, "y x"], threshold: float, contrast: float, *, stretched: bool = True
 ) -> Iterator[FieldGalaxy]:
     from astropy.utils.exceptions import AstropyUserWarning
     from photutils.background import Background2D
@@ -236,7 +265,8 @@ def _find_in_tile(
             smooth, segments, n_pixels=_LEAST_PIXELS, contrast=contrast, progress_bar=False
         )
     shapes = SourceCatalog(above, segments, convolved_data=smooth)
-    unstretched = above * np.abs(above)
+    unstretched = above * np.abs(above) if stretched else above
+    furthest = 0.8 if stretched else 2.0  # squares of a profile's outskirts are noise sooner than itself
     for label, box, x, y, elongation, angle in zip(
         segments.labels,
         segments.slices,
@@ -246,7 +276,9 @@ def _find_in_tile(
         shapes.orientation.value,
         strict=True,
     ):
-        r90, flux, crowded = _measure(unstretched, segments.data, int(label), box, float(x), float(y))
+        r90, flux, crowded = _measure(
+            unstretched, segments.data, int(label), box, float(x), float(y), furthest
+        )
         yield FieldGalaxy(
             number=0,
             x=float(x),
@@ -267,8 +299,12 @@ def _measure(
     box: tuple[slice, slice],
     x: float,
     y: float,
+    furthest: float,
 ) -> tuple[float, float, bool]:
-    """Return r90, flux and crowdedness of one segment, with the pixels of the others left out."""
+    """Return r90, flux and crowdedness of one segment, with the pixels of the others left out.
+
+    The r90 is 0 if it is more than ``furthest`` times as far out as the outline.
+    """
     reach = 3 * max(side.stop - side.start for side in box)
     rows = slice(max(round(y) - reach, 0), round(y) + reach + 1)
     columns = slice(max(round(x) - reach, 0), round(x) + reach + 1)
@@ -284,7 +320,7 @@ def _measure(
     # Rings of which nothing is seen take after their neighbours.
     seen = np.flatnonzero(pixels)
     r90, flux = petrosian_r90(np.interp(np.arange(reach), seen, light[seen] / pixels[seen]))
-    if r90 > 0.8 * radius[owner == label].max():
+    if r90 > furthest * radius[owner == label].max():
         r90 = 0.0  # hardly any outline stands out: the profile of something so faint is noise
     inside = radius <= r90
     return r90, flux, bool((inside & ~own).sum() > 0.1 * inside.sum())

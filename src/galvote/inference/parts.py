@@ -192,9 +192,11 @@ class Parts:
         """
         self._refuse_another_plan()
         note = {"plan": self._mark, "statuses": Counter(table["status"].to_pylist())}
+        # Without what the columns mean: in the end of the file, damage to it would not be found.
+        bare = pa.schema([column.remove_metadata() for column in table.schema], {"galvote": json.dumps(note)})
         file = pa.BufferOutputStream()
         pq.write_table(
-            table.replace_schema_metadata({"galvote": json.dumps(note)}),
+            pa.Table.from_arrays(table.columns, schema=bare),
             file,
             compression="zstd",
             use_dictionary=["status", "reason"],  # no two fractions are the same

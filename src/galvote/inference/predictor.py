@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float32, UInt8
 
 from galvote.catalogue import Reader, Sources, list_sources
+from galvote.catalogue.columns import describe_predictions
 from galvote.errors import ImageError, ModelError
 from galvote.evaluation import Calibration, check_level
 from galvote.images import Geometry, try_cutout
@@ -200,7 +201,7 @@ class Predictor:
                 made.clear()
 
     def schema(self, settings: Settings = Settings()) -> pa.Schema:
-        """Return the columns of a prediction."""
+        """Return the columns of a prediction; the fields' metadata say what they mean."""
         columns = [(name, pa.string()) for name in ("id", "status", "reason")]
         columns += [("unlike", pa.bool_())] if self.calibration else []
         columns += [(column, pa.float32()) for column in self.tree.columns]
@@ -209,7 +210,7 @@ class Predictor:
             columns += [(end, pa.float32()) for end in ends]
         if settings.features:
             columns.append(("features", pa.list_(pa.float16(), self._network.head.linear.in_features)))
-        return pa.schema(columns)
+        return describe_predictions(pa.schema(columns), self.tree)
 
     def check_level(self, level: float) -> None:
         """Raise `ModelError` or `FractionError` unless this model can give intervals of this level."""

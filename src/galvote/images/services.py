@@ -1,0 +1,345 @@
+"""Pictures by position from the public cutout services of SDSS and of the Legacy Surveys."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import partial
+from http.client import HTTPException
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.request import Request, urlopen
+
+import numpy as np
+from jaxtyping import Float
+
+from galvote.errors import GalvoteError, ImageError
+from galvote.images.decode import decode_image
+from galvote.images.geometry import FRAME_EXTENT
+from galvote.images.sky import FRAME_RADII, refuse_nowhere
+
+PIXELS = int(FRAME_EXTENT)
+"""Width of the pictures that are asked for: that of GZ2."""
+
+_FLAT = 4  # levels of 255 that a picture without anything on it may vary by
+_LARGEST = 20_000_000  # bytes of an answer
+_LONGEST_PAUSE = 60.0  # seconds; a service that wants more is left alone
+_GIVE_UP_AFTER = 10  # galaxies in a row without an answer
+_RETRIED = {408, 425, 429}  # beside what is the server's own fault
+_NOT_THERE = {404, 410}
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A service that answers a position with a JPEG.
+
+    Parameters
+    ----------
+    url
+        Of the service, without a query.
+    query
+        Returns the query for ra and dec in degrees, arcseconds a pixel, and pixels.
+    """
+
+    url: str
+    query: Callable[[float, float, float, int], Mapping[str, str]]
+
+
+SURVEYS: Mapping[str, Survey] = {
+    # https://skyserver.sdss.org/dr18/en/help/docs/api.aspx, GetJpeg; between 64 and 2048 pixels.
+    "sdss": Survey(
+        "https://skyserver.sdss.org/dr18/SkyServerWS/ImgCutout/getjpeg",
+        lambda ra, dec, scale, pixels: {
+            "ra": f"{ra:.7f}",
+            "dec": f"{dec:.7f}",
+            "scale": f"{scale:.6g}",
+            "width": f"{pixels}",
+            "height": f"{pixels}",
+        },
+    ),
+    # https://www.legacysurvey.org/dr10/description, viewer cutouts; up to 3000 pixels.
+    "legacy": Survey(
+        "https://www.legacysurvey.org/viewer/cutout.jpg",
+        lambda ra, dec, scale, pixels: {
+            "ra": f"{ra:.7f}",
+            "dec": f"{dec:.7f}",
+            "layer": "ls-dr10",
+            "pixscale": f"{scale:.6g}",
+            "size": f"{pixels}",
+        },
+    ),
+}
+"""The services that are known, by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class CutoutService:
+    """A cutout service, asked with patience; each picture that it gives is kept on the disk.
+
+    Several threads may ask at a time: they share the rate, and the pauses that the service asks for.
+
+    Parameters
+    ----------
+    survey
+        One of `SURVEYS`.
+    cache
+        Folder for what was fetched, by the hash of the URL. Only whole pictures get there.
+    url
+        Another address of the service, also with a query whose parts replace ours.
+    rate
+        Requests a second, at most.
+    connections
+        Requests at a time, at most.
+    timeout
+        Seconds after which an answer that is not whole has failed.
+    attempts
+        How often a picture is asked for. Between attempts there are pauses, each about twice as long as the
+        one before, or what the service asks for by ``Retry-After``.
+    pause
+        Seconds of the first such pause.
+    """
+
+    survey: str
+    cache: Path
+    url: str | None = None
+    rate: float = 2.0
+    connections: int = 4
+    timeout: float = 30.0
+    attempts: int = 5
+    pause: float = 1.0
+    _pace: _Pace = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.survey not in SURVEYS:
+            raise GalvoteError(f"There is no survey {self.survey!r}; choose one of {', '.join(SURVEYS)}.")
+        if urlsplit(self._url).scheme not in ("http", "https"):
+            raise GalvoteError(
+                f"{self.url} is no address of a service: it must begin with https:// or http://."
+            )
+        object.__setattr__(self, "_pace", _Pace(self.rate, self.connections))
+
+    @property
+    def name(self) -> str:
+        """The survey and the address of its service."""
+        return f"{self.survey} ({self._url})"
+
+    @property
+    def _url(self) -> str:
+        return self.url or SURVEYS[self.survey].url
+
+    def pictures(
+        self,
+        ra: Float[np.ndarray, " galaxy"],
+        dec: Float[np.ndarray, " galaxy"],
+        r90: Float[np.ndarray, " galaxy"],
+    ) -> list[Callable[[], tuple[bytes, ...]]]:
+        """Return what fetches each galaxy's picture when it is called.
+
+        Parameters
+        ----------
+        ra, dec
+            Degrees, ICRS.
+        r90
+            Radii that hold 90 % of the Petrosian flux, arcseconds; NaN where unknown.
+
+        Returns
+        -------
+        Functions without arguments. Each returns the bytes of a JPEG: a whole GZ2 frame of 424 × 424 pixels
+        of 0.02 r90. Instead it may raise `ImageError` with one of these statuses:
+
+        - ``no-position``, ``no-size``: as for `galvote.images.sky.SkyField.pictures`;
+        - ``missing``: the service says that there is no such picture;
+        - ``outside``: the picture shows nothing, as beyond the survey's edge;
+        - ``unavailable``: the service did not give a whole picture. After ten galaxies in a row it is not
+          asked any more.
+        """
+        return [
+            partial(self._picture, *(float(number) for number in place))
+            for place in zip(ra, dec, r90, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Ask no more: whoever waits for the service gets ``unavailable``."""
+        self._pace.closed.set()
+
+    def address(self, ra: float, dec: float, r90: float) -> str:
+        """Return the URL of a galaxy's picture."""
+        parts = urlsplit(self._url)
+        ours = SURVEYS[self.survey].query(ra, dec, r90 * FRAME_RADII / PIXELS, PIXELS)
+        query = {**ours, **dict(parse_qsl(parts.query))}
+        return urlunsplit(parts._replace(query=urlencode(query)))
+
+    def _picture(self, ra: float, dec: float, r90: float) -> tuple[bytes, ...]:
+        refuse_nowhere(ra, dec, r90)
+        address = self.address(ra, dec, r90)
+        name = hashlib.sha256(address.encode()).hexdigest()
+        kept = self.cache / name[:2] / f"{name}.jpg"
+        try:
+            data = kept.read_bytes()
+            picture = decode_image(data)
+        except (OSError, ImageError):
+            data = self._fetch(address)
+            picture = decode_image(data)
+            _keep(data, kept)
+        if np.ptp(picture) <= _FLAT:
+            raise ImageError("outside", f"The picture shows nothing: {self.survey} has not been there.")
+        return (data,)
+
+    def _fetch(self, address: str) -> bytes:
+        """Return a whole picture, or raise `ImageError`."""
+        pace, host = self._pace, urlsplit(address).netloc
+        reason = f"it gave nothing for {_GIVE_UP_AFTER} galaxies before this one"
+        for attempt in range(self.attempts if pace.failures < _GIVE_UP_AFTER else 0):
+            if attempt:
+                pace.closed.wait(self.pause * 2 ** (attempt - 1) * random.uniform(0.75, 1.25))
+            if pace.closed.is_set():
+                reason = "it is not asked any more"
+                break
+            with pace:
+                answer = _ask(address, self.timeout)
+            if isinstance(answer, bytes):
+                pace.count(failed=False)
+                return answer
+            reason = answer.reason
+            if answer.missing:
+                pace.count(failed=False)
+                raise ImageError("missing", f"{host} has no such picture: {reason}.")
+            if answer.final or answer.wait > _LONGEST_PAUSE:
+                break
+            pace.rest(answer.wait)
+        pace.count(failed=True)
+        raise ImageError(
+            "unavailable", f"{host} did not give the picture: {reason}. Run the same again later."
+        )
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """Why there is no picture.
+
+    Parameters
+    ----------
+    final
+        It is of no use to ask again.
+    missing
+        The service is well and says that there is no such picture.
+    wait
+        How many seconds it wants to be left alone.
+    """
+
+    reason: str
+    final: bool = False
+    missing: bool = False
+    wait: float = 0.0
+
+
+class _Pace:
+    """Holds those who ask to a rate and to a number at a time; enter it for each request.
+
+    ``failures`` is how many galaxies in a row got no answer. Once it is ``closed``, nobody waits any more.
+    """
+
+    def __init__(self, rate: float, connections: int) -> None:
+        self.failures = 0
+        self.closed = threading.Event()
+        self._settings = rate, connections
+        self._turns = threading.Lock()
+        self._places = threading.BoundedSemaphore(connections)
+        self._next = 0.0
+
+    def __reduce__(self) -> tuple[type[_Pace], tuple[float, int]]:
+        return _Pace, self._settings
+
+    def __enter__(self) -> None:
+        self._places.acquire()
+        while (pause := self._take_turn()) > 0 and not self.closed.wait(pause):
+            pass
+
+    def __exit__(self, *_: object) -> None:
+        self._places.release()
+
+    def rest(self, seconds: float) -> None:
+        """Let nobody ask for so long, not even those who wait for their turn."""
+        with self._turns:
+            self._next = max(self._next, time.monotonic() + seconds)
+
+    def count(self, *, failed: bool) -> None:
+        """Note whether a galaxy got an answer."""
+        with self._turns:
+            self.failures = self.failures + 1 if failed else 0
+
+    def _take_turn(self) -> float:
+        """Return 0 if it is the caller's turn, or else how many seconds from now it may be."""
+        with self._turns:
+            pause = self._next - time.monotonic()
+            if pause <= 0:
+                self._next = time.monotonic() + 1 / self._settings[0]
+            return pause
+
+
+def _ask(address: str, timeout: float) -> bytes | _Failure:
+    """Ask once."""
+    deadline = time.monotonic() + timeout
+    try:
+        with urlopen(Request(address, headers={"User-Agent": "galvote"}), timeout=timeout) as answer:
+            announced = answer.headers.get("Content-Length")
+            kind = answer.headers.get_content_type()
+            body = b""
+            while part := answer.read1(1 << 16):
+                body += part
+                if len(body) > _LARGEST:
+                    return _Failure(f"it sends more than {_LARGEST / 1e6:g} MB", final=True)
+                if time.monotonic() > deadline:
+                    return _Failure(f"its answer takes more than {timeout:g} s")
+    except HTTPError as error:
+        with error:
+            return _Failure(
+                f"it answers {error.code} {error.reason}",
+                final=error.code not in _RETRIED and error.code < 500,
+                missing=error.code in _NOT_THERE,
+                wait=_seconds(error.headers.get("Retry-After")),
+            )
+    except TimeoutError:
+        return _Failure(f"its answer takes more than {timeout:g} s")
+    except (OSError, HTTPException) as error:
+        return _Failure(f"it cannot be reached, or breaks off ({getattr(error, 'reason', None) or error!r})")
+    if announced and announced.isdecimal() and len(body) < int(announced):
+        return _Failure(f"it breaks off after {len(body)} of {announced} bytes")
+    try:
+        decode_image(body)
+    except ImageError as error:
+        return _Failure(f"it sends {kind}, and no whole picture ({error.status})")
+    return body
+
+
+def _seconds(retry_after: str | None) -> float:
+    """Return what a ``Retry-After`` asks for, in seconds from now: it may be a number or a date."""
+    if not retry_after:
+        return 0.0
+    with suppress(ValueError):
+        return max(float(retry_after), 0.0)
+    with suppress(ValueError, TypeError):
+        date = parsedate_to_datetime(retry_after)
+        return max((date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
+    return 0.0
+
+
+def _keep(data: bytes, path: Path) -> None:
+    """Write beside and rename; a picture that cannot be kept is none the worse."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_bytes(data)
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
