@@ -7,6 +7,7 @@ import typer
 from galvote.cli.calibrate import calibrate
 from galvote.cli.demo import demo
 from galvote.cli.evaluate import evaluate
+from galvote.cli.export import export
 from galvote.cli.field import field
 from galvote.cli.models import models
 from galvote.cli.pack import pack
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command()(calibrate)
 app.command()(demo)
 app.command()(evaluate)
+app.command()(export)
 app.command()(field)
 app.command()(models)
 app.command()(pack)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from galvote.cli.backend import BackendName
 from galvote.errors import CatalogueError
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ def predict(
             help="Catalogue to write (.csv, .parquet, .fits, .vot), or a folder for numbered parts."
         ),
     ],
-    model: Annotated[str, typer.Option(help="Name of a shipped model, or a folder.")] = "galvote-small",
+    model: Annotated[
+        str, typer.Option(help="Name of a shipped model, a folder, or an exported .onnx file.")
+    ] = "galvote-small",
+    backend: BackendName = None,
     views: Annotated[int, typer.Option(min=1, help="Orientations averaged for each prediction.")] = 1,
     level: Annotated[
         float | None,
@@ -107,7 +111,7 @@ def predict(
                 "--format."
             )
         refuse_unwritable(place, overwrite)
-    predictor = Predictor.load(model)
+    predictor = Predictor.load(model, backend)
     if level is not None:
         predictor.check_level(level)
     listed = list_sources(sources)
