@@ -8,7 +8,7 @@ BackendName = Annotated[
     str | None,
     typer.Option(
         "--backend",
-        help="What computes: auto, torch, torch-float32, onnx or openvino; torch if not given, or auto for an "
-        "exported model.",
+        help="What computes: auto, torch, torch-float32, onnx or openvino; torch if not given, or auto for "
+        "an exported model.",
     ),
 ]

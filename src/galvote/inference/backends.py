@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ _OUTPUTS = ("fractions", "features")
 Outputs = tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]
 
 
+@runtime_checkable
 class Backend(Protocol):
     """What a `Predictor` needs of whatever computes the network.
 

@@ -213,7 +213,7 @@ def _put_warp_before(model: ModelProto, card: Card) -> None:
             f"{name}_both = MatMul ({name}_rows, {name}_right)",
         ]
         if step.ties_up:
-            graph.initializer.append(numpy_helper.from_array(np.float32(0.5), f"{name}_half"))
+            graph.initializer.append(numpy_helper.from_array(np.array(0.5, np.float32), f"{name}_half"))
             lines += [
                 f"{name}_more = Add ({name}_both, {name}_half)",
                 f"{name}_grey = Floor ({name}_more)",
