@@ -183,7 +183,7 @@ def test_the_warp_in_the_file_is_opencvs(tmp_path):
     """A large cutout is area-averaged first, and both steps end with whole grey levels."""
     onnx = pytest.importorskip("onnx")
     network, card = untrained("sharma2020", extent=208.0)
-    card = card.model_copy(update={"cutout": Geometry(extent=256.0, pixels=256)})
+    card = card.model_copy(update={"cutout": Geometry(extent=424.0, pixels=256)})
     export_model(network, card, None, tmp_path / "tiny.onnx")
     model = onnx.load(tmp_path / "tiny.onnx")
     model.graph.output.extend(value for value in model.graph.value_info if value.name == "pictures")

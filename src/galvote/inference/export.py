@@ -261,7 +261,10 @@ def _differ(data: bytes, network: GalaxyNetwork, card: Card) -> float:
 
     cutouts = np.stack(
         [
-            *(to_cutout(galaxy.picture, card.cutout) for galaxy in simulate_galaxies(_CHECKED, seed=0)),
+            *(
+                to_cutout(galaxy.picture, card.cutout, card.cutout.extent)
+                for galaxy in simulate_galaxies(_CHECKED, seed=0)
+            ),
             *np.random.default_rng(0).integers(0, 256, (2, *[card.cutout.pixels] * 2, 3), dtype=np.uint8),
         ]
     )
