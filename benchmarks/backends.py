@@ -4,8 +4,8 @@
 
 For each model and backend: galaxies a second on one core and on all, each with a batch of 64 of its own at a
 time, as `galvote predict` runs them; RMSE on the validation split, one view; and how far its fractions are
-from those of torch in float32. `galvote.inference.backends.fastest_backend` is the order that this finds among
-backends whose RMSE is within 0.0005.
+from those of torch in float32. `galvote.inference.backends.fastest_backend` is the order that this finds
+among backends whose RMSE is within 0.0005.
 
 Three rows are of no backend of the package: torch compiled by Inductor, and networks in 8-bit integers, whose
 ranges are measured on training galaxies.

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 BACKENDS = ("auto", "torch", "torch-float32", "onnx", "openvino")
 """What may be asked for; `auto` is what `fastest_backend` says."""
 
-_PACKAGES = {"onnx": ("onnx", "onnxruntime"), "openvino": ("onnx", "openvino")}
+_PACKAGES = {
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "openvino": ("onnx", "onnxscript", "onnxruntime", "openvino"),
+}
+"""What an extra of the same name installs: exporting, the comparison with torch, and what computes."""
+
 _OUTPUTS = ("fractions", "features")
 
 Outputs = tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]
@@ -29,8 +34,7 @@ Outputs = tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galax
 class Backend(Protocol):
     """What a `Predictor` needs of whatever computes the network.
 
-    `compute` is called by several threads at once, each with one core for itself, and may be slower or
-    faster than another backend's but not differ by more than its precision does.
+    `compute` is called by several threads at once, each of which has one core for itself.
     """
 
     @property
@@ -146,9 +150,9 @@ class OpenVinoBackend:
 def fastest_backend() -> str:
     """Return the fastest installed backend whose RMSE is within 0.0005 of float32 on the validation split.
 
-    The order is what ``benchmarks/backends.py`` measured on one core: with bfloat16 instructions OpenVINO is
-    ahead of ONNX Runtime, which is ahead of torch in bfloat16; without them ONNX Runtime is the fastest in
-    float32. GPUs are torch's.
+    The order is what ``benchmarks/backends.py`` measures on one core of a processor with bfloat16
+    instructions: OpenVINO in bfloat16 is ahead of ONNX Runtime, which is ahead of torch in bfloat16, and of
+    OpenVINO in float32. GPUs are torch's.
     """
     if best_device() != "cpu":
         return "torch"

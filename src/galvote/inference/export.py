@@ -75,10 +75,6 @@ def export_network(network: GalaxyNetwork) -> ModelProto:
                 dynamic_shapes={"pictures": {0: torch.export.Dim("batch")}},
                 verbose=False,
             )
-    except ImportError as error:
-        raise ModelError(
-            f"An export needs the package {error.name}; install it with: pip install 'galvote[onnx]'"
-        ) from error
     except Exception as error:  # torch's exporter raises a kind of its own for each of its stages
         raise ModelError(
             f"torch {torch.__version__} cannot export the network {network.spec.encoder} with the head "
@@ -169,16 +165,13 @@ def read_exported(path: Path) -> tuple[bytes, Card, Calibration | None]:
     Raises
     ------
     ModelError
-        If the file is missing, damaged or not exported by galvote, or the package onnx is missing.
+        If the file is missing, damaged or not exported by galvote, or a package of the extra is missing.
     """
+    choose_backend("onnx")
     if not os.path.lexists(path):
         raise ModelError(f"No model at {str(path)!r}; `galvote export --out {path.name}` makes one.")
-    try:
-        import onnx
-    except ImportError as error:
-        raise ModelError(
-            "Reading an exported model needs the package onnx; install it with: pip install 'galvote[onnx]'"
-        ) from error
+    import onnx
+
     try:
         model = onnx.load_model_from_string(path.read_bytes())
         about = {entry.key: entry.value for entry in model.metadata_props}
