@@ -19,22 +19,27 @@ __version__ = "0.1.0"
 __all__ = ["GZ2", "DecisionTree", "GalvoteError", "Predictor", "load"]
 
 
-def load(name: str | PathLike[str]) -> Predictor:
+def load(name: str | PathLike[str], backend: str | None = None) -> Predictor:
     """Load a model, ready to predict.
 
     Parameters
     ----------
     name
-        Name of a shipped model such as ``galvote-small``, or the folder of a saved model or a finished run.
+        Name of a shipped model such as ``galvote-small``, the folder of a saved model or a finished run, or a
+        file that `galvote export` wrote.
+    backend
+        What computes: ``torch`` (in bfloat16 where that is fast), ``torch-float32``, ``onnx``, ``openvino``
+        or ``auto``, the fastest that is installed and as accurate. ``torch`` if not given; of an exported
+        file ``auto``.
 
     Raises
     ------
     ModelError
-        If there is no such model or it is damaged.
+        If there is no such model, it is damaged, or the backend cannot compute it here.
     """
     from galvote.inference import Predictor
 
-    return Predictor.load(name)
+    return Predictor.load(name, backend)
 
 
 def __getattr__(name: str) -> Any:

@@ -8,6 +8,7 @@ from galvote.cli.calibrate import calibrate
 from galvote.cli.cutouts import cutouts
 from galvote.cli.demo import demo
 from galvote.cli.evaluate import evaluate
+from galvote.cli.export import export
 from galvote.cli.field import field
 from galvote.cli.models import models
 from galvote.cli.pack import pack
@@ -31,6 +32,7 @@ app.command()(calibrate)
 app.command()(cutouts)
 app.command()(demo)
 app.command()(evaluate)
+app.command()(export)
 app.command()(field)
 app.command()(models)
 app.command()(pack)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from galvote.cli.backend import BackendName
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
@@ -26,7 +28,10 @@ def evaluate(
     predictions: Annotated[
         Path | None, typer.Option(help="Table of predicted votes (CSV, Parquet, FITS, VOTable).")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Predict with this model: a name or a directory.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Predict with this model: a name, a directory or a .onnx file.")
+    ] = None,
+    backend: BackendName = None,
     images: Annotated[
         list[Path] | None,
         typer.Option(
@@ -74,7 +79,7 @@ def evaluate(
         table, origin = read_table(predictions), predictions.name
     else:
         assert model is not None and sources is not None
-        table = _predict(model, wanted, sources, views, shown, said)
+        table = _predict(model, backend, wanted, sources, views, shown, said)
         origin = f"{model}, {views} view{'s' if views > 1 else ''}"
     title = origin if split is None else f"{origin}, split {split}"
     scored = _match(table, origin, known, wanted)
@@ -147,14 +152,20 @@ def _choose_split(votes: Votes, splits: Path | None, split: str | None) -> tuple
 
 
 def _predict(
-    model: str, votes: Votes, sources: Sources, views: int, shown: float | None, said: Console
+    model: str,
+    backend: str | None,
+    votes: Votes,
+    sources: Sources,
+    views: int,
+    shown: float | None,
+    said: Console,
 ) -> pa.Table:
     from galvote.catalogue import match_ids
     from galvote.inference import Predictor
 
     matched = match_ids(votes, sources).sources
     with said.status(f"Predicting {len(matched):,} galaxies with {model}"):
-        return Predictor.load(model).predict(matched, views=views, shown=shown)
+        return Predictor.load(model, backend).predict(matched, views=views, shown=shown)
 
 
 def _match(table: pa.Table, origin: str, known: Votes, wanted: Votes) -> _Scored:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from galvote.cli.backend import BackendName
 from galvote.cli.positions import (
     Arcsec,
     Cache,
@@ -56,7 +57,10 @@ def predict(
         list[Path] | None,
         typer.Argument(help="Pictures: files, folders, Parquet, or catalogues with columns id and source."),
     ] = None,
-    model: Annotated[str, typer.Option(help="Name of a shipped model, or a folder.")] = "galvote-small",
+    model: Annotated[
+        str, typer.Option(help="Name of a shipped model, a folder, or an exported .onnx file.")
+    ] = "galvote-small",
+    backend: BackendName = None,
     views: Annotated[int, typer.Option(min=1, help="Orientations averaged for each prediction.")] = 1,
     level: Annotated[
         float | None,
@@ -141,7 +145,7 @@ def predict(
                 "--format."
             )
         refuse_unwritable(place, overwrite)
-    predictor = Predictor.load(model)
+    predictor = Predictor.load(model, backend)
     if level is not None:
         predictor.check_level(level)
     settings = Settings(views, shown, level, features)

@@ -7,7 +7,7 @@ keep their own names, so that importing this package loads neither astropy nor p
 from galvote.images.decode import MAX_PIXELS, decode_image
 from galvote.images.geometry import COMPACT, FRAME_EXTENT, Geometry, decode_cutout, to_cutout, try_cutout
 from galvote.images.store import PackedStore, is_store, pack
-from galvote.images.view import View, standard_views, warp_cutout
+from galvote.images.view import Resampling, View, describe_warp, standard_views, warp_cutout
 
 __all__ = [
     "COMPACT",
@@ -15,9 +15,11 @@ __all__ = [
     "MAX_PIXELS",
     "Geometry",
     "PackedStore",
+    "Resampling",
     "View",
     "decode_cutout",
     "decode_image",
+    "describe_warp",
     "is_store",
     "pack",
     "standard_views",

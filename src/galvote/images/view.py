@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Float32, Float64, UInt8
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,62 @@ def warp_cutout(
     At half the cutout's width each bilinear sample lies between four pixels, so the identity is their exact
     average. A cutout of more than twice the pixels is first area-averaged to twice the pixels.
     """
-    if len(cutout) > 2 * pixels:
-        cutout = np.asarray(cv2.resize(cutout, (2 * pixels, 2 * pixels), interpolation=cv2.INTER_AREA))
-    warped = cv2.warpAffine(
-        cutout,
-        view.matrix(len(cutout), pixels),
-        (pixels, pixels),
+    for step in _steps(len(cutout), view, pixels):
+        cutout = np.asarray(step(cutout))
+    return cutout
+
+
+@dataclass(frozen=True, eq=False)
+class Resampling:
+    """What `warp_cutout` does to the rows and to the columns of a cutout that is not turned.
+
+    Parameters
+    ----------
+    matrix
+        A picture's channel is multiplied by it from the left and by its transpose from the right.
+    ties_up
+        Whether a result halfway between two grey levels becomes the upper one, or the even one.
+    """
+
+    matrix: Float32[np.ndarray, "pixels size"]
+    ties_up: bool
+
+
+def describe_warp(size: int, zoom: float, pixels: int) -> list[Resampling]:
+    """Return what `warp_cutout` does with an upright view, for whoever cannot call OpenCV.
+
+    Parameters
+    ----------
+    size, pixels
+        Width of the cutout and of the view.
+    zoom
+        Magnification.
+
+    Returns
+    -------
+    Steps, each of which ends with whole grey levels. They are measured: the matrix is what becomes of
+    pictures of one white column, and versions of OpenCV do not treat ties alike.
+    """
+    steps = list[Resampling]()
+    for step in _steps(size, View(zoom=zoom), pixels):
+        columns = np.eye(size, dtype=np.float32)
+        matrix = np.stack([np.asarray(step(np.tile(column, (size, 1))))[0] for column in columns], axis=1)
+        noise = np.random.default_rng(0).integers(0, 256, (size, size), dtype=np.uint8)
+        exact, found = matrix @ noise.astype(np.float32) @ matrix.T, np.asarray(step(noise))
+        ties_up = bool((np.floor(exact + 0.5) == found).sum() > (np.rint(exact) == found).sum())
+        steps.append(Resampling(matrix, ties_up))
+        size = len(matrix)
+    return steps
+
+
+def _steps(size: int, view: View, pixels: int) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
+    if size > 2 * pixels:
+        size = 2 * pixels
+        yield partial(cv2.resize, dsize=(size, size), interpolation=cv2.INTER_AREA)
+    yield partial(
+        cv2.warpAffine,
+        M=view.matrix(size, pixels),
+        dsize=(pixels, pixels),
         flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         borderMode=cv2.BORDER_REFLECT,
     )
-    return np.asarray(warped)

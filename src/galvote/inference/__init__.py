@@ -1,6 +1,20 @@
 """Prediction with a trained model."""
 
+from galvote.inference.backends import BACKENDS, Backend
+from galvote.inference.export import export_model, refuse_unexportable
 from galvote.inference.parts import PART_SIZE, Parts, Plan, make_parts, make_plan
 from galvote.inference.predictor import Predictor, Settings
 
-__all__ = ["PART_SIZE", "Parts", "Plan", "Predictor", "Settings", "make_parts", "make_plan"]
+__all__ = [
+    "BACKENDS",
+    "PART_SIZE",
+    "Backend",
+    "Parts",
+    "Plan",
+    "Predictor",
+    "Settings",
+    "export_model",
+    "make_parts",
+    "make_plan",
+    "refuse_unexportable",
+]

@@ -50,7 +50,7 @@ class Plan(BaseModel):
     model, weights_sha256, calibration_sha256
         Name and hashes of the model.
     backend
-        What computes.
+        What computes, in which precision and where; the name of a `galvote.inference.Backend`.
     views, level, shown, features
         As for `galvote.Predictor.predict`.
     sources_sha256
@@ -288,7 +288,7 @@ def make_plan(predictor: Predictor, sources: Sources, settings: Settings, part_s
         model=card.name,
         weights_sha256=card.weights_sha256,
         calibration_sha256=card.calibration.get("sha256", ""),
-        backend="torch",
+        backend=predictor.backend.name,
         views=settings.views,
         level=(settings.level or LEVEL) if predictor.calibration else None,
         shown=settings.shown,

@@ -19,6 +19,14 @@ from galvote.catalogue.columns import describe_predictions
 from galvote.errors import ImageError, ModelError
 from galvote.evaluation import Calibration, check_level
 from galvote.images import Geometry, try_cutout
+from galvote.inference.backends import (
+    Backend,
+    OnnxBackend,
+    OpenVinoBackend,
+    TorchBackend,
+    choose_backend,
+)
+from galvote.inference.export import export_network, read_exported
 from galvote.inference.pipeline import in_batches, run_ahead
 from galvote.model import Card, GalaxyNetwork, load_calibration, load_model, predict_views
 from galvote.tree import DecisionTree
@@ -56,8 +64,8 @@ class Predictor:
 
     Parameters
     ----------
-    network
-        In evaluation mode.
+    backend
+        What computes the network.
     card
         What the network is and what it was trained on.
     calibration
@@ -73,16 +81,20 @@ class Predictor:
     ['id', 'status', 'reason']
     """
 
-    def __init__(self, network: GalaxyNetwork, card: Card, calibration: Calibration | None = None) -> None:
+    def __init__(self, backend: Backend, card: Card, calibration: Calibration | None = None) -> None:
+        self.backend = backend
         self.card = card
         self.calibration = calibration
         self.tree = DecisionTree.from_dict(card.tree)
-        self._network = network.to("cuda" if torch.cuda.is_available() else "cpu")
 
     @classmethod
-    def load(cls, name: str | os.PathLike[str]) -> Predictor:
-        """Load a shipped model by its name, or a saved one (or a finished run) by its folder."""
-        return cls(*load_model(Path(name)), load_calibration(Path(name)))
+    def load(cls, name: str | os.PathLike[str], backend: str | None = None) -> Predictor:
+        """Load a model; see `galvote.load`."""
+        path = Path(name)
+        if path.suffix.lower() == ".onnx":
+            return cls(*_open_exported(path, backend or "auto"))
+        network, card = load_model(path)
+        return cls(_open_network(network, backend or "torch"), card, load_calibration(path))
 
     @property
     def geometry(self) -> Geometry:
@@ -209,7 +221,7 @@ class Predictor:
             ends = (f"{column}_{end}" for column in self.tree.columns for end in ("low", "high"))
             columns += [(end, pa.float32()) for end in ends]
         if settings.features:
-            columns.append(("features", pa.list_(pa.float16(), self._network.head.linear.in_features)))
+            columns.append(("features", pa.list_(pa.float16(), self.backend.width)))
         return describe_predictions(pa.schema(columns), self.tree)
 
     def check_level(self, level: float) -> None:
@@ -243,11 +255,11 @@ class Predictor:
                 "pictures to its geometry with galvote.images.to_cutout."
             )
         fractions = np.zeros((len(cutouts), len(self.tree)), dtype=np.float32)
-        features = np.zeros((len(cutouts), self._network.head.linear.in_features), dtype=np.float32)
+        features = np.zeros((len(cutouts), self.backend.width), dtype=np.float32)
         for start in range(0, len(cutouts), _BATCH):
             part = slice(start, start + _BATCH)
             fractions[part], features[part] = predict_views(
-                self._network, cutouts[part], self.geometry, views
+                self.backend.compute, self.card.network, cutouts[part], self.geometry, views
             )
         return fractions, features
 
@@ -300,6 +312,30 @@ class Predictor:
             ],
             schema=self.schema(settings),
         )
+
+
+def _open_network(network: GalaxyNetwork, name: str) -> Backend:
+    match choose_backend(name):
+        case "torch":
+            return TorchBackend(network)
+        case "torch-float32":
+            return TorchBackend(network, torch.float32)
+        case chosen:
+            return _open_onnx(export_network(network).SerializeToString(), chosen)
+
+
+def _open_exported(path: Path, name: str) -> tuple[Backend, Card, Calibration | None]:
+    if (chosen := choose_backend(name)).startswith("torch"):
+        raise ModelError(
+            f"{path} is an exported model, which torch cannot compute; install what can with: "
+            "pip install 'galvote[onnx]' and leave the backend out."
+        )
+    network, card, calibration = read_exported(path)
+    return _open_onnx(network, chosen), card, calibration
+
+
+def _open_onnx(network: bytes, name: str) -> Backend:
+    return OpenVinoBackend(network) if name == "openvino" else OnnxBackend(network)
 
 
 def _galaxies(pictures: Pictures) -> Iterator[Galaxy]:

@@ -2,13 +2,16 @@
 
 from galvote.model.losses import masked_cross_entropy, masked_squared_error
 from galvote.model.network import (
+    Compute,
     GalaxyNetwork,
     NetworkSpec,
     average_views,
+    best_device,
     count_parameters,
     fast_precision,
     network_input,
     predict_views,
+    run_network,
 )
 from galvote.model.saved import (
     CARD,
@@ -25,9 +28,11 @@ from galvote.model.saved import (
 __all__ = [
     "CARD",
     "Card",
+    "Compute",
     "GalaxyNetwork",
     "NetworkSpec",
     "average_views",
+    "best_device",
     "count_parameters",
     "fast_precision",
     "find_model",
@@ -38,6 +43,7 @@ __all__ = [
     "masked_squared_error",
     "network_input",
     "predict_views",
+    "run_network",
     "save_calibrated",
     "save_model",
     "with_scores",

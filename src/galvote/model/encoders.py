@@ -94,7 +94,8 @@ class Dieleman2014(nn.Module):
 
     def views(self, pictures: Float[Tensor, "galaxy 3 y x"]) -> Float[Tensor, "galaxy 16 3 45 45"]:
         """Return the 16 views: orientation × flip × quarter."""
-        count, margin = len(pictures), (pictures.shape[-1] - self.view) // 2
+        # `len` would fix the size of the batch in an exported network.
+        count, margin = pictures.shape[0], (pictures.shape[-1] - self.view) // 2
         upright = pictures[..., margin : margin + self.view, margin : margin + self.view]
         turn = self.get_buffer("turn").to(pictures.dtype).expand(count, 2, 3)
         grid = F.affine_grid(turn, [count, 3, self.view, self.view], align_corners=False)
@@ -108,7 +109,7 @@ class Dieleman2014(nn.Module):
         """Return 2048 features a galaxy."""
         views = self.views(pictures)  # galaxy 16 3 45 45
         features = self.convolutions(views.flatten(0, 1))  # (galaxy 16) 512
-        joined: Tensor = self.dense(features.unflatten(0, (len(views), 16)).flatten(1))
+        joined: Tensor = self.dense(features.unflatten(0, (-1, 16)).flatten(1))
         return joined
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
@@ -166,19 +168,48 @@ def network_input(
     return pictures
 
 
+Compute = Callable[
+    [UInt8[np.ndarray, "galaxy y x 3"]],
+    tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]],
+]
+"""Makes vote fractions and features of a network's input, whatever computes them."""
+
+
+@torch.inference_mode()
+def run_network(
+    network: GalaxyNetwork, pictures: UInt8[np.ndarray, "galaxy y x 3"], precision: torch.dtype | None = None
+) -> tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]:
+    """Return the cumulative vote fractions of a network's input, and the encoder's features.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode, on any device.
+    pictures
+        As `network_input` makes them; as many as fit into one batch.
+    precision
+        bfloat16 or float32; `fast_precision` if not given.
+    """
+    device, fast = next(network.parameters()).device, precision or fast_precision()
+    with torch.autocast(device.type, fast, enabled=fast is not torch.float32):
+        features = network.features(torch.from_numpy(pictures).to(device))
+        fractions: Tensor = network.head(features)
+    return fractions.cpu().numpy(), features.float().cpu().numpy()
+
+
 def average_views(
     network: GalaxyNetwork,
     cutouts: UInt8[np.ndarray, "galaxy p p 3"],
     cutout_geometry: Geometry,
     views: int,
 ) -> Float32[np.ndarray, "galaxy answer"]:
-    """Return the mean prediction over `views` orientations of each cutout; see `predict_views`."""
-    return predict_views(network, cutouts, cutout_geometry, views)[0]
+    """Return a network's mean prediction over `views` orientations of each cutout; see `predict_views`."""
+    return predict_views(partial(run_network, network), network.spec, cutouts, cutout_geometry, views)[0]
 
 
-@torch.inference_mode()
 def predict_views(
-    network: GalaxyNetwork,
+    compute: Compute,
+    spec: NetworkSpec,
     cutouts: UInt8[np.ndarray, "galaxy p p 3"],
     cutout_geometry: Geometry,
     views: int,
@@ -187,8 +218,10 @@ def predict_views(
 
     Parameters
     ----------
-    network
-        In evaluation mode.
+    compute
+        What runs the network, such as `run_network`.
+    spec
+        Of the network.
     cutouts
         RGB cutouts of one geometry; as many as fit into one batch.
     views
@@ -199,19 +232,15 @@ def predict_views(
     Cumulative vote fractions in [0, 1], in the tree's column order, and the encoder's features in the first
     orientation, which is the cutout's own.
     """
-    device, fast = next(network.parameters()).device, fast_precision()
     orientations = standard_views(views)
-    mean = np.zeros((len(cutouts), len(network.head.tree)), dtype=np.float32)
-    first = np.empty((len(cutouts), network.head.linear.in_features), dtype=np.float32)
-    for view in orientations:
-        seen = torch.from_numpy(network_input(cutouts, [view] * len(cutouts), cutout_geometry, network.spec))
-        with torch.autocast(device.type, fast, enabled=fast is not torch.float32):
-            features = network.features(seen.to(device))
-            fractions: Tensor = network.head(features)
-        mean += fractions.cpu().numpy() / len(orientations)
-        if view == orientations[0]:
-            first[:] = features.float().cpu().numpy()
-    return mean, first
+    made = (
+        compute(network_input(cutouts, [view] * len(cutouts), cutout_geometry, spec)) for view in orientations
+    )
+    fractions, features = next(made)
+    mean = fractions / len(orientations)
+    for fractions, _ in made:
+        mean += fractions / len(orientations)
+    return mean, features
 
 
 def count_parameters(network: nn.Module) -> int:
@@ -219,12 +248,22 @@ def count_parameters(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters() if p.requires_grad)
 
 
+def best_device() -> str:
+    """Return the kind of device that networks run on here: ``cuda``, ``mps`` or ``cpu``."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
 def fast_precision() -> torch.dtype:
     """Return bfloat16 where the processor or GPU multiplies it natively, else float32."""
-    if torch.cuda.is_available():
-        native = torch.cuda.is_bf16_supported()
-    else:
-        # Without the instruction set bfloat16 is emulated, several times slower than float32.
-        capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-        native = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    match best_device():
+        case "cuda":
+            native = torch.cuda.is_bf16_supported()
+        case "mps":
+            native = False  # not every version of macOS has it
+        case _:
+            # Without the instruction set bfloat16 is emulated, several times slower than float32.
+            capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+            native = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return torch.bfloat16 if native else torch.float32

@@ -1,0 +1,210 @@
+"""A model as one ONNX file: whole by itself, equal to torch, and a model like any other to galvote."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+import galvote
+from galvote.catalogue import list_sources
+from galvote.errors import CatalogueError, ModelError
+from galvote.images import Geometry, PackedStore, View
+from galvote.inference import Parts, Predictor, Settings, export_model, make_parts, make_plan
+from galvote.inference.backends import fastest_backend
+from galvote.model import Card, GalaxyNetwork, load_calibration, load_model, network_input
+from galvote.training import load_recipe, recipe_names
+from galvote.tree import GZ2, DecisionTree
+
+onnxruntime = pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def exported(calibrated, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "tiny.onnx"
+    export_model(*load_model(calibrated), load_calibration(calibrated), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def exact(calibrated) -> Predictor:
+    return galvote.load(calibrated, "torch-float32")
+
+
+@pytest.fixture(scope="module")
+def cutouts(packed) -> np.ndarray:
+    """Return 64 cutouts."""
+    stored = np.asarray(PackedStore.open(packed).cutouts)
+    return np.concatenate([stored, stored[:4, ::-1]])
+
+
+def untrained(name: str, **changes: object) -> tuple[GalaxyNetwork, Card]:
+    torch.manual_seed(0)
+    recipe = load_recipe(name)
+    spec = recipe.network.model_copy(update=changes)
+    card = Card(name=name, tree=GZ2.to_dict(), cutout=recipe.cutout, network=spec)
+    return GalaxyNetwork(spec, GZ2).eval(), card
+
+
+def fractions(table: pa.Table) -> np.ndarray:
+    return np.column_stack([table[column].to_numpy() for column in GZ2.columns])
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_the_file_alone_takes_cutouts_in_batches_of_any_size(exported, exact, cutouts, batch):
+    session = onnxruntime.InferenceSession(exported)
+    found, features = session.run(["fractions", "features"], {"cutouts": cutouts[:batch]})
+    expected, expected_features = exact.predict_features(cutouts[:batch])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(features, expected_features, atol=1e-3)
+
+
+def test_the_file_says_what_it_takes_and_what_it_is(exported, exact):
+    session = onnxruntime.InferenceSession(exported)
+    (taken,) = session.get_inputs()
+    assert (taken.name, taken.type, taken.shape) == ("cutouts", "tensor(uint8)", ["batch", 64, 64, 3])
+    given = {output.name: (output.type, output.shape) for output in session.get_outputs()}
+    assert given == {
+        "fractions": ("tensor(float)", ["batch", 37]),
+        "features": ("tensor(float)", ["batch", exact.backend.width]),
+    }
+    about = session.get_modelmeta().custom_metadata_map
+    assert Card.model_validate_json(about["card"]) == exact.card
+    assert DecisionTree.from_dict(json.loads(about["tree"])) == GZ2
+    assert tuple(json.loads(about["columns"])) == GZ2.columns
+    assert about["galvote"] == galvote.__version__
+    assert str(Path(torch.__file__).parent).encode() not in exported.read_bytes()
+
+
+def test_cutouts_of_another_size_are_refused(exported):
+    session = onnxruntime.InferenceSession(exported)
+    with pytest.raises(Exception, match="invalid dimensions"):
+        session.run(None, {"cutouts": np.zeros((1, 32, 32, 3), np.uint8)})
+    with pytest.raises(ModelError, match="cutouts of 64 × 64"):
+        galvote.load(exported).predict_cutouts(np.zeros((1, 32, 32, 3), np.uint8))
+
+
+@pytest.mark.parametrize("views", [1, 6, 8])
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_an_exported_model_predicts_what_torch_predicts(exported, exact, cutouts, backend, views):
+    pytest.importorskip(backend)
+    predictor = galvote.load(exported, backend)
+    tolerance = 1e-4 if "float32" in predictor.backend.name else 0.02  # as far as bfloat16 is
+    found, features = predictor.predict_features(cutouts, views)
+    expected, expected_features = exact.predict_features(cutouts, views)
+    np.testing.assert_allclose(found, expected, atol=tolerance)
+    assert features.shape == expected_features.shape
+    assert np.corrcoef(features.ravel(), expected_features.ravel())[0, 1] > 0.999
+
+
+def test_intervals_and_the_flag_come_along(exported, exact, simulated):
+    table = galvote.load(exported, "onnx").predict(simulated / "images_training", level=0.8)
+    expected = exact.predict(simulated / "images_training", level=0.8)
+    assert table.schema == expected.schema
+    assert table["unlike"] == expected["unlike"]
+    for column in table.column_names[4:]:
+        np.testing.assert_allclose(table[column], expected[column], atol=1e-3)
+
+
+def test_rows_do_not_depend_on_the_number_of_cores(exported, simulated):
+    for backend in ("onnx", "openvino"):
+        pytest.importorskip(backend)
+        tables = list[pa.Table]()
+        for cores in (1, 2):
+            torch.set_num_threads(cores)
+            predictor = galvote.load(exported, backend)
+            tables.append(predictor.predict([simulated / "images_training"] * 1))
+            torch.set_num_threads(1)
+        assert tables[0] == tables[1]
+
+
+def test_parts_are_of_one_backend(exported, exact, simulated, tmp_path):
+    sources, settings = list_sources(simulated / "images_training"), Settings()
+    predictor = galvote.load(exported, "onnx")
+    plan = make_plan(predictor, sources, settings, 16)
+    for shard in ((2, 2), (1, 2)):
+        make_parts(predictor, sources, Parts.begin(tmp_path, plan), settings, shard=shard)
+    missing, statuses = Parts.open(tmp_path).count()
+    assert not missing and statuses == {"ok": 60}
+    with pytest.raises(CatalogueError, match=r"something else: backend onnx .*, now torch"):
+        Parts.begin(tmp_path, make_plan(exact, sources, settings, 16))
+
+
+def test_a_saved_model_is_computed_by_onnx_too(calibrated, exported, cutouts):
+    predictor = galvote.load(calibrated, "onnx")
+    np.testing.assert_array_equal(
+        predictor.predict_cutouts(cutouts), galvote.load(exported, "onnx").predict_cutouts(cutouts)
+    )
+
+
+def test_auto_takes_what_is_installed(calibrated, exported, monkeypatch):
+    assert galvote.load(exported).backend.name == galvote.load(exported, fastest_backend()).backend.name
+    monkeypatch.setattr("galvote.inference.backends.find_spec", lambda name: None)
+    assert galvote.load(calibrated, "auto").backend.name == galvote.load(calibrated).backend.name
+    for backend in ("onnx", "openvino"):
+        with pytest.raises(ModelError, match=rf"needs the packages .*'galvote\[{backend}\]'"):
+            galvote.load(calibrated, backend)
+    with pytest.raises(ModelError, match=r"which torch cannot compute.*'galvote\[onnx\]'"):
+        galvote.load(exported)
+
+
+def test_what_is_no_backend_is_refused(calibrated, exported):
+    with pytest.raises(ModelError, match="no backend 'tpu'; choose one of auto, torch, "):
+        galvote.load(calibrated, "tpu")
+    with pytest.raises(ModelError, match="which torch cannot compute"):
+        galvote.load(exported, "torch")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda data: b"", lambda data: data[:-1000], lambda data: b"\xff" * 100, lambda data: b"GIF89a"],
+)
+def test_a_damaged_file_is_refused(exported, tmp_path, damage: Callable[[bytes], bytes]):
+    path = tmp_path / "damaged.onnx"
+    path.write_bytes(damage(exported.read_bytes()))
+    with pytest.raises(ModelError, match=r"damaged.onnx cannot be used .*export the model again"):
+        galvote.load(path)
+    with pytest.raises(ModelError, match="galvote export"):
+        galvote.load(tmp_path / "nowhere.onnx")
+
+
+def test_a_model_that_differs_from_torch_is_not_written(calibrated, tmp_path, monkeypatch):
+    monkeypatch.setattr("galvote.inference.export.TOLERANCE", 0.0)
+    with pytest.raises(ModelError, match=r"from torch's, and .* is allowed, so nothing is written"):
+        export_model(*load_model(calibrated), None, tmp_path / "tiny.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_warp_in_the_file_is_opencvs(tmp_path):
+    """A large cutout is area-averaged first, and both steps end with whole grey levels."""
+    onnx = pytest.importorskip("onnx")
+    network, card = untrained("sharma2020", extent=208.0)
+    card = card.model_copy(update={"cutout": Geometry(extent=424.0, pixels=256)})
+    export_model(network, card, None, tmp_path / "tiny.onnx")
+    model = onnx.load(tmp_path / "tiny.onnx")
+    model.graph.output.extend(value for value in model.graph.value_info if value.name == "pictures")
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    noise = np.random.default_rng(1).integers(0, 256, (3, 256, 256, 3), dtype=np.uint8)
+    seen = session.run(["pictures"], {"cutouts": noise})[0].astype(int)
+    expected = network_input(noise, [View()] * 3, card.cutout, card.network).astype(int)
+    assert np.abs(seen - expected).max() <= 1
+    assert (seen != expected).mean() < 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipes_network_can_be_exported(tmp_path, name):
+    network, card = untrained(name)
+    assert export_model(network, card, None, tmp_path / "model.onnx") <= 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["sigmoid", "softmax", "rectified", "entmax", "sparsemax", "dirichlet"])
+def test_every_head_can_be_exported(tmp_path, head):
+    network, card = untrained("residual", widths=(8,), depths=(1,), head=head)
+    torch.nn.init.normal_(network.head.linear.weight, std=2)
+    assert export_model(network, card, None, tmp_path / "model.onnx") <= 1e-4
