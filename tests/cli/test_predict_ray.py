@@ -143,6 +143,35 @@ def test_a_cluster_that_is_not_there(start, few, tmp_path):
     assert f"There is no Ray cluster at 127.0.0.1:{port}" in said and "Traceback" not in said
 
 
+OTHER_MODEL = """
+import sys
+from functools import partial
+from pathlib import Path
+import galvote
+from galvote.catalogue import list_sources
+from galvote.inference import Parts, Settings, make_plan
+from galvote.inference.ray_engine import RayEngine
+
+here, there, out = sys.argv[1:]
+sources, settings = list_sources("list.csv"), Settings()
+parts = Parts.begin(Path(out), make_plan(galvote.load(here), sources, settings, 100))
+with RayEngine(workers=1) as engine:
+    try:
+        engine.make_parts(partial(galvote.load, there), sources, parts, settings)
+    except galvote.GalvoteError as error:
+        print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_with_another_model_makes_no_part(trained, calibrated, few, tmp_path):
+    arguments = [sys.executable, "-c", OTHER_MODEL, trained, calibrated, tmp_path / "survey"]
+    ran = subprocess.run([*map(str, arguments)], cwd=few, capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("ClusterError For the worker on ")
+    assert "it is another prediction: " in ran.stdout and "calibration_sha256" in ran.stdout
+    assert [path.name for path in (tmp_path / "survey").iterdir()] == ["manifest.json"]
+
+
 class Cluster:
     """Nodes of a Ray cluster on this machine, with one core each."""
 

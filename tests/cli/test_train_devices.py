@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,6 @@ WEIGHTS = Path("last") / "weights.safetensors"
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-Start = Callable[..., subprocess.Popen[str]]
 PYTHON = (sys.executable, "-m", "galvote")
 TORCHRUN = (Path(sys.executable).with_name("torchrun"), "--nproc-per-node", "2", "-m", "galvote")
 
@@ -44,28 +42,6 @@ def arguments(simulated, tiny_recipe, packed, votes) -> list[object]:
     for table in votes:
         given += ["--votes", table]
     return given
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    """Start a command in processes of its own, which do not outlive the test."""
-    started = list[subprocess.Popen[str]]()
-
-    def run(*words: object, program: tuple[object, ...] = PYTHON) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [*map(str, (*program, *words))],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.terminate()
-        process.communicate()
 
 
 def wait(process: subprocess.Popen[str]) -> str:

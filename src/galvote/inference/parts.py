@@ -315,6 +315,7 @@ def make_parts(
     shard: tuple[int, int] = (1, 1),
     ahead: int | None = None,
     on_rows: Callable[[pa.Table], None] | None = None,
+    finish: bool = True,
 ) -> Made:
     """Make the parts that are not there yet.
 
@@ -328,6 +329,8 @@ def make_parts(
         As for `galvote.Predictor.predict`.
     on_rows
         Called with rows as they are predicted, and with those of parts that are kept.
+    finish
+        Call `Parts.finish` at the end; whoever makes many shards does so once, by itself.
 
     Returns
     -------
@@ -358,7 +361,8 @@ def make_parts(
     for table in predictor.predict_parts(missing(), settings, ahead=ahead, on_batch=take):
         parts.write(begun.popleft(), table)
         done.made += 1
-    parts.finish()
+    if finish:
+        parts.finish()
     return done
 
 

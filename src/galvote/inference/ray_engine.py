@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import socket
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ _SLICE = 16 * _BATCH
 _SLICES_EACH = 4
 """How many of them each worker gets at least, so that the last ones end together."""
 
+_ERROR = "error"
 _PATIENCE = 20.0
 """Seconds for a cluster to answer."""
 
@@ -160,6 +162,7 @@ class RayEngine:
                 done.add(made)
                 if on_part is not None:
                     on_part(made)
+        parts.finish()
         return done
 
     def predict(
@@ -210,6 +213,8 @@ class RayEngine:
         """Yield what the workers make of each part's number."""
         import ray
 
+        if not parts:
+            return
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         context.print_on_execution_start = False
@@ -225,9 +230,17 @@ class RayEngine:
             num_gpus=self.gpus,
         )
         try:
-            yield from made.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+            for rows in made.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+                if rows.column_names == [_ERROR]:
+                    raise ClusterError(rows[_ERROR][0].as_py())
+                yield rows
+        except ray.exceptions.RayTaskError:
+            raise  # nobody's purpose
         except ray.exceptions.RayError as error:
-            raise _tell(error) from error
+            raise ClusterError(
+                f"The cluster gave up: {str(error).strip()} Run the same command again: parts that are there "
+                "stay. Ray's own logs on that node say more."
+            ) from error
 
 
 def _knock(address: str) -> None:
@@ -275,11 +288,22 @@ def share_out(nodes: Sequence[Mapping[str, float]], workers: int | None = None) 
     )
 
 
-class _Worker:
+class _Worker(ABC):
     """What an actor of Ray holds."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
+
+    @abstractmethod
+    def make(self, part: int) -> pa.Table:
+        """Return rows for a part's number."""
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Do what Ray Data asks; an error on purpose comes back as a row, since Ray would wrap it up."""
+        try:
+            return pa.concat_tables(self.make(part) for part in batch["part"].to_pylist())
+        except GalvoteError as error:
+            return pa.table({_ERROR: [str(error)]})
 
     @cached_property
     def sources(self) -> Sources:
@@ -291,7 +315,7 @@ class _Worker:
 
     @cached_property
     def predictor(self) -> Predictor:
-        """The model, loaded when the first part is there: errors before are not told as what they are."""
+        """The model, loaded when the first part is there: what an actor raises before ends in Ray's words."""
         work = self.work
         where = f"the worker on {os.uname().nodename}"
         try:
@@ -314,37 +338,27 @@ class _Worker:
 class _PartMaker(_Worker):
     """Makes parts and returns what was found and done."""
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
+    def make(self, part: int) -> pa.Table:
+        """Make a part that is not there yet, as one shard of as many as there are parts."""
         work = self.work
         assert work.folder is not None
-        predictor = self.predictor
-        said = list[str]()
-        for part in batch["part"].to_pylist():
-            parts = Parts(work.folder, work.plan)
-            alone = (part + 1, work.plan.parts)
-            done = make_parts(predictor, self.sources, parts, work.settings, shard=alone, ahead=work.ahead)
-            said.append(json.dumps(vars(done)))
-        return pa.table({"made": said})
+        made = make_parts(
+            self.predictor,
+            self.sources,
+            Parts(work.folder, work.plan),
+            work.settings,
+            shard=(part + 1, work.plan.parts),
+            ahead=work.ahead,
+            finish=False,
+        )
+        return pa.table({"made": [json.dumps(vars(made))]})
 
 
 class _RowMaker(_Worker):
     """Returns the rows of slices."""
 
-    def __call__(self, batch: pa.Table) -> pa.Table:
+    def make(self, part: int) -> pa.Table:
+        """Predict a slice."""
         work = self.work
-        predictor = self.predictor
-        listings = (self.sources[work.plan.places(part)] for part in batch["part"].to_pylist())
-        return pa.concat_tables(predictor.predict_parts(listings, work.settings, ahead=work.ahead))
-
-
-def _tell(error: BaseException) -> GalvoteError:
-    """Return what a worker raised on purpose, or say what else befell it."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, GalvoteError):
-            return cause
-        cause = getattr(cause, "cause", None) or cause.__cause__
-    return ClusterError(
-        f"The cluster gave up: {str(error).strip().splitlines()[-1]}. Run the same command again: parts that "
-        "are there stay. Ray's own logs on that node say more."
-    )
+        galaxies = self.sources[work.plan.places(part)]
+        return self.predictor.predict(galaxies, **vars(work.settings), ahead=work.ahead)
