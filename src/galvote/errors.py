@@ -47,3 +47,7 @@ class ModelError(GalvoteError):
 
 class TrainingError(GalvoteError):
     """A training run that cannot start, resume or go on."""
+
+
+class ClusterError(GalvoteError):
+    """A cluster that cannot be reached, has no room, or sees other things than its user."""

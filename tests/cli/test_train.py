@@ -1,11 +1,8 @@
 """`galvote train`, run, killed and resumed as a user does it."""
 
-import os
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,28 +23,6 @@ def arguments(simulated, tiny_recipe) -> list[object]:
         "--votes", simulated / "training_solutions.csv", "--classes", simulated / "classes.csv",
         "--splits", simulated / "splits.csv", "--set", f"training.epochs={EPOCHS}",
     ]  # fmt: skip
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start the command in a process of its own, which does not outlive the test."""
-    started = list[subprocess.Popen[str]]()
-
-    def run(*arguments: object) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "galvote", *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
-        started.append(process)
-        return process
-
-    yield run
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 def finished_epochs(run: Path) -> int:

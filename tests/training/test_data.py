@@ -1,5 +1,7 @@
 """From pictures and votes to batches that can be made again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from galvote.errors import TrainingError
 from galvote.images import Geometry, PackedStore
 from galvote.training import Batch, GalaxyBatches, TrainingData, gather_examples, load_recipe
 from galvote.training.data import make_loaders
+from galvote.training.team import Team
 from galvote.tree import GZ2
 
 COUNT = 41
@@ -256,3 +259,39 @@ def test_pictures_grow(store, votes):
     data = gather_examples(recipe, store, votes).validation
     watched = GalaxyBatches(recipe, store, data, None, 8)
     assert watched[(0, 0)].pictures.shape[1] == 72
+
+
+@pytest.mark.parametrize("devices", [2, 3])
+def test_devices_share_each_batch_as_one_sees_it(store, votes, devices):
+    store.cutouts[:] = np.random.default_rng(0).integers(0, 256, store.cutouts.shape)
+    fractions = np.where(np.arange(COUNT)[:, None] % 2, votes.fractions, np.nan)
+    votes = replace(votes, fractions=fractions)
+    classes = dict.fromkeys(IDS[::2], "disc")
+    recipe = recipe_for("galvote-small", "training.batch_size=7", "training.classes_weight=0.1")
+    data = gather_examples(recipe, store, votes, classes=classes)
+
+    def batches(team: Team) -> list[Batch]:
+        return list(make_loaders(recipe, data, team)[0])
+
+    whole = batches(Team())
+    shares = [batches(Team(devices=devices, rank=rank)) for rank in range(devices)]
+    assert {len(share) for share in shares} == {len(whole)}
+    for batch, *parts in zip(whole, *shares, strict=True):
+        if len(batch.pictures) >= 2 * devices:
+            assert all(len(part.pictures) >= 2 for part in parts)
+            for key in ("pictures", "fractions", "classes"):
+                joined = torch.cat([getattr(part, key) for part in parts])
+                torch.testing.assert_close(joined, getattr(batch, key), rtol=0, atol=0, equal_nan=True)
+        else:
+            torch.testing.assert_close(parts[0].fractions, batch.fractions, equal_nan=True)
+            for part in parts[1:]:
+                assert torch.equal(part.pictures, batch.pictures)
+                assert part.fractions.isnan().all() and (part.classes == -1).all()
+    assert any(len(batch.pictures) < 2 * devices for batch in whole), "a small batch is among them"
+
+
+def test_a_batch_has_to_be_large_enough_for_the_devices(store, votes):
+    recipe = recipe_for()
+    data = gather_examples(recipe, store, votes)
+    with pytest.raises(TrainingError, match=r"too small for 5 devices.*--set training\.batch_size=10"):
+        make_loaders(recipe, data, Team(devices=5))

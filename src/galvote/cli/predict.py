@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from galvote.catalogue import Sources
-    from galvote.inference import Parts, Predictor, Settings
+    from galvote.inference import Made, Parts, Predictor, Settings
+    from galvote.inference.ray_engine import RayEngine
 
 
 class Layout(StrEnum):
@@ -44,6 +45,13 @@ class Beside(NamedTuple):
 
     catalogue: pa.Table
     ids: Sequence[str]
+
+
+class Engine(StrEnum):
+    """Where the work is done."""
+
+    local = "local"
+    ray = "ray"
 
 
 def predict(
@@ -102,6 +110,16 @@ def predict(
         int | None,
         typer.Option(min=64, help="Most pictures in memory at once; 192 for each core if not given."),
     ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="`local`: this process; `ray`: several, on one machine or many.")
+    ] = Engine.local,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of a running Ray cluster, host:port or `auto`; without it, one is started here."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Of Ray; one for each GPU, or else each core, if not given.")
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an existing file, or the parts in a folder.")
     ] = False,
@@ -112,6 +130,8 @@ def predict(
 
     A folder gets numbered parts. The same command goes on where an earlier one was stopped.
     """
+    from functools import partial
+
     import pyarrow.compute as pc
     from rich.console import Console
 
@@ -145,7 +165,15 @@ def predict(
                 "--format."
             )
         refuse_unwritable(place, overwrite)
-    predictor = Predictor.load(model, backend)
+    if engine is Engine.local and (address is not None or workers is not None):
+        raise CatalogueError("--address and --workers are for Ray; add --engine ray")
+    cluster = None
+    if engine is Engine.ray:
+        from galvote.inference.ray_engine import RayEngine
+
+        cluster = RayEngine(address, workers)
+    load = partial(Predictor.load, model, backend)
+    predictor = load()
     if level is not None:
         predictor.check_level(level)
     settings = Settings(views, shown, level, features)
@@ -160,7 +188,8 @@ def predict(
     listed = list_sources(sources or []) if positions is None else sky.look_up(positions, console)[1]
     if in_parts:
         plan = make_plan(predictor, listed, settings, part_size or PART_SIZE)
-        _make_parts(predictor, listed, Parts.begin(place, plan, overwrite), settings, share, ahead, console)
+        make = partial(_make_here, predictor) if cluster is None else partial(_make_on_ray, cluster, load)
+        _make_parts(make, listed, Parts.begin(place, plan, overwrite), settings, share, ahead, console)
         return
 
     asked = None
@@ -169,15 +198,15 @@ def predict(
         listed = _select(listed, asked, ids)
     with progress_bar(console) as progress:
         bar = progress.add_task("predicting", total=len(listed))
-        table = predictor.predict(
-            listed,
-            views=views,
-            shown=shown,
-            level=level,
-            features=features,
-            ahead=ahead,
-            on_progress=lambda done, _: progress.update(bar, completed=done),
-        )
+
+        def show(done: int, failed: int) -> None:
+            progress.update(bar, completed=done)
+
+        if cluster is None:
+            table = predictor.predict(listed, **vars(settings), ahead=ahead, on_progress=show)
+        else:
+            with cluster:
+                table = cluster.predict(load, listed, settings, ahead=ahead, on_progress=show)
     if asked is not None:
         row = {galaxy: row for row, galaxy in enumerate(table["id"].to_pylist())}
         table = table.take([row[galaxy] for galaxy in asked])
@@ -227,8 +256,27 @@ def _read_beside(path: Path) -> Beside:
     return Beside(catalogue, to_ids(catalogue[find_id_column(catalogue.column_names, path)], path))
 
 
+def _make_here(predictor: Predictor, *what: Any, on_galaxies: Callable[[int], None], **options: Any) -> Made:
+    from galvote.inference import make_parts
+
+    return make_parts(predictor, *what, **options, on_rows=lambda rows: on_galaxies(len(rows)))
+
+
+def _make_on_ray(
+    cluster: RayEngine,
+    load: Callable[[], Predictor],
+    *what: Any,
+    on_galaxies: Callable[[int], None],
+    **options: Any,
+) -> Made:
+    with cluster:
+        return cluster.make_parts(
+            load, *what, **options, on_part=lambda part: on_galaxies(part.statuses.total())
+        )
+
+
 def _make_parts(
-    predictor: Predictor,
+    make: Callable[..., Made],
     sources: Sources,
     parts: Parts,
     settings: Settings,
@@ -237,21 +285,19 @@ def _make_parts(
     console: Console,
 ) -> None:
     from galvote.cli.progress import progress_bar
-    from galvote.inference import make_parts
 
     plan, folder = parts.plan, parts.folder
     try:
         with progress_bar(console) as progress:
             places = [plan.places(part) for part in plan.of_shard(shard)]
             bar = progress.add_task("predicting", total=sum(place.stop - place.start for place in places))
-            made = make_parts(
-                predictor,
+            made = make(
                 sources,
                 parts,
                 settings,
                 shard=shard,
                 ahead=ahead,
-                on_rows=lambda rows: progress.advance(bar, len(rows)),
+                on_galaxies=lambda galaxies: progress.advance(bar, galaxies),
             )
     except KeyboardInterrupt:
         console.print(

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from galvote.images import PackedStore
-    from galvote.training import Recipe, TrainingData
+    from galvote.training import Recipe, Team, TrainingData
 
 
 def train(
@@ -45,6 +45,12 @@ def train(
         float | None,
         typer.Option(help="Width of the sky that the pictures show, in GZ2 pixels (424 is a whole frame)."),
     ] = None,
+    devices: Annotated[
+        int, typer.Option(min=1, help="GPUs, or processes without one, that share each batch on a machine.")
+    ] = 1,
+    machines: Annotated[
+        int, typer.Option(min=1, help="How many machines; torchrun or SLURM starts the command on each.")
+    ] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")] = False,
     skip_invalid: Annotated[
@@ -55,25 +61,57 @@ def train(
 
     Stop it at any moment (Ctrl-C, kill -9) and go on with --resume: the result is the same.
     """
+    from galvote.training import gather, load_recipe
+
+    chosen = load_recipe(recipe, set_ or [])
+    with gather(devices, machines) as team:
+        _train(
+            chosen,
+            team,
+            images,
+            votes,
+            classes,
+            splits,
+            out,
+            shown=shown,
+            skip_invalid=skip_invalid,
+            resume=resume,
+            overwrite=overwrite,
+        )
+
+
+def _train(
+    recipe: Recipe,
+    team: Team,
+    images: Sequence[Path],
+    votes: Sequence[Path],
+    classes: Path | None,
+    splits: Path | None,
+    out: Path,
+    *,
+    shown: float | None,
+    skip_invalid: bool,
+    resume: bool,
+    overwrite: bool,
+) -> None:
     from rich.console import Console
 
-    from galvote.training import STORE, load_recipe
-    from galvote.training import train as run
+    from galvote.training import STORE, train
 
-    console = Console(highlight=False)
-    chosen = load_recipe(recipe, set_ or [])
-    data, hashes = load_training_data(
-        chosen,
-        images,
-        votes,
-        classes,
-        splits,
-        shown=shown,
-        skip_invalid=skip_invalid,
-        store=out / STORE,
-        overwrite=overwrite,
-        console=console,
-    )
+    console = Console(highlight=False, quiet=not team.leads)
+    with team.leader_first():
+        data, hashes = load_training_data(
+            recipe,
+            images,
+            votes,
+            classes,
+            splits,
+            shown=shown,
+            skip_invalid=skip_invalid,
+            store=out / STORE,
+            overwrite=overwrite and team.leads,
+            console=console,
+        )
     console.print(describe(data), soft_wrap=True)
 
     def report(recipe: Recipe, epoch: int, measured: Mapping[str, float]) -> None:
@@ -85,8 +123,8 @@ def train(
         )
 
     try:
-        best = run(
-            chosen,
+        best = train(
+            recipe,
             data,
             out,
             resume=resume,
@@ -94,6 +132,7 @@ def train(
             on_epoch=report,
             console=console,
             hashes=hashes,
+            team=team,
         )
     except KeyboardInterrupt:
         console.print(

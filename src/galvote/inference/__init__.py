@@ -2,13 +2,14 @@
 
 from galvote.inference.backends import BACKENDS, Backend
 from galvote.inference.export import export_model, refuse_unexportable
-from galvote.inference.parts import PART_SIZE, Parts, Plan, make_parts, make_plan
+from galvote.inference.parts import PART_SIZE, Made, Parts, Plan, make_parts, make_plan
 from galvote.inference.predictor import Predictor, Settings
 
 __all__ = [
     "BACKENDS",
     "PART_SIZE",
     "Backend",
+    "Made",
     "Parts",
     "Plan",
     "Predictor",

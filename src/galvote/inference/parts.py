@@ -95,6 +95,13 @@ class Plan(BaseModel):
         """Return what parts bear as the mark of their plan."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
+    def tell_changes(self, other: Plan) -> str:
+        """Say what another plan has otherwise; nothing if they are the same."""
+        own, its = self.model_dump(), other.model_dump()
+        return "; ".join(
+            f"{key} {_shorten(own[key])}, now {_shorten(its[key])}" for key in own if own[key] != its[key]
+        )
+
 
 class Parts:
     """The parts of one plan in a folder."""
@@ -251,12 +258,7 @@ class Parts:
         _write_whole(self.folder / MANIFEST, text.encode(), once=once)
 
     def _refuse_another_plan(self) -> None:
-        begun, wanted = Parts.open(self.folder).plan.model_dump(), self.plan.model_dump()
-        differing = [key for key in wanted if begun[key] != wanted[key]]
-        if differing:
-            said = "; ".join(
-                f"{key} {_shorten(begun[key])}, now {_shorten(wanted[key])}" for key in differing
-            )
+        if said := Parts.open(self.folder).plan.tell_changes(self.plan):
             raise CatalogueError(
                 f"{self.folder} holds a prediction of something else: {said}. Go on with the model, pictures "
                 "and settings that it was begun with, choose another folder, or start anew with --overwrite."
@@ -279,6 +281,13 @@ class Made:
     made: int = 0
     damaged: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Made) -> None:
+        """Count what was found and done elsewhere, too."""
+        self.kept += other.kept
+        self.made += other.made
+        self.damaged += other.damaged
+        self.statuses.update(other.statuses)
 
 
 def make_plan(predictor: Predictor, sources: Sources, settings: Settings, part_size: int) -> Plan:
@@ -308,6 +317,7 @@ def make_parts(
     shard: tuple[int, int] = (1, 1),
     ahead: int | None = None,
     on_rows: Callable[[pa.Table], None] | None = None,
+    finish: bool = True,
 ) -> Made:
     """Make the parts that are not there yet.
 
@@ -321,6 +331,8 @@ def make_parts(
         As for `galvote.Predictor.predict`.
     on_rows
         Called with rows as they are predicted, and with those of parts that are kept.
+    finish
+        Call `Parts.finish` at the end; whoever makes many shards does so once, by itself.
 
     Returns
     -------
@@ -351,7 +363,8 @@ def make_parts(
     for table in predictor.predict_parts(missing(), settings, ahead=ahead, on_batch=take):
         parts.write(begun.popleft(), table)
         done.made += 1
-    parts.finish()
+    if finish:
+        parts.finish()
     return done
 
 

@@ -42,7 +42,7 @@ Galaxy = tuple[str, Reader]
 LEVEL = 0.9
 """Share of the votes that the intervals of a calibrated model hold unless another is asked for."""
 
-_BATCH = 64
+BATCH = 64
 """Galaxies that the network takes at once: more of them leave a processor's caches, and are no faster."""
 
 _BATCHES_AHEAD = 3
@@ -256,8 +256,8 @@ class Predictor:
             )
         fractions = np.zeros((len(cutouts), len(self.tree)), dtype=np.float32)
         features = np.zeros((len(cutouts), self.backend.width), dtype=np.float32)
-        for start in range(0, len(cutouts), _BATCH):
-            part = slice(start, start + _BATCH)
+        for start in range(0, len(cutouts), BATCH):
+            part = slice(start, start + BATCH)
             fractions[part], features[part] = predict_views(
                 self.backend.compute, self.card.network, cutouts[part], self.geometry, views
             )
@@ -269,12 +269,12 @@ class Predictor:
         """Yield the rows of each batch; none holds galaxies of two listings."""
         if settings.level is not None:
             self.check_level(settings.level)
-        batches = (batch for listing in listings for batch in in_batches(listing, _BATCH))
+        batches = (batch for listing in listings for batch in in_batches(listing, BATCH))
         return run_ahead(
             batches,
             partial(self._read, shown=settings.shown),
             partial(self._rows, settings=settings),
-            ahead=ahead or _BATCHES_AHEAD * _BATCH * torch.get_num_threads(),
+            ahead=ahead or _BATCHES_AHEAD * BATCH * torch.get_num_threads(),
         )
 
     def _read(self, galaxy: Galaxy, shown: float | None) -> tuple[str, Cutout | ImageError]:

@@ -3,6 +3,7 @@
 from galvote.training.data import Batch, Examples, GalaxyBatches, TrainingData, gather_examples
 from galvote.training.recipe import Recipe, load_recipe, recipe_names, validate_recipe
 from galvote.training.run import STORE, train
+from galvote.training.team import Team, gather
 
 __all__ = [
     "STORE",
@@ -10,7 +11,9 @@ __all__ = [
     "Examples",
     "GalaxyBatches",
     "Recipe",
+    "Team",
     "TrainingData",
+    "gather",
     "gather_examples",
     "load_recipe",
     "recipe_names",

@@ -19,6 +19,7 @@ from galvote.errors import TrainingError
 from galvote.images import PackedStore, View
 from galvote.model import network_input
 from galvote.training.recipe import AugmentationSection, Recipe
+from galvote.training.team import ALONE, Team
 from galvote.tree import DecisionTree
 
 UNBIASED = "complete"
@@ -243,6 +244,8 @@ class GalaxyBatches(Dataset[Batch]):
     ----------
     augmentation
         How views are drawn; ``None`` for validation, which sees every galaxy once, in order, as it is.
+    team
+        Those who share each batch; this one gets its share alone.
     """
 
     def __init__(
@@ -252,7 +255,9 @@ class GalaxyBatches(Dataset[Batch]):
         examples: Examples,
         augmentation: AugmentationSection | None,
         batch_size: int,
+        team: Team = ALONE,
     ) -> None:
+        self.team = team
         self.recipe, self.store, self.examples = recipe, store, examples
         self.augmentation = augmentation
         self.batch_size = batch_size
@@ -266,7 +271,8 @@ class GalaxyBatches(Dataset[Batch]):
         self.moves = augmentation is not None and augmentation != AugmentationSection()
         self.cached: UInt8[np.ndarray, "galaxy y x 3"] | None = None
         if not self.moves and len(examples) * recipe.network.pixels**2 * 3 <= CACHE_LIMIT:
-            self.cached = self._pictures(np.arange(len(examples)), 0, None)
+            everything = np.arange(len(examples))
+            self.cached = self._pictures(everything, 0, None, slice(None))
 
     @property
     def batches(self) -> int:
@@ -285,15 +291,35 @@ class GalaxyBatches(Dataset[Batch]):
         if self.augmentation is not None:
             random = np.random.default_rng((self.recipe.seed, epoch, number))
         end = len(order) if number == self.batches - 1 else (number + 1) * self.batch_size
-        chosen = order[number * self.batch_size : end]
-        pictures = self.cached[chosen] if self.cached is not None else self._pictures(chosen, epoch, random)
-        counts = self.examples.counts
+        batch = order[number * self.batch_size : end]
+        own = self._own_share(len(batch))
+        chosen = batch[own]
+        if self.cached is not None:
+            pictures = self.cached[chosen]
+        else:
+            pictures = self._pictures(batch, epoch, random, own)
+        fractions, classes = self.examples.fractions[chosen], self.examples.classes[chosen]
+        counts = None if self.examples.counts is None else self.examples.counts[chosen]
+        if own == slice(None) and self.team.rank > 0:
+            fractions, classes = np.full_like(fractions, np.nan), np.full_like(classes, -1)
+            counts = None if counts is None else np.full_like(counts, np.nan)
         return Batch(
             torch.from_numpy(pictures),
-            torch.from_numpy(self.examples.fractions[chosen]),
-            torch.from_numpy(self.examples.classes[chosen]),
-            None if counts is None else torch.from_numpy(counts[chosen]),
+            torch.from_numpy(fractions),
+            torch.from_numpy(classes),
+            None if counts is None else torch.from_numpy(counts),
         )
+
+    def _own_share(self, galaxies: int) -> slice:
+        """Return this process's share of a batch.
+
+        One of fewer than two galaxies each, for batch normalisation, is seen by everybody and learned from by
+        the leader: the others' labels are unknown.
+        """
+        rank, size = self.team.rank, self.team.size
+        if size == 1 or galaxies < 2 * size:
+            return slice(None)
+        return slice(rank * galaxies // size, (rank + 1) * galaxies // size)
 
     def order(self, epoch: int) -> Int[np.ndarray, " draw"]:
         """Return which examples an epoch draws, in order.
@@ -326,17 +352,22 @@ class GalaxyBatches(Dataset[Batch]):
         return full if grown == 1 else round(width / 16) * 16
 
     def _pictures(
-        self, chosen: Int[np.ndarray, " galaxy"], epoch: int, random: np.random.Generator | None
-    ) -> UInt8[np.ndarray, "galaxy y x 3"]:
-        cutouts = self.store.cutouts[self.examples.rows[chosen]]
+        self,
+        batch: Int[np.ndarray, " galaxy"],
+        epoch: int,
+        random: np.random.Generator | None,
+        own: slice,
+    ) -> UInt8[np.ndarray, "share y x 3"]:
+        """Return the pictures of a share of a batch; views are drawn for all of it, whoever gets them."""
+        cutouts = self.store.cutouts[self.examples.rows[batch[own]]]
         if random is None or self.augmentation is None:
-            views = [View()] * len(chosen)
+            views = [View()] * len(cutouts)
         else:
-            views = [random_view(random, self.augmentation) for _ in chosen]
+            views = [random_view(random, self.augmentation) for _ in batch][own]
         network = self.recipe.network.model_copy(update={"pixels": self.pixels(epoch)})
         pictures = network_input(cutouts, views, self.store.geometry, network)
         if random is not None and self.augmentation is not None and self.colours is not None:
-            weights = random.normal(0, self.augmentation.colour, (len(pictures), 3)).astype(np.float32)
+            weights = random.normal(0, self.augmentation.colour, (len(batch), 3)).astype(np.float32)[own]
             shift = (weights @ self.colours * 255)[:, None, None, :]
             pictures = np.clip(pictures + shift, 0, 255).astype(np.uint8)
         return pictures
@@ -368,12 +399,18 @@ def colour_axes(store: PackedStore, rows: Int[np.ndarray, " galaxy"]) -> Float[n
     return np.asarray((vectors * values).T, dtype=np.float32)
 
 
-def make_loaders(recipe: Recipe, data: TrainingData) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
-    """Make the loaders of training and validation batches."""
-    training = GalaxyBatches(
-        recipe, data.store, data.training, recipe.augmentation, recipe.training.batch_size
-    )
-    validation = GalaxyBatches(recipe, data.store, data.validation, None, 256)
+def make_loaders(
+    recipe: Recipe, data: TrainingData, team: Team = ALONE
+) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
+    """Make the loaders of training and validation batches, or of one process's shares of them."""
+    size = recipe.training.batch_size
+    if size < 2 * team.size:
+        raise TrainingError(
+            f"training.batch_size = {size} is too small for {team.size} devices, which need two galaxies "
+            f"each; give fewer devices, or --set training.batch_size={2 * team.size}."
+        )
+    training = GalaxyBatches(recipe, data.store, data.training, recipe.augmentation, size, team)
+    validation = GalaxyBatches(recipe, data.store, data.validation, None, 256, team)
     return _make_loader(training), _make_loader(validation)
 
 

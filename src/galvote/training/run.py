@@ -30,6 +30,7 @@ from galvote.training.memory import keep_freed_memory
 from galvote.training.recipe import Recipe, load_recipe
 from galvote.training.task import GalaxyTask
 from galvote.training.teacher import learn_from_teacher
+from galvote.training.team import ALONE, Team
 from galvote.tree import GZ2, DecisionTree
 
 CHECKPOINT, RUN, METRICS = "checkpoint.safetensors", "run.json", "metrics.csv"
@@ -56,6 +57,7 @@ def train(
     progress: bool = True,
     console: Console | None = None,
     hashes: Mapping[str, str] | None = None,
+    team: Team = ALONE,
 ) -> Path:
     """Train a recipe's network and keep everything about it in one folder.
 
@@ -77,6 +79,9 @@ def train(
         What ``on_epoch`` prints on the same console stands above the progress bar.
     hashes
         SHA-256 of the input files, for the card.
+    team
+        The processes that train together, each of which calls this with the same arguments; they share every
+        batch. Only the leader writes and calls ``on_epoch``.
 
     Returns
     -------
@@ -90,8 +95,12 @@ def train(
     """
     keep_freed_memory()
     card = _card(recipe, data, tree, dict(hashes or {}))
-    _claim(out, card, resume=resume, overwrite=overwrite)
-    console = console or Console()
+    with team.leader_first():
+        if team.leads:
+            _claim(out, card, resume=resume, overwrite=overwrite)
+        else:
+            _follow(out, card)
+    console = console or Console(quiet=not team.leads)
     if recipe.training.teacher is None and recipe.training.teacher_recipe is not None:
         taught = _taught_recipe(recipe)
         console.print(f"First its teacher, {taught.name}, in {out / TEACHER}", soft_wrap=True)
@@ -105,16 +114,18 @@ def train(
             progress=progress,
             console=console,
             hashes=hashes,
+            team=team,
         )
         console.print(f"Now {recipe.name}", soft_wrap=True)
         recipe = _with_teacher(recipe, out / TEACHER / "last")
     if recipe.training.teacher is not None:
-        data = learn_from_teacher(recipe, data, out, console)
+        with team.leader_first():
+            data = learn_from_teacher(recipe, data, out, console)
     torch.manual_seed(recipe.seed)
-    training, validation = make_loaders(recipe, data)
+    training, validation = make_loaders(recipe, data, team)
     task = GalaxyTask(recipe, tree, len(data.class_names), len(training))
     card = card.model_copy(update={"data": {**card.data, "started_from": task.started_from}})
-    folder = RunFolder(out, card, on_epoch)
+    folder = RunFolder(out, card, on_epoch, team)
     precision = recipe.training.precision
     fast = precision == "bfloat16" or (precision == "auto" and fast_precision() is torch.bfloat16)
     with warnings.catch_warnings():
@@ -124,7 +135,7 @@ def train(
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         trainer = Trainer(
             max_epochs=recipe.training.epochs,
-            devices=1,
+            **team.trainer_options(),
             precision="bf16-mixed" if fast else "32-true",
             logger=_tensorboard(out),
             callbacks=[folder, *([EpochBar(console)] if progress and console.is_terminal else [])],
@@ -138,7 +149,8 @@ def train(
         )
         checkpoint = out / CHECKPOINT
         _fit(trainer, task, training, validation, ckpt_path=str(checkpoint) if checkpoint.exists() else None)
-    folder.write(task, final=True)
+    if team.leads:
+        folder.write(task, final=True)
     return out / "best"
 
 
@@ -217,8 +229,10 @@ class EpochBar(Callback):
 class RunFolder(Callback):
     """Keeps the run folder true after every epoch."""
 
-    def __init__(self, out: Path, card: Card, on_epoch: EpochReport | None = None) -> None:
-        self.out, self.card, self.on_epoch = out, card, on_epoch
+    def __init__(
+        self, out: Path, card: Card, on_epoch: EpochReport | None = None, team: Team = ALONE
+    ) -> None:
+        self.out, self.card, self.on_epoch, self.team = out, card, on_epoch, team
         self.history: list[dict[str, float]] = []
         self._drawn = 0.0
 
@@ -238,14 +252,15 @@ class RunFolder(Callback):
         self.history.append({"epoch": epoch, **task.measured})
         # Models before the checkpoint: a run killed between the two repeats the epoch and saves them again.
         best = min(row["validation_rmse"] for row in self.history)
-        if task.measured["validation_rmse"] == best:
+        if self.team.leads and task.measured["validation_rmse"] == best:
             self._save(task, "best")
-        if epoch == trainer.max_epochs:
+        if self.team.leads and epoch == trainer.max_epochs:
             self._save(task, "last")
-        trainer.save_checkpoint(self.out / CHECKPOINT)
-        self.write(task)
-        if self.on_epoch is not None:
-            self.on_epoch(task.recipe, epoch, task.measured)
+        trainer.save_checkpoint(self.out / CHECKPOINT)  # by all: they wait for the leader, who writes it
+        if self.team.leads:
+            self.write(task)
+            if self.on_epoch is not None:
+                self.on_epoch(task.recipe, epoch, task.measured)
 
     def write(self, task: GalaxyTask, final: bool = False) -> None:
         """Write `metrics.csv`, and the curves if they were not drawn a moment ago."""
@@ -298,14 +313,7 @@ def _claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
                 f"{out} holds a run already; go on with --resume, start again with --overwrite, "
                 "or choose another --out."
             )
-        earlier = json.loads(path.read_text())
-        for part in ("recipe", "data", "tree"):
-            if earlier[part] != described[part]:
-                changed = [key for key in described[part] if earlier[part].get(key) != described[part][key]]
-                raise TrainingError(
-                    f"{out} was begun with another {part} ({', '.join(changed)} changed); "
-                    "resume it with the same, or choose another --out."
-                )
+        _compare_with_earlier(out, described)
         return
     if out.exists() and not path.exists() and any(item.name != STORE for item in out.iterdir()):
         raise TrainingError(f"{out} is not empty and holds no run; choose another --out.")
@@ -318,6 +326,26 @@ def _claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
     for name in ("best", "last", TEACHER):
         shutil.rmtree(out / name, ignore_errors=True)
     _replace(path, json.dumps(described, indent=2) + "\n")
+
+
+def _compare_with_earlier(out: Path, described: Mapping[str, Any]) -> None:
+    earlier = json.loads((out / RUN).read_text())
+    for part in ("recipe", "data", "tree"):
+        if earlier[part] != described[part]:
+            changed = [key for key in described[part] if earlier[part].get(key) != described[part][key]]
+            raise TrainingError(
+                f"{out} was begun with another {part} ({', '.join(changed)} changed); "
+                "resume it with the same, or choose another --out."
+            )
+
+
+def _follow(out: Path, card: Card) -> None:
+    """See that this process is about to train what the leader has begun."""
+    if not (out / RUN).exists():
+        raise TrainingError(
+            f"{out} is not the same folder on all machines; choose an --out that all of them see."
+        )
+    _compare_with_earlier(out, json.loads(card.model_dump_json()))
 
 
 def _tensorboard(out: Path) -> Any:

@@ -56,6 +56,7 @@ class GalaxyTask(LightningModule):
         if decay:
             mean = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
             self.averaged = AveragedModel(self.network, multi_avg_fn=mean)
+            self.averaged.requires_grad_(False)  # else several devices would wait for its gradients
         self.measured: dict[str, float] = {}
         """The epoch's results: loss and RMSE of training and validation."""
 
@@ -68,7 +69,8 @@ class GalaxyTask(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Make the epoch a function of seed and number alone, so that a resumed run repeats it."""
-        torch.manual_seed(self.recipe.seed * 1_000_003 + self.current_epoch)
+        # Devices drop out different features.
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.current_epoch + (self.global_rank << 48))
         share = self.recipe.training.unnormalised
         self.network.head.normalise = self.current_epoch >= share * self.recipe.training.epochs
         self.kept_network.head.normalise = self.network.head.normalise
@@ -78,14 +80,20 @@ class GalaxyTask(LightningModule):
         """Return the loss of one batch."""
         features = self.network.features(batch.pictures)
         total, terms, squared, known = self._compare(self.network, features, batch)
-        loss = total / terms.clamp(min=1)
+        classified = (batch.classes >= 0).sum()
+        # Devices bring gradients to their mean. That is the whole batch's if each one's loss is divided by
+        # the terms that all of them know, and multiplied by their number.
+        devices = self.trainer.world_size
+        known_to_all = self._sum(torch.stack([terms, classified])).clamp(min=1) / devices
+        loss = total / known_to_all[0]
         if self.class_head is not None:
-            loss = loss + self.recipe.training.classes_weight * masked_cross_entropy(
-                self.class_head(features), batch.classes
-            )
-        if not torch.isfinite(loss):
+            of_share = masked_cross_entropy(self.class_head(features), batch.classes)
+            of_batch = of_share * (classified / known_to_all[1])
+            loss = loss + self.recipe.training.classes_weight * of_batch
+        mean = self._sum(loss.detach()) / devices
+        if not torch.isfinite(mean):
             raise TrainingError(self._diverged(number))
-        self._totals += torch.stack([loss.detach(), torch.ones_like(loss), squared.detach(), known.double()])
+        self._totals += torch.stack([mean, torch.ones_like(mean), squared.detach(), known.double()])
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -97,6 +105,7 @@ class GalaxyTask(LightningModule):
         """Start to add up."""
         if self.averaged is not None:
             self._renew_statistics(self.kept_network)
+        self._share_statistics(self.kept_network)
         self._validation_totals = torch.zeros(4, dtype=torch.float64, device=self.device)
 
     def validation_step(self, batch: Batch, number: int) -> None:
@@ -106,8 +115,9 @@ class GalaxyTask(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Gather the epoch's four numbers; Lightning validates within the training epoch."""
-        total, terms, squared, known = self._validation_totals.tolist()
-        loss_sum, batches, training_squared, training_known = self._totals.tolist()
+        total, terms, squared, known = self._sum(self._validation_totals).tolist()
+        # Of the loss each device has the whole batch's.
+        loss_sum, batches, training_squared, training_known = self._sum(self._totals).tolist()
         self.measured = {
             "training_loss": loss_sum / max(batches, 1),
             "validation_loss": total / terms,
@@ -141,6 +151,13 @@ class GalaxyTask(LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate_factor(step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def _sum(self, numbers: Tensor) -> Tensor:
+        """Add up over the devices."""
+        if self.trainer.world_size > 1:
+            numbers = numbers.clone()
+            torch.distributed.all_reduce(numbers)
+        return numbers
+
     def _compare(
         self, network: GalaxyNetwork, features: Tensor, batch: Batch
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -163,7 +180,7 @@ class GalaxyTask(LightningModule):
 
         As for stochastic weight averaging (Izmailov et al. 2018, section 3.2), on part of the epoch.
         """
-        layers = [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+        layers = _normalisations(network)
         momenta = [layer.momentum for layer in layers]
         for layer in layers:
             layer.reset_running_stats()
@@ -181,6 +198,15 @@ class GalaxyTask(LightningModule):
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
             layer.eval()
+
+    @torch.no_grad()
+    def _share_statistics(self, network: GalaxyNetwork) -> None:
+        """Bring the statistics of batch normalisation, which each device has of its share, to their mean."""
+        if self.trainer.world_size > 1:
+            for layer in _normalisations(network):
+                for statistic in (layer.running_mean, layer.running_var):
+                    assert statistic is not None
+                    statistic.copy_(self._sum(statistic) / self.trainer.world_size)
 
     def _rate_factor(self, step: int) -> float:
         training = self.recipe.training
@@ -204,3 +230,8 @@ class GalaxyTask(LightningModule):
             f"{training.batch_size}: try --set training.learning_rate={training.learning_rate / 10:g}. "
             "If it still happens, try --set training.precision=float32."
         )
+
+
+def _normalisations(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """Return the layers of batch normalisation."""
+    return [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
