@@ -141,7 +141,7 @@ def test_a_galaxy_does_not_depend_on_its_neighbours(predictor, pictures, exact):
 
 def test_batches_keep_every_galaxy_and_its_order(predictor, pictures, exact, monkeypatch):
     expected = fractions(predictor.predict(pictures))
-    monkeypatch.setattr("galvote.inference.predictor._BATCH", 2)
+    monkeypatch.setattr("galvote.inference.predictor.BATCH", 2)
     told = list[tuple[int, int]]()
     table = predictor.predict(
         [*pictures[:3], np.zeros((2, 2), dtype=np.uint8), *pictures[3:]],

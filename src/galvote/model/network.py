@@ -115,7 +115,8 @@ class GalaxyNetwork(nn.Module):
         # Pixels stay uint8 until here. The permuted view is channels-last already, which convolutions like.
         turned = turn_and_mirror(pictures.permute(0, 3, 1, 2).float() / 255, self.spec.orientations)
         features: Tensor = self.encoder(turned)  # (orientation galaxy) feature
-        return torch.stack(features.chunk(self.spec.orientations)).mean(dim=0)
+        # A reshape and no chunks, so that an exported network takes any number of galaxies.
+        return features.reshape(self.spec.orientations, -1, features.shape[1]).mean(dim=0)
 
     def forward(self, pictures: UInt8[Tensor, "galaxy y x 3"]) -> Float[Tensor, "galaxy answer"]:
         """Return cumulative vote fractions, float32, in ``tree.columns`` order."""
