@@ -1,6 +1,21 @@
 """Prediction with a trained model."""
 
+from galvote.inference.explain import METHODS, Explanation, Method, attribute, explain, turn
 from galvote.inference.parts import PART_SIZE, Parts, Plan, make_parts, make_plan
 from galvote.inference.predictor import Predictor, Settings
 
-__all__ = ["PART_SIZE", "Parts", "Plan", "Predictor", "Settings", "make_parts", "make_plan"]
+__all__ = [
+    "METHODS",
+    "PART_SIZE",
+    "Explanation",
+    "Method",
+    "Parts",
+    "Plan",
+    "Predictor",
+    "Settings",
+    "attribute",
+    "explain",
+    "make_parts",
+    "make_plan",
+    "turn",
+]

@@ -88,6 +88,11 @@ class Predictor:
         """The cutouts that this model takes."""
         return self.card.cutout
 
+    @property
+    def network(self) -> GalaxyNetwork:
+        """The network, in evaluation mode."""
+        return self._network
+
     def predict(
         self,
         pictures: Pictures,

@@ -1,0 +1,57 @@
+"""The server's process: uvicorn on one address, until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Sequence
+
+import uvicorn
+
+from galvote.errors import GalvoteError
+from galvote.inference import Predictor
+from galvote.serve.app import create_app
+from galvote.serve.logs import log, write_json_lines
+from galvote.serve.settings import ServeSettings
+
+
+def run_server(predictors: Sequence[Predictor], settings: ServeSettings, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT; requests that are open then are answered first.
+
+    Raises
+    ------
+    GalvoteError
+        If the address cannot be listened on.
+    """
+    write_json_lines()
+    app = create_app(predictors, settings)
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http="h11",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.timeout) + 1,
+    )
+    listener = _listen(host, port)
+    address, taken = listener.getsockname()[:2]
+    log("listening", url=f"http://{f'[{address}]' if ':' in address else address}:{taken}/")
+    # uvicorn answers what is open and then raises the signal again: SIGTERM is no failure.
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    with listener:
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise GalvoteError(
+            f"Port {port} of {host} cannot be listened on ({error}); choose another with --port or --host."
+        ) from error
+    return listener
