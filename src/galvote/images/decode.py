@@ -17,6 +17,9 @@ Encoded = bytes | tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]
 MAX_PIXELS = 80_000_000
 """Pictures whose header announces more are refused before a pixel is decoded."""
 
+_MAX_SCANS = 100
+"""Progressive JPEGs have about ten."""
+
 # Not all that Pillow knows: it hands PostScript to Ghostscript, for one.
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
 
@@ -74,6 +77,7 @@ def decode_image(
         from galvote.images.fits import decode_fits
 
         return decode_fits(files, max_pixels=max_pixels)
+    _refuse_many_scans(first)
     if size := jpeg_size(data):
         refuse_bomb(*size, max_pixels)
         divisor = next(
@@ -87,6 +91,16 @@ def decode_image(
         except ValueError:
             pass  # Pillow reads some of what simplejpeg refuses, and says why it refuses the rest.
     return _decode_with_pillow(first, max_pixels)
+
+
+def _refuse_many_scans(file: bytes) -> None:
+    # The marker of a scan occurs nowhere within one. Each scan may be a few bytes and costs as much time as
+    # a whole picture.
+    if file.startswith(b"\xff\xd8\xff") and file.count(b"\xff\xda") > _MAX_SCANS:
+        raise ImageError(
+            "too-large",
+            f"The JPEG has more than {_MAX_SCANS} scans, which no camera or program writes; save it again.",
+        )
 
 
 def jpeg_size(data: Encoded) -> tuple[int, int] | None:

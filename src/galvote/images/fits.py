@@ -24,6 +24,9 @@ BLACK = -1.0
 GAINS = (0.8, 0.8, 1.4)
 """Weights of the blue, green and red planes after division by their noise."""
 
+_MOST_BYTES_PER_PIXEL = 3 * 8 + 8
+"""Of an unpacked file: three planes of float64, and something to spare for headers."""
+
 _SAMPLE = 1_000_000
 """Sky and noise are estimated on about this many pixels of a plane."""
 
@@ -122,6 +125,8 @@ def _read_planes(file: bytes, max_pixels: int) -> list[Float32[np.ndarray, "y x"
         stream: io.BufferedIOBase = io.BytesIO(file)
         if file.startswith(b"\x1f\x8b"):
             stream = gzip.GzipFile(fileobj=stream)
+            # Whatever follows the first image is unpacked to get past it.
+            _refuse_long(stream, _MOST_BYTES_PER_PIXEL * max_pixels)
         if not stream.read(9).startswith(b"SIMPLE  ="):
             raise ImageError(
                 "not-an-image", "The file is neither a picture nor FITS; send JPEG, PNG or FITS."
@@ -155,6 +160,17 @@ def _read_planes(file: bytes, max_pixels: int) -> list[Float32[np.ndarray, "y x"
         raise ImageError(
             "truncated", f"The FITS file is cut short or damaged ({error}); fetch it again."
         ) from error
+
+
+def _refuse_long(stream: gzip.GzipFile, most: int) -> None:
+    """Raise `ImageError` if a stream unpacks to more bytes than that, and rewind it."""
+    while stream.read(1 << 20):
+        if stream.tell() > most:
+            raise ImageError(
+                "too-large",
+                f"The file unpacks to more than the {most / 1e6:.0f} MB that are read; send its planes alone.",
+            )
+    stream.seek(0)
 
 
 def _above_sky(plane: Float32[np.ndarray, "y x"]) -> Float32[np.ndarray, "y x"]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 
 from galvote.errors import ImageError
 from galvote.inference import Method
@@ -16,6 +16,7 @@ from galvote.serve.engine import Engine
 from galvote.serve.examples import EXAMPLES, draw_example
 from galvote.serve.gate import json_response
 from galvote.serve.metrics import Metrics
+from galvote.serve.openapi import Responses, problems, takes_pictures
 from galvote.serve.refusals import RefusalError
 from galvote.serve.settings import MAX_VIEWS
 from galvote.serve.uploads import Upload, UploadRoom
@@ -27,6 +28,16 @@ Views = Annotated[
 Level = Annotated[
     float, Query(gt=0, lt=1, description="Share of votes that the intervals are to hold.", examples=[0.9])
 ]
+
+
+class JpegResponse(Response):
+    """A JPEG."""
+
+    media_type = "image/jpeg"
+
+
+ASKED: Responses = problems(401, 500)
+UPLOADED: Responses = problems(400, 401, 408, 413, 415, 422, 500, 503, 504)
 
 
 def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
@@ -66,43 +77,59 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
         """Say that the server lives."""
         return json_response(schema.Health(status="ok").model_dump_json())
 
-    @router.get("/readyz", response_model=schema.Health)
+    @router.get("/readyz", response_model=schema.Health, responses=problems(503))
     async def readyz() -> Response:
         """Say whether a request would be answered: models are loaded and there is room in the queue."""
         engine.refuse_if_full()
         return json_response(schema.Health(status="ready").model_dump_json())
 
-    @router.get("/metrics")
-    async def metrics_() -> Response:
+    @router.get("/metrics", response_class=PlainTextResponse, responses=problems(401))
+    async def show_metrics() -> Response:
         """Return counters for Prometheus."""
         return Response(metrics.render(), media_type=metrics.content_type)
 
-    @router.get("/v1/models", response_model=schema.ModelsAnswer)
+    @router.get("/v1/models", response_model=schema.ModelsAnswer, responses=ASKED)
     async def list_models() -> Response:
         """List the models that can be asked for."""
         return json_response(models.model_dump_json())
 
-    @router.get("/v1/tree", response_model=schema.TreeAnswer)
+    @router.get("/v1/tree", response_model=schema.TreeAnswer, responses=ASKED)
     async def show_tree() -> Response:
         """Show the questions that volunteers are asked, and where each answer leads."""
         return json_response(answers.describe_tree(engine.choose(None).tree).model_dump_json())
 
-    @router.get("/v1/examples", response_model=list[schema.Example])
+    @router.get("/v1/examples", response_model=list[schema.Example], responses=ASKED)
     async def list_examples() -> list[schema.Example]:
         """List drawn galaxies to try the server with."""
         return [schema.Example(name=name, url=f"/v1/examples/{name}.jpg") for name in EXAMPLES]
 
-    @router.get("/v1/examples/{name}.jpg", response_class=Response)
+    @router.get(
+        "/v1/examples/{name}.jpg",
+        response_class=JpegResponse,
+        responses={
+            **ASKED,
+            404: {"model": schema.ProblemAnswer, "description": "There is none."},
+        },
+    )
     async def show_example(name: str) -> Response:
         """Return a drawn galaxy."""
         if name not in EXAMPLES:
-            raise RefusalError(
-                404, "not-found", f"The examples are {', '.join(EXAMPLES)}."
-            )
+            raise RefusalError(404, "not-found", f"The examples are {', '.join(EXAMPLES)}.")
         data = await asyncio.to_thread(draw_example, name)
-        return Response(data, media_type="image/jpeg", headers={"Cache-Control": "max-age=3600"})
+        return JpegResponse(data, headers={"Cache-Control": "max-age=3600"})
 
-    @router.post("/v1/predict", response_model=schema.PredictAnswer)
+    @router.post(
+        "/v1/predict",
+        response_model=schema.PredictAnswer,
+        responses={
+            **UPLOADED,
+            422: {
+                "model": schema.PredictAnswer | schema.ProblemAnswer,
+                "description": "No picture can be read: the rows say why. Or the query is out of range.",
+            },
+        },
+        openapi_extra=takes_pictures("files", engine.settings.max_files),
+    )
     async def predict(
         request: Request, model: ModelName = None, views: Views = 1, level: Level = 0.9
     ) -> Response:
@@ -124,7 +151,12 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
         none_read = all(isinstance(one, ImageError) for one in said)
         return json_response(answer.model_dump_json(), 422 if none_read else 200)
 
-    @router.post("/v1/explain", response_model=schema.ExplainAnswer)
+    @router.post(
+        "/v1/explain",
+        response_model=schema.ExplainAnswer,
+        responses=UPLOADED,
+        openapi_extra=takes_pictures("file", 1),
+    )
     async def explain(
         request: Request,
         question: Annotated[
@@ -144,7 +176,12 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
         said = await asyncio.to_thread(answers.describe_explanation, explanation, method, predictor)
         return json_response(said.model_dump_json())
 
-    @router.post("/v1/turn", response_model=schema.TurnAnswer)
+    @router.post(
+        "/v1/turn",
+        response_model=schema.TurnAnswer,
+        responses=UPLOADED,
+        openapi_extra=takes_pictures("file", 1),
+    )
     async def turn(
         request: Request,
         steps: Annotated[int, Query(ge=8, le=72, description="Angles around the circle.")] = 36,
@@ -158,7 +195,15 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
         metrics.read("ok")
         return json_response(answers.describe_turn(angles, fractions, predictor).model_dump_json())
 
-    @router.post("/v1/field", response_model=schema.FieldAnswer)
+    @router.post(
+        "/v1/field",
+        response_model=schema.FieldAnswer,
+        responses={
+            **UPLOADED,
+            501: {"model": schema.ProblemAnswer, "description": "photutils is not installed."},
+        },
+        openapi_extra=takes_pictures("file", 1),
+    )
     async def field(
         request: Request,
         views: Views = 1,

@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from galvote import __version__
@@ -22,11 +23,24 @@ from galvote.serve.engine import Engine
 from galvote.serve.gate import Gate, refusal_response
 from galvote.serve.logs import log
 from galvote.serve.metrics import Metrics
+from galvote.serve.openapi import describe_api, make_examples
+from galvote.serve.reference import HERE as REFERENCE
+from galvote.serve.reference import write_reference
 from galvote.serve.refusals import RefusalError
 from galvote.serve.security import SecurityHeaders
 from galvote.serve.settings import ServeSettings
 
 PAGE = Path(__file__).parent / "page"
+
+
+class _Application(FastAPI):
+    """FastAPI, once it lives with a description of its own."""
+
+    described: dict[str, Any] | None = None
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description."""
+        return self.described or super().openapi()
 
 
 def create_app(predictors: Sequence[Predictor], settings: ServeSettings | None = None) -> FastAPI:
@@ -49,23 +63,27 @@ def create_app(predictors: Sequence[Predictor], settings: ServeSettings | None =
     engine = Engine(predictors, settings, metrics)
 
     @asynccontextmanager
-    async def live(app: FastAPI) -> AsyncIterator[None]:
+    async def live(app: _Application) -> AsyncIterator[None]:
         await asyncio.to_thread(engine.warm_up)
+        app.described = describe_api(app, settings, await make_examples(engine))
         log("ready", models=list(engine.predictors))
         yield
         await asyncio.to_thread(engine.close)
         log("stopped")
 
-    app = FastAPI(
+    app = _Application(
         title="galvote",
         version=__version__,
         summary="From a picture of a galaxy to the votes of a crowd.",
         lifespan=live,
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
     )
     app.include_router(make_router(engine, metrics))
     app.add_api_route("/", _show_page, include_in_schema=False)
+    app.add_api_route("/docs", _show_reference, include_in_schema=False)
+    app.add_api_route("/docs/page.css", _show_reference_style, include_in_schema=False)
     app.mount("/page", StaticFiles(directory=PAGE, check_dir=False))
     app.add_exception_handler(GalvoteError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_path)
@@ -78,6 +96,14 @@ def create_app(predictors: Sequence[Predictor], settings: ServeSettings | None =
 
 async def _show_page() -> FileResponse:
     return FileResponse(PAGE / "index.html")
+
+
+async def _show_reference(request: Request) -> HTMLResponse:
+    return HTMLResponse(write_reference(request.app.openapi(), str(request.base_url)))
+
+
+async def _show_reference_style() -> FileResponse:
+    return FileResponse(REFERENCE / "page.css")
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -13,8 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from galvote.serve.logs import log
 from galvote.serve.metrics import Metrics
-from galvote.serve.refusals import RefusalError, busy
-from galvote.serve.schema import Problem, ProblemAnswer
+from galvote.serve.refusals import RefusalError, busy, describe_refusal
 from galvote.serve.security import Tokens
 from galvote.serve.settings import ServeSettings
 
@@ -94,8 +93,7 @@ class Gate:
 
 def refusal_response(refusal: RefusalError) -> Response:
     """Return the answer to a request that is refused."""
-    body = ProblemAnswer(error=Problem(status=refusal.status, message=refusal.message))
-    return json_response(body.model_dump_json(), refusal.code, refusal.headers)
+    return json_response(describe_refusal(refusal), refusal.code, refusal.headers)
 
 
 def json_response(body: str, code: int = 200, headers: dict[str, str] | None = None) -> Response:

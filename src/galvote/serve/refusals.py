@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from galvote.errors import GalvoteError
+from galvote.serve.schema import Problem, ProblemAnswer
 
 RETRY_AFTER = 2
 """Seconds after which a busy server should be asked again."""
@@ -33,6 +34,12 @@ class RefusalError(GalvoteError):
         self.status = status
         self.message = message
         self.headers = dict(headers or {})
+
+
+def describe_refusal(refusal: RefusalError) -> str:
+    """Return the JSON that answers a request that is refused."""
+    answer = ProblemAnswer(error=Problem(status=refusal.status, message=refusal.message))
+    return answer.model_dump_json()
 
 
 def busy(what: str) -> RefusalError:

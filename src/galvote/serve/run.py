@@ -12,6 +12,7 @@ from galvote.errors import GalvoteError
 from galvote.inference import Predictor
 from galvote.serve.app import create_app
 from galvote.serve.logs import log, write_json_lines
+from galvote.serve.protocol import make_protocol
 from galvote.serve.settings import ServeSettings
 
 
@@ -29,10 +30,11 @@ def run_server(predictors: Sequence[Predictor], settings: ServeSettings, host: s
         app,
         host=host,
         port=port,
-        http="h11",
+        http=make_protocol(settings),
         log_config=None,
         access_log=False,
         server_header=False,
+        ws="none",
         timeout_graceful_shutdown=int(settings.timeout) + 1,
     )
     listener = _listen(host, port)

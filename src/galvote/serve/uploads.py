@@ -107,7 +107,6 @@ class UploadRoom:
             413,
             "too-large",
             f"The body has more than {self.settings.max_megabytes:g} MB; send fewer or smaller pictures.",
-            {"Connection": "close"},
         )
 
 
@@ -193,16 +192,13 @@ class _Form:
         if b"filename" not in options:
             self._fields += 1
             if self._fields > _MAX_FIELDS:
-                raise RefusalError(
-                    413, "too-many-fields", "Send pictures only; the form has other fields."
-                )
+                raise RefusalError(413, "too-many-fields", "Send pictures only; the form has other fields.")
             return
         if len(self._files) == self._max_files:
             raise RefusalError(
                 413,
                 "too-many-files",
                 f"The request holds more than {self._max_files} pictures; send the others in another one.",
-                {"Connection": "close"},
             )
         name = options[b"filename"].decode("utf-8", "replace")
         self._into = bytearray()
