@@ -149,7 +149,7 @@ def turn(
         part = views[start : start + _BATCH]
         seen = network_input(np.repeat(cutout[None], len(part), 0), part, predictor.geometry, network.spec)
         with torch.inference_mode():
-            fractions.append(network(_to_device(network, seen)).cpu())
+            fractions.append(network(torch.from_numpy(seen).to(next(network.parameters()).device)).cpu())
     return np.asarray(torch.cat(fractions).numpy())
 
 

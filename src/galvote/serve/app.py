@@ -65,7 +65,8 @@ def create_app(predictors: Sequence[Predictor], settings: ServeSettings | None =
     @asynccontextmanager
     async def live(app: _Application) -> AsyncIterator[None]:
         await asyncio.to_thread(engine.warm_up)
-        app.described = describe_api(app, settings, await make_examples(engine))
+        examples = await asyncio.to_thread(make_examples, engine.predictors, engine.default)
+        app.described = describe_api(app, settings, examples)
         log("ready", models=list(engine.predictors))
         yield
         await asyncio.to_thread(engine.close)

@@ -8,13 +8,14 @@ from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
 from galvote.serve.refusals import busy
 
 
+@runtime_checkable
 class Task(Hashable, Protocol):
     """What a network does; items of equal tasks are given to one of them in one call."""
 
@@ -184,7 +185,7 @@ class Reservation:
         self._reserved = self._coming = places
         self._results = list[Future[Any]]()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Reservation:
         return self
 
     def __exit__(

@@ -54,6 +54,20 @@ class Prediction:
     path: tuple[Step, ...]
 
 
+def complete(
+    predictor: Predictor,
+    fractions: Float32[np.ndarray, " answer"],
+    features: Float32[np.ndarray, " feature"],
+    level: float,
+) -> Prediction:
+    """Return what a network said of one cutout with all that follows from it."""
+    low = high = unlike = None
+    if calibration := predictor.calibration:
+        low, high = (ends[0] for ends in calibration.intervals.ends(fractions[None], level))
+        unlike = bool(calibration.unlikeness.flag(features[None])[0])
+    return Prediction(fractions, low, high, unlike, decision_path(predictor.tree, fractions))
+
+
 @dataclass(frozen=True)
 class Predict:
     """A task for the networks: predict cutouts, those of several requests together."""
@@ -221,11 +235,7 @@ class Engine:
         self, cutout: Cutout, predictor: Predictor, views: int, level: float, places: Reservation
     ) -> Prediction:
         fractions, features = await asyncio.wrap_future(places.put(Predict(predictor, views), cutout))
-        low = high = unlike = None
-        if calibration := predictor.calibration:
-            low, high = (ends[0] for ends in calibration.intervals.ends(fractions[None], level))
-            unlike = bool(calibration.unlikeness.flag(features[None])[0])
-        return Prediction(fractions, low, high, unlike, decision_path(predictor.tree, fractions))
+        return complete(predictor, fractions, features, level)
 
     async def _alone(
         self, file: Upload, predictor: Predictor, run: Callable[[Cutout], Any], *, weight: int

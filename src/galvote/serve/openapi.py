@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from galvote.images import decode_cutout, try_cutout
+from galvote.inference import Predictor, explain, turn
 from galvote.serve import answers, schema
-from galvote.serve.engine import Engine
+from galvote.serve.engine import complete
 from galvote.serve.examples import draw_example
 from galvote.serve.settings import ServeSettings
-from galvote.serve.uploads import Upload
 
 EXAMPLE = "spiral"
 
@@ -54,27 +56,32 @@ def takes_pictures(field: str, most: int) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-async def make_examples(engine: Engine) -> dict[str, Any]:
+def make_examples(predictors: Mapping[str, Predictor], default: str) -> dict[str, Any]:
     """Return what the default model says of the example galaxy, by path."""
-    predictor, file = engine.choose(None), Upload(f"{EXAMPLE}.jpg", draw_example(EXAMPLE))
-    broken = Upload("notes.txt", b"not a picture")
-    said = await engine.classify([file, broken], predictor, 8, 0.9)
-    explanation = await engine.explain(file, predictor, predictor.tree.questions[0].name, None, "gradcam")
+    predictor = predictors[default]
+    cutout = decode_cutout(draw_example(EXAMPLE), predictor.geometry)
+    fractions, features = predictor.predict_features(cutout[None], 8)
+    said = {
+        f"{EXAMPLE}.jpg": complete(predictor, fractions[0], features[0], 0.9),
+        "notes.txt": try_cutout(lambda: b"not a picture", predictor.geometry),
+    }
+    explanation = explain(predictor, cutout, predictor.tree.questions[0].name)
     angles = np.arange(0, 360, 45, dtype=np.float32)
     found = {
-        "/v1/models": answers.describe_models(engine.predictors, engine.default),
+        "/v1/models": answers.describe_models(predictors, default),
         "/v1/tree": answers.describe_tree(predictor.tree),
         "/v1/predict": schema.PredictAnswer(
             model=answers.describe_model(predictor),
             views=8,
             level=0.9,
             galaxies=[
-                answers.describe_galaxy(each.name, one, predictor.tree)
-                for each, one in zip((file, broken), said, strict=True)
+                answers.describe_galaxy(name, one, predictor.tree)
+                for name, one in said.items()
+                if not isinstance(one, np.ndarray)
             ],
         ),
         "/v1/explain": answers.describe_explanation(explanation, "gradcam", predictor),
-        "/v1/turn": answers.describe_turn(angles, await engine.turn(file, predictor, angles), predictor),
+        "/v1/turn": answers.describe_turn(angles, turn(predictor, cutout, angles), predictor),
     }
     examples = {path: json.loads(answer.model_dump_json()) for path, answer in found.items()}
     # A picture in full would bury the rest.

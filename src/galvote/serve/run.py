@@ -47,12 +47,16 @@ def run_server(predictors: Sequence[Predictor], settings: ServeSettings, host: s
 
 
 def _listen(host: str, port: int) -> socket.socket:
+    listener = None
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
+        listener.listen(2048)  # whoever comes before the models are warm waits a moment
     except OSError as error:
+        if listener:
+            listener.close()
         raise GalvoteError(
             f"Port {port} of {host} cannot be listened on ({error}); choose another with --port or --host."
         ) from error

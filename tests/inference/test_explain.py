@@ -1,0 +1,97 @@
+"""Where a network looks, and what it owes to the picture's orientation."""
+
+import numpy as np
+import pytest
+import torch
+
+import galvote
+from galvote.errors import ModelError, TreeError
+from galvote.images import View, standard_views, to_cutout
+from galvote.images.simulate import simulate_galaxies
+from galvote.inference import METHODS, attribute, explain, turn
+from galvote.model import GalaxyNetwork, network_input
+from galvote.model.network import Dieleman2014Spec
+from galvote.tree import GZ2
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+EDGE_ON = 5  # of seed 7
+
+
+@pytest.fixture(scope="module")
+def small():
+    return galvote.load("galvote-small")
+
+
+@pytest.fixture(scope="module")
+def edge_on(small) -> np.ndarray:
+    """Return a cutout of an edge-on galaxy that was moved away from the centre."""
+    (galaxy,) = simulate_galaxies(1, seed=7, pixels=424, start=EDGE_ON)
+    aside = np.roll(galaxy.picture, (-40, 40), axis=(0, 1))
+    return to_cutout(aside, small.geometry)
+
+
+def conditional(network: GalaxyNetwork, picture: np.ndarray, question: str) -> np.ndarray:
+    with torch.inference_mode():
+        fractions = network(torch.from_numpy(picture[None]))[0, GZ2.slices[question]].numpy()
+    return fractions / fractions.sum()
+
+
+@pytest.mark.parametrize("question", ["smooth_or_features", "edge_on", "odd"])
+def test_attributions_sum_to_the_difference_from_a_black_picture(small, edge_on, question):
+    seen = network_input(edge_on[None], [View()], small.geometry, small.network.spec)[0]
+    for answer in range(len(GZ2.question(question).answers)):
+        shared = attribute(small.network, seen, question, answer)
+        assert shared.shape == seen.shape
+        with_it = conditional(small.network, seen, question)[answer]
+        without = conditional(small.network, np.zeros_like(seen), question)[answer]
+        assert shared.sum() == pytest.approx(with_it - without, abs=0.02)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_heat_lies_on_the_galaxy(small, edge_on, method):
+    said = explain(small, edge_on, "edge_on", "Class2.1", method=method)
+    assert said.heat.shape == said.seen.shape[:2] == (64, 64)
+    assert said.heat.max() == 1 and said.heat.min() >= 0
+    bright = said.seen.astype(float).sum(axis=2)
+    rows, columns = np.mgrid[:64, :64]
+    centre = [(bright * place).sum() / bright.sum() for place in (rows, columns)]
+    hot = [(said.heat * place).sum() / said.heat.sum() for place in (rows, columns)]
+    # The galaxy is up and right of the middle, and so is the heat.
+    assert centre[0] < 30 and centre[1] > 33
+    assert hot[0] < 31 and hot[1] > 32
+    near = np.hypot(rows - centre[0], columns - centre[1]) < 20
+    assert said.heat[near].mean() > 2 * said.heat[~near].mean()
+
+
+def test_the_likeliest_answer_is_explained_unless_one_is_named(small, edge_on):
+    said = explain(small, edge_on, "smooth_or_features")
+    fractions = conditional(small.network, said.seen, "smooth_or_features")
+    assert said.answer == f"Class1.{fractions.argmax() + 1}"
+    assert said.fraction == pytest.approx(fractions.max(), abs=1e-4)
+
+
+def test_what_there_is_not(small, edge_on):
+    with pytest.raises(TreeError, match="No question 'taste'"):
+        explain(small, edge_on, "taste")
+    with pytest.raises(ModelError, match=r"no answer of spiral; its answers are Class4\.1, Class4\.2"):
+        explain(small, edge_on, "spiral", "Class1.1")
+
+
+def test_grad_cam_needs_a_map_of_the_whole_picture(small, edge_on, monkeypatch):
+    spec = Dieleman2014Spec(encoder="dieleman2014", extent=207, pixels=69, head="softmax")
+    monkeypatch.setattr(small, "_network", GalaxyNetwork(spec, GZ2).eval())
+    with pytest.raises(ModelError, match="integrated-gradients"):
+        explain(small, edge_on, "spiral")
+    assert explain(small, edge_on, "spiral", method="integrated-gradients").heat.shape == (69, 69)
+
+
+def test_turned_predictions_are_those_of_the_same_views(small, edge_on, monkeypatch):
+    monkeypatch.setattr("galvote.model.network.fast_precision", lambda: torch.float32)
+    turned = turn(small, edge_on, np.array([0, 120, 240], np.float32))
+    assert turned.shape == (3, len(GZ2))
+    np.testing.assert_allclose(turned[0], small.predict_cutouts(edge_on[None])[0], atol=1e-5)
+    assert all(not view.flip for view in standard_views(3))
+    np.testing.assert_allclose(
+        turned.mean(axis=0), small.predict_cutouts(edge_on[None], views=3)[0], atol=1e-5
+    )
