@@ -276,7 +276,9 @@ def test_many_requests_share_runs_of_the_network_and_get_their_own_numbers(
 def test_a_batch_holds_no_more_than_it_may():
     class Count:
         weight = 2
-        sizes: list[int] = []
+
+        def __init__(self):
+            self.sizes = []
 
         def __call__(self, items):
             self.sizes.append(len(items))

@@ -18,9 +18,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 8000,
     model: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Name of a shipped model, or a folder; repeat it for more. The first is default."
-        ),
+        typer.Option(help="Name of a shipped model, or a folder; repeat it for more. The first is default."),
     ] = None,
     token_file: Annotated[
         Path | None,
@@ -36,9 +34,7 @@ def serve(
     timeout: Annotated[float, typer.Option(help="Seconds for a request, upload included.")] = 60,
     queue: Annotated[int, typer.Option(help="Most pictures, times views, that wait at once.")] = 4096,
     requests: Annotated[int, typer.Option(help="Most requests with pictures at once.")] = 256,
-    batch: Annotated[
-        int, typer.Option(help="Most pictures, times views, in one run of a network.")
-    ] = 64,
+    batch: Annotated[int, typer.Option(help="Most pictures, times views, in one run of a network.")] = 64,
     batch_wait_ms: Annotated[
         float, typer.Option(help="Milliseconds that a batch waits for pictures that are being decoded.")
     ] = 5,

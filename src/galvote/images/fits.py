@@ -168,7 +168,7 @@ def _refuse_long(stream: gzip.GzipFile, most: int) -> None:
         if stream.tell() > most:
             raise ImageError(
                 "too-large",
-                f"The file unpacks to more than the {most / 1e6:.0f} MB that are read; send its planes alone.",
+                f"The file unpacks to more than the {most / 1e6:.0f} MB that are read; send planes alone.",
             )
     stream.seek(0)
 

@@ -1,6 +1,6 @@
 """Prediction with a trained model."""
 
-from galvote.inference.explain import METHODS, Explanation, Method, attribute, explain, turn
+from galvote.inference.explanation import METHODS, Explanation, Method, attribute, explain, turn
 from galvote.inference.parts import PART_SIZE, Parts, Plan, make_parts, make_plan
 from galvote.inference.predictor import Predictor, Settings
 

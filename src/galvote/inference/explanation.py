@@ -73,7 +73,8 @@ def explain(
         Column of one of its answers; the likeliest if not given.
     method
         ``gradcam``: where what an inner layer found speaks for the answer rather than for the question's
-        others (Selvaraju et al. 2017, *Grad-CAM*). ``integrated-gradients``: how much each pixel adds to or
+        others (Selvaraju et al. 2017, *Grad-CAM*, in the form for inner layers of Jiang et al. 2021).
+        ``integrated-gradients``: how much each pixel adds to or
         takes from the answer's fraction on the way from a black picture, without its sign (see `attribute`).
 
     Raises
@@ -175,7 +176,12 @@ def _shares(network: GalaxyNetwork, features: Tensor, question: str) -> Tensor:
 def _grad_cam(
     network: GalaxyNetwork, seen: UInt8[np.ndarray, "1 y x 3"], question: str, answer: int
 ) -> Float32[np.ndarray, "y x"]:
-    """Weigh the channels of an inner map by how much they speak for an answer, and keep what is positive."""
+    """Weigh an inner map by how much it speaks for an answer, place by place, and keep what is positive.
+
+    Grad-CAM weighs a channel by the mean of its gradients over the last map, which here has two or four cells
+    a side. In maps before it one channel speaks for an answer here and against it there, so the mean says
+    little; weights of each place do not need it (Jiang et al. 2021, *LayerCAM*, IEEE TIP 30, 5875).
+    """
     maps = list[Tensor]()
 
     def keep(module: torch.nn.Module, inputs: object, output: object) -> None:
@@ -199,7 +205,7 @@ def _grad_cam(
     finally:
         for hook in hooks:
             hook.remove()
-    heat = (gradient.mean(dim=(2, 3), keepdim=True) * chosen).sum(dim=1)[0].relu()
+    heat = (gradient.relu() * chosen).sum(dim=1)[0].relu()
     size = seen.shape[1]
     return np.asarray(
         cv2.resize(heat.detach().cpu().numpy(), (size, size), interpolation=cv2.INTER_LINEAR), np.float32
