@@ -107,6 +107,9 @@ def describe_api(app: FastAPI, settings: ServeSettings, examples: dict[str, Any]
     for operations in described["paths"].values():
         for operation in operations.values():
             operation["responses"]["200"]["description"] = "The answer."
+            for code, response in operation["responses"].items():
+                if code != "200":  # FastAPI takes a refusal for whatever the answer would have been
+                    response["content"] = {"application/json": next(iter(response["content"].values()))}
     for path, example in examples.items():
         for operation in described["paths"][path].values():
             operation["responses"]["200"]["content"]["application/json"]["example"] = example
