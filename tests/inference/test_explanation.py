@@ -1,5 +1,7 @@
 """Where a network looks, and what it owes to the picture's orientation."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -81,6 +83,18 @@ def test_grad_cam_needs_a_map_of_the_whole_picture(small, edge_on, monkeypatch):
     with pytest.raises(ModelError, match="integrated-gradients"):
         explain(small, edge_on, "spiral")
     assert explain(small, edge_on, "spiral", method="integrated-gradients").heat.shape == (69, 69)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_explanations_and_predictions_of_other_threads_do_not_meet(small, edge_on, method):
+    expected = explain(small, edge_on, "edge_on", method=method).heat
+    with ThreadPoolExecutor(3) as threads:
+        predicting = [threads.submit(small.predict_cutouts, edge_on[None]) for _ in range(40)]
+        explaining = [threads.submit(explain, small, edge_on, "edge_on", method=method) for _ in range(6)]
+        predicting += [threads.submit(small.predict_cutouts, edge_on[None]) for _ in range(40)]
+    for future in explaining:
+        np.testing.assert_allclose(future.result().heat, expected, atol=1e-4)
+    assert all(future.result().shape == (1, 37) for future in predicting)
 
 
 def test_turned_predictions_are_those_of_the_same_views(small, edge_on, monkeypatch):

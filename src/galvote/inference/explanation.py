@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from galvote.errors import ModelError
 from galvote.images import View
@@ -173,6 +175,29 @@ def _shares(network: GalaxyNetwork, features: Tensor, question: str) -> Tensor:
     return fractions / fractions.sum(dim=1, keepdim=True)
 
 
+class _KeepMaps(TorchFunctionMode):
+    """Keeps the last map that is made with enough cells, in this thread alone.
+
+    Hooks on the network's modules would see what other threads predict meanwhile.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: Tensor | None = None
+
+    def __torch_function__(
+        self,
+        function: Callable[..., Any],
+        types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        output = function(*args, **(kwargs or {}))
+        if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[2:]) >= _LEAST_CELLS:
+            self.last = output
+        return output
+
+
 def _grad_cam(
     network: GalaxyNetwork, seen: UInt8[np.ndarray, "1 y x 3"], question: str, answer: int
 ) -> Float32[np.ndarray, "y x"]:
@@ -182,29 +207,19 @@ def _grad_cam(
     a side. In maps before it one channel speaks for an answer here and against it there, so the mean says
     little; weights of each place do not need it (Jiang et al. 2021, *LayerCAM*, IEEE TIP 30, 5875).
     """
-    maps = list[Tensor]()
-
-    def keep(module: torch.nn.Module, inputs: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[2:]) >= _LEAST_CELLS:
-            maps.append(output)
-
-    hooks = [module.register_forward_hook(keep) for module in network.encoder.modules()]
-    try:
-        with torch.enable_grad():
+    with torch.enable_grad():
+        with _KeepMaps() as kept:
             features = network.features(_to_device(network, seen))
-            outputs = network.head.linear(features)[0, network.head.tree.slices[question]]
-            # An output that rises with all others of its question changes no fraction.
-            against_others = outputs[answer] - outputs.mean()
-            if not maps or len(maps[-1]) != 1:
-                raise ModelError(
-                    "Grad-CAM needs a network that sees the picture as a whole, which "
-                    f"{network.spec.encoder} does not; ask for integrated-gradients."
-                )
-            chosen = maps[-1]
-            (gradient,) = torch.autograd.grad(against_others, chosen)
-    finally:
-        for hook in hooks:
-            hook.remove()
+        outputs = network.head.linear(features)[0, network.head.tree.slices[question]]
+        # An output that rises with all others of its question changes no fraction.
+        against_others = outputs[answer] - outputs.mean()
+        if kept.last is None or len(kept.last) != 1:
+            raise ModelError(
+                "Grad-CAM needs a network that sees the picture as a whole, which "
+                f"{network.spec.encoder} does not; ask for integrated-gradients."
+            )
+        chosen = kept.last
+        (gradient,) = torch.autograd.grad(against_others, chosen)
     heat = (gradient.relu() * chosen).sum(dim=1)[0].relu()
     size = seen.shape[1]
     return np.asarray(
