@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from galvote.errors import ImageError
+from galvote.evaluation.tree_drawing import NARROW, WIDE, draw_tree
 from galvote.inference import Method
 from galvote.serve import answers, schema
 from galvote.serve.engine import Engine
@@ -20,6 +21,7 @@ from galvote.serve.openapi import Responses, problems, takes_pictures
 from galvote.serve.refusals import RefusalError
 from galvote.serve.settings import MAX_VIEWS
 from galvote.serve.uploads import Upload, UploadRoom
+from galvote.tree import GZ2
 
 ModelName = Annotated[str | None, Query(description="Which model answers; the default one if not given.")]
 Views = Annotated[
@@ -30,10 +32,28 @@ Level = Annotated[
 ]
 
 
+_SHARE = r"(0|1|0?\.\d{1,9}|1\.0{1,9})"
+_SHARES = rf"^{_SHARE}(,{_SHARE}){{{len(GZ2) - 1}}}$"
+Shares = Annotated[
+    str,
+    Query(
+        pattern=_SHARES,
+        description="A number from 0 to 1 for each answer, in the tree's order, with commas between.",
+    ),
+]
+Ends = Annotated[str | None, Query(pattern=_SHARES, description="Ends of the intervals, likewise.")]
+
+
 class JpegResponse(Response):
     """A JPEG."""
 
     media_type = "image/jpeg"
+
+
+class SvgResponse(Response):
+    """A drawing."""
+
+    media_type = "image/svg+xml"
 
 
 ASKED: Responses = problems(401, 500)
@@ -117,6 +137,21 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
             raise RefusalError(404, "not-found", f"The examples are {', '.join(EXAMPLES)}.")
         data = await asyncio.to_thread(draw_example, name)
         return JpegResponse(data, headers={"Cache-Control": "max-age=3600"})
+
+    @router.get("/v1/drawing", response_class=SvgResponse, responses={**ASKED, **problems(422)})
+    async def draw_votes(
+        fractions: Shares,
+        low: Ends = None,
+        high: Ends = None,
+        width: Annotated[int, Query(ge=NARROW, le=2 * WIDE, description="Of the drawing, in pixels.")] = WIDE,
+    ) -> Response:
+        """Draw votes down the tree, as the page does; /page/style.css has the colours."""
+        votes, *ends = (
+            None if text is None else np.array([float(share) for share in text.split(",")])
+            for text in (fractions, low, high)
+        )
+        assert votes is not None
+        return SvgResponse(draw_tree(GZ2, votes, *ends, width=width))
 
     @router.post(
         "/v1/predict",
