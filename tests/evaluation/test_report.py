@@ -13,7 +13,7 @@ from galvote.tree import GZ2
 class Page(HTMLParser):
     """Collects what a reader sees, where pictures come from, and what is opened without being closed."""
 
-    VOID = frozenset(("meta", "img", "br", "line", "circle", "rect"))
+    VOID = frozenset(("meta", "img", "br", "line", "circle", "rect", "path"))
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -120,9 +120,9 @@ def test_reliability_is_drawn_said_and_tabled(tmp_path, crowd):
         tmp_path, score(crowd.predicted, crowd.actual, GZ2), GZ2, crowd.ids, crowd.predicted, crowd.actual
     )
     parsed = Page(page.read_text(encoding="utf-8"))
-    assert len(parsed.labels) == 11
     found = measure_reliability(crowd.predicted, crowd.actual, GZ2)
-    for question, label in zip(GZ2.questions, parsed.labels, strict=True):
+    panels = [label for label in parsed.labels if "off by" in label]
+    for question, label in zip(GZ2.questions, panels, strict=True):
         reliability = found[question.name]
         assert label.startswith(question.name.replace("_", " "))
         assert f"off by {reliability.error:.3f}" in label
@@ -132,6 +132,18 @@ def test_reliability_is_drawn_said_and_tabled(tmp_path, crowd):
         f"predicted {spiral.predicted:.2f}, voted {spiral.voted:.2f}, {spiral.count} answers" in parsed.text
     )
     assert f"{spiral.predicted:.3f}{spiral.voted:.3f}{spiral.count}" in parsed.text
+
+
+def test_votes_are_drawn_down_the_tree_for_all_and_for_each_galaxy_shown(tmp_path, crowd):
+    page = write_report(
+        tmp_path, score(crowd.predicted, crowd.actual, GZ2), GZ2, crowd.ids, crowd.predicted, crowd.actual
+    )
+    html = page.read_text(encoding="utf-8")
+    drawings = [label for label in Page(html).labels if label.startswith("Votes down the decision tree")]
+    assert len(drawings) == 2 + 24  # the mean on a wide and on a narrow page
+    mean = crowd.predicted.mean(axis=0)[0], crowd.actual.mean(axis=0)[0]
+    assert f"smooth: {mean[0]:.0%} of all volunteers; {mean[1]:.0%} voted so" in html
+    assert "--paper" in html and "$" not in html
 
 
 def test_an_existing_report_is_not_replaced(tmp_path, crowd):

@@ -14,6 +14,7 @@ from galvote.cli.models import models
 from galvote.cli.pack import pack
 from galvote.cli.parts import parts
 from galvote.cli.predict import predict
+from galvote.cli.serve import serve
 from galvote.cli.simulate import simulate
 from galvote.cli.sweep import sweep
 from galvote.cli.train import train
@@ -38,6 +39,7 @@ app.command()(models)
 app.command()(pack)
 app.command()(parts)
 app.command()(predict)
+app.command()(serve)
 app.command()(simulate)
 app.command()(sweep)
 app.command()(train)

@@ -20,7 +20,7 @@ from galvote.errors import GalvoteError
 from galvote.evaluation.findings import KINDS, Finding, name_kind, strongest_first
 from galvote.evaluation.pictures import CARDS_PER_SHEET, Card, Mark, draw_field, draw_sheet, write_png
 from galvote.images import Geometry, to_cutout
-from galvote.images.field import FieldGalaxy, cut_out, find_galaxies
+from galvote.images.field import FieldGalaxy, cut_out, find_galaxies, to_field_cutout
 from galvote.tree import GZ2, decision_path, describe_path
 
 MAX_SHEETS = 10
@@ -255,10 +255,7 @@ def _predict(
     fractions = np.empty((len(galaxies), len(GZ2)), np.float32)
     for start in range(0, len(galaxies), _BATCH):
         batch = galaxies[start : start + _BATCH]
-        pictures = (
-            cut_out(rgb, galaxy, extent=geometry.extent, least_pixels=geometry.pixels) for galaxy in batch
-        )
-        cutouts = np.stack([to_cutout(picture, geometry, shown=geometry.extent) for picture in pictures])
+        cutouts = np.stack([to_field_cutout(rgb, galaxy, geometry) for galaxy in batch])
         fractions[start : start + _BATCH] = predictor.predict_cutouts(cutouts, views=views)
         on_progress("predicting", start + len(batch), len(galaxies))
     return fractions

@@ -5,8 +5,10 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-INK, MUTED, GRID = "#1c2430", "#5d6878", "#e3e7ec"
-VALIDATION, TRAINING = "#0b5394", "#d9822b"
+from galvote.evaluation.style import palette
+
+INK, MUTED, GRID = (palette()[name] for name in ("ink", "muted", "line"))
+VALIDATION, TRAINING = palette()["model"], palette()["mean"]
 
 
 def new_figure(width: float, height: float) -> Figure:

@@ -19,7 +19,9 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.textpath import text_to_path
 
-NIGHT, INK, MUTED, FAINT = "#0b0e14", "#e8edf4", "#8a95a5", "#1d2430"
+from galvote.evaluation.style import palette
+
+NIGHT, INK, MUTED, FAINT = (palette(dark=True)[name] for name in ("paper", "ink", "muted", "track"))
 MAX_BYTES = 3_000_000
 """What a picture may weigh, so that a page or a message can show it."""
 

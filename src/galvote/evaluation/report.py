@@ -18,7 +18,9 @@ from PIL import Image
 
 from galvote.errors import GalvoteError
 from galvote.evaluation.reliability import Reliability, measure_reliability
-from galvote.evaluation.scores import Scores, galaxy_rmse
+from galvote.evaluation.scores import Scores, column_means, galaxy_rmse
+from galvote.evaluation.style import style_sheet
+from galvote.evaluation.tree_drawing import NARROW, WIDE, draw_tree
 from galvote.tree import DecisionTree, Question, decision_path, describe_path
 
 GALLERY = 12
@@ -103,8 +105,12 @@ def write_report(
     best, worst = best_and_worst(predicted, actual)
     training = scores.baselines.mean_from == "training"
     template = Template((files("galvote.evaluation") / "report.html").read_text(encoding="utf-8"))
+    means = column_means(predicted), column_means(actual)
     html = template.substitute(
         title=escape(title),
+        style=style_sheet(),
+        flow=draw_tree(tree, means[0], voted=means[1], width=WIDE),
+        narrow_flow=draw_tree(tree, means[0], voted=means[1], width=NARROW),
         numbers=_numbers(scores),
         remarks=_remarks(scores, left_out),
         mean_of="the training galaxies" if training else "these very galaxies",
@@ -261,7 +267,9 @@ def _galaxy(
         f'<article class="galaxy">{image}<div>'
         f"<header><b>{escape(name)}</b><span>RMSE {rmse:.4f}</span></header>"
         f"<dl>{paths}<dt>furthest apart: {escape(tree.answers[apart].phrase)}</dt>"
-        f"<dd>{actual[apart]:.2f} voted, {predicted[apart]:.2f} predicted</dd></dl></div></article>"
+        f"<dd>{actual[apart]:.2f} voted, {predicted[apart]:.2f} predicted</dd></dl>"
+        f"<details><summary>Its votes down the tree</summary>"
+        f"{draw_tree(tree, predicted, voted=actual, width=NARROW)}</details></div></article>"
     )
 
 

@@ -17,6 +17,9 @@ Encoded = bytes | tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]
 MAX_PIXELS = 80_000_000
 """Pictures whose header announces more are refused before a pixel is decoded."""
 
+_MAX_SCANS = 100
+"""Progressive JPEGs have about ten."""
+
 # Not all that Pillow knows: it hands PostScript to Ghostscript, for one.
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP")
 
@@ -34,7 +37,9 @@ _SIGNATURES = (
 """How files of the kinds that people send begin: a file that begins so but cannot be opened is cut short."""
 
 
-def decode_image(data: Encoded, reduction: float = 1.0) -> UInt8[np.ndarray, "y x 3"]:
+def decode_image(
+    data: Encoded, reduction: float = 1.0, *, max_pixels: int = MAX_PIXELS
+) -> UInt8[np.ndarray, "y x 3"]:
     """Decode a picture to 8-bit RGB.
 
     Parameters
@@ -47,6 +52,8 @@ def decode_image(data: Encoded, reduction: float = 1.0) -> UInt8[np.ndarray, "y 
         number. It is if both sides can be divided without a remainder, so that it shows the same. That is
         faster, and nearly the average of the pixels: of each block of 8 × 8 only the low frequencies are
         turned into pixels.
+    max_pixels
+        What the header may announce; more is refused before a pixel is decoded.
 
     Returns
     -------
@@ -58,7 +65,7 @@ def decode_image(data: Encoded, reduction: float = 1.0) -> UInt8[np.ndarray, "y 
     ------
     ImageError
         ``empty``, ``not-an-image``, ``truncated`` (cut short or damaged), ``too-large`` (the header announces
-        more than `MAX_PIXELS`) or ``unsupported``.
+        more than ``max_pixels``) or ``unsupported``.
     """
     if isinstance(data, np.ndarray):
         return data
@@ -69,9 +76,10 @@ def decode_image(data: Encoded, reduction: float = 1.0) -> UInt8[np.ndarray, "y 
     if len(files) > 1 or first.startswith((b"SIMPLE  =", b"\x1f\x8b")):
         from galvote.images.fits import decode_fits
 
-        return decode_fits(files)
+        return decode_fits(files, max_pixels=max_pixels)
+    _refuse_many_scans(first)
     if size := jpeg_size(data):
-        refuse_bomb(*size)
+        refuse_bomb(*size, max_pixels)
         divisor = next(
             n for n in (8, 4, 2, 1) if n <= max(1.0, reduction) and not any(side % n for side in size)
         )
@@ -82,7 +90,17 @@ def decode_image(data: Encoded, reduction: float = 1.0) -> UInt8[np.ndarray, "y 
             )
         except ValueError:
             pass  # Pillow reads some of what simplejpeg refuses, and says why it refuses the rest.
-    return _decode_with_pillow(first)
+    return _decode_with_pillow(first, max_pixels)
+
+
+def _refuse_many_scans(file: bytes) -> None:
+    # The marker of a scan occurs nowhere within one. Each scan may be a few bytes and costs as much time as
+    # a whole picture.
+    if file.startswith(b"\xff\xd8\xff") and file.count(b"\xff\xda") > _MAX_SCANS:
+        raise ImageError(
+            "too-large",
+            f"The JPEG has more than {_MAX_SCANS} scans, which no camera or program writes; save it again.",
+        )
 
 
 def jpeg_size(data: Encoded) -> tuple[int, int] | None:
@@ -98,10 +116,10 @@ def jpeg_size(data: Encoded) -> tuple[int, int] | None:
     return (int(height), int(width)) if space in ("YCbCr", "Gray", "RGB") else None
 
 
-def _decode_with_pillow(data: bytes) -> UInt8[np.ndarray, "y x 3"]:
+def _decode_with_pillow(data: bytes, max_pixels: int) -> UInt8[np.ndarray, "y x 3"]:
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
-            refuse_bomb(*image.size)
+            refuse_bomb(*image.size, max_pixels)
             ImageOps.exif_transpose(image, in_place=True)
             return _to_rgb(image)
     except ImageError:
@@ -136,11 +154,11 @@ def _to_rgb(image: Image.Image) -> UInt8[np.ndarray, "y x 3"]:
     return np.array(image.convert("RGB"))
 
 
-def refuse_bomb(width: int, height: int) -> None:
-    """Raise `ImageError` if a header announces more pixels than `MAX_PIXELS`."""
-    if width * height > MAX_PIXELS:
+def refuse_bomb(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
+    """Raise `ImageError` if a header announces more pixels than that."""
+    if width * height > max_pixels:
         raise ImageError(
             "too-large",
-            f"The header announces {width} × {height} pixels, more than the {MAX_PIXELS / 1e6:g} million "
-            "that galvote decodes. Cut the part out that you need.",
+            f"The header announces {width} × {height} pixels, more than the {max_pixels / 1e6:g} million "
+            "that are decoded. Cut the part out that you need.",
         )

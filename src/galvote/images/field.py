@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
 from galvote.errors import GalvoteError
+from galvote.images.geometry import Geometry, to_cutout
 
 GZ2_R90 = 50.0
 """The 90 % Petrosian radius of a galaxy in GZ2 pixels, 0.02 × that radius wide (Willett et al. 2013)."""
@@ -207,6 +208,14 @@ def cut_out(
     """
     width = extent * galaxy.r90 / GZ2_R90
     return cut_square(rgb, galaxy.x, galaxy.y, width, max(math.ceil(width), least_pixels))
+
+
+def to_field_cutout(
+    rgb: UInt8[np.ndarray, "y x 3"], galaxy: FieldGalaxy, geometry: Geometry
+) -> UInt8[np.ndarray, "p p 3"]:
+    """Bring a galaxy of a wide picture to a geometry."""
+    picture = cut_out(rgb, galaxy, extent=geometry.extent, least_pixels=geometry.pixels)
+    return to_cutout(picture, geometry, shown=geometry.extent)
 
 
 def cut_square(

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from galvote.errors import ImageError
-from galvote.images.decode import refuse_bomb
+from galvote.images.decode import MAX_PIXELS, refuse_bomb
 
 STRETCH = 80.0
 """Lupton's stretch, in units of the sky noise: brightness is about linear up to ``STRETCH / SOFTENING``."""
@@ -24,11 +24,14 @@ BLACK = -1.0
 GAINS = (0.8, 0.8, 1.4)
 """Weights of the blue, green and red planes after division by their noise."""
 
+_MOST_BYTES_PER_PIXEL = 3 * 8 + 8
+"""Of an unpacked file: three planes of float64, and something to spare for headers."""
+
 _SAMPLE = 1_000_000
 """Sky and noise are estimated on about this many pixels of a plane."""
 
 
-def decode_fits(files: tuple[bytes, ...]) -> UInt8[np.ndarray, "y x 3"]:
+def decode_fits(files: tuple[bytes, ...], *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "y x 3"]:
     """Make a Lupton composite of FITS planes.
 
     Parameters
@@ -38,6 +41,8 @@ def decode_fits(files: tuple[bytes, ...]) -> UInt8[np.ndarray, "y x 3"]:
         (g, r, i, or g, r, z), or one plane ``(y, x)``, which gives grey; one file whose first image is a
         plane and which has exactly three planes of its shape, g, r and i in this order; or three files of one
         plane each in the order g, r, i.
+    max_pixels
+        Of a plane; larger ones are refused before they are read.
 
     Returns
     -------
@@ -60,7 +65,7 @@ def decode_fits(files: tuple[bytes, ...]) -> UInt8[np.ndarray, "y x 3"]:
     and `GAINS` makes that up, so colours are about those of SDSS pictures. NaN and infinite pixels are shown
     as sky.
     """
-    planes = [plane for file in files for plane in _read_planes(file)]
+    planes = [plane for file in files for plane in _read_planes(file, max_pixels)]
     shapes = sorted({plane.shape for plane in planes})
     if len(planes) not in (1, 3) or len(shapes) > 1:
         raise ImageError(
@@ -112,7 +117,7 @@ def measure_sky(plane: Float32[np.ndarray, "*pixels"]) -> tuple[float, float]:
     return float(sky), float(noise)
 
 
-def _read_planes(file: bytes) -> list[Float32[np.ndarray, "y x"]]:
+def _read_planes(file: bytes, max_pixels: int) -> list[Float32[np.ndarray, "y x"]]:
     """Return the planes of a file's first image, or of the first three if each is a plane."""
     from astropy.io import fits
 
@@ -120,6 +125,8 @@ def _read_planes(file: bytes) -> list[Float32[np.ndarray, "y x"]]:
         stream: io.BufferedIOBase = io.BytesIO(file)
         if file.startswith(b"\x1f\x8b"):
             stream = gzip.GzipFile(fileobj=stream)
+            # Whatever follows the first image is unpacked to get past it.
+            _refuse_long(stream, _MOST_BYTES_PER_PIXEL * max_pixels)
         if not stream.read(9).startswith(b"SIMPLE  ="):
             raise ImageError(
                 "not-an-image", "The file is neither a picture nor FITS; send JPEG, PNG or FITS."
@@ -139,7 +146,7 @@ def _read_planes(file: bytes) -> list[Float32[np.ndarray, "y x"]]:
                     f"The FITS image has shape {first.shape} as numpy reads it; send a cube (3, y, x) from "
                     "blue to red, or one plane (y, x).",
                 )
-            refuse_bomb(shape[2], shape[1])  # before any more of a compressed file is unpacked
+            refuse_bomb(shape[2], shape[1], max_pixels)  # before any more of a compressed file is unpacked
             chosen = [first]
             if shape[0] == 1:
                 alike = [unit for unit in images if unit.shape == first.shape]
@@ -153,6 +160,17 @@ def _read_planes(file: bytes) -> list[Float32[np.ndarray, "y x"]]:
         raise ImageError(
             "truncated", f"The FITS file is cut short or damaged ({error}); fetch it again."
         ) from error
+
+
+def _refuse_long(stream: gzip.GzipFile, most: int) -> None:
+    """Raise `ImageError` if a stream unpacks to more bytes than that, and rewind it."""
+    while stream.read(1 << 20):
+        if stream.tell() > most:
+            raise ImageError(
+                "too-large",
+                f"The file unpacks to more than the {most / 1e6:.0f} MB that are read; send planes alone.",
+            )
+    stream.seek(0)
 
 
 def _above_sky(plane: Float32[np.ndarray, "y x"]) -> Float32[np.ndarray, "y x"]:

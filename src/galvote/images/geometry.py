@@ -15,7 +15,7 @@ from jaxtyping import Float32, UInt8
 from pydantic import BaseModel, ConfigDict, Field
 
 from galvote.errors import ImageError
-from galvote.images.decode import Encoded, decode_image, jpeg_size
+from galvote.images.decode import MAX_PIXELS, Encoded, decode_image, jpeg_size
 
 FRAME_EXTENT = 424.0
 """Extent of a whole GZ2 picture."""
@@ -76,7 +76,7 @@ def to_cutout(
 
 
 def decode_cutout(
-    data: Encoded, geometry: Geometry, shown: float | None = None
+    data: Encoded, geometry: Geometry, shown: float | None = None, *, max_pixels: int = MAX_PIXELS
 ) -> UInt8[np.ndarray, "p p 3"]:
     """Decode a picture and bring its central part to a geometry.
 
@@ -91,6 +91,8 @@ def decode_cutout(
         As for `decode_image`.
     shown
         As for `to_cutout`; its default goes by the size of the picture as it is in the file.
+    max_pixels
+        As for `decode_image`.
 
     Raises
     ------
@@ -100,12 +102,16 @@ def decode_cutout(
     if size := jpeg_size(data):
         shown = _extent_shown(size, geometry, shown)
         reduction = geometry.extent / shown * min(size) / geometry.pixels
-        return to_cutout(decode_image(data, reduction), geometry, shown)
-    return to_cutout(decode_image(data), geometry, shown)
+        return to_cutout(decode_image(data, reduction, max_pixels=max_pixels), geometry, shown)
+    return to_cutout(decode_image(data, max_pixels=max_pixels), geometry, shown)
 
 
 def try_cutout(
-    read: Callable[[], Encoded], geometry: Geometry, shown: float | None = None
+    read: Callable[[], Encoded],
+    geometry: Geometry,
+    shown: float | None = None,
+    *,
+    max_pixels: int = MAX_PIXELS,
 ) -> UInt8[np.ndarray, "p p 3"] | ImageError:
     """Read a picture and bring it to a geometry, or return what is wrong with it instead of raising.
 
@@ -115,11 +121,11 @@ def try_cutout(
     ----------
     read
         Returns what `decode_cutout` takes; may raise `ImageError`, or `OSError`, which becomes ``missing``.
-    shown
+    shown, max_pixels
         As for `decode_cutout`.
     """
     try:
-        return np.ascontiguousarray(decode_cutout(read(), geometry, shown))
+        return np.ascontiguousarray(decode_cutout(read(), geometry, shown, max_pixels=max_pixels))
     except ImageError as error:
         return error
     except OSError as error:

@@ -1,21 +1,28 @@
 """Prediction with a trained model."""
 
 from galvote.inference.backends import BACKENDS, Backend
+from galvote.inference.explanation import METHODS, Explanation, Method, attribute, explain, turn
 from galvote.inference.export import export_model, refuse_unexportable
 from galvote.inference.parts import PART_SIZE, Made, Parts, Plan, make_parts, make_plan
 from galvote.inference.predictor import Predictor, Settings
 
 __all__ = [
     "BACKENDS",
+    "METHODS",
     "PART_SIZE",
     "Backend",
+    "Explanation",
     "Made",
+    "Method",
     "Parts",
     "Plan",
     "Predictor",
     "Settings",
+    "attribute",
+    "explain",
     "export_model",
     "make_parts",
     "make_plan",
     "refuse_unexportable",
+    "turn",
 ]

@@ -61,7 +61,7 @@ class TorchBackend:
     """
 
     def __init__(self, network: GalaxyNetwork, precision: torch.dtype | None = None) -> None:
-        self._network = network.to(best_device())
+        self.network = network.to(best_device())
         self._precision = precision
 
     @property
@@ -73,11 +73,11 @@ class TorchBackend:
     @property
     def width(self) -> int:
         """How many features there are."""
-        return self._network.head.linear.in_features
+        return self.network.head.linear.in_features
 
     def compute(self, pictures: UInt8[np.ndarray, "galaxy y x 3"]) -> Outputs:
         """Return cumulative vote fractions and features of a network's input."""
-        return run_network(self._network, pictures, self._precision)
+        return run_network(self.network, pictures, self._precision)
 
 
 class OnnxBackend:

@@ -101,6 +101,22 @@ class Predictor:
         """The cutouts that this model takes."""
         return self.card.cutout
 
+    @property
+    def network(self) -> GalaxyNetwork:
+        """The network, in evaluation mode, for what torch alone can do: gradients.
+
+        Raises
+        ------
+        ModelError
+            If the backend is not torch.
+        """
+        if not isinstance(self.backend, TorchBackend):
+            raise ModelError(
+                f"Only torch can look into a network, and this one is computed by {self.backend.name}; load "
+                'the model, not an exported file, with backend="torch".'
+            )
+        return self.backend.network
+
     def predict(
         self,
         pictures: Pictures,

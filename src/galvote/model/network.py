@@ -110,8 +110,10 @@ class GalaxyNetwork(nn.Module):
         self.encoder = build_encoder(spec)
         self.head = TreeHead(int(self.encoder.width), tree, spec.head)  # type: ignore[arg-type]
 
-    def features(self, pictures: UInt8[Tensor, "galaxy y x 3"]) -> Float[Tensor, "galaxy feature"]:
-        """Return the encoder's features of RGB pictures."""
+    def features(
+        self, pictures: UInt8[Tensor, "galaxy y x 3"] | Float[Tensor, "galaxy y x 3"]
+    ) -> Float[Tensor, "galaxy feature"]:
+        """Return the encoder's features of RGB pictures in [0, 255]; floats, too, for they have gradients."""
         # Pixels stay uint8 until here. The permuted view is channels-last already, which convolutions like.
         turned = turn_and_mirror(pictures.permute(0, 3, 1, 2).float() / 255, self.spec.orientations)
         features: Tensor = self.encoder(turned)  # (orientation galaxy) feature

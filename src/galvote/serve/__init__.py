@@ -1,0 +1,6 @@
+"""galvote over HTTP: an API."""
+
+from galvote.serve.app import create_app
+from galvote.serve.settings import ServeSettings
+
+__all__ = ["ServeSettings", "create_app"]

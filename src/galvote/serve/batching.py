@@ -1,0 +1,211 @@
+"""One queue before the networks: what concurrent requests ask is run together."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from galvote.serve.refusals import busy
+
+
+@runtime_checkable
+class Task(Hashable, Protocol):
+    """What a network does; items of equal tasks are given to one of them in one call."""
+
+    @property
+    def weight(self) -> int:
+        """How many views of each item the network sees."""
+        ...
+
+    def __call__(self, items: Sequence[Any], /) -> Sequence[Any]:
+        """Return one result for each item."""
+        ...
+
+
+class _Job:
+    def __init__(self, item: Any) -> None:
+        self.item = item
+        self.result = Future[Any]()
+        self.arrived = time.monotonic()
+
+
+class Batcher:
+    """Threads that each run a network on one core, and what waits for them.
+
+    Places in the queue are reserved before pictures are decoded: a request that would wait too long is
+    refused before it costs anything, and a batch knows whether more pictures are on their way.
+
+    Parameters
+    ----------
+    threads
+        How many networks run at once.
+    places
+        Views that may be reserved at once.
+    batch
+        Most views in one call.
+    wait
+        Seconds that a batch waits at most for what is on its way; without any it starts at once.
+    on_batch
+        Called after each call with the number of items and the seconds that it took.
+    """
+
+    def __init__(
+        self,
+        threads: int,
+        places: int,
+        *,
+        batch: int = 64,
+        wait: float = 0.005,
+        on_batch: Callable[[int, float], None] = lambda items, seconds: None,
+    ) -> None:
+        self.places = places
+        self._batch, self._wait, self._on_batch = batch, wait, on_batch
+        self._waiting = dict[Task, deque[_Job]]()
+        self._reserved = self._coming = 0
+        self._closing = False
+        self._changed = threading.Condition()
+        self._collecting = threading.Lock()
+        self._torch_threads = torch.get_num_threads()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"network-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def reserved(self) -> int:
+        """Places that are taken."""
+        return self._reserved
+
+    def reserve(self, places: int) -> Reservation:
+        """Reserve places in the queue.
+
+        Raises
+        ------
+        RefusalError
+            503 if there are not so many left.
+        """
+        with self._changed:
+            if self._closing:
+                raise busy("The server is being stopped.")
+            if self._reserved + places > self.places:
+                raise busy(f"{self._reserved} of {self.places} places in the queue are taken.")
+            self._reserved += places
+            self._coming += places
+        return Reservation(self, places)
+
+    def close(self) -> None:
+        """Finish what waits, then end the threads."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        torch.set_num_threads(self._torch_threads)  # the workers' setting would be that of threads to come
+
+    def put(self, task: Task, item: Any) -> Future[Any]:
+        """Let an item wait; its places have been reserved."""
+        job = _Job(item)
+        with self._changed:
+            self._waiting.setdefault(task, deque()).append(job)
+            self._coming -= task.weight
+            self._changed.notify_all()
+        return job.result
+
+    def release(self, arrived: int, reserved: int) -> None:
+        """Give places back: those that nothing will come for, and those that are no longer needed."""
+        with self._changed:
+            self._coming -= arrived
+            self._reserved -= reserved
+            self._changed.notify_all()
+
+    def _work(self) -> None:
+        # Cores that share every layer wait at its end for the slowest; see galvote.inference.pipeline.
+        torch.set_num_threads(1)
+        while True:
+            with self._collecting:  # one thread gathers a batch while the others compute
+                gathered = self._gather()
+            if gathered is None:
+                return
+            self._run(*gathered)
+
+    def _gather(self) -> tuple[Task, list[_Job]] | None:
+        """Wait for a batch; None when the queue is closed and empty."""
+        with self._changed:
+            while not self._waiting:
+                if self._closing:
+                    return None
+                self._changed.wait()
+            task = min(self._waiting, key=lambda task: self._waiting[task][0].arrived)
+            jobs = self._waiting[task]
+            most = max(1, self._batch // task.weight)
+            until = jobs[0].arrived + self._wait
+            while (
+                len(jobs) < most
+                and self._coming > 0
+                and not self._closing
+                and (left := until - time.monotonic()) > 0
+            ):
+                self._changed.wait(left)
+            taken = [jobs.popleft() for _ in range(min(most, len(jobs)))]
+            if not jobs:
+                del self._waiting[task]
+        return task, taken
+
+    def _run(self, task: Task, jobs: list[_Job]) -> None:
+        # Whoever asked may have gone meanwhile.
+        jobs = [job for job in jobs if job.result.set_running_or_notify_cancel()]
+        if not jobs:
+            return
+        began = time.monotonic()
+        try:
+            results = task([job.item for job in jobs])
+        except Exception as error:
+            for job in jobs:
+                job.result.set_exception(error)
+        else:
+            for job, result in zip(jobs, results, strict=True):
+                job.result.set_result(result)
+        self._on_batch(len(jobs), time.monotonic() - began)
+
+
+class Reservation:
+    """Places in a `Batcher`'s queue, given back at the end of a ``with`` block."""
+
+    def __init__(self, batcher: Batcher, places: int) -> None:
+        self._batcher = batcher
+        self._reserved = self._coming = places
+        self._results = list[Future[Any]]()
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for result in self._results:
+            result.cancel()
+        self._batcher.release(self._coming, self._reserved)
+
+    def put(self, task: Task, item: Any) -> Future[Any]:
+        """Let an item wait for the network; its result comes as a future."""
+        self._coming -= task.weight
+        result = self._batcher.put(task, item)
+        self._results.append(result)
+        return result
+
+    def forgo(self, places: int) -> None:
+        """Say that nothing will come for some of the places."""
+        self._coming -= places
+        self._batcher.release(places, 0)

@@ -1,0 +1,100 @@
+"""The galaxies of a wide picture: found, measured, cut out."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import numpy as np
+from jaxtyping import UInt8
+
+from galvote.images import Geometry, decode_image
+from galvote.images.field import GZ2_R90, FieldGalaxy, cut_out, find_galaxies, to_field_cutout
+from galvote.serve.refusals import RefusalError
+
+_THUMBNAIL = 96
+
+
+@dataclass(frozen=True, eq=False)
+class FoundField:
+    """A wide picture's galaxies, the brightest first.
+
+    Parameters
+    ----------
+    width, height
+        Of the picture in pixels.
+    galaxies
+        Where they are and how large.
+    cutouts
+        As the model takes them.
+    thumbnails
+        As a person looks at them.
+    too_small
+        How many more are too small or faint to classify.
+    left_out
+        How many more are beyond the limit.
+    """
+
+    width: int
+    height: int
+    galaxies: tuple[FieldGalaxy, ...]
+    cutouts: list[UInt8[np.ndarray, "p p 3"]]
+    thumbnails: list[UInt8[np.ndarray, "q q 3"]]
+    too_small: int
+    left_out: int
+
+
+def refuse_without_photutils() -> None:
+    """Raise the refusal of a server that cannot search wide pictures."""
+    if find_spec("photutils") is None or find_spec("skimage") is None:
+        raise RefusalError(
+            501,
+            "not-installed",
+            "This server cannot search wide pictures; install it with pip install 'galvote[serve,field]'.",
+        )
+
+
+def search_field(data: bytes, geometry: Geometry, limit: int, until: float, max_pixels: int) -> FoundField:
+    """Decode a wide picture and find its galaxies.
+
+    Parameters
+    ----------
+    limit
+        Most galaxies, of the brightest.
+    until
+        By `time.monotonic`: nobody waits after that, so the search is given up.
+
+    Raises
+    ------
+    ImageError
+        If the picture cannot be read.
+    TimeoutError
+        If there is no time left.
+    """
+
+    def give_up(done: int = 0, total: int = 0) -> None:
+        if time.monotonic() > until:
+            raise TimeoutError
+
+    give_up()
+    rgb = decode_image(data, max_pixels=max_pixels)
+    found = find_galaxies(rgb, on_progress=give_up)
+    galaxies = found.galaxies[:limit]
+    return FoundField(
+        width=rgb.shape[1],
+        height=rgb.shape[0],
+        galaxies=galaxies,
+        cutouts=[to_field_cutout(rgb, galaxy, geometry) for galaxy in galaxies],
+        thumbnails=[
+            cut_out(rgb, galaxy, extent=geometry.extent, least_pixels=_THUMBNAIL) for galaxy in galaxies
+        ],
+        too_small=found.too_small,
+        left_out=len(found.galaxies) - len(galaxies),
+    )
+
+
+def box_of(galaxy: FieldGalaxy, geometry: Geometry) -> tuple[float, float, float, float]:
+    """Return left, top, right and bottom of what the model is shown of a galaxy, in the field's pixels."""
+    half = geometry.extent * galaxy.r90 / GZ2_R90 / 2
+    return galaxy.x - half, galaxy.y - half, galaxy.x + half, galaxy.y + half

@@ -1,0 +1,296 @@
+"""What the server refuses, and how; none of it ends the server."""
+
+import io
+import json
+import logging
+import struct
+import threading
+import time
+import zlib
+
+import pytest
+from PIL import Image
+
+from galvote.errors import GalvoteError
+from galvote.inference import Predictor
+from galvote.serve import ServeSettings
+from galvote.serve.batching import Batcher
+from galvote.serve.uploads import safe_name
+
+
+def refused(answer, code: int, status: str) -> str:
+    assert answer.status_code == code, answer.text
+    said = answer.json()
+    assert said["schema"] == "1"
+    assert said["error"]["status"] == status
+    assert len(said["error"]["message"]) > 20
+    return said["error"]["message"]
+
+
+def send(client, *data: bytes, **parameters: object):
+    files = [("files", (f"{i}.jpg", each)) for i, each in enumerate(data)]
+    return client.post("/v1/predict", files=files, params=parameters)
+
+
+def png_that_announces(width: int, height: int) -> bytes:
+    chunks = (b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in chunks
+    )
+
+
+def test_bytes(serving, spiral):
+    client = serving(max_megabytes=0.05)
+    assert "0.05 MB" in refused(send(client, b"x" * 60_000), 413, "too-large")
+    in_pieces = client.post(
+        "/v1/predict", content=(b"x" * 1000 for _ in range(60)), headers={"Content-Type": "image/jpeg"}
+    )
+    refused(in_pieces, 413, "too-large")
+    assert send(client, spiral).status_code == 200
+
+
+def test_files(serving, spiral):
+    client = serving(max_files=2)
+    assert send(client, spiral, spiral).status_code == 200
+    assert "2 pictures" in refused(send(client, spiral, spiral, spiral), 413, "too-many-files")
+    two = [("file", ("a", spiral)), ("file", ("b", spiral))]
+    refused(client.post("/v1/explain", files=two), 413, "too-many-files")
+
+
+def test_pixels(serving, spiral):
+    client = serving(max_pixels=100_000)
+    row = send(client, spiral).json()["galaxies"][0]
+    assert row["status"] == "too-large" and "0.1 million" in row["reason"]
+    for path in ("explain", "turn", "field"):
+        refused(client.post(f"/v1/{path}", files={"file": ("a", spiral)}), 413, "too-many-pixels")
+
+
+def test_views_that_could_never_wait(serving, spiral):
+    client = serving(queue=10)
+    assert "10 that may wait" in refused(send(client, spiral, views=16), 413, "too-many-views")
+
+
+def test_a_full_queue_says_when_to_come_back(serving, spiral, monkeypatch):
+    go_on = threading.Event()
+    predict = Predictor.predict_features
+    client = serving(queue=2)
+    monkeypatch.setattr(Predictor, "predict_features", lambda *given: (go_on.wait(10), predict(*given))[1])
+    answers = []
+    asking = [threading.Thread(target=lambda: answers.append(send(client, spiral))) for _ in range(2)]
+    for thread in asking:
+        thread.start()
+    until = time.monotonic() + 10
+    while (ready := client.get("/readyz")).status_code == 200 and time.monotonic() < until:
+        time.sleep(0.01)
+    refused(ready, 503, "busy")
+    answer = send(client, spiral)
+    refused(answer, 503, "busy")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert client.get("/healthz").status_code == 200
+    go_on.set()
+    for thread in asking:
+        thread.join()
+    assert [each.status_code for each in answers] == [200, 200]
+    assert send(client, spiral).status_code == 200
+
+
+def test_too_many_open_requests(serving, spiral, monkeypatch):
+    go_on = threading.Event()
+    predict = Predictor.predict_features
+    client = serving(requests=1)
+    monkeypatch.setattr(Predictor, "predict_features", lambda *given: (go_on.wait(10), predict(*given))[1])
+    first = threading.Thread(target=send, args=(client, spiral))
+    first.start()
+    until = time.monotonic() + 10
+    while "galvote_requests_open 1.0" not in client.get("/metrics").text and time.monotonic() < until:
+        time.sleep(0.01)
+    refused(send(client, spiral), 503, "busy")
+    go_on.set()
+    first.join()
+
+
+def test_no_answer_in_time(serving, spiral, monkeypatch):
+    predict = Predictor.predict_features
+    client = serving(timeout=0.3)
+    monkeypatch.setattr(Predictor, "predict_features", lambda *given: (time.sleep(0.8), predict(*given))[1])
+    refused(send(client, spiral), 504, "timeout")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status"),
+    [({"views": 0}, "invalid"), ({"views": 17}, "invalid"), ({"level": 1}, "invalid"),
+     ({"level": "nan"}, "invalid"), ({"model": "../../etc"}, "unknown-model")],
+)  # fmt: skip
+def test_queries_out_of_range(client, spiral, parameters, status):
+    refused(send(client, spiral, **parameters), 422, status)
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters"),
+    [("explain", {"question": "taste"}), ("explain", {"answer": "Class99"}), ("explain", {"method": "x"}),
+     ("turn", {"steps": 7}), ("turn", {"steps": 73}), ("field", {"limit": 0})],
+)  # fmt: skip
+def test_other_queries_out_of_range(client, spiral, path, parameters):
+    refused(client.post(f"/v1/{path}", files={"file": ("a", spiral)}, params=parameters), 422, "invalid")
+
+
+def test_bodies_that_hold_no_picture(client):
+    refused(client.post("/v1/predict", json={"picture": 1}), 415, "unsupported")
+    refused(client.post("/v1/predict"), 415, "unsupported")
+    refused(client.post("/v1/predict", data={"a": "b"}, files={}), 415, "unsupported")
+    form = {"Content-Type": "multipart/form-data"}
+    refused(client.post("/v1/predict", content=b"x", headers=form), 400, "malformed")
+    form = {"Content-Type": "multipart/form-data; boundary=b"}
+    refused(client.post("/v1/predict", content=b"--c\r\n\r\nx", headers=form), 400, "malformed")
+    short = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\nabc'
+    refused(client.post("/v1/predict", content=short, headers=form), 400, "malformed")
+    refused(client.post("/v1/predict", content=b"", headers={"Content-Type": "image/png"}), 422, "no-files")
+
+
+def test_paths_and_methods_that_are_not(client):
+    refused(client.get("/v1/nothing"), 404, "not-found")
+    refused(client.get("/v1/predict"), 405, "method")
+    assert client.get("/page/..%2f..%2fapp.py").status_code == 404
+
+
+def test_hostile_pictures_become_rows(client, spiral):
+    buffer = io.BytesIO()
+    Image.new("L", (64, 64)).save(buffer, "JPEG", progressive=True)
+    many_scans = buffer.getvalue()[:-2] + b"\xff\xda\x00\x08\x01\x01\x00\x00\x3f\x00" * 200 + b"\xff\xd9"
+    hostile = {
+        "bomb": (png_that_announces(60_000, 60_000), "too-large"),
+        "scans": (many_scans, "too-large"),
+        "polyglot": (b"GIF89a<script>alert(1)</script>", "truncated"),
+        "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not-an-image"),
+        "page": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not-an-image"),
+        "archive": (b"PK\x03\x04" + b"\0" * 100, "not-an-image"),
+        "fits": (b"SIMPLE  =" + b" " * 71 + b"NAXIS   = 9999999999" * 100, "truncated"),
+        "good": (spiral + b"PK\x03\x04<script>", "ok"),
+    }
+    rows = send(client, *(data for data, _ in hostile.values())).json()["galaxies"]
+    assert {name: row["status"] for name, row in zip(hostile, rows, strict=True)} == {
+        name: status for name, (_, status) in hostile.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("../../etc/passwd", "passwd"), ("C:\\temp\\a.jpg", "a.jpg"), ("a\x00b\r\nc.jpg", "abc.jpg"),
+     ("", "picture"), ("dir/", "picture"), ("\u202egpj.exe", "gpj.exe"), ("x" * 999, "x" * 200)],
+)  # fmt: skip
+def test_names_lose_their_paths(name, shown):
+    assert safe_name(name) == shown
+
+
+def test_tokens(serving, spiral):
+    client = serving(tokens=("first-token-of-many", "second-token-of-many"))
+    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic first-token-of-many"}):
+        answer = client.get("/v1/models", headers=headers)
+        refused(answer, 401, "unauthorized")
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+        refused(
+            client.post("/v1/predict", files={"files": ("a", spiral)}, headers=headers), 401, "unauthorized"
+        )
+        refused(client.get("/metrics", headers=headers), 401, "unauthorized")
+    for token in ("first-token-of-many", "second-token-of-many"):
+        assert client.get("/v1/models", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    assert client.get("/healthz").status_code == 200
+    assert client.get("/openapi.json").json()["paths"]["/v1/predict"]["post"]["security"] == [{"token": []}]
+
+
+def test_settings_that_make_no_sense():
+    with pytest.raises(GalvoteError, match="16 characters"):
+        ServeSettings(tokens=("short",))
+    with pytest.raises(GalvoteError, match="max_files, timeout"):
+        ServeSettings(max_files=0, timeout=-1.0)
+    assert "secret" not in repr(ServeSettings(tokens=("a-secret-of-some-length",)))
+
+
+def test_every_answer_has_the_headers_that_protect_browsers(client, spiral):
+    for answer in (client.get("/healthz"), client.get("/nothing"), send(client, spiral), send(client)):
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self';") and "unsafe" not in policy
+
+
+def test_what_fails_unforeseen_is_answered_and_logged(client, spiral, monkeypatch, caplog):
+    def fail(*given: object) -> None:
+        raise ZeroDivisionError("secret of the picture's name")
+
+    monkeypatch.setattr(Predictor, "predict_features", fail)
+    with caplog.at_level(logging.INFO, "galvote.serve"):
+        message = refused(send(client, spiral), 500, "failed")
+    assert "secret" not in message
+    failed = next(record for record in caplog.records if record.message == "failed")
+    assert failed.fields["request"] in message
+    assert failed.exc_info
+    monkeypatch.undo()
+    assert send(client, spiral).status_code == 200
+
+
+def test_logs_are_json_without_content(client, spiral, caplog):
+    from galvote.serve.logs import JsonLines
+
+    with caplog.at_level(logging.INFO, "galvote.serve"):
+        client.post("/v1/predict?model=tiny", files={"files": ("my-private-name.jpg", spiral)})
+    (record,) = [record for record in caplog.records if record.name == "galvote.serve"]
+    line = JsonLines().format(record)
+    said = json.loads(line)
+    assert said["event"] == "answered" and said["route"] == "/v1/predict" and said["code"] == 200
+    assert "private" not in line and len(line) < 400
+
+
+def test_many_requests_share_runs_of_the_network_and_get_their_own_numbers(
+    serving, spiral, monkeypatch, exact
+):
+    from galvote.serve.examples import EXAMPLES, draw_example
+
+    client = serving(batch_wait=0.2)
+    pictures = [draw_example(name) for name in EXAMPLES]
+    alone = [send(client, picture).json()["galaxies"][0]["fractions"] for picture in pictures]
+    runs = []
+    predict = Predictor.predict_features
+    monkeypatch.setattr(
+        Predictor,
+        "predict_features",
+        lambda self, cutouts, views: (runs.append(len(cutouts)), predict(self, cutouts, views))[1],
+    )
+    together = [None] * len(pictures)
+
+    def ask(i: int) -> None:
+        together[i] = send(client, pictures[i]).json()["galaxies"][0]["fractions"]
+
+    asking = [threading.Thread(target=ask, args=(i,)) for i in range(len(pictures))]
+    for thread in asking:
+        thread.start()
+    for thread in asking:
+        thread.join()
+    assert sum(runs) == len(pictures)
+    assert len(runs) < len(pictures)
+    for one, other in zip(alone, together, strict=True):
+        for column in one:
+            assert other[column]["value"] == pytest.approx(one[column]["value"], abs=2e-5)
+
+
+def test_a_batch_holds_no_more_than_it_may():
+    class Count:
+        weight = 2
+
+        def __init__(self):
+            self.sizes = []
+
+        def __call__(self, items):
+            self.sizes.append(len(items))
+            return [item + 1 for item in items]
+
+    task = Count()
+    batcher = Batcher(1, 100, batch=8, wait=5.0)
+    try:
+        with batcher.reserve(20) as places:
+            results = [places.put(task, i) for i in range(10)]
+            assert [result.result(5) for result in results] == list(range(1, 11))
+        assert max(task.sizes) <= 4 and sum(task.sizes) == 10
+        assert batcher.reserved == 0
+    finally:
+        batcher.close()
