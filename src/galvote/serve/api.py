@@ -131,7 +131,11 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
         openapi_extra=takes_pictures("files", engine.settings.max_files),
     )
     async def predict(
-        request: Request, model: ModelName = None, views: Views = 1, level: Level = 0.9
+        request: Request,
+        model: ModelName = None,
+        views: Views = 1,
+        level: Level = 0.9,
+        drawing: Annotated[bool, Query(description="Whether each row has a drawing of the tree.")] = False,
     ) -> Response:
         """Predict the votes of each picture: one row for each, in order, whatever is wrong with others."""
         predictor = engine.choose(model)
@@ -139,15 +143,20 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
             said = await engine.classify(files, predictor, views, level)
         for one in said:
             metrics.read(one.status if isinstance(one, ImageError) else "ok")
-        answer = schema.PredictAnswer(
-            model=answers.describe_model(predictor),
-            views=views,
-            level=level,
-            galaxies=[
-                answers.describe_galaxy(file.name, one, predictor.tree)
-                for file, one in zip(files, said, strict=True)
-            ],
-        )
+
+        def describe() -> schema.PredictAnswer:
+            return schema.PredictAnswer(
+                model=answers.describe_model(predictor),
+                views=views,
+                level=level,
+                galaxies=[
+                    answers.describe_galaxy(file.name, one, predictor.tree, drawing=drawing)
+                    for file, one in zip(files, said, strict=True)
+                ],
+            )
+
+        # A drawing takes milliseconds, in which nobody else should wait.
+        answer = await asyncio.to_thread(describe) if drawing else describe()
         none_read = all(isinstance(one, ImageError) for one in said)
         return json_response(answer.model_dump_json(), 422 if none_read else 200)
 

@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from galvote import __version__
 from galvote.errors import GalvoteError
+from galvote.evaluation.style import style_sheet
 from galvote.inference import Predictor
 from galvote.serve.api import make_router
 from galvote.serve.engine import Engine
@@ -85,7 +86,8 @@ def create_app(predictors: Sequence[Predictor], settings: ServeSettings | None =
     app.add_api_route("/", _show_page, include_in_schema=False)
     app.add_api_route("/docs", _show_reference, include_in_schema=False)
     app.add_api_route("/docs/page.css", _show_reference_style, include_in_schema=False)
-    app.mount("/page", StaticFiles(directory=PAGE, check_dir=False))
+    app.add_api_route("/page/style.css", _show_style, include_in_schema=False)
+    app.mount("/page", StaticFiles(directory=PAGE))
     app.add_exception_handler(GalvoteError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_path)
     app.add_exception_handler(RequestValidationError, _refuse_query)
@@ -97,6 +99,10 @@ def create_app(predictors: Sequence[Predictor], settings: ServeSettings | None =
 
 async def _show_page() -> FileResponse:
     return FileResponse(PAGE / "index.html")
+
+
+async def _show_style() -> Response:
+    return Response(style_sheet(), media_type="text/css")
 
 
 async def _show_reference(request: Request) -> HTMLResponse:
