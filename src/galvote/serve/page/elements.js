@@ -24,7 +24,7 @@ export function readSvg(text) {
 }
 
 export function percent(fraction) {
-  return fraction > 0 && fraction < 0.005 ? "<1 %" : `${Math.round(100 * fraction)} %`;
+  return fraction > 0 && fraction < 0.005 ? "<1\u00a0%" : `${Math.round(100 * fraction)}\u00a0%`;
 }
 
 export function say(text) {

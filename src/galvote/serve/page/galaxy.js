@@ -98,7 +98,7 @@ export function showGalaxy(place, file, row, tree, query, back) {
   fillAnswers();
   title.focus({ preventScroll: true });
   title.scrollIntoView({ block: "nearest" });
-  say(`${row.id}: ${path}`);
+  say(`${row.id} is classified.`);
   return () => {
     leave.abort();
     turn.stop();

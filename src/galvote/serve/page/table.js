@@ -4,16 +4,18 @@ import { make, percent } from "/page/elements.js";
 
 const COLUMNS = [
   ["picture", (row) => row.id],
-  ["what it is", (row) => row.path.map((step) => step.text).join(", ") || row.reason],
+  ["likely path", (row) => row.path.map((step) => step.text).join(", ") || row.reason],
   ["smooth", (row) => row.fractions?.["Class1.1"].value ?? -1],
   ["features", (row) => row.fractions?.["Class1.2"].value ?? -1],
   ["flag", (row) => (row.status !== "ok" ? row.status : row.unlike ? "unlike" : "")],
 ];
+const NUMBERS = new Set(["smooth", "features"]);
 
 export function showTable(place, rows, open, before = []) {
   let by = -1, up = true;
   const body = make("tbody");
-  const heads = COLUMNS.map(([name], index) => make("th", { scope: "col", "aria-sort": "none" },
+  const heads = COLUMNS.map(([name], index) => make("th",
+    { scope: "col", "aria-sort": "none", class: NUMBERS.has(name) ? "n" : undefined },
     make("button", { type: "button", onclick: () => sort(index) }, name)));
 
   function sort(index) {
