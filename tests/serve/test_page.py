@@ -22,6 +22,7 @@ from galvote.serve.examples import draw_example
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
 expect = playwright.expect
+expect.set_options(timeout=30_000)  # the first search imports much, and machines are busy
 
 CHROMIUM = shutil.which("chromium")
 KEEP = "GALVOTE_SCREENSHOTS" in os.environ  # pictures for the docs, of the default model
