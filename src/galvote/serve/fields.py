@@ -40,7 +40,7 @@ class FoundField:
     height: int
     galaxies: tuple[FieldGalaxy, ...]
     cutouts: list[UInt8[np.ndarray, "p p 3"]]
-    thumbnails: list[UInt8[np.ndarray, "q q 3"]]
+    thumbnails: list[UInt8[np.ndarray, "_ _ 3"]]
     too_small: int
     left_out: int
 
