@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo browser test test-slow lint types contracts clean
+.PHONY: demo test test-slow lint types contracts clean
 
 $(VENV)/demo.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -17,12 +17,6 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt
 
 demo: $(VENV)/demo.stamp ## Find and classify the galaxies of the Hubble Deep Field
 	$(BIN)/galvote demo --out demo --overwrite
-
-browser: ## Install Debian's Chromium for the tests of the page, where that is possible
-	@if command -v chromium >/dev/null; then :; \
-	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-		apt-get update -qq && apt-get install -y -qq chromium || echo "No chromium: the tests of the page are skipped."; \
-	else echo "No chromium: the tests of the page are skipped; install it as root, apt-get install chromium."; fi
 
 test: $(VENV)/dev.stamp ## Run the default tests
 	$(BIN)/pytest -n 2 -q

@@ -2,7 +2,6 @@
 
 import base64
 import io
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -58,21 +57,6 @@ def test_predictions_are_those_of_the_predictor(client, predictor, spiral, exact
     first = galaxy["path"][0]
     assert first["question"] == "smooth_or_features"
     assert first["fraction"] == pytest.approx(max(values(galaxy)[:3]) / values(galaxy)[:3].sum(), abs=1e-3)
-
-
-def test_the_tree_is_drawn_for_those_who_ask(client, spiral):
-    files = [("files", ("a.jpg", spiral)), ("files", ("b.txt", b"prose"))]
-    (plain, _) = client.post("/v1/predict", files=files).json()["galaxies"]
-    assert plain["drawing"] is None
-    answer = client.post("/v1/predict", files=files, params={"drawing": True})
-    drawn, unread = answer.json()["galaxies"]
-    assert unread["drawing"] is None
-    narrow, wide = (ElementTree.fromstring(drawn["drawing"][each]) for each in ("narrow", "wide"))
-    assert float(narrow.get("width")) < float(wide.get("width"))
-    answers = [each.get("data-answer") for each in wide.iter() if "answer" in each.get("class", "").split()]
-    assert sorted(answers) == sorted(GZ2.columns)
-    style = client.get("/page/style.css")
-    assert style.headers["content-type"].startswith("text/css") and ".tree" in style.text
 
 
 def test_a_bad_file_is_a_row_among_good_ones(client, spiral):

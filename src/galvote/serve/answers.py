@@ -11,7 +11,6 @@ from jaxtyping import Float32, UInt8
 
 from galvote import __version__
 from galvote.errors import ImageError
-from galvote.evaluation.tree_drawing import NARROW, WIDE, draw_tree
 from galvote.inference import Explanation, Method, Predictor
 from galvote.serve import schema
 from galvote.serve.engine import Prediction
@@ -70,16 +69,13 @@ def describe_model(predictor: Predictor) -> schema.ModelUsed:
     )
 
 
-def describe_galaxy(
-    id_: str, said: Prediction | ImageError, tree: DecisionTree, *, drawing: bool = False
-) -> schema.Galaxy:
+def describe_galaxy(id_: str, said: Prediction | ImageError, tree: DecisionTree) -> schema.Galaxy:
     """Say what a model sees in one picture, or why there is no saying."""
     if isinstance(said, ImageError):
         return schema.Galaxy(
             id=id_, status=said.status, reason=said.reason, unlike=None, path=[], fractions=None
         )
-    drawn = _draw(said, tree) if drawing else None
-    return schema.Galaxy(id=id_, status="ok", reason="", drawing=drawn, **_describe(said, tree))
+    return schema.Galaxy(id=id_, status="ok", reason="", **_describe(said, tree))
 
 
 def describe_field(
@@ -168,13 +164,6 @@ def to_data_url(picture: UInt8[np.ndarray, "y x 3"]) -> str:
     """Return a picture as a PNG in a data URL."""
     _, data = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))
     return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode()
-
-
-def _draw(said: Prediction, tree: DecisionTree) -> schema.Drawing:
-    wide, narrow = (
-        draw_tree(tree, said.fractions, said.low, said.high, width=width) for width in (WIDE, NARROW)
-    )
-    return schema.Drawing(wide=wide, narrow=narrow)
 
 
 def _describe(said: Prediction, tree: DecisionTree) -> dict[str, object]:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from galvote.errors import ImageError
+from galvote.evaluation.tree_drawing import NARROW, WIDE, draw_tree
 from galvote.inference import Method
 from galvote.serve import answers, schema
 from galvote.serve.engine import Engine
@@ -20,6 +21,7 @@ from galvote.serve.openapi import Responses, problems, takes_pictures
 from galvote.serve.refusals import RefusalError
 from galvote.serve.settings import MAX_VIEWS
 from galvote.serve.uploads import Upload, UploadRoom
+from galvote.tree import GZ2
 
 ModelName = Annotated[str | None, Query(description="Which model answers; the default one if not given.")]
 Views = Annotated[
@@ -30,10 +32,28 @@ Level = Annotated[
 ]
 
 
+_SHARE = r"(0|1|0?\.\d{1,9}|1\.0{1,9})"
+_SHARES = rf"^{_SHARE}(,{_SHARE}){{{len(GZ2) - 1}}}$"
+Shares = Annotated[
+    str,
+    Query(
+        pattern=_SHARES,
+        description="A number from 0 to 1 for each answer, in the tree's order, with commas between.",
+    ),
+]
+Ends = Annotated[str | None, Query(pattern=_SHARES, description="Ends of the intervals, likewise.")]
+
+
 class JpegResponse(Response):
     """A JPEG."""
 
     media_type = "image/jpeg"
+
+
+class SvgResponse(Response):
+    """A drawing."""
+
+    media_type = "image/svg+xml"
 
 
 ASKED: Responses = problems(401, 500)
@@ -118,6 +138,21 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
         data = await asyncio.to_thread(draw_example, name)
         return JpegResponse(data, headers={"Cache-Control": "max-age=3600"})
 
+    @router.get("/v1/drawing", response_class=SvgResponse, responses={**ASKED, **problems(422)})
+    async def draw_votes(
+        fractions: Shares,
+        low: Ends = None,
+        high: Ends = None,
+        width: Annotated[int, Query(ge=NARROW, le=2 * WIDE, description="Of the drawing, in pixels.")] = WIDE,
+    ) -> Response:
+        """Draw votes down the tree; /page/style.css has the colours."""
+        votes, *ends = (
+            None if text is None else np.array([float(share) for share in text.split(",")])
+            for text in (fractions, low, high)
+        )
+        assert votes is not None
+        return SvgResponse(draw_tree(GZ2, votes, *ends, width=width))
+
     @router.post(
         "/v1/predict",
         response_model=schema.PredictAnswer,
@@ -131,11 +166,7 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
         openapi_extra=takes_pictures("files", engine.settings.max_files),
     )
     async def predict(
-        request: Request,
-        model: ModelName = None,
-        views: Views = 1,
-        level: Level = 0.9,
-        drawing: Annotated[bool, Query(description="Whether each row has a drawing of the tree.")] = False,
+        request: Request, model: ModelName = None, views: Views = 1, level: Level = 0.9
     ) -> Response:
         """Predict the votes of each picture: one row for each, in order, whatever is wrong with others."""
         predictor = engine.choose(model)
@@ -143,20 +174,15 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
             said = await engine.classify(files, predictor, views, level)
         for one in said:
             metrics.read(one.status if isinstance(one, ImageError) else "ok")
-
-        def describe() -> schema.PredictAnswer:
-            return schema.PredictAnswer(
-                model=answers.describe_model(predictor),
-                views=views,
-                level=level,
-                galaxies=[
-                    answers.describe_galaxy(file.name, one, predictor.tree, drawing=drawing)
-                    for file, one in zip(files, said, strict=True)
-                ],
-            )
-
-        # A drawing takes milliseconds, in which nobody else should wait.
-        answer = await asyncio.to_thread(describe) if drawing else describe()
+        answer = schema.PredictAnswer(
+            model=answers.describe_model(predictor),
+            views=views,
+            level=level,
+            galaxies=[
+                answers.describe_galaxy(file.name, one, predictor.tree)
+                for file, one in zip(files, said, strict=True)
+            ],
+        )
         none_read = all(isinstance(one, ImageError) for one in said)
         return json_response(answer.model_dump_json(), 422 if none_read else 200)
 

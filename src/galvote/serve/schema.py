@@ -99,13 +99,6 @@ class Fraction(_Part):
     high: float | None
 
 
-class Drawing(_Part):
-    """The decision tree with a galaxy's votes flowing down it, as SVG; its style sheet is /page/style.css."""
-
-    wide: str = Field(description="for a desktop's column")
-    narrow: str = Field(description="for a phone")
-
-
 class Galaxy(_Part):
     """One picture: what the volunteers would say, or why there is no saying."""
 
@@ -117,7 +110,6 @@ class Galaxy(_Part):
     )
     path: list[Step] = Field(description="down the tree along the answers with most votes")
     fractions: dict[str, Fraction] | None = Field(description="by column; null if the status is not ok")
-    drawing: Drawing | None = Field(None, description="null unless it is asked for and the status is ok")
 
 
 class PredictAnswer(_Answer):
