@@ -3,7 +3,7 @@
 import { byId, inWords, make } from "./words.js";
 
 const FRAME = 424 / 50; // width of a galaxy's frame in radii r90: Galaxy Zoo 2 pictures have 50 pixels to one
-const PIXELS = 256;
+const PIXELS = 424;
 
 /** Show a wide picture; returns a row for each galaxy. `open` is called with the row that the reader chooses. */
 export async function showField(found, file, open) {

@@ -1,14 +1,18 @@
 // One galaxy: its picture, its votes down the tree, what mattered, and how stable that is.
 
 import { ask } from "./api.js";
-import { markRow } from "./list.js";
+import { backTo, markRow } from "./list.js";
 import { startTurning, stopTurning, turnTo } from "./turn.js";
 import { announce, byId, clearProblem, inWords, interval, make, percent, showProblem } from "./words.js";
 
 const WIDE = 820;
 const NARROW = 336;
 
+const FRAME = 424; // GZ2 pixels
+const COMPACT = { pixels: 128, extent: 256 }; // pictures of so many pixels show only so much of a frame
+
 let tree = null;
+let models = [];
 let settings = () => ({});
 let galaxy = null; // the row that is shown
 let chosen = null; // {question, answer}
@@ -16,8 +20,9 @@ let asking = null; // what can stop the requests for this galaxy
 let drawnFor = null; // width of the drawing
 
 /** Set up what shows a galaxy. */
-export function startGalaxy(decisionTree, currentSettings) {
+export function startGalaxy(decisionTree, knownModels, currentSettings) {
   tree = decisionTree;
+  models = knownModels;
   settings = currentSettings;
   for (const { key, text } of tree.questions) byId("question").append(make("option", { value: key, textContent: text }));
   byId("question").onchange = () => choose(byId("question").value, likeliest(byId("question").value));
@@ -25,6 +30,7 @@ export function startGalaxy(decisionTree, currentSettings) {
   for (const input of document.querySelectorAll("input[name=shown]")) {
     input.onchange = () => (input.value === "heat" ? showWhatMattered() : showPicture());
   }
+  byId("back").onclick = () => backTo(galaxy);
   byId("turn").onclick = async () => {
     showPicture();
     await startTurning(galaxy, settings(), asking?.signal);
@@ -58,9 +64,11 @@ export async function showGalaxy(row) {
   for (const id of ["heat-problem", "turn-problem", "tree-problem"]) clearProblem(byId(id));
   byId("answer-name").textContent = row.title ?? row.id;
   byId("answer-title").textContent = inWords(row.path);
+  byId("back").hidden = byId("list").hidden;
   byId("answer-flag").hidden = !row.unlike;
   const picture = byId("picture");
   picture.alt = `${row.title ?? row.id}, the picture`;
+  picture.onload = () => zoom(picture, row);
   picture.onerror = showSeen;
   picture.src = typeof row.picture === "string" ? row.picture : URL.createObjectURL(row.picture);
   for (const id of ["turn", "method", "question"]) byId(id).disabled = !row.file;
@@ -72,6 +80,13 @@ export async function showGalaxy(row) {
   byId("answer-title").focus();
   setChosen(row.path[0].question, row.path[0].answer);
   await drawVotes();
+}
+
+/** Show the part of a picture that the network sees, so that the heat lies where it belongs. */
+function zoom({ naturalWidth: across, naturalHeight: down }, row) {
+  const { extent } = models.find(({ name }) => name === settings().model);
+  const shown = across === COMPACT.pixels && down === COMPACT.pixels ? COMPACT.extent : FRAME;
+  byId("picture").style.scale = row.file ? Math.max(1, shown / extent) : 1;
 }
 
 /** The answer with most votes. */
@@ -200,7 +215,8 @@ async function showWhatMattered() {
 /** Show what the network saw of a picture that the browser cannot show, such as FITS. */
 async function showSeen() {
   const shown = galaxy;
-  byId("picture").onerror = null;
+  byId("picture").onerror = byId("picture").onload = null;
+  byId("picture").style.scale = 1;
   if (!shown?.file) return;
   try {
     const said = await explain();

@@ -49,10 +49,16 @@ export function markRow(row) {
   for (const [each, line] of shownAs) line.classList.toggle("shown", each === row);
 }
 
+/** Bring the reader back to a galaxy's row. */
+export function backTo(row) {
+  shownAs.get(row)?.querySelector("button")?.focus();
+}
+
 function makeRow(row) {
   const picture = make("td");
   if (row.status === "ok") {
-    picture.append(make("img", { src: row.thumbnail ?? URL.createObjectURL(row.picture), alt: "", loading: "lazy", onerror: (event) => event.target.remove() }));
+    const image = make("img", { src: row.thumbnail ?? URL.createObjectURL(row.picture), alt: "", onerror: () => image.remove() });
+    picture.append(make("span", { className: row.thumbnail ? "disc near" : "disc" }, image));
   }
   const name = row.status === "ok" ? make("button", { type: "button", textContent: row.id, onclick: () => open(row) }) : row.id;
   const numbers = MAIN.map((column) => {

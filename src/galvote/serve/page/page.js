@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { showField } from "./field.js";
 import { hideGalaxy, showGalaxy, startGalaxy } from "./galaxy.js";
 import { addRows, showList, startList } from "./list.js";
-import { announce, byId, clearProblem, inWords, make, showProblem } from "./words.js";
+import { announce, byId, clearProblem, inWords, learnWords, make, showProblem } from "./words.js";
 
 const FILES_AT_ONCE = 16;
 const BYTES_AT_ONCE = 24e6;
@@ -26,7 +26,8 @@ async function start() {
     }
     byId("model").onchange = () => sayModel(models);
     sayModel(models);
-    startGalaxy(tree, settings);
+    learnWords(tree);
+    startGalaxy(tree, models, settings);
     await showExamples();
   } catch (error) {
     showProblem(byId("problem"), error, () => location.reload());
@@ -48,7 +49,7 @@ async function showExamples() {
   for (const file of files) {
     const name = file.name.replace(".jpg", "").replaceAll("-", " ");
     const button = make("button", { type: "button", onclick: () => classify([file]) });
-    button.append(make("img", { src: URL.createObjectURL(file), alt: "" }), name);
+    button.append(make("span", { className: "disc" }, make("img", { src: URL.createObjectURL(file), alt: "" })), name);
     byId("examples").append(make("li", {}, button));
   }
   byId("examples-part").hidden = false;

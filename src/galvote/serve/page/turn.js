@@ -40,7 +40,7 @@ export async function startTurning(galaxy, { model }, signal) {
   button.textContent = "Pause";
   const begin = performance.now() - (Number(byId("angle").value) / 360) * SECONDS_AROUND * 1000;
   const step = (now) => {
-    turnTo(((now - begin) / (SECONDS_AROUND * 10)) * 3.6 % 360);
+    turnTo(((360 * (now - begin)) / (1000 * SECONDS_AROUND)) % 360);
     motion = requestAnimationFrame(step);
   };
   motion = requestAnimationFrame(step);
@@ -62,7 +62,7 @@ export function stopTurning(forget = false) {
 
 /** Show an angle in degrees, counter-clockwise, and the fractions there; of another question if one is given. */
 export function turnTo(angle, question = null, answer = null) {
-  byId("picture").style.transform = angle ? `rotate(${-angle}deg)` : "";
+  byId("picture").style.rotate = `${-angle}deg`;
   byId("angle").value = angle;
   byId("angle-text").textContent = `${Math.round(angle)}°`;
   const another = question && (question !== shown.question || answer !== shown.answer);

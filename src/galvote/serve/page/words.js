@@ -30,9 +30,16 @@ export function interval({ low, high }) {
   return low == null || high == null ? "" : `${Math.round(100 * low)}–${Math.round(100 * high)}`;
 }
 
+let qualifying = new Set(); // questions that describe the answer before them further
+
+/** Learn from the tree how paths are said. */
+export function learnWords({ questions }) {
+  qualifying = new Set(questions.filter(({ qualifies }) => qualifies).map(({ key }) => key));
+}
+
 /** Say a decision path in words. */
 export function inWords(path) {
-  return path.map((step) => step.text).join(" → ");
+  return path.map(({ question, text }, place) => (place ? (qualifying.has(question) ? ", " : " → ") : "") + text).join("");
 }
 
 /** Let screen readers say something. */
