@@ -22,12 +22,14 @@ export async function ask(path, { query = {}, files = null, signal = null, as = 
   const parameters = new URLSearchParams(Object.entries(query).filter(([, value]) => value !== "" && value != null));
   const address = parameters.size ? `${path}?${parameters}` : path;
   for (let attempt = 1; ; attempt += 1) {
-    const response = await send(address, files, signal);
+    const token = sessionStorage.getItem("galvote-token");
+    const response = await send(address, files, token, signal);
     if (response.ok) return response[as]();
     const said = await response.json().catch(() => ({}));
     if (said.galaxies) return said; // no picture could be read, and the rows say why
     if (response.status === 401) {
-      await askForToken();
+      // Another request may have asked for it meanwhile.
+      if (token === sessionStorage.getItem("galvote-token")) await askForToken();
       continue;
     }
     if (response.status === BUSY && attempt < TRIES) {
@@ -39,8 +41,7 @@ export async function ask(path, { query = {}, files = null, signal = null, as = 
   }
 }
 
-async function send(address, files, signal) {
-  const token = sessionStorage.getItem("galvote-token");
+async function send(address, files, token, signal) {
   const request = { method: files ? "POST" : "GET", signal, headers: token ? { Authorization: `Bearer ${token}` } : {} };
   if (files) {
     request.body = new FormData();
@@ -72,17 +73,19 @@ function askForToken() {
     if (sessionStorage.getItem("galvote-token")) {
       document.getElementById("token-text").textContent = "The server does not know that token. Try again, or ask whoever runs it.";
     }
+    let given = false;
     field.value = "";
     form.onsubmit = (event) => {
       event.preventDefault();
       sessionStorage.setItem("galvote-token", field.value.trim());
-      resolve();
+      given = true;
       dialog.close();
     };
     document.getElementById("token-cancel").onclick = () => dialog.close();
     dialog.onclose = () => {
       asking = null;
-      reject(new Refusal(401, "unauthorized", "This server answers only those who bear a token. Try again when you have one."));
+      if (given) resolve();
+      else reject(new Refusal(401, "unauthorized", "This server answers only those who bear a token. Try again when you have one."));
     };
     dialog.showModal();
   });

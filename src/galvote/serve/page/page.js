@@ -116,7 +116,7 @@ function classify(files) {
     const rows = [];
     for (const batch of inBatches(files)) {
       const { galaxies } = await ask("/v1/predict", { query: settings(), files: batch.map((file) => ["files", file]), signal });
-      const found = galaxies.map((galaxy, place) => ({ ...galaxy, number: rows.length + place, file: batch[place], picture: batch[place] }));
+      const found = galaxies.map((galaxy, place) => ({ ...galaxy, id: batch[place].name, file: batch[place], picture: batch[place] }));
       rows.push(...found);
       report(rows.length, files.length);
       if (files.length > 1) {
