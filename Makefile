@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow lint types contracts clean
+.PHONY: demo test test-slow browser lint types contracts clean
 
 $(VENV)/demo.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -23,6 +23,12 @@ test: $(VENV)/dev.stamp ## Run the default tests
 
 test-slow: $(VENV)/dev.stamp ## Run every test, the slow ones too
 	$(BIN)/pytest -n 2 -q -m 'slow or not slow'
+
+browser: ## Install the browser that the page's tests drive, where that is possible; without it they are skipped
+	@command -v chromium >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	  apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium fonts-liberation >/dev/null; \
+	} || echo "No Chromium, and it cannot be installed here: the tests of the page are skipped."
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .

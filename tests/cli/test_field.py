@@ -1,5 +1,6 @@
 """A field from picture to catalogue, with a predictor that knows no galaxies."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,7 @@ def test_a_field_becomes_a_catalogue_and_pictures(field: np.ndarray, tmp_path: P
         "annotated.png",
         "catalogue.csv",
         "galaxies.png",
+        "index.html",
     ]
     assert set(classified.files) == set((tmp_path / "out").iterdir())
     assert {stage for stage, _, _ in stages} == {"finding galaxies", "predicting", "drawing"}
@@ -80,6 +82,18 @@ def test_a_field_becomes_a_catalogue_and_pictures(field: np.ndarray, tmp_path: P
         assert row["kind"] == ("spiral" if colour == "blue" else "round")
         assert row["path"].startswith("featured → not edge-on" if colour == "blue" else "smooth")
     assert [row["magnitude"] for row in rows] == sorted(row["magnitude"] for row in rows)
+
+
+def test_a_page_shows_the_clearest_with_their_votes_down_the_tree(field: np.ndarray, tmp_path: Path) -> None:
+    classified = classify_field(field, Stand(), tmp_path, title="<Test> & field", catalogue_ending=".vot")
+    html = (tmp_path / "index.html").read_text()
+    assert "&lt;Test&gt; &amp; field" in html and "<Test>" not in html
+    assert html.count('aria-label="Votes down the decision tree. Most likely: ') == 4
+    assert all(f"Most likely: {path}" in html for path in classified.paths)
+    pictures = re.findall(r'<img[^>]* src="([^"]+)"', html)
+    assert pictures[0] == "annotated.png"
+    assert all(address.startswith("data:image/jpeg;base64,/9j/") for address in pictures[1:])
+    assert 'href="catalogue.vot"' in html
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".fits"])
@@ -107,6 +121,7 @@ def test_a_field_without_galaxies_gives_an_empty_catalogue(tmp_path: Path) -> No
     assert len(table) == 0
     assert set(GZ2.columns) < set(table.column_names)
     assert (tmp_path / "annotated.png").exists()
+    assert "0 galaxies" in (tmp_path / "index.html").read_text()
     assert not (tmp_path / "galaxies.png").exists()
     console = Console(record=True, width=100)
     print_findings(classified, console)

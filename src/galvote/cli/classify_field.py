@@ -17,8 +17,10 @@ from rich.table import Table
 
 from galvote.catalogue import write_table
 from galvote.errors import GalvoteError
+from galvote.evaluation.field_page import draw_field_page
 from galvote.evaluation.findings import KINDS, Finding, name_kind, strongest_first
 from galvote.evaluation.pictures import CARDS_PER_SHEET, Card, Mark, draw_field, draw_sheet, write_png
+from galvote.evaluation.report import write_page
 from galvote.images import Geometry, to_cutout
 from galvote.images.field import FieldGalaxy, cut_out, find_galaxies, to_field_cutout
 from galvote.tree import GZ2, decision_path, describe_path
@@ -100,7 +102,8 @@ def classify_field(
     """Find the galaxies of a wide picture, predict their votes, and write a catalogue and pictures.
 
     ``annotated.png`` is the field with its galaxies outlined; ``galaxies.png``, ``galaxies-2.png``, … show
-    each with its decision path, the clearest of each kind first; ``catalogue.csv`` has a row for each.
+    each with its decision path, the clearest of each kind first; ``catalogue.csv`` has a row for each;
+    ``index.html`` shows the field and the clearest with their votes down the tree.
     A field without galaxies gives an empty catalogue and no sheet.
 
     Parameters
@@ -127,13 +130,13 @@ def classify_field(
     GalvoteError
         If the folder has results already, or `find_galaxies` cannot work.
     """
-    catalogue, annotated, first_sheet = (
-        out / f"catalogue{catalogue_ending}",
-        out / "annotated.png",
-        out / "galaxies.png",
+    catalogue, page, annotated, first_sheet = (
+        out / name for name in (f"catalogue{catalogue_ending}", "index.html", "annotated.png", "galaxies.png")
     )
     sheets = [first_sheet, *sorted(out.glob("galaxies-*.png"))]
-    if (there := [path.name for path in (catalogue, annotated, *sheets) if path.exists()]) and not overwrite:
+    if (
+        there := [path.name for path in (catalogue, page, annotated, *sheets) if path.exists()]
+    ) and not overwrite:
         raise GalvoteError(
             f"{out} has {', '.join(there)} already; choose another folder or pass --overwrite."
         )
@@ -156,26 +159,37 @@ def classify_field(
     marks = [_mark(galaxies[row], findings[row]) for row in order]
     write_png(draw_field(rgb, marks, title=said, legend=legend), annotated)
 
-    pages = [order[start : start + CARDS_PER_SHEET] for start in range(0, len(order), CARDS_PER_SHEET)][
-        :MAX_SHEETS
-    ]
+    drawn = order[: CARDS_PER_SHEET * MAX_SHEETS]
+    cards = [_card(rgb, galaxies[row], fractions[row], findings[row], paths[row]) for row in drawn]
+    write_page(
+        page,
+        draw_field_page(
+            cards[:CARDS_PER_SHEET],
+            fractions[list(drawn[:CARDS_PER_SHEET])],
+            GZ2,
+            title=title,
+            found=f"{len(galaxies)} galaxies, and {found.too_small} too small or faint to classify.",
+            catalogue=catalogue.name,
+        ),
+    )
     for path in sheets:
         path.unlink(missing_ok=True)
-    sheets = [out / f"galaxies-{page}.png" if page > 1 else first_sheet for page in range(1, len(pages) + 1)]
-    for page, (path, rows) in enumerate(zip(sheets, pages, strict=True), start=1):
-        cards = [_card(rgb, galaxies[row], fractions[row], findings[row], paths[row]) for row in rows]
+    starts = range(0, len(cards), CARDS_PER_SHEET)
+    sheets = [
+        out / f"galaxies-{number}.png" if number > 1 else first_sheet for number in range(1, len(starts) + 1)
+    ]
+    for number, (path, start) in enumerate(zip(sheets, starts, strict=True), start=1):
         heading = f"{said}, the clearest of each kind first"
-        write_png(
-            draw_sheet(cards, title=heading + (f" ({page} of {len(pages)})" if len(pages) > 1 else "")), path
-        )
-        on_progress("drawing", page, len(pages))
+        part = f" ({number} of {len(starts)})" if len(starts) > 1 else ""
+        write_png(draw_sheet(cards[start : start + CARDS_PER_SHEET], title=heading + part), path)
+        on_progress("drawing", number, len(starts))
     return ClassifiedField(
         galaxies=galaxies,
         too_small=found.too_small,
         fractions=fractions,
         findings=findings,
         paths=paths,
-        files=(annotated, *sheets, catalogue),
+        files=(page, annotated, *sheets, catalogue),
     )
 
 

@@ -18,7 +18,9 @@ class CatalogueFormat(StrEnum):
     vot = "vot"
 
 
-Out = Annotated[Path, typer.Option(help="Folder for annotated.png, galaxies.png and the catalogue.")]
+Out = Annotated[
+    Path, typer.Option(help="Folder for index.html, annotated.png, galaxies.png and the catalogue.")
+]
 Model = Annotated[str, typer.Option(help="Name of a shipped model, or a folder.")]
 MinRadius = Annotated[
     float, typer.Option(min=1, help="Smallest radius of a galaxy (90 % of its light), in pixels.")

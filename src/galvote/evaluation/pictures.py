@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import textwrap
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from matplotlib.image import imsave
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.textpath import text_to_path
+from PIL import Image
 
 from galvote.evaluation.style import palette
 
@@ -191,6 +193,13 @@ def write_png(picture: UInt8[np.ndarray, "y x 3"], path: Path, *, max_bytes: int
     partial = path.with_name(path.name + ".partial")
     partial.write_bytes(data)
     partial.replace(path)
+
+
+def to_data_url(picture: UInt8[np.ndarray, "y x 3"]) -> str:
+    """Return a picture as a JPEG in a data URL, for a page that needs nothing from elsewhere."""
+    encoded = io.BytesIO()
+    Image.fromarray(picture).save(encoded, "JPEG", quality=90)
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
 
 
 def _draw_card(axes: Axes, card: Card, left: int, top: int) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -14,9 +12,9 @@ from types import MappingProxyType
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from PIL import Image
 
 from galvote.errors import GalvoteError
+from galvote.evaluation.pictures import to_data_url
 from galvote.evaluation.reliability import Reliability, measure_reliability
 from galvote.evaluation.scores import Scores, column_means, galaxy_rmse
 from galvote.evaluation.style import style_sheet
@@ -125,14 +123,15 @@ def write_report(
         worst=gallery(worst),
     )
     page.parent.mkdir(parents=True, exist_ok=True)
-    _write(
+    write_page(
         page.with_name("scores.json"), json.dumps({**scores.to_dict(), "left_out": dict(left_out)}, indent=2)
     )
-    _write(page, html)
+    write_page(page, html)
     return page
 
 
-def _write(path: Path, text: str) -> None:
+def write_page(path: Path, text: str) -> None:
+    """Write text beside `path` and rename it, so that a reader never meets half a page."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
@@ -262,7 +261,7 @@ def _galaxy(
             f"<dt>volunteers</dt><dd>{escape(voted or 'unknown')}</dd>"
             f'<dt>predicted</dt><dd class="differs">{escape(said or "unknown")}</dd>'
         )
-    image = f'<img alt="galaxy {escape(name)}" src="{_data_uri(picture)}">' if picture is not None else ""
+    image = f'<img alt="galaxy {escape(name)}" src="{to_data_url(picture)}">' if picture is not None else ""
     return (
         f'<article class="galaxy">{image}<div>'
         f"<header><b>{escape(name)}</b><span>RMSE {rmse:.4f}</span></header>"
@@ -271,12 +270,6 @@ def _galaxy(
         f"<details><summary>Its votes down the tree</summary>"
         f"{draw_tree(tree, predicted, voted=actual, width=NARROW)}</details></div></article>"
     )
-
-
-def _data_uri(picture: UInt8[np.ndarray, "y x 3"]) -> str:
-    encoded = io.BytesIO()
-    Image.fromarray(picture).save(encoded, "JPEG", quality=90)
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
 
 
 def _words(name: str) -> str:

@@ -1,4 +1,4 @@
-"""galvote over HTTP: an API."""
+"""galvote over HTTP: an API and a page."""
 
 from galvote.serve.app import create_app
 from galvote.serve.settings import ServeSettings

@@ -31,6 +31,7 @@ def describe_models(predictors: Mapping[str, Predictor], default: str) -> schema
                 description=predictor.card.description,
                 weights_sha256=predictor.card.weights_sha256,
                 parameters=predictor.card.parameters,
+                extent=predictor.network.spec.extent,
                 calibrated=predictor.calibration is not None,
                 rmse_1_view=predictor.card.scores.get("rmse_1_view"),
                 rmse_8_views=predictor.card.scores.get("rmse_8_views"),
@@ -55,6 +56,7 @@ def describe_tree(tree: DecisionTree = GZ2) -> schema.TreeAnswer:
                     )
                     for answer in question.answers
                 ],
+                qualifies=question.qualifies,
                 always_asked=question.always_asked,
             )
             for question in tree.questions

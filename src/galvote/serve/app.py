@@ -1,17 +1,19 @@
-"""The whole application: models behind an API."""
+"""The whole application: models behind an API, and the page."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
+from starlette.staticfiles import StaticFiles
 
 from galvote import __version__
 from galvote.errors import GalvoteError
@@ -28,6 +30,8 @@ from galvote.serve.reference import write_reference
 from galvote.serve.refusals import RefusalError
 from galvote.serve.security import SecurityHeaders
 from galvote.serve.settings import ServeSettings
+
+PAGE = Path(__file__).parent / "page"
 
 
 class _Application(FastAPI):
@@ -83,6 +87,7 @@ def create_app(predictors: Sequence[Predictor], settings: ServeSettings | None =
     app.add_api_route("/docs", _show_reference, include_in_schema=False)
     app.add_api_route("/docs/page.css", _show_reference_style, include_in_schema=False)
     app.add_api_route("/page/style.css", _show_style, include_in_schema=False)
+    app.mount("/page", StaticFiles(directory=PAGE))
     app.add_exception_handler(GalvoteError, _refuse)
     app.add_exception_handler(HTTPException, _refuse_path)
     app.add_exception_handler(RequestValidationError, _refuse_query)
@@ -92,8 +97,8 @@ def create_app(predictors: Sequence[Predictor], settings: ServeSettings | None =
     return app
 
 
-async def _show_page() -> Response:
-    return RedirectResponse("/docs")
+async def _show_page() -> FileResponse:
+    return FileResponse(PAGE / "index.html")
 
 
 async def _show_style() -> Response:

@@ -45,6 +45,7 @@ class ModelChoice(_Part):
     description: str
     weights_sha256: str
     parameters: int
+    extent: float = Field(description="width of the sky that it sees, in GZ2 pixels; a frame has 424")
     calibrated: bool = Field(description="whether it gives intervals and the flag")
     rmse_1_view: float | None = Field(description="on galaxies that it did not learn from; null: unknown")
     rmse_8_views: float | None
@@ -72,6 +73,7 @@ class TreeQuestion(_Part):
     key: str = Field(examples=["smooth_or_features"])
     text: str
     answers: list[TreeAnswerChoice]
+    qualifies: bool = Field(description="it describes the answer before it further, after a comma")
     always_asked: bool = Field(description="its fractions sum to 1 whatever share of volunteers saw it")
 
 

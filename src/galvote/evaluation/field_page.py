@@ -1,0 +1,61 @@
+"""The page beside the pictures of a field: its clearest galaxies, each with its votes down the tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from importlib.resources import files
+from string import Template
+
+import numpy as np
+from jaxtyping import Float
+
+from galvote.evaluation.pictures import Card, to_data_url
+from galvote.evaluation.style import style_sheet
+from galvote.evaluation.tree_drawing import NARROW, draw_tree
+from galvote.tree import DecisionTree
+
+
+def draw_field_page(
+    cards: Sequence[Card],
+    fractions: Float[np.ndarray, "card answer"],
+    tree: DecisionTree,
+    *,
+    title: str,
+    found: str,
+    catalogue: str,
+) -> str:
+    """Return the HTML of a page that shows ``annotated.png`` and some galaxies, in the look of the reports.
+
+    Parameters
+    ----------
+    cards
+        The galaxies, as on the sheets.
+    fractions
+        Their cumulative fractions in [0, 1], in ``tree.columns`` order.
+    title
+        Name of the field.
+    found
+        A sentence that says what was found.
+    catalogue
+        Name of the file beside the page that has all galaxies.
+    """
+    template = Template((files("galvote.evaluation") / "field.html").read_text(encoding="utf-8"))
+    return template.substitute(
+        title=escape(title or "A field"),
+        style=style_sheet(),
+        found=escape(found),
+        catalogue=escape(catalogue),
+        galaxies="".join(_galaxy(card, votes, tree) for card, votes in zip(cards, fractions, strict=True)),
+    )
+
+
+def _galaxy(card: Card, fractions: Float[np.ndarray, " answer"], tree: DecisionTree) -> str:
+    note = f"<dt>beware</dt><dd>{escape(card.note)}</dd>" if card.note else ""
+    return (
+        f'<article class="galaxy"><img alt="galaxy {card.number}" src="{to_data_url(card.cutout)}"><div>'
+        f"<header><b>{card.number}</b><span>{escape(card.label)}</span></header>"
+        f"<dl><dt>most likely</dt><dd>{escape(card.path)}</dd>{note}</dl>"
+        f"<details><summary>Its votes down the tree</summary>{draw_tree(tree, fractions, width=NARROW)}"
+        "</details></div></article>"
+    )

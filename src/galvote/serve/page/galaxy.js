@@ -1,0 +1,240 @@
+// One galaxy: its picture, its votes down the tree, what mattered, and how stable that is.
+
+import { ask } from "./api.js";
+import { backTo, markRow } from "./list.js";
+import { startTurning, stopTurning, turnTo } from "./turn.js";
+import { announce, byId, clearProblem, inWords, interval, make, percent, showProblem } from "./words.js";
+
+const WIDE = 820;
+const NARROW = 336;
+
+const FRAME = 424; // GZ2 pixels
+const COMPACT = { pixels: 128, extent: 256 }; // pictures of so many pixels show only so much of a frame
+
+let tree = null;
+let models = [];
+let settings = () => ({});
+let galaxy = null; // the row that is shown
+let chosen = null; // {question, answer}
+let asking = null; // what can stop the requests for this galaxy
+let drawnFor = null; // width of the drawing
+
+/** Set up what shows a galaxy. */
+export function startGalaxy(decisionTree, knownModels, currentSettings) {
+  tree = decisionTree;
+  models = knownModels;
+  settings = currentSettings;
+  for (const { key, text } of tree.questions) byId("question").append(make("option", { value: key, textContent: text }));
+  byId("question").onchange = () => choose(byId("question").value, likeliest(byId("question").value));
+  byId("method").onchange = () => showWhatMattered();
+  for (const input of document.querySelectorAll("input[name=shown]")) {
+    input.onchange = () => (input.value === "heat" ? showWhatMattered() : showPicture());
+  }
+  byId("back").onclick = () => backTo(galaxy);
+  byId("turn").onclick = async () => {
+    showPicture();
+    await startTurning(galaxy, settings(), asking?.signal);
+    turnQuestion();
+  };
+  byId("angle").oninput = () => {
+    showPicture();
+    stopTurning();
+    turnTo(Number(byId("angle").value));
+  };
+  new ResizeObserver(() => {
+    if (galaxy && drawnFor !== null && drawnFor !== widthOfDrawing()) drawVotes();
+  }).observe(byId("tree"));
+}
+
+/** Forget the galaxy that is shown. */
+export function hideGalaxy() {
+  asking?.abort();
+  stopTurning(true);
+  galaxy = null;
+  byId("answer").hidden = true;
+}
+
+/** Show a galaxy: a row as the server answered it, with its `file`, or a way to `cut` it out of a wide picture. */
+export async function showGalaxy(row) {
+  hideGalaxy();
+  asking = new AbortController();
+  galaxy = row;
+  if (row.cut && !row.file) row.file = row.picture = await row.cut();
+  markRow(row);
+  for (const id of ["heat-problem", "turn-problem", "tree-problem"]) clearProblem(byId(id));
+  byId("answer-name").textContent = row.title ?? row.id;
+  byId("answer-title").textContent = inWords(row.path);
+  byId("back").hidden = byId("list").hidden;
+  byId("answer-flag").hidden = !row.unlike;
+  const picture = byId("picture");
+  picture.alt = `${row.title ?? row.id}, the picture`;
+  picture.onload = () => zoom(picture, row);
+  picture.onerror = showSeen;
+  picture.src = typeof row.picture === "string" ? row.picture : URL.createObjectURL(row.picture);
+  for (const id of ["turn", "method", "question"]) byId(id).disabled = !row.file;
+  for (const input of document.querySelectorAll("input[name=shown]")) input.disabled = !row.file;
+  byId("tree").replaceChildren();
+  showPicture();
+  showAnswers();
+  byId("answer").hidden = false;
+  byId("answer-title").focus();
+  setChosen(row.path[0].question, row.path[0].answer);
+  await drawVotes();
+}
+
+/** Show the part of a picture that the network sees, so that the heat lies where it belongs. */
+function zoom({ naturalWidth: across, naturalHeight: down }, row) {
+  const { extent } = models.find(({ name }) => name === settings().model);
+  const shown = across === COMPACT.pixels && down === COMPACT.pixels ? COMPACT.extent : FRAME;
+  byId("picture").style.scale = row.file ? Math.max(1, shown / extent) : 1;
+}
+
+/** The answer with most votes. */
+function likeliest(question) {
+  const { answers } = tree.questions.find(({ key }) => key === question);
+  const votes = answers.map(({ column }) => galaxy.fractions[column].value);
+  return answers[votes.indexOf(Math.max(...votes))].column;
+}
+
+function widthOfDrawing() {
+  return byId("tree").clientWidth < 600 ? NARROW : WIDE;
+}
+
+async function drawVotes() {
+  const shown = galaxy;
+  const columns = tree.questions.flatMap(({ answers }) => answers.map(({ column }) => column));
+  const numbers = (end) => columns.map((column) => shown.fractions[column][end]);
+  const list = (end) => (numbers(end).includes(null) ? "" : numbers(end).map((number) => number.toFixed(4)).join(","));
+  drawnFor = widthOfDrawing();
+  clearProblem(byId("tree-problem"));
+  try {
+    const query = { fractions: list("value"), low: list("low"), high: list("high"), width: drawnFor };
+    const drawing = await ask("/v1/drawing", { query, signal: asking?.signal, as: "text" });
+    if (shown !== galaxy) return;
+    const svg = document.importNode(new DOMParser().parseFromString(drawing, "image/svg+xml").documentElement, true);
+    letAnswersBeChosen(svg);
+    byId("tree").replaceChildren(svg);
+    markChosen();
+  } catch (error) {
+    showProblem(byId("tree-problem"), error, drawVotes);
+  }
+}
+
+function letAnswersBeChosen(svg) {
+  // Buttons within an image would not be told of.
+  svg.setAttribute("role", "group");
+  const answers = [...svg.querySelectorAll("g.answer")];
+  answers.forEach((answer, place) => {
+    answer.setAttribute("role", "button");
+    answer.setAttribute("aria-label", answer.querySelector("title").textContent);
+    answer.setAttribute("tabindex", "-1");
+    const take = () => choose(answer.dataset.question, answer.dataset.answer, true);
+    answer.addEventListener("click", take);
+    answer.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      if (step) answers.at((place + step) % answers.length).focus();
+      else if (event.key === "Enter" || event.key === " ") take();
+      else return;
+      event.preventDefault();
+    });
+  });
+}
+
+function setChosen(question, answer) {
+  chosen = { question, answer };
+  byId("question").value = question;
+  markChosen();
+  turnQuestion();
+}
+
+function choose(question, answer) {
+  setChosen(question, answer);
+  if (galaxy.file) showWhatMattered();
+}
+
+function markChosen() {
+  for (const answer of byId("tree").querySelectorAll("g.answer")) {
+    const own = answer.dataset.answer === chosen?.answer;
+    answer.setAttribute("aria-pressed", own);
+    answer.setAttribute("tabindex", own ? "0" : "-1");
+  }
+}
+
+function turnQuestion() {
+  turnTo(Number(byId("angle").value), tree.questions.find(({ key }) => key === chosen.question), chosen.answer);
+}
+
+function show(what) {
+  document.querySelector(`input[name=shown][value=${what}]`).checked = true;
+  byId("heat").hidden = what !== "heat";
+  byId("heat-part").hidden = what !== "heat";
+}
+
+function showPicture() {
+  show("picture");
+  clearProblem(byId("heat-problem"));
+  byId("stage-caption").textContent = "";
+}
+
+async function explain() {
+  return ask("/v1/explain", {
+    query: { model: settings().model, method: byId("method").value, ...chosen },
+    files: [["file", galaxy.file]],
+    signal: asking?.signal,
+  });
+}
+
+async function showWhatMattered() {
+  const [shown, asked] = [galaxy, chosen];
+  stopTurning();
+  turnTo(0);
+  show("heat");
+  byId("heat").hidden = true;
+  clearProblem(byId("heat-problem"));
+  byId("aperture").classList.add("waiting");
+  byId("stage-caption").textContent = "Finding out what mattered …";
+  try {
+    const said = await explain();
+    if (shown !== galaxy || asked !== chosen) return;
+    const { text, answers } = tree.questions.find(({ key }) => key === said.question);
+    const { text: answer } = answers.find(({ column }) => column === said.answer);
+    byId("heat").src = said.overlay;
+    byId("heat").alt = `What mattered for the answer ${answer}, bright over the galaxy`;
+    byId("heat").hidden = document.querySelector("input[name=shown]:checked").value !== "heat";
+    byId("stage-caption").textContent = `Bright: what mattered for “${answer}”, the answer of ${percent(said.fraction)} of those asked.`;
+    announce(`Shown: what mattered for ${answer}, to the question: ${text}`);
+  } catch (error) {
+    if (shown !== galaxy) return;
+    byId("stage-caption").textContent = "";
+    showProblem(byId("heat-problem"), error, showWhatMattered);
+  } finally {
+    if (asked === chosen) byId("aperture").classList.remove("waiting");
+  }
+}
+
+/** Show what the network saw of a picture that the browser cannot show, such as FITS. */
+async function showSeen() {
+  const shown = galaxy;
+  byId("picture").onerror = byId("picture").onload = null;
+  byId("picture").style.scale = 1;
+  if (!shown?.file) return;
+  try {
+    const said = await explain();
+    if (shown === galaxy) byId("picture").src = said.cutout;
+  } catch {
+    byId("picture").alt = "The browser cannot show this kind of file.";
+  }
+}
+
+function showAnswers() {
+  const rows = tree.questions.flatMap(({ text, answers }) =>
+    answers.map((answer, place) => {
+      const fraction = galaxy.fractions[answer.column];
+      const heading = place ? [] : [make("th", { scope: "rowgroup", rowSpan: answers.length, textContent: text })];
+      return make("tr", {}, ...heading,
+        make("td", { textContent: answer.text }),
+        make("td", { className: "n", textContent: percent(fraction.value) }),
+        make("td", { className: "n", textContent: interval(fraction) || "–" }));
+    }));
+  byId("answers").tBodies[0].replaceChildren(...rows);
+}

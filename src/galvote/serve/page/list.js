@@ -1,0 +1,120 @@
+// Several galaxies as a table that can be sorted and downloaded.
+
+import { byId, inWords, interval, make, percent } from "./words.js";
+
+const MAIN = ["Class1.1", "Class1.2", "Class4.1", "Class2.1", "Class8.6"];
+const HEADINGS = ["smooth", "featured", "spiral", "edge-on", "merger"];
+
+const COLUMNS = [
+  { title: "name", value: (row) => row.id },
+  { title: "most likely", value: (row) => (row.fractions ? inWords(row.path) : row.reason) },
+  ...MAIN.map((column, place) => ({ title: HEADINGS[place], number: true, value: (row) => row.fractions?.[column].value ?? null })),
+  { title: "unlike", value: (row) => (row.unlike ? "unlike" : "") },
+];
+
+let rows = [];
+let order = { column: null, down: false };
+let open = () => {};
+const shownAs = new Map(); // the table's row of each galaxy
+
+/** Set the table up; `onOpen` is called with the row that the reader chooses. */
+export function startList(onOpen) {
+  open = onOpen;
+  const headings = COLUMNS.map(({ title, number }, place) =>
+    make("th", { scope: "col", className: number ? "n" : "", attributes: { "aria-sort": "none" } },
+      make("button", { type: "button", textContent: title, onclick: () => sortBy(place) })));
+  byId("table").tHead.replaceChildren(make("tr", {}, make("td", {}, make("span", { className: "unseen", textContent: "picture" })), ...headings));
+  byId("download").onclick = download;
+}
+
+/** Show an empty table under a title. */
+export function showList(title) {
+  rows = [];
+  order = { column: null, down: false };
+  shownAs.clear();
+  byId("list-title").textContent = title;
+  byId("list").hidden = false;
+  arrange();
+}
+
+/** Add galaxies to the table. */
+export function addRows(more) {
+  rows.push(...more);
+  for (const row of more) shownAs.set(row, makeRow(row));
+  arrange();
+}
+
+/** Mark the row of the galaxy that is shown. */
+export function markRow(row) {
+  for (const [each, line] of shownAs) line.classList.toggle("shown", each === row);
+}
+
+/** Bring the reader back to a galaxy's row. */
+export function backTo(row) {
+  shownAs.get(row)?.querySelector("button")?.focus();
+}
+
+function makeRow(row) {
+  const picture = make("td");
+  if (row.status === "ok") {
+    const image = make("img", { src: row.thumbnail ?? URL.createObjectURL(row.picture), alt: "", onerror: () => image.remove() });
+    picture.append(make("span", { className: row.thumbnail ? "disc near" : "disc" }, image));
+  }
+  const name = row.status === "ok" ? make("button", { type: "button", textContent: row.id, onclick: () => open(row) }) : row.id;
+  const numbers = MAIN.map((column) => {
+    const fraction = row.fractions?.[column];
+    if (!fraction) return make("td", { className: "n", textContent: "–" });
+    return make("td", { className: "n", textContent: percent(fraction.value) }, make("small", { textContent: interval(fraction) }));
+  });
+  return make("tr", {},
+    picture,
+    make("th", { scope: "row" }, name),
+    make("td", { className: row.status === "ok" ? "words" : "words failed", textContent: COLUMNS[1].value(row) }),
+    ...numbers,
+    make("td", { textContent: row.unlike ? "unlike" : "", title: row.unlike ? "Unlike the galaxies that the model learned from" : "" }));
+}
+
+function sortBy(place) {
+  const first = COLUMNS[place].number === true; // largest fractions first
+  order = { column: place, down: order.column === place ? !order.down : first };
+  arrange();
+}
+
+function arrange() {
+  const { column, down } = order;
+  const sorted = [...rows];
+  if (column !== null) {
+    const { value } = COLUMNS[column];
+    sorted.sort((one, other) => {
+      const [a, b] = [value(one), value(other)];
+      if (a === null || b === null) return (a === null) - (b === null); // what is unknown comes last
+      return (down ? -1 : 1) * (typeof a === "number" ? a - b : a.localeCompare(b, undefined, { numeric: true }));
+    });
+  }
+  byId("table").tBodies[0].replaceChildren(...sorted.map((row) => shownAs.get(row)));
+  byId("table").tHead.querySelectorAll("th").forEach((heading, place) => {
+    heading.ariaSort = place !== column ? "none" : down ? "descending" : "ascending";
+  });
+}
+
+function download() {
+  const columns = Object.keys(rows.find((row) => row.fractions)?.fractions ?? {});
+  const places = rows.some((row) => row.box) ? ["x", "y", "r90"] : [];
+  const names = ["id", "status", "reason", "unlike", "path", ...places, ...columns, ...columns.flatMap((column) => [`${column}_low`, `${column}_high`])];
+  const lines = rows.map((row) => {
+    const fractions = columns.map((column) => row.fractions?.[column] ?? {});
+    return [
+      row.id, row.status, row.reason, row.unlike, inWords(row.path), ...places.map((place) => row[place]),
+      ...fractions.map(({ value }) => value), ...fractions.flatMap(({ low, high }) => [low, high]),
+    ];
+  });
+  const text = [names, ...lines].map((line) => line.map(quote).join(",")).join("\r\n");
+  const link = make("a", { href: URL.createObjectURL(new Blob([`${text}\r\n`], { type: "text/csv" })), download: "votes.csv" });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+}
+
+function quote(value) {
+  const text = value == null ? "" : String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
