@@ -70,7 +70,6 @@ class Server(ThreadingHTTPServer):
     def __init__(self) -> None:
         self.answers: list[Answer] = [answer()]
         self.asked = list[dict[str, str]]()
-        self.at_once = self.most_at_once = 0
         self.lock = threading.Lock()
         super().__init__(("127.0.0.1", 0), Handler)
 
@@ -90,14 +89,8 @@ class Handler(BaseHTTPRequestHandler):
         with server.lock:
             server.asked.append(dict(parse_qsl(urlsplit(self.path).query)))
             give = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
-            server.at_once += 1
-            server.most_at_once = max(server.most_at_once, server.at_once)
-        try:
-            with suppress(OSError):
-                give(self)
-        finally:
-            with server.lock:
-                server.at_once -= 1
+        with suppress(OSError):
+            give(self)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -283,15 +276,23 @@ def test_who_waits_for_a_service_that_is_closed_waits_no_more(server: Server, tm
 
 
 def test_rate_and_number_of_connections_are_bounded(server: Server, tmp_path: Path) -> None:
+    at_once = most_at_once = 0
+
     def linger(handler: BaseHTTPRequestHandler) -> None:
+        nonlocal at_once, most_at_once
+        with server.lock:
+            at_once += 1
+            most_at_once = max(most_at_once, at_once)
         time.sleep(0.03)
+        with server.lock:
+            at_once -= 1  # before the answer, after which the next one may be asked for at once
         answer()(handler)
 
     server.answers = [linger]
     with ThreadPoolExecutor(8) as pool:
         service = impatient(tmp_path / "a", server.url, connections=2)
         assert all(pool.map(lambda read: read(), readers(service, 12)))
-        assert server.most_at_once == 2
+        assert most_at_once == 2
         service, start = impatient(tmp_path / "b", server.url, rate=20.0), time.monotonic()
         assert all(pool.map(lambda read: read(), readers(service, 9)))
         assert time.monotonic() - start >= 8 / 20
