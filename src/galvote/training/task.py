@@ -146,7 +146,9 @@ class GalaxyTask(LightningModule):
             case "adamw":
                 optimizer = torch.optim.AdamW(groups, training.learning_rate, fused=True)
             case "sgd":
-                optimizer = torch.optim.SGD(groups, training.learning_rate, momentum=0.9, nesterov=True)
+                optimizer = torch.optim.SGD(
+                    groups, training.learning_rate, momentum=0.9, nesterov=True, fused=True
+                )
         # A plain function leaves nothing of itself in the checkpoint.
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate_factor(step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
