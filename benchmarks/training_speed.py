@@ -50,7 +50,7 @@ def galvote_step() -> Callable[[], None]:
 
     from galvote.model import fast_precision
     from galvote.training import Batch, load_recipe
-    from galvote.training.memory import keep_freed_memory
+    from galvote.model.memory import keep_freed_memory
     from galvote.training.task import GalaxyTask
     from galvote.tree import GZ2
 

@@ -12,6 +12,7 @@ from jaxtyping import Float32, UInt8
 
 from galvote.errors import ModelError
 from galvote.model import GalaxyNetwork, best_device, fast_precision, run_network
+from galvote.model.memory import keep_some_freed_memory
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -26,6 +27,12 @@ _PACKAGES = {
 """What an extra of the same name installs: exporting, the comparison with torch, and what computes."""
 
 _OUTPUTS = ("fractions", "features")
+
+_PIXELS_AT_ONCE = 2**18
+"""What torch takes at once on a processor, such as 64 pictures of 64 × 64 pixels or 16 of 128 × 128.
+
+Activations of more are larger than its caches and than the blocks of memory that are kept for the next.
+"""
 
 Outputs = tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]
 
@@ -63,6 +70,8 @@ class TorchBackend:
     def __init__(self, network: GalaxyNetwork, precision: torch.dtype | None = None) -> None:
         self.network = network.to(best_device())
         self._precision = precision
+        if best_device() == "cpu":
+            keep_some_freed_memory()
 
     @property
     def name(self) -> str:
@@ -77,7 +86,13 @@ class TorchBackend:
 
     def compute(self, pictures: UInt8[np.ndarray, "galaxy y x 3"]) -> Outputs:
         """Return cumulative vote fractions and features of a network's input."""
-        return run_network(self.network, pictures, self._precision)
+        count, height, width, _ = pictures.shape
+        at_once = max(1, _PIXELS_AT_ONCE // (height * width)) if best_device() == "cpu" else count
+        made = [
+            run_network(self.network, pictures[start : start + at_once], self._precision)
+            for start in range(0, count, at_once)
+        ]
+        return np.concatenate([some for some, _ in made]), np.concatenate([some for _, some in made])
 
 
 class OnnxBackend:

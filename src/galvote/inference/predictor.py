@@ -36,6 +36,8 @@ Pictures = (
 )
 Picture = UInt8[np.ndarray, "y x 3"]
 Cutout = UInt8[np.ndarray, "p p 3"]
+Fractions = Float32[np.ndarray, "galaxy answer"]
+Features = Float32[np.ndarray, "galaxy feature"]
 Galaxy = tuple[str, Reader]
 """An id, and what reads the picture."""
 
@@ -249,9 +251,7 @@ class Predictor:
             )
         check_level(level)
 
-    def predict_cutouts(
-        self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: int = 1
-    ) -> Float32[np.ndarray, "galaxy answer"]:
+    def predict_cutouts(self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: int = 1) -> Fractions:
         """Predict cutouts that have this model's `geometry` already.
 
         Returns
@@ -262,7 +262,7 @@ class Predictor:
 
     def predict_features(
         self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: int = 1
-    ) -> tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]:
+    ) -> tuple[Fractions, Features]:
         """Predict cutouts as `predict_cutouts` does, and return the encoder's features of them, too."""
         size = self.geometry.pixels
         if cutouts.shape[1:] != (size, size, 3):
@@ -286,28 +286,44 @@ class Predictor:
         if settings.level is not None:
             self.check_level(settings.level)
         batches = (batch for listing in listings for batch in in_batches(listing, BATCH))
-        return run_ahead(
+        predicted = run_ahead(
             batches,
             partial(self._read, shown=settings.shown),
-            partial(self._rows, settings=settings),
+            partial(self._compute, views=settings.views),
             ahead=ahead or _BATCHES_AHEAD * BATCH * torch.get_num_threads(),
         )
+        # Rows are kept, and made here: made in a network's thread, they would lie scattered between its large
+        # arrays, and the C library could not give the room around them to the next.
+        schema = self.schema(settings)
+        return (self._rows(*each, settings, schema) for each in predicted)
 
     def _read(self, galaxy: Galaxy, shown: float | None) -> tuple[str, Cutout | ImageError]:
         id_, read = galaxy
         return id_, try_cutout(read, self.geometry, shown)
 
-    def _rows(self, made: Sequence[tuple[str, Cutout | ImageError]], settings: Settings) -> pa.Table:
+    def _compute(
+        self, made: Sequence[tuple[str, Cutout | ImageError]], views: int
+    ) -> tuple[list[str], list[ImageError | None], Fractions, Features]:
         results = [result for _, result in made]
         failures = [result if isinstance(result, ImageError) else None for result in results]
-        unreadable = np.array([failure is not None for failure in failures])
         # A picture that cannot be read is black to the network. So the others keep their places in the batch,
         # and their rows are the same to the last digit as if it could be read.
         cutouts = np.zeros((len(made), self.geometry.pixels, self.geometry.pixels, 3), dtype=np.uint8)
         for cutout, result in zip(cutouts, results, strict=True):
             if not isinstance(result, ImageError):
                 cutout[:] = result
-        fractions, features = self.predict_features(cutouts, settings.views)
+        return [id_ for id_, _ in made], failures, *self.predict_features(cutouts, views)
+
+    def _rows(
+        self,
+        ids: Sequence[str],
+        failures: Sequence[ImageError | None],
+        fractions: Fractions,
+        features: Features,
+        settings: Settings,
+        schema: pa.Schema,
+    ) -> pa.Table:
+        unreadable = np.array([failure is not None for failure in failures])
         values = [*fractions.T]
         if self.calibration:
             low, high = self.calibration.intervals.ends(fractions, settings.level or LEVEL)
@@ -321,12 +337,12 @@ class Predictor:
             )
         return pa.Table.from_arrays(
             [
-                pa.array([id_ for id_, _ in made], pa.string()),
+                pa.array(ids, pa.string()),
                 pa.array([failure.status if failure else "ok" for failure in failures]),
                 pa.array([failure.reason if failure else "" for failure in failures]),
                 *columns,
             ],
-            schema=self.schema(settings),
+            schema=schema,
         )
 
 

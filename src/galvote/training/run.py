@@ -24,9 +24,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from galvote.errors import TrainingError
 from galvote.evaluation import plot_curves
 from galvote.model import Card, fast_precision, save_model
+from galvote.model.memory import keep_freed_memory
 from galvote.training.checkpoint import SafetensorsCheckpointIO
 from galvote.training.data import TrainingData, make_loaders
-from galvote.training.memory import keep_freed_memory
 from galvote.training.recipe import Recipe, load_recipe
 from galvote.training.task import GalaxyTask
 from galvote.training.teacher import learn_from_teacher
