@@ -9,6 +9,7 @@ from itertools import islice
 from typing import TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
 Picture = TypeVar("Picture")
 Cutout = TypeVar("Cutout")
@@ -65,15 +66,17 @@ def run_ahead(
     waiting = deque[tuple[int, Future[Rows]]]()
     pictures = 0
     try:
-        for batch in batches:
-            while waiting and pictures + len(batch) > ahead:
-                yield waiting[0][1].result()
-                pictures -= waiting.popleft()[0]
-            cutouts = [reading.submit(read, picture) for picture in batch]
-            waiting.append((len(batch), predicting.submit(predict_when_read, cutouts)))
-            pictures += len(batch)
-        while waiting:
-            yield waiting.popleft()[1].result()
+        # NumPy's own threads wait for their next small product by spinning, on cores that others want.
+        with threadpool_limits(1, user_api="blas"):
+            for batch in batches:
+                while waiting and pictures + len(batch) > ahead:
+                    yield waiting[0][1].result()
+                    pictures -= waiting.popleft()[0]
+                cutouts = [reading.submit(read, picture) for picture in batch]
+                waiting.append((len(batch), predicting.submit(predict_when_read, cutouts)))
+                pictures += len(batch)
+            while waiting:
+                yield waiting.popleft()[1].result()
     finally:
         reading.shutdown(wait=False, cancel_futures=True)
         predicting.shutdown(cancel_futures=True)
