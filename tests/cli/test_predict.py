@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -138,6 +140,24 @@ def test_a_catalogue_that_is_there_stays(command, trained, some, tmp_path):
     ran = command("predict", some, "--model", trained, "--out", out, "--overwrite")
     assert ran.returncode == 0, ran.stderr
     assert len(read_table(out)) == 4
+
+
+def test_a_stopped_run_to_one_file_says_what_is_there(trained, tmp_path):
+    pipe, out = tmp_path / "slow.jpg", tmp_path / "votes.csv"
+    os.mkfifo(pipe)
+    (tmp_path / "list.csv").write_text(f"id,source\nslow,{pipe}\n")
+    arguments = ["predict", tmp_path / "list.csv", "--model", trained, "--out", out]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "galvote", *map(str, arguments)], stderr=subprocess.PIPE, text=True
+    )
+    with pipe.open("wb"):  # waits until somebody reads
+        process.send_signal(signal.SIGINT)
+    said = " ".join(process.communicate(timeout=60)[1].split())
+    assert process.returncode == 130
+    assert (
+        f"Stopped; {out} is not written. Into a folder, as in --out votes/, the same command goes on" in said
+    )
+    assert not out.exists()
 
 
 def test_no_such_model_or_place(command, trained, some, tmp_path):

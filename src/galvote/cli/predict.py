@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -22,15 +22,13 @@ from galvote.cli.positions import (
     Sky,
     SurveyOption,
 )
+from galvote.cli.predict_parts import make_and_report, make_here, make_on_ray, read_shard, say
 from galvote.errors import CatalogueError
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from rich.console import Console
 
     from galvote.catalogue import Sources
-    from galvote.inference import Made, Parts, Predictor, Settings
-    from galvote.inference.ray_engine import RayEngine
 
 
 class Layout(StrEnum):
@@ -143,7 +141,7 @@ def predict(
     console = Console(stderr=True, highlight=False)
     place = Path(out)
     in_parts = out.endswith(("/", os.sep)) or place.is_dir() or not place.suffix
-    share = _read_shard(shard) if shard else (1, 1)
+    share = read_shard(shard) if shard else (1, 1)
     sky = Sky(catalogue, field, survey, service_url, size_column, arcsec, cache)
     _refuse_ambiguity(sky, sources, bool(ids or join or shown or layout is Layout.challenge))
     if in_parts and (ids or join or layout is Layout.challenge):
@@ -188,25 +186,33 @@ def predict(
     listed = list_sources(sources or []) if positions is None else sky.look_up(positions, console)[1]
     if in_parts:
         plan = make_plan(predictor, listed, settings, part_size or PART_SIZE)
-        make = partial(_make_here, predictor) if cluster is None else partial(_make_on_ray, cluster, load)
-        _make_parts(make, listed, Parts.begin(place, plan, overwrite), settings, share, ahead, console)
+        make = partial(make_here, predictor) if cluster is None else partial(make_on_ray, cluster, load)
+        make_and_report(make, listed, Parts.begin(place, plan, overwrite), settings, share, ahead, console)
         return
 
     asked = None
     if ids is not None:
         asked = read_ids(ids)
         listed = _select(listed, asked, ids)
-    with progress_bar(console) as progress:
-        bar = progress.add_task("predicting", total=len(listed))
+    try:
+        with progress_bar(console) as progress:
+            bar = progress.add_task("predicting", total=len(listed))
 
-        def show(done: int, failed: int) -> None:
-            progress.update(bar, completed=done)
+            def show(done: int, failed: int) -> None:
+                progress.update(bar, completed=done)
 
-        if cluster is None:
-            table = predictor.predict(listed, **vars(settings), ahead=ahead, on_progress=show)
-        else:
-            with cluster:
-                table = cluster.predict(load, listed, settings, ahead=ahead, on_progress=show)
+            if cluster is None:
+                table = predictor.predict(listed, **vars(settings), ahead=ahead, on_progress=show)
+            else:
+                with cluster:
+                    table = cluster.predict(load, listed, settings, ahead=ahead, on_progress=show)
+    except KeyboardInterrupt:
+        console.print(
+            f"Stopped; {out} is not written. Into a folder, as in --out {place.stem}/, the same command goes "
+            "on where it was stopped.",
+            soft_wrap=True,
+        )
+        raise typer.Exit(130) from None
     if asked is not None:
         row = {galaxy: row for row, galaxy in enumerate(table["id"].to_pylist())}
         table = table.take([row[galaxy] for galaxy in asked])
@@ -216,7 +222,7 @@ def predict(
     if layout is Layout.challenge:
         table = _to_submission(table, predictor.tree.columns)
     write_table(table, place, overwrite=overwrite)
-    said = _say(statuses)
+    said = say(statuses)
     if "unlike" in table.column_names and (unlike := pc.sum(table["unlike"]).as_py()):
         said += f"; {unlike} unlike the training galaxies"
     console.print(f"{len(table)} galaxies in {out}: {said}", soft_wrap=True)
@@ -256,75 +262,6 @@ def _read_beside(path: Path) -> Beside:
     return Beside(catalogue, to_ids(catalogue[find_id_column(catalogue.column_names, path)], path))
 
 
-def _make_here(predictor: Predictor, *what: Any, on_galaxies: Callable[[int], None], **options: Any) -> Made:
-    from galvote.inference import make_parts
-
-    return make_parts(predictor, *what, **options, on_rows=lambda rows: on_galaxies(len(rows)))
-
-
-def _make_on_ray(
-    cluster: RayEngine,
-    load: Callable[[], Predictor],
-    *what: Any,
-    on_galaxies: Callable[[int], None],
-    **options: Any,
-) -> Made:
-    with cluster:
-        return cluster.make_parts(
-            load, *what, **options, on_part=lambda part: on_galaxies(part.statuses.total())
-        )
-
-
-def _make_parts(
-    make: Callable[..., Made],
-    sources: Sources,
-    parts: Parts,
-    settings: Settings,
-    shard: tuple[int, int],
-    ahead: int | None,
-    console: Console,
-) -> None:
-    from galvote.cli.progress import progress_bar
-
-    plan, folder = parts.plan, parts.folder
-    try:
-        with progress_bar(console) as progress:
-            places = [plan.places(part) for part in plan.of_shard(shard)]
-            bar = progress.add_task("predicting", total=sum(place.stop - place.start for place in places))
-            made = make(
-                sources,
-                parts,
-                settings,
-                shard=shard,
-                ahead=ahead,
-                on_galaxies=lambda galaxies: progress.advance(bar, galaxies),
-            )
-    except KeyboardInterrupt:
-        console.print(
-            f"Stopped with {len(parts.present())} of {plan.parts} parts in {folder}. "
-            "The same command goes on from there.",
-            soft_wrap=True,
-        )
-        raise typer.Exit(130) from None
-    said = f"{made.statuses.total()} galaxies in {folder}: {_say(made.statuses)}"
-    if not made.made:
-        said += "; all of them were there"
-    if made.damaged:
-        said += f"; {made.damaged} damaged parts are made again"
-    if absent := plan.parts - len(parts.present()):
-        said += f"; {absent} of {plan.parts} parts, of other shards, are not there yet"
-    console.print(said, soft_wrap=True)
-
-
-def _read_shard(text: str) -> tuple[int, int]:
-    number, _, of = text.partition("/")
-    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
-        raise typer.BadParameter(
-            f"{text!r} is no shard: the first of twenty is 1/20, the last 20/20.", param_hint="--shard"
-        )
-    return int(number), int(of)
-
-
 def _select(sources: Sources, ids: Sequence[str], table: Path) -> Sources:
     if absent := set(ids) - set(sources.ids):
         raise CatalogueError(
@@ -344,7 +281,3 @@ def _to_submission(table: pa.Table, columns: Sequence[str]) -> pa.Table:
             + "; ".join(f"{row['id']} ({row['reason']})" for row in bad.slice(0, 5).to_pylist())
         )
     return table.select(["id", *columns]).rename_columns(["GalaxyID", *columns])
-
-
-def _say(statuses: Counter[str]) -> str:
-    return ", ".join(f"{n} {status}" for status, n in statuses.items())
