@@ -7,6 +7,7 @@ import socket
 from collections.abc import Sequence
 
 import uvicorn
+from threadpoolctl import threadpool_limits
 
 from galvote.errors import GalvoteError
 from galvote.inference import Predictor
@@ -42,7 +43,8 @@ def run_server(predictors: Sequence[Predictor], settings: ServeSettings, host: s
     log("listening", url=f"http://{f'[{address}]' if ':' in address else address}:{taken}/")
     # uvicorn answers what is open and then raises the signal again: SIGTERM is no failure.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
-    with listener:
+    # NumPy's own threads would spin on the networks' cores; see galvote.inference.pipeline.
+    with listener, threadpool_limits(1, user_api="blas"):
         uvicorn.Server(config).run(sockets=[listener])
 
 
