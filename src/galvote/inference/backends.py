@@ -28,8 +28,8 @@ _PACKAGES = {
 
 _OUTPUTS = ("fractions", "features")
 
-_PIXELS_AT_ONCE = 2**18
-"""What torch takes at once on a processor, such as 64 pictures of 64 × 64 pixels or 16 of 128 × 128.
+_PIXELS_AT_ONCE = 2**17
+"""What torch takes at once on a processor, such as 32 pictures of 64 × 64 pixels or 8 of 128 × 128.
 
 Activations of more are larger than its caches and than the blocks of memory that are kept for the next.
 """

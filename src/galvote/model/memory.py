@@ -25,10 +25,10 @@ def keep_some_freed_memory() -> None:
     """Let the C library keep freed blocks of up to 32 MiB, for the next batch of a prediction.
 
     As `keep_freed_memory` does for the large batches of training, but what stays with each thread is bounded:
-    larger blocks are still mapped and unmapped, and more than 256 MiB that are free in one piece are handed
+    larger blocks are still mapped and unmapped, and more than 64 MiB that are free in one piece are handed
     back. Both are the same for every model, so a long run takes no more memory than a short one.
     """
-    _set((_M_MMAP_THRESHOLD, 32 * _MIB), (_M_TRIM_THRESHOLD, 256 * _MIB))
+    _set((_M_MMAP_THRESHOLD, 32 * _MIB), (_M_TRIM_THRESHOLD, 64 * _MIB))
 
 
 def _set(*options: tuple[int, int]) -> None:
