@@ -49,8 +49,8 @@ def galvote_step() -> Callable[[], None]:
     import torch
 
     from galvote.model import fast_precision
-    from galvote.training import Batch, load_recipe
     from galvote.model.memory import keep_freed_memory
+    from galvote.training import Batch, load_recipe
     from galvote.training.task import GalaxyTask
     from galvote.tree import GZ2
 
