@@ -46,6 +46,8 @@ Task = Callable[[], int]
 
 
 def main() -> None:
+    # In the background of a script it ignores Ctrl-C, and so would the commands that it stops with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

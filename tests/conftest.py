@@ -1,6 +1,7 @@
 """Fixtures that every room's tests share."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,9 @@ import pytest
 
 hypothesis.settings.register_profile("patient", deadline=None)  # busy machines are no bug
 hypothesis.settings.load_profile("patient")
+
+# In the background of a script they ignore Ctrl-C, and so would every command that they stop with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

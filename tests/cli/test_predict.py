@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -150,8 +152,14 @@ def test_a_stopped_run_to_one_file_says_what_is_there(trained, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "galvote", *map(str, arguments)], stderr=subprocess.PIPE, text=True
     )
-    with pipe.open("wb"):  # waits until somebody reads
-        process.send_signal(signal.SIGINT)
+    deadline, reader = time.monotonic() + 60, None
+    while reader is None:
+        assert process.poll() is None and time.monotonic() < deadline, "the picture is not read"
+        with suppress(OSError):  # until somebody reads
+            reader = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    os.close(reader)
     said = " ".join(process.communicate(timeout=60)[1].split())
     assert process.returncode == 130
     assert (

@@ -70,20 +70,17 @@ def cutouts(
     from rich.console import Console
 
     from galvote.catalogue import write_table
-    from galvote.cli.progress import progress_bar
+    from galvote.cli.progress import progress_bar, stoppable
 
     console = Console(stderr=True, highlight=False)
     _refuse_other_things(out)
     sky = Sky(catalogue, field, survey, service_url, size_column, arcsec, cache, rate, attempts, timeout)
     positions, sources = sky.look_up(sky.read(), console)
     _begin(out, {"pixels": pixels, "format": str(format_), "sources": sources.digest()}, overwrite)
-    try:
-        with progress_bar(console) as progress:
-            bar = progress.add_task("cutting out", total=len(sources))
-            rows = _write_pictures(sources, out, pixels, format_, lambda: progress.advance(bar))
-    except KeyboardInterrupt:
-        console.print("Stopped. The same command goes on from there.")
-        raise typer.Exit(130) from None
+    stopped = "Stopped. The same command goes on from there."
+    with stoppable(console, lambda: stopped), progress_bar(console) as progress:
+        bar = progress.add_task("cutting out", total=len(sources))
+        rows = _write_pictures(sources, out, pixels, format_, lambda: progress.advance(bar))
     write_table(_to_table(positions, rows), out / _CATALOGUE, overwrite=True)
     said = ", ".join(f"{n} {status}" for status, n in Counter(row["status"] for row in rows).items())
     console.print(f"{len(rows)} galaxies in {out / _CATALOGUE}: {said}", soft_wrap=True)

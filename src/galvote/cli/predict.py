@@ -135,7 +135,7 @@ def predict(
 
     from galvote.catalogue import list_sources, read_ids, refuse_unwritable, write_table
     from galvote.catalogue.matching import join_by_id
-    from galvote.cli.progress import progress_bar
+    from galvote.cli.progress import progress_bar, stoppable
     from galvote.inference import PART_SIZE, Parts, Predictor, Settings, make_plan
 
     console = Console(stderr=True, highlight=False)
@@ -194,25 +194,22 @@ def predict(
     if ids is not None:
         asked = read_ids(ids)
         listed = _select(listed, asked, ids)
-    try:
-        with progress_bar(console) as progress:
-            bar = progress.add_task("predicting", total=len(listed))
-
-            def show(done: int, failed: int) -> None:
-                progress.update(bar, completed=done)
-
-            if cluster is None:
-                table = predictor.predict(listed, **vars(settings), ahead=ahead, on_progress=show)
-            else:
-                with cluster:
-                    table = cluster.predict(load, listed, settings, ahead=ahead, on_progress=show)
-    except KeyboardInterrupt:
-        console.print(
-            f"Stopped; {out} is not written. Into a folder, as in --out {place.stem}/, the same command goes "
-            "on where it was stopped.",
-            soft_wrap=True,
+    stopped = f"Stopped; {out} is not written."
+    if not (ids or join or layout is Layout.challenge):
+        stopped += (
+            f" Into a folder, as in --out {place.stem}/, the same command goes on where it was stopped."
         )
-        raise typer.Exit(130) from None
+    with stoppable(console, lambda: stopped), progress_bar(console) as progress:
+        bar = progress.add_task("predicting", total=len(listed))
+
+        def show(done: int, failed: int) -> None:
+            progress.update(bar, completed=done)
+
+        if cluster is None:
+            table = predictor.predict(listed, **vars(settings), ahead=ahead, on_progress=show)
+        else:
+            with cluster:
+                table = cluster.predict(load, listed, settings, ahead=ahead, on_progress=show)
     if asked is not None:
         row = {galaxy: row for row, galaxy in enumerate(table["id"].to_pylist())}
         table = table.take([row[galaxy] for galaxy in asked])

@@ -47,28 +47,27 @@ def make_and_report(
     console: Console,
 ) -> None:
     """Make the parts that are missing, show how far it is, and say what came of it."""
-    from galvote.cli.progress import progress_bar
+    from galvote.cli.progress import progress_bar, stoppable
 
     plan, folder = parts.plan, parts.folder
-    try:
-        with progress_bar(console) as progress:
-            places = [plan.places(part) for part in plan.of_shard(shard)]
-            bar = progress.add_task("predicting", total=sum(place.stop - place.start for place in places))
-            made = make(
-                sources,
-                parts,
-                settings,
-                shard=shard,
-                ahead=ahead,
-                on_galaxies=lambda galaxies: progress.advance(bar, galaxies),
-            )
-    except KeyboardInterrupt:
-        console.print(
+
+    def stopped() -> str:
+        return (
             f"Stopped with {len(parts.present())} of {plan.parts} parts in {folder}. "
-            "The same command goes on from there.",
-            soft_wrap=True,
+            "The same command goes on from there."
         )
-        raise typer.Exit(130) from None
+
+    with stoppable(console, stopped), progress_bar(console) as progress:
+        places = [plan.places(part) for part in plan.of_shard(shard)]
+        bar = progress.add_task("predicting", total=sum(place.stop - place.start for place in places))
+        made = make(
+            sources,
+            parts,
+            settings,
+            shard=shard,
+            ahead=ahead,
+            on_galaxies=lambda galaxies: progress.advance(bar, galaxies),
+        )
     said = f"{made.statuses.total()} galaxies in {folder}: {say(made.statuses)}"
     if not made.made:
         said += "; all of them were there"

@@ -1,5 +1,9 @@
-"""The progress bar that every long command shows."""
+"""What every long command shows: how far it is, and what is there when it is stopped."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -14,3 +18,13 @@ def progress_bar(console: Console, *more: str) -> Progress:
         TimeRemainingColumn(),
         console=console,
     )
+
+
+@contextmanager
+def stoppable(console: Console, say: Callable[[], str]) -> Iterator[None]:
+    """When the work is stopped with Ctrl-C, print what `say` then returns and exit with status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print(say(), soft_wrap=True)
+        raise typer.Exit(130) from None

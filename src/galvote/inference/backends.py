@@ -34,7 +34,9 @@ _PIXELS_AT_ONCE = 2**17
 Activations of more are larger than its caches and than the blocks of memory that are kept for the next.
 """
 
-Outputs = tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]
+Fractions = Float32[np.ndarray, "galaxy answer"]
+Features = Float32[np.ndarray, "galaxy feature"]
+Outputs = tuple[Fractions, Features]
 
 
 @runtime_checkable

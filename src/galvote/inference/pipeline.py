@@ -55,6 +55,7 @@ def run_ahead(
     Each network has one core for itself: cores that share every layer wait at its end for the slowest, and
     one that also decodes is slow. It makes rows independent of the number of cores, too, which decides in
     what order a layer's sums are added. Decoders and networks share the cores; whoever is behind gets them.
+    Meanwhile NumPy's products take one thread each, the caller's too.
     """
     cores = torch.get_num_threads()
     reading = ThreadPoolExecutor(cores + _MORE_READERS, "read")

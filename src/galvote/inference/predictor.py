@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 
 from galvote.catalogue import Reader, Sources, list_sources
 from galvote.catalogue.columns import describe_predictions
@@ -21,8 +21,11 @@ from galvote.evaluation import Calibration, check_level
 from galvote.images import Geometry, try_cutout
 from galvote.inference.backends import (
     Backend,
+    Features,
+    Fractions,
     OnnxBackend,
     OpenVinoBackend,
+    Outputs,
     TorchBackend,
     choose_backend,
 )
@@ -36,8 +39,6 @@ Pictures = (
 )
 Picture = UInt8[np.ndarray, "y x 3"]
 Cutout = UInt8[np.ndarray, "p p 3"]
-Fractions = Float32[np.ndarray, "galaxy answer"]
-Features = Float32[np.ndarray, "galaxy feature"]
 Galaxy = tuple[str, Reader]
 """An id, and what reads the picture."""
 
@@ -45,7 +46,7 @@ LEVEL = 0.9
 """Share of the votes that the intervals of a calibrated model hold unless another is asked for."""
 
 BATCH = 64
-"""Galaxies that the network takes at once: more of them leave a processor's caches, and are no faster."""
+"""Galaxies that are read, predicted and made rows of together; a backend may compute fewer at once."""
 
 _BATCHES_AHEAD = 3
 """For each core: one that the network has, one that is decoded, and one to spare."""
@@ -260,9 +261,7 @@ class Predictor:
         """
         return self.predict_features(cutouts, views)[0]
 
-    def predict_features(
-        self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: int = 1
-    ) -> tuple[Fractions, Features]:
+    def predict_features(self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: int = 1) -> Outputs:
         """Predict cutouts as `predict_cutouts` does, and return the encoder's features of them, too."""
         size = self.geometry.pixels
         if cutouts.shape[1:] != (size, size, 3):
