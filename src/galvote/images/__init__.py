@@ -4,8 +4,16 @@
 keep their own names, so that importing this package loads neither astropy nor photutils.
 """
 
-from galvote.images.decode import MAX_PIXELS, decode_image
-from galvote.images.geometry import COMPACT, FRAME_EXTENT, Geometry, decode_cutout, to_cutout, try_cutout
+from galvote.images.decode import MAX_PIXELS, Encoded, decode_image
+from galvote.images.geometry import (
+    COMPACT,
+    FRAME_EXTENT,
+    Geometry,
+    decode_cutout,
+    to_cutout,
+    try_cutout,
+    try_read,
+)
 from galvote.images.store import PackedStore, is_store, pack
 from galvote.images.view import Resampling, View, describe_warp, standard_views, warp_cutout
 
@@ -13,6 +21,7 @@ __all__ = [
     "COMPACT",
     "FRAME_EXTENT",
     "MAX_PIXELS",
+    "Encoded",
     "Geometry",
     "PackedStore",
     "Resampling",
@@ -25,5 +34,6 @@ __all__ = [
     "standard_views",
     "to_cutout",
     "try_cutout",
+    "try_read",
     "warp_cutout",
 ]

@@ -82,8 +82,7 @@ def decode_cutout(
 
     It is `to_cutout` of `decode_image`, but a JPEG is decoded at a reduced size where the cutout has no more
     pixels than are left: of a frame of 424 pixels, whose central 256 go to 128, at a half. Pixels then differ
-    by some tenths of a level of 255 in the mean, and it is half as fast again or more (see
-    ``benchmarks/decoding.py``).
+    by some tenths of a level of 255 in the mean, and it takes half as long or less.
 
     Parameters
     ----------
@@ -126,10 +125,24 @@ def try_cutout(
     """
     try:
         return np.ascontiguousarray(decode_cutout(read(), geometry, shown, max_pixels=max_pixels))
-    except ImageError as error:
-        return error
-    except OSError as error:
-        return ImageError("missing", f"The file cannot be read ({error}).")
+    except (ImageError, OSError) as error:
+        return _what_is_wrong(error)
+
+
+def try_read(read: Callable[[], Encoded]) -> Encoded | ImageError:
+    """Read a picture as `try_cutout` does, and decode nothing yet."""
+    try:
+        return read()
+    except (ImageError, OSError) as error:
+        return _what_is_wrong(error)
+
+
+def _what_is_wrong(error: ImageError | OSError) -> ImageError:
+    return (
+        error
+        if isinstance(error, ImageError)
+        else ImageError("missing", f"The file cannot be read ({error}).")
+    )
 
 
 def _extent_shown(size: tuple[int, int], geometry: Geometry, shown: float | None) -> float:

@@ -12,11 +12,14 @@ import torch
 from threadpoolctl import threadpool_limits
 
 Picture = TypeVar("Picture")
-Cutout = TypeVar("Cutout")
+Read = TypeVar("Read")
 Rows = TypeVar("Rows")
 
 _MORE_READERS = 6
 """Threads that read beyond one for each core, so that a slow disk has something to do at once."""
+
+_READ_AT_ONCE = 16
+"""Pictures that a thread reads in a row: each change of threads has its price."""
 
 
 def in_batches(items: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
@@ -28,8 +31,8 @@ def in_batches(items: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
 
 def run_ahead(
     batches: Iterable[Sequence[Picture]],
-    read: Callable[[Picture], Cutout],
-    predict: Callable[[Sequence[Cutout]], Rows],
+    read: Callable[[Picture], Read],
+    predict: Callable[[Sequence[Read]], Rows],
     *,
     ahead: int,
 ) -> Iterator[Rows]:
@@ -40,7 +43,7 @@ def run_ahead(
     batches
         Taken in the caller's thread, one at a time and only when there is room.
     read
-        Makes a cutout; called by several threads at once, and should release Python's lock, as decoders do.
+        Fetches a picture; called by several threads at once, which wait for the disk in the networks' stead.
     predict
         Makes the rows of a batch, on one core; called by as many threads at once as torch is set to use.
     ahead
@@ -52,17 +55,21 @@ def run_ahead(
 
     Notes
     -----
-    Each network has one core for itself: cores that share every layer wait at its end for the slowest, and
-    one that also decodes is slow. It makes rows independent of the number of cores, too, which decides in
-    what order a layer's sums are added. Decoders and networks share the cores; whoever is behind gets them.
-    Meanwhile NumPy's products take one thread each, the caller's too.
+    Each batch has one core for itself: cores that share every layer wait at its end for the slowest, and one
+    that also decodes for another's network is slow. It makes rows independent of the number of cores, too,
+    which decides in what order a layer's sums are added. What takes a core belongs into `predict`: threads
+    that decode beside the networks make both slower. Meanwhile NumPy's products take one thread each, the
+    caller's too.
     """
     cores = torch.get_num_threads()
     reading = ThreadPoolExecutor(cores + _MORE_READERS, "read")
     predicting = ThreadPoolExecutor(cores, "predict", initializer=torch.set_num_threads, initargs=(1,))
 
-    def predict_when_read(cutouts: Sequence[Future[Cutout]]) -> Rows:
-        return predict([cutout.result() for cutout in cutouts])
+    def read_some(pictures: Sequence[Picture]) -> list[Read]:
+        return [read(picture) for picture in pictures]
+
+    def predict_when_read(parts: Sequence[Future[list[Read]]]) -> Rows:
+        return predict([picture for part in parts for picture in part.result()])
 
     waiting = deque[tuple[int, Future[Rows]]]()
     pictures = 0
@@ -73,8 +80,8 @@ def run_ahead(
                 while waiting and pictures + len(batch) > ahead:
                     yield waiting[0][1].result()
                     pictures -= waiting.popleft()[0]
-                cutouts = [reading.submit(read, picture) for picture in batch]
-                waiting.append((len(batch), predicting.submit(predict_when_read, cutouts)))
+                parts = [reading.submit(read_some, some) for some in in_batches(batch, _READ_AT_ONCE)]
+                waiting.append((len(batch), predicting.submit(predict_when_read, parts)))
                 pictures += len(batch)
             while waiting:
                 yield waiting.popleft()[1].result()

@@ -18,7 +18,7 @@ from galvote.catalogue import Reader, Sources, list_sources
 from galvote.catalogue.columns import describe_predictions
 from galvote.errors import ImageError, ModelError
 from galvote.evaluation import Calibration, check_level
-from galvote.images import Geometry, try_cutout
+from galvote.images import Encoded, Geometry, try_cutout, try_read
 from galvote.inference.backends import (
     Backend,
     Features,
@@ -41,6 +41,8 @@ Picture = UInt8[np.ndarray, "y x 3"]
 Cutout = UInt8[np.ndarray, "p p 3"]
 Galaxy = tuple[str, Reader]
 """An id, and what reads the picture."""
+Waiting = Encoded | ImageError
+"""A picture on its way from disk to network: its files, its cutout, or what is wrong with it."""
 
 LEVEL = 0.9
 """Share of the votes that the intervals of a calibrated model hold unless another is asked for."""
@@ -288,7 +290,7 @@ class Predictor:
         predicted = run_ahead(
             batches,
             partial(self._read, shown=settings.shown),
-            partial(self._compute, views=settings.views),
+            partial(self._compute, views=settings.views, shown=settings.shown),
             ahead=ahead or _BATCHES_AHEAD * BATCH * torch.get_num_threads(),
         )
         # Rows are kept, and made here: made in a network's thread, they would lie scattered between its large
@@ -296,22 +298,29 @@ class Predictor:
         schema = self.schema(settings)
         return (self._rows(*each, settings, schema) for each in predicted)
 
-    def _read(self, galaxy: Galaxy, shown: float | None) -> tuple[str, Cutout | ImageError]:
+    def _read(self, galaxy: Galaxy, shown: float | None) -> tuple[str, Waiting]:
+        """Read a picture; it waits for its network as its file or as its cutout, whichever is smaller."""
         id_, read = galaxy
-        return id_, try_cutout(read, self.geometry, shown)
+        data = try_read(read)
+        small = isinstance(data, tuple) and sum(map(len, data)) <= 3 * self.geometry.pixels**2
+        return id_, data if isinstance(data, ImageError) or small else self._cut(data, shown)
+
+    def _cut(self, data: Encoded, shown: float | None) -> Cutout | ImageError:
+        return try_cutout(lambda: data, self.geometry, shown)
 
     def _compute(
-        self, made: Sequence[tuple[str, Cutout | ImageError]], views: int
+        self, read: Sequence[tuple[str, Waiting]], views: int, shown: float | None
     ) -> tuple[list[str], list[ImageError | None], Fractions, Features]:
-        results = [result for _, result in made]
+        # Decoded here, a cutout is still in the core's cache when the network comes to it.
+        results = [self._cut(data, shown) if isinstance(data, tuple) else data for _, data in read]
         failures = [result if isinstance(result, ImageError) else None for result in results]
         # A picture that cannot be read is black to the network. So the others keep their places in the batch,
         # and their rows are the same to the last digit as if it could be read.
-        cutouts = np.zeros((len(made), self.geometry.pixels, self.geometry.pixels, 3), dtype=np.uint8)
+        cutouts = np.zeros((len(read), self.geometry.pixels, self.geometry.pixels, 3), dtype=np.uint8)
         for cutout, result in zip(cutouts, results, strict=True):
             if not isinstance(result, ImageError):
                 cutout[:] = result
-        return [id_ for id_, _ in made], failures, *self.predict_features(cutouts, views)
+        return [id_ for id_, _ in read], failures, *self.predict_features(cutouts, views)
 
     def _rows(
         self,
