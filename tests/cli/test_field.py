@@ -11,6 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from galvote.catalogue import read_table, read_votes
+from galvote.catalogue.tables import about
 from galvote.cli.classify_field import classify_field, print_findings
 from galvote.errors import GalvoteError
 from galvote.images import Geometry
@@ -101,6 +102,13 @@ def test_the_catalogue_can_be_read_as_votes(field: np.ndarray, tmp_path: Path, e
     classify_field(field, Stand(), tmp_path, catalogue_ending=ending, limit=3)
     votes = read_votes([tmp_path / f"catalogue{ending}"])
     assert votes.ids == ("1", "2", "3")
+    table = read_table(tmp_path / f"catalogue{ending}")
+    undescribed = [
+        name for name in table.column_names if "description" not in about(table.schema.field(name))
+    ]
+    assert undescribed == []
+    radius = about(table.schema.field("r90"))
+    assert (radius["unit"], radius["ucd"]) == ("pixel", "phys.angSize")
     assert not find_violations(GZ2, votes.fractions).galaxies.any()
 
 

@@ -49,7 +49,7 @@ def test_a_folder_gets_numbered_parts(command, trained, listing, tmp_path, names
     out = f"{tmp_path}/{given}"
     ran = command("predict", listing, "--model", trained, "--out", out, "--part-size", 30)
     assert ran.returncode == 0, ran.stderr
-    assert f"100 galaxies in {Path(out)}: 98 ok, 1 empty, 1 missing\n" in ran.stderr
+    assert f"100 galaxies in {Path(out)}: 98 ok, 1 empty, 1 missing; to ask again" in ran.stderr
     assert sorted(files(Path(out))) == names
     table = pa.concat_tables([pq.read_table(path) for path in sorted(Path(out).glob("*.parquet"))])
     assert table["id"].to_pylist() == [f"g{number}" for number in range(100)]
@@ -72,6 +72,27 @@ def test_again_nothing_is_left_to_do(command, trained, listing, tmp_path):
     assert mended.returncode == 0
     assert "1 damaged parts are made again" in mended.stderr
     assert files(tmp_path / "survey") == before
+
+
+def test_what_was_missing_is_asked_for_again(command, trained, simulated, tmp_path):
+    listing, out = write_listing(simulated, tmp_path / "list.csv", 100), tmp_path / "survey"
+    arguments = ["predict", listing, "--model", trained, "--out", out, "--part-size", 30]
+    first = command(*arguments)
+    assert "98 ok, 1 empty, 1 missing; to ask again for what was missing or unavailable, add --retry" in (
+        first.stderr
+    )
+    before = files(out)
+    (tmp_path / "gone.jpg").write_bytes(next((simulated / "images_training").glob("*.jpg")).read_bytes())
+    assert command(*arguments).returncode == 0
+    assert files(out) == before  # whoever does not ask gets what is there
+    again = command(*arguments, "--retry")
+    assert again.returncode == 0, again.stderr
+    assert "99 ok, 1 empty; 1 parts whose pictures were not there are made again" in again.stderr
+    changed = {name for name, data in files(out).items() if data != before[name]}
+    assert changed == {"part-000002.parquet", "manifest.json"}
+    assert pq.read_table(out / "part-000002.parquet")["status"].to_pylist() == ["ok"] * 30
+    said = command("parts", out)
+    assert "99 ok\n" in said.stdout and "missing" not in said.stdout
 
 
 def test_how_much_is_there(command, trained, listing, tmp_path):

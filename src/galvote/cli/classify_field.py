@@ -16,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from galvote.catalogue import write_table
+from galvote.catalogue.columns import describe_predictions
+from galvote.catalogue.tables import describe
 from galvote.errors import GalvoteError
 from galvote.evaluation.field_page import draw_field_page
 from galvote.evaluation.findings import KINDS, Finding, name_kind, strongest_first
@@ -31,6 +33,20 @@ MAX_SHEETS = 10
 _BATCH = 256
 _BARS = (("smooth", "Class1.1"), ("spiral", "Class4.1"), ("edge-on", "Class2.1"), ("merger", "Class8.6"))
 _SHEET_EXTENT, _SHEET_PIXELS = 200.0, 160
+_ABOUT: dict[str, tuple[str, str | None, str]] = {
+    "x": ("Centre, from that of the first pixel to the right", "pixel", "pos.cartesian.x"),
+    "y": ("Centre, from that of the first pixel downwards", "pixel", "pos.cartesian.y"),
+    "r90": ("Radius of the circle that holds 90 % of the Petrosian flux", "pixel", "phys.angSize"),
+    "axis_ratio": ("Minor over major axis of the second moments", "", "phys.angSize;arith.ratio"),
+    "angle": ("Of the major axis, from x towards y", "deg", "pos.posAng"),
+    "flux": ("Petrosian flux in arbitrary units", "", "phot.flux"),
+    "magnitude": ("The same, -2.5 log10(flux), without a zero point", "mag", "phot.mag"),
+    "touches_edge": ("Whether twice r90 reaches over the edge of the picture", None, "meta.code.qual"),
+    "crowded": ("Whether other things cover more than a tenth of the circle of r90", None, "meta.code.qual"),
+    "kind": ("What is clearest about it", None, "src.morph.type"),
+    "path": ("The likeliest answers, from question to question", None, "src.morph.type"),
+}
+"""Description, unit and UCD of the columns beside the predictions."""
 _OUTLINE = 1.7  # radii r90, so that the outline does not touch what it outlines
 
 
@@ -298,7 +314,11 @@ def _to_table(
         "path": pa.array(paths, pa.string()),
         **{column: pa.array(values) for column, values in zip(GZ2.columns, fractions.T, strict=True)},
     }
-    return pa.table(columns)
+    table = pa.table(columns)
+    schema = [
+        describe(field, *_ABOUT[field.name]) if field.name in _ABOUT else field for field in table.schema
+    ]
+    return table.cast(describe_predictions(pa.schema(schema), GZ2))
 
 
 def _mark(galaxy: FieldGalaxy, finding: Finding) -> Mark:

@@ -104,6 +104,12 @@ def predict(
         str | None,
         typer.Option(metavar="I/N", help="Make only this share of a folder's parts: 1/20, …, 20/20."),
     ] = None,
+    retry: Annotated[
+        bool,
+        typer.Option(
+            "--retry", help="Make parts of a folder again whose pictures were missing or unavailable."
+        ),
+    ] = False,
     ahead: Annotated[
         int | None,
         typer.Option(min=64, help="Most pictures in memory at once; 192 for each core if not given."),
@@ -155,8 +161,10 @@ def predict(
             f"With --overwrite each shard would remove the others' parts; empty {place} before they start."
         )
     if not in_parts:
-        if part_size is not None or shard:
-            raise CatalogueError(f"--part-size and --shard are for a folder, as in --out {place.stem}/")
+        if part_size is not None or shard or retry:
+            raise CatalogueError(
+                f"--part-size, --shard and --retry are for a folder, as in --out {place.stem}/"
+            )
         if features and (place.suffix.lower() != ".parquet" or layout is Layout.challenge):
             raise CatalogueError(
                 f"{place} cannot hold --features, which are lists; name a .parquet file or a folder, and no "
@@ -187,7 +195,8 @@ def predict(
     if in_parts:
         plan = make_plan(predictor, listed, settings, part_size or PART_SIZE)
         make = partial(make_here, predictor) if cluster is None else partial(make_on_ray, cluster, load)
-        make_and_report(make, listed, Parts.begin(place, plan, overwrite), settings, share, ahead, console)
+        parts = Parts.begin(place, plan, overwrite)
+        make_and_report(make, listed, parts, settings, share, ahead, retry, console)
         return
 
     asked = None

@@ -44,6 +44,7 @@ def make_and_report(
     settings: Settings,
     shard: tuple[int, int],
     ahead: int | None,
+    retry: bool,
     console: Console,
 ) -> None:
     """Make the parts that are missing, show how far it is, and say what came of it."""
@@ -66,6 +67,7 @@ def make_and_report(
             settings,
             shard=shard,
             ahead=ahead,
+            retry=retry,
             on_galaxies=lambda galaxies: progress.advance(bar, galaxies),
         )
     said = f"{made.statuses.total()} galaxies in {folder}: {say(made.statuses)}"
@@ -73,6 +75,10 @@ def make_and_report(
         said += "; all of them were there"
     if made.damaged:
         said += f"; {made.damaged} damaged parts are made again"
+    if made.renewed:
+        said += f"; {made.renewed} parts whose pictures were not there are made again"
+    elif made.statuses["missing"] or made.statuses["unavailable"]:
+        said += "; to ask again for what was missing or unavailable, add --retry"
     if absent := plan.parts - len(parts.present()):
         said += f"; {absent} of {plan.parts} parts, of other shards, are not there yet"
     console.print(said, soft_wrap=True)

@@ -38,6 +38,8 @@ PART_SIZE = 4096
 _FORMAT = 1
 _PART = re.compile(r"part-(\d{6}|[1-9]\d{6,})\.parquet")
 _PARTIAL = ".part-*.partial"
+_PASSING = frozenset({"missing", "unavailable"})
+"""What may be wrong with a picture today and not tomorrow."""
 _DAMAGED = (pa.ArrowException, OSError, ValueError, LookupError)
 """What reading a damaged Parquet file raises."""
 
@@ -271,8 +273,9 @@ class Made:
 
     Parameters
     ----------
-    kept, made, damaged
-        Parts that were there; that were made; of those, how many had been there damaged.
+    kept, made, damaged, renewed
+        Parts that were there; that were made; of those, how many had been there damaged, and how many whole,
+        with pictures that had not been.
     statuses
         Galaxies of all of them by status.
     """
@@ -280,6 +283,7 @@ class Made:
     kept: int = 0
     made: int = 0
     damaged: int = 0
+    renewed: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Made) -> None:
@@ -287,6 +291,7 @@ class Made:
         self.kept += other.kept
         self.made += other.made
         self.damaged += other.damaged
+        self.renewed += other.renewed
         self.statuses.update(other.statuses)
 
 
@@ -316,6 +321,7 @@ def make_parts(
     *,
     shard: tuple[int, int] = (1, 1),
     ahead: int | None = None,
+    retry: bool = False,
     on_rows: Callable[[pa.Table], None] | None = None,
     finish: bool = True,
 ) -> Made:
@@ -329,6 +335,8 @@ def make_parts(
         Which of how many; see `Plan.of_shard`.
     ahead
         As for `galvote.Predictor.predict`.
+    retry
+        Make parts again that hold pictures which were missing, or which a service did not give.
     on_rows
         Called with rows as they are predicted, and with those of parts that are kept.
     finish
@@ -352,11 +360,14 @@ def make_parts(
         # process has made meanwhile is not made again.
         for part in parts.plan.of_shard(shard):
             galaxies = sources[parts.plan.places(part)]
-            if (table := parts.check(part, galaxies.ids, schema)) is not None:
+            table = parts.check(part, galaxies.ids, schema)
+            renew = table is not None and retry and not _PASSING.isdisjoint(table["status"].to_pylist())
+            if table is not None and not renew:
                 done.kept += 1
                 take(table)
             else:
-                done.damaged += parts.path(part).exists()
+                done.renewed += renew
+                done.damaged += table is None and parts.path(part).exists()
                 begun.append(part)
                 yield galaxies
 

@@ -56,6 +56,8 @@ class Work:
         Ray's reference to the whole listing.
     home
         The working directory, against which relative paths stand.
+    retry
+        Make parts again whose pictures were not there.
     folder
         Where parts are written; None if rows are to come back.
     """
@@ -65,6 +67,7 @@ class Work:
     plan: Plan
     settings: Settings
     ahead: int | None
+    retry: bool
     home: Path
     folder: Path | None = None
 
@@ -136,6 +139,7 @@ class RayEngine:
         *,
         shard: tuple[int, int] = (1, 1),
         ahead: int | None = None,
+        retry: bool = False,
         on_part: Callable[[Made], None] | None = None,
     ) -> Made:
         """Make the parts that are not there yet, as `galvote.inference.make_parts` does.
@@ -146,6 +150,8 @@ class RayEngine:
             Loads the model, on each worker. It, the pictures and the folder are at the same paths there.
         ahead
             Most pictures in memory at once, for each worker.
+        retry
+            As for `galvote.inference.make_parts`.
         on_part
             Called with what was found and done for each part.
 
@@ -155,10 +161,10 @@ class RayEngine:
             If the workers see other paths than this process, or another model or version of galvote.
         """
         done = Made()
-        work = self._work(load, sources, parts.plan, settings, ahead, parts.folder.absolute())
+        work = self._work(load, sources, parts.plan, settings, ahead, retry, parts.folder.absolute())
         for row in self._run(_PartMaker, work, parts.plan.of_shard(shard), in_order=False):
             for found in map(json.loads, row["made"].to_pylist()):
-                made = Made(found["kept"], found["made"], found["damaged"], Counter(found["statuses"]))
+                made = Made(**found | {"statuses": Counter(found["statuses"])})
                 done.add(made)
                 if on_part is not None:
                     on_part(made)
@@ -183,7 +189,7 @@ class RayEngine:
         size = min(_SLICE, BATCH * max(1, batches))
         predictor = load()
         plan = make_plan(predictor, sources, settings, size)
-        work = self._work(load, sources, plan, settings, ahead, None)
+        work = self._work(load, sources, plan, settings, ahead)
         done = failed = 0
         tables = list[pa.Table]()
         for rows in self._run(_RowMaker, work, range(plan.parts), in_order=True):
@@ -201,11 +207,12 @@ class RayEngine:
         plan: Plan,
         settings: Settings,
         ahead: int | None,
-        folder: Path | None,
+        retry: bool = False,
+        folder: Path | None = None,
     ) -> Work:
         import ray
 
-        return Work(load, ray.put(sources), plan, settings, ahead, Path.cwd(), folder)
+        return Work(load, ray.put(sources), plan, settings, ahead, retry, Path.cwd(), folder)
 
     def _run(
         self, worker: type[_Worker], work: Work, parts: Sequence[int], *, in_order: bool
@@ -349,6 +356,7 @@ class _PartMaker(_Worker):
             work.settings,
             shard=(part + 1, work.plan.parts),
             ahead=work.ahead,
+            retry=work.retry,
             finish=False,
         )
         return pa.table({"made": [json.dumps(vars(made))]})
