@@ -17,9 +17,9 @@ def values(galaxy: dict) -> np.ndarray:
     return np.array([galaxy["fractions"][column]["value"] for column in GZ2.columns])
 
 
-def picture_of(url: str) -> np.ndarray:
-    kind, _, data = url.partition(",")
-    assert kind == "data:image/png;base64"
+def picture_of(url: str, kind: str = "png") -> np.ndarray:
+    told, _, data = url.partition(",")
+    assert told == f"data:image/{kind};base64"
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
 
 
@@ -132,6 +132,9 @@ def test_fields(client):
     said = answer.json()
     assert answer.status_code == 200
     assert (said["width"], said["height"], len(said["galaxies"])) == (848, 424, 2)
+    assert said["picture"] is None
+    asked = client.post("/v1/field", files={"file": ("f.png", file.getvalue())}, params={"picture": True})
+    assert np.abs(picture_of(asked.json()["picture"], "jpeg").astype(float) - field).mean() < 3
     for galaxy in said["galaxies"]:
         left, top, right, bottom = galaxy["box"]
         assert left < galaxy["x"] < right and top < galaxy["y"] < bottom

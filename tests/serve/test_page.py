@@ -296,15 +296,20 @@ def test_several_pictures_are_a_table_to_sort_and_download(open_page, pictures):
     assert page.evaluate("document.activeElement.textContent") == "ring.jpg"
 
 
-def test_a_wide_picture_shows_its_galaxies_to_click(open_page, wide_picture):
+@pytest.mark.parametrize("kind", ["png", "tiff"])
+def test_a_wide_picture_shows_its_galaxies_to_click(open_page, wide_picture, tmp_path, kind):
+    file = tmp_path / f"field.{kind}"  # no browser but Safari shows TIFF
+    with Image.open(wide_picture) as picture:
+        picture.save(file)
     page = open_page()
     page.check("input[value=field]")
-    choose(page, wide_picture)
+    choose(page, file)
     page.wait_for_selector(".sky button")
     page.wait_for_selector("#working", state="hidden")
     found = page.locator(".sky button").count()
     assert found >= 3
-    assert text(page, "#field-title") == f"field.png: {found} galaxies"
+    assert text(page, "#field-title") == f"{file.name}: {found} galaxies"
+    assert page.evaluate("document.querySelector('.sky img').naturalWidth") == picture.width
     assert page.locator("#table tbody tr").count() == found
     page.click(".sky button >> nth=0")
     wait_for_tree(page)

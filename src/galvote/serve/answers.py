@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -113,6 +114,7 @@ def describe_field(
         views=views,
         level=level,
         galaxies=rows,
+        picture=None if found.picture is None else to_data_url(found.picture, "jpeg"),
     )
 
 
@@ -162,10 +164,10 @@ def lay_over(
     return np.asarray(((1 - share) * picture + share * colours).astype(np.uint8))
 
 
-def to_data_url(picture: UInt8[np.ndarray, "y x 3"]) -> str:
-    """Return a picture as a PNG in a data URL."""
-    _, data = cv2.imencode(".png", np.ascontiguousarray(picture[:, :, ::-1]))
-    return "data:image/png;base64," + base64.b64encode(data.tobytes()).decode()
+def to_data_url(picture: UInt8[np.ndarray, "y x 3"], kind: Literal["png", "jpeg"] = "png") -> str:
+    """Return a picture in a data URL."""
+    _, data = cv2.imencode(f".{kind}", np.ascontiguousarray(picture[:, :, ::-1]))
+    return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}"
 
 
 def _describe(said: Prediction, tree: DecisionTree) -> dict[str, object]:

@@ -244,12 +244,15 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
         views: Views = 1,
         level: Level = 0.9,
         limit: Annotated[int, Query(ge=1, le=1000, description="Most galaxies, of the brightest.")] = 200,
+        picture: Annotated[
+            bool, Query(description="Return the wide picture, too, for who cannot show the file.")
+        ] = False,
         model: ModelName = None,
     ) -> Response:
         """Find the galaxies of a wide picture, and predict the votes of each."""
         predictor = engine.choose(model)
         async with uploaded(request, max_files=1) as ((file,), until):
-            found, said = await engine.classify_field(file, predictor, views, level, limit, until)
+            found, said = await engine.classify_field(file, predictor, views, level, limit, until, picture)
             answer = await asyncio.to_thread(answers.describe_field, found, said, predictor, views, level)
         metrics.read("ok")
         return json_response(answer.model_dump_json())

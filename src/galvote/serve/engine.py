@@ -186,20 +186,29 @@ class Engine:
         return result
 
     async def classify_field(
-        self, file: Upload, predictor: Predictor, views: int, level: float, limit: int, until: float
+        self,
+        file: Upload,
+        predictor: Predictor,
+        views: int,
+        level: float,
+        limit: int,
+        until: float,
+        picture: bool,
     ) -> tuple[FoundField, list[Prediction]]:
         """Find and classify the galaxies of a wide picture; raise `ImageError` if it cannot be read.
 
         Parameters
         ----------
-        limit, until
+        limit, until, picture
             As for `search_field`.
         """
         refuse_without_photutils()
         if self._fields > _WAITING_FIELDS:
             raise busy("Other wide pictures are being searched.")
         self._fields += 1
-        search = partial(search_field, file.data, predictor.geometry, limit, until, self.settings.max_pixels)
+        search = partial(
+            search_field, file.data, predictor.geometry, limit, until, self.settings.max_pixels, picture
+        )
         work = asyncio.get_running_loop().run_in_executor(self._searcher, search)
         work.add_done_callback(self._search_ended)
         found = await work

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 
+import cv2
 import numpy as np
 from jaxtyping import UInt8
 
@@ -14,6 +15,8 @@ from galvote.images.field import GZ2_R90, FieldGalaxy, cut_out, find_galaxies, t
 from galvote.serve.refusals import RefusalError
 
 _THUMBNAIL = 96
+_PICTURE = 4096
+"""Pixels along the longer side of a picture that goes back to who asked."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +37,8 @@ class FoundField:
         How many more are too small or faint to classify.
     left_out
         How many more are beyond the limit.
+    picture
+        The wide picture, no larger than a browser likes, if it was asked for.
     """
 
     width: int
@@ -43,6 +48,7 @@ class FoundField:
     thumbnails: list[UInt8[np.ndarray, "_ _ 3"]]
     too_small: int
     left_out: int
+    picture: UInt8[np.ndarray, "y x 3"] | None = None
 
 
 def refuse_without_photutils() -> None:
@@ -55,7 +61,9 @@ def refuse_without_photutils() -> None:
         )
 
 
-def search_field(data: bytes, geometry: Geometry, limit: int, until: float, max_pixels: int) -> FoundField:
+def search_field(
+    data: bytes, geometry: Geometry, limit: int, until: float, max_pixels: int, picture: bool = False
+) -> FoundField:
     """Decode a wide picture and find its galaxies.
 
     Parameters
@@ -64,6 +72,8 @@ def search_field(data: bytes, geometry: Geometry, limit: int, until: float, max_
         Most galaxies, of the brightest.
     until
         By `time.monotonic`: nobody waits after that, so the search is given up.
+    picture
+        Whether the answer has the picture, too.
 
     Raises
     ------
@@ -91,7 +101,15 @@ def search_field(data: bytes, geometry: Geometry, limit: int, until: float, max_
         ],
         too_small=found.too_small,
         left_out=len(found.galaxies) - len(galaxies),
+        picture=_shrink(rgb) if picture else None,
     )
+
+
+def _shrink(rgb: UInt8[np.ndarray, "y x 3"]) -> UInt8[np.ndarray, "_ _ 3"]:
+    height, width = rgb.shape[:2]
+    scale = min(1.0, _PICTURE / max(height, width))
+    size = (max(1, round(scale * width)), max(1, round(scale * height)))
+    return np.ascontiguousarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
 
 
 def box_of(galaxy: FieldGalaxy, geometry: Geometry) -> tuple[float, float, float, float]:

@@ -176,6 +176,9 @@ class FieldAnswer(_Answer):
     views: int
     level: float
     galaxies: list[FieldGalaxyRow]
+    picture: str | None = Field(
+        None, description="if it was asked for, JPEG of at most 4,096 pixels a side as a data URL"
+    )
 
 
 class Example(_Part):

@@ -59,7 +59,7 @@ export async function showGalaxy(row) {
   hideGalaxy();
   asking = new AbortController();
   galaxy = row;
-  if (row.cut && !row.file) row.file = row.picture = await row.cut();
+  row.file ??= await row.cut();
   markRow(row);
   for (const id of ["heat-problem", "turn-problem", "tree-problem"]) clearProblem(byId(id));
   byId("answer-name").textContent = row.title ?? row.id;
@@ -70,9 +70,7 @@ export async function showGalaxy(row) {
   picture.alt = `${row.title ?? row.id}, the picture`;
   picture.onload = () => zoom(picture, row);
   picture.onerror = showSeen;
-  picture.src = typeof row.picture === "string" ? row.picture : URL.createObjectURL(row.picture);
-  for (const id of ["turn", "method", "question"]) byId(id).disabled = !row.file;
-  for (const input of document.querySelectorAll("input[name=shown]")) input.disabled = !row.file;
+  picture.src = URL.createObjectURL(row.file);
   byId("tree").replaceChildren();
   showPicture();
   showAnswers();
@@ -86,7 +84,7 @@ export async function showGalaxy(row) {
 function zoom({ naturalWidth: across, naturalHeight: down }, row) {
   const { extent } = models.find(({ name }) => name === settings().model);
   const shown = across === COMPACT.pixels && down === COMPACT.pixels ? COMPACT.extent : FRAME;
-  byId("picture").style.scale = row.file ? Math.max(1, shown / extent) : 1;
+  byId("picture").style.scale = Math.max(1, shown / extent);
 }
 
 /** The answer with most votes. */
@@ -149,7 +147,7 @@ function setChosen(question, answer) {
 
 function choose(question, answer) {
   setChosen(question, answer);
-  if (galaxy.file) showWhatMattered();
+  showWhatMattered();
 }
 
 function markChosen() {
@@ -217,7 +215,7 @@ async function showSeen() {
   const shown = galaxy;
   byId("picture").onerror = byId("picture").onload = null;
   byId("picture").style.scale = 1;
-  if (!shown?.file) return;
+  if (!shown) return;
   try {
     const said = await explain();
     if (shown === galaxy) byId("picture").src = said.cutout;

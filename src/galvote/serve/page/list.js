@@ -57,7 +57,7 @@ export function backTo(row) {
 function makeRow(row) {
   const picture = make("td");
   if (row.status === "ok") {
-    const image = make("img", { src: row.thumbnail ?? URL.createObjectURL(row.picture), alt: "", onerror: () => image.remove() });
+    const image = make("img", { src: row.thumbnail ?? URL.createObjectURL(row.file), alt: "", onerror: () => image.remove() });
     picture.append(make("span", { className: row.thumbnail ? "disc near" : "disc" }, image));
   }
   const name = row.status === "ok" ? make("button", { type: "button", textContent: row.id, onclick: () => open(row) }) : row.id;

@@ -116,7 +116,7 @@ function classify(files) {
     const rows = [];
     for (const batch of inBatches(files)) {
       const { galaxies } = await ask("/v1/predict", { query: settings(), files: batch.map((file) => ["files", file]), signal });
-      const found = galaxies.map((galaxy, place) => ({ ...galaxy, id: batch[place].name, file: batch[place], picture: batch[place] }));
+      const found = galaxies.map((galaxy, place) => ({ ...galaxy, id: batch[place].name, file: batch[place] }));
       rows.push(...found);
       report(rows.length, files.length);
       if (files.length > 1) {
@@ -139,8 +139,9 @@ function classify(files) {
 
 function search(file) {
   return work(`Searching ${file.name} for galaxies`, () => search(file), async (signal) => {
-    const found = await ask("/v1/field", { query: settings(), files: [["file", file]], signal });
-    const rows = await showField(found, file, openRow);
+    const shown = await createImageBitmap(file).catch(() => null);
+    const found = await ask("/v1/field", { query: { ...settings(), picture: !shown }, files: [["file", file]], signal });
+    const rows = await showField(found, file, shown, openRow);
     announce(`${rows.length} galaxies found.`);
     byId("field-title").focus();
     if (!rows.length) return;
