@@ -2,10 +2,11 @@
 
     python benchmarks/serving.py [--models galvote-small galvote-base] [--seconds 10]
 
-A real `galvote serve` process on the loopback address is asked by 1, 8 and 64 clients, each of which sends
-one picture (a JPEG of 424 × 424 pixels, drawn) and waits for the answer before it sends the next. That is
-done with concurrent requests run together and, beside it, with each request by itself (`--batch 1`). The
-clients have a process of their own, but share the machine with the server. A Markdown table is printed.
+A real `galvote serve` process on the loopback address is asked by 1, 8 and 64 connections of wrk
+(github.com/wg/wrk; Debian has it), each of which sends one picture (a JPEG of 424 × 424 pixels, drawn) and
+waits for the answer before it sends the next. That is done with concurrent requests run together and, beside
+it, with each request by itself (`--batch 1`). wrk shares the machine with the server. A Markdown table is
+printed.
 
 Let nothing else run meanwhile.
 """
@@ -16,17 +17,39 @@ import argparse
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-import numpy as np
+from pathlib import Path
+from typing import NamedTuple
 
 from galvote.serve.examples import EXAMPLES, draw_example
 
 BOUNDARY = "galvote"
+
+WRK = """
+function init(files)
+  bodies, asked = {}, 0
+  for number, path in ipairs(files) do
+    local file = io.open(path, "rb")
+    bodies[number] = file:read("*a")
+    file:close()
+  end
+end
+function request()
+  asked = asked + 1
+  local headers = {["Content-Type"] = "multipart/form-data; boundary=galvote"}
+  return wrk.format("POST", nil, headers, bodies[asked % #bodies + 1])
+end
+function done(all, took)
+  local numbers = {all.requests, all.errors.status, all.duration, took:percentile(50), took:percentile(99)}
+  io.write("\\n" .. table.concat(numbers, " "))
+end
+"""
+"""Which requests wrk sends; its last line are counts of answers and refusals, then microseconds."""
 
 
 def main() -> None:
@@ -35,25 +58,35 @@ def main() -> None:
     )
     parser.add_argument("--models", nargs="+", default=["galvote-small", "galvote-base"])
     parser.add_argument("--clients", nargs="+", type=int, default=[1, 8, 64])
-    parser.add_argument("--seconds", type=float, default=10, help="of each measurement")
+    parser.add_argument("--seconds", type=int, default=10, help="of each measurement")
     options = parser.parse_args()
+    if shutil.which("wrk") is None:
+        sys.exit("This needs wrk: apt install wrk, or see github.com/wg/wrk.")
 
     print("| model | requests are run | clients | pictures/s | p50 | p99 | refused | galaxies a run |")
     print("|---|---|---|---|---|---|---|---|")
     for model in options.models:
         for how, batch in (("together", 64), ("one at a time", 1)):
             with serve("--model", model, "--batch", str(batch)) as (_, port):
-                asyncio.run(load(port, 4, 2.0))  # warm
+                load(port, 4, 2)  # warm
                 for clients in options.clients:
                     before = counts(port)
-                    seconds, refused = asyncio.run(load(port, clients, options.seconds))
+                    done = load(port, clients, options.seconds)
                     runs, galaxies = (now - then for now, then in zip(counts(port), before, strict=True))
-                    p50, p99 = np.percentile(seconds, [50, 99]) * 1000
                     print(
-                        f"| `{model}` | {how} | {clients} | {len(seconds) / options.seconds:.0f} | "
-                        f"{p50:.1f} ms | {p99:.1f} ms | {refused} | {galaxies / max(runs, 1):.1f} |",
+                        f"| `{model}` | {how} | {clients} | {done.rate:.0f} | {done.p50:.1f} ms | "
+                        f"{done.p99:.1f} ms | {done.refused} | {galaxies / max(runs, 1):.1f} |",
                         flush=True,
                     )
+
+
+class Load(NamedTuple):
+    """Pictures answered in a second, milliseconds that half and 99 % of requests took, and refusals."""
+
+    rate: float
+    p50: float
+    p99: float
+    refused: int
 
 
 @contextmanager
@@ -84,43 +117,39 @@ def serve(*options: str) -> Iterator[tuple[int, int]]:
     drain.wait()
 
 
-def request_of(picture: bytes, path: str = "/v1/predict", field: str = "files", name: str = "a.jpg") -> bytes:
-    """Return a whole request with one picture."""
-    body = (
+def load(port: int, clients: int, seconds: int) -> Load:
+    """Let wrk ask for some time."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "pictures.lua"
+        script.write_text(WRK)
+        bodies = [Path(folder) / name for name in EXAMPLES]
+        for name, body in zip(EXAMPLES, bodies, strict=True):
+            body.write_bytes(body_of(draw_example(name)))
+        address = f"http://127.0.0.1:{port}/v1/predict"
+        clock = ["-t1", f"-c{clients}", f"-d{seconds}s", "--timeout=60s"]
+        command = ["wrk", *clock, "-s", str(script), address, "--", *map(str, bodies)]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    answers, refused, took, p50, p99 = map(float, said.splitlines()[-1].split())
+    return Load((answers - refused) / took * 1e6, p50 / 1000, p99 / 1000, round(refused))
+
+
+def body_of(picture: bytes, field: str = "files", name: str = "a.jpg") -> bytes:
+    """Return the body of a request with one picture."""
+    return (
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'.encode()
         + picture
         + f"\r\n--{BOUNDARY}--\r\n".encode()
     )
+
+
+def request_of(picture: bytes, path: str = "/v1/predict", field: str = "files", name: str = "a.jpg") -> bytes:
+    """Return a whole request with one picture."""
+    body = body_of(picture, field, name)
     head = (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
         f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n"
     )
     return head.encode() + body
-
-
-async def load(port: int, clients: int, seconds: float) -> tuple[list[float], int]:
-    """Let clients ask for some time; return how long each answer took, and how many were refused."""
-    requests = [request_of(draw_example(name)) for name in EXAMPLES]
-    until = time.monotonic() + seconds
-    took = list[float]()
-    refused = 0
-
-    async def ask(number: int) -> None:
-        nonlocal refused
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while (began := time.monotonic()) < until:
-            writer.write(requests[number % len(requests)])
-            await writer.drain()
-            status = await read_answer(reader)
-            if status == 200:
-                took.append(time.monotonic() - began)
-            else:
-                refused += 1
-            number += 1
-        writer.close()
-
-    await asyncio.gather(*(ask(number) for number in range(clients)))
-    return took, refused
 
 
 async def read_answer(reader: asyncio.StreamReader) -> int:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,27 +21,22 @@ from galvote.cli.positions import (
     Sky,
     SurveyOption,
 )
-from galvote.cli.predict_parts import make_and_report, make_here, make_on_ray, read_shard, say
+from galvote.cli.predict_parts import make_and_report, make_here, make_on_ray, read_shard
+from galvote.cli.predict_table import (
+    Beside,
+    Layout,
+    Progress,
+    make_table,
+    read_beside,
+    refuse_table,
+    refuse_unjoinable,
+)
 from galvote.errors import CatalogueError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from galvote.catalogue import Sources
-
-
-class Layout(StrEnum):
-    """How the rows are written."""
-
-    galvote = "galvote"
-    challenge = "challenge"
-
-
-class Beside(NamedTuple):
-    """A catalogue beside which predictions are put, and the ids of its rows."""
-
-    catalogue: pa.Table
-    ids: Sequence[str]
 
 
 class Engine(StrEnum):
@@ -136,12 +130,9 @@ def predict(
     """
     from functools import partial
 
-    import pyarrow.compute as pc
     from rich.console import Console
 
-    from galvote.catalogue import list_sources, read_ids, refuse_unwritable, write_table
-    from galvote.catalogue.matching import join_by_id
-    from galvote.cli.progress import progress_bar, stoppable
+    from galvote.catalogue import list_sources
     from galvote.inference import PART_SIZE, Parts, Predictor, Settings, make_plan
 
     console = Console(stderr=True, highlight=False)
@@ -149,28 +140,13 @@ def predict(
     in_parts = out.endswith(("/", os.sep)) or place.is_dir() or not place.suffix
     share = read_shard(shard) if shard else (1, 1)
     sky = Sky(catalogue, field, survey, service_url, size_column, arcsec, cache)
-    _refuse_ambiguity(sky, sources, bool(ids or join or shown or layout is Layout.challenge))
-    if in_parts and (ids or join or layout is Layout.challenge):
-        raise CatalogueError(
-            "--ids, --join and --format challenge make one table: name a file, as in --out votes.csv"
-        )
-    if join and layout is Layout.challenge:
-        raise CatalogueError("A submission has no other columns; leave out --join or --format challenge.")
-    if in_parts and shard and overwrite:
-        raise CatalogueError(
-            f"With --overwrite each shard would remove the others' parts; empty {place} before they start."
-        )
-    if not in_parts:
-        if part_size is not None or shard or retry:
-            raise CatalogueError(
-                f"--part-size, --shard and --retry are for a folder, as in --out {place.stem}/"
-            )
-        if features and (place.suffix.lower() != ".parquet" or layout is Layout.challenge):
-            raise CatalogueError(
-                f"{place} cannot hold --features, which are lists; name a .parquet file or a folder, and no "
-                "--format."
-            )
-        refuse_unwritable(place, overwrite)
+    one_table = bool(ids or join or layout is Layout.challenge)
+    _refuse_ambiguity(sky, sources, one_table or bool(shown))
+    if in_parts:
+        _refuse_for_a_folder(place, one_table, bool(shard and overwrite))
+    else:
+        _refuse_for_a_file(place, part_size is not None or bool(shard) or retry)
+        refuse_table(place, layout, bool(join), features, overwrite)
     if engine is Engine.local and (address is not None or workers is not None):
         raise CatalogueError("--address and --workers are for Ray; add --engine ray")
     cluster = None
@@ -188,9 +164,9 @@ def predict(
     if positions is not None:
         beside = Beside(positions.table, positions.ids)
     elif join:
-        beside = _read_beside(join)
+        beside = read_beside(join)
     if beside is not None:
-        _refuse_unjoinable(beside, predictor.schema(settings), None if in_parts else place, overwrite)
+        refuse_unjoinable(beside, predictor.schema(settings), None if in_parts else place, overwrite)
     listed = list_sources(sources or []) if positions is None else sky.look_up(positions, console)[1]
     if in_parts:
         plan = make_plan(predictor, listed, settings, part_size or PART_SIZE)
@@ -199,39 +175,18 @@ def predict(
         make_and_report(make, listed, parts, settings, share, ahead, retry, console)
         return
 
-    asked = None
-    if ids is not None:
-        asked = read_ids(ids)
-        listed = _select(listed, asked, ids)
-    stopped = f"Stopped; {out} is not written."
-    if not (ids or join or layout is Layout.challenge):
+    def predict_all(listed: Sources, show: Progress) -> pa.Table:
+        if cluster is None:
+            return predictor.predict(listed, **vars(settings), ahead=ahead, on_progress=show)
+        with cluster:
+            return cluster.predict(load, listed, settings, ahead=ahead, on_progress=show)
+
+    stopped = f"Stopped; {place} is not written."
+    if not one_table:
         stopped += (
             f" Into a folder, as in --out {place.stem}/, the same command goes on where it was stopped."
         )
-    with stoppable(console, lambda: stopped), progress_bar(console) as progress:
-        bar = progress.add_task("predicting", total=len(listed))
-
-        def show(done: int, failed: int) -> None:
-            progress.update(bar, completed=done)
-
-        if cluster is None:
-            table = predictor.predict(listed, **vars(settings), ahead=ahead, on_progress=show)
-        else:
-            with cluster:
-                table = cluster.predict(load, listed, settings, ahead=ahead, on_progress=show)
-    if asked is not None:
-        row = {galaxy: row for row, galaxy in enumerate(table["id"].to_pylist())}
-        table = table.take([row[galaxy] for galaxy in asked])
-    if beside is not None:
-        table = join_by_id(beside.catalogue, beside.ids, table)
-    statuses = Counter(table["status"].to_pylist())
-    if layout is Layout.challenge:
-        table = _to_submission(table, predictor.tree.columns)
-    write_table(table, place, overwrite=overwrite)
-    said = say(statuses)
-    if "unlike" in table.column_names and (unlike := pc.sum(table["unlike"]).as_py()):
-        said += f"; {unlike} unlike the training galaxies"
-    console.print(f"{len(table)} galaxies in {out}: {said}", soft_wrap=True)
+    make_table(predict_all, listed, place, ids, beside, layout, predictor.tree, overwrite, stopped, console)
 
 
 def _refuse_ambiguity(sky: Sky, sources: Sequence[Path] | None, needs_pictures: bool) -> None:
@@ -249,41 +204,18 @@ def _refuse_ambiguity(sky: Sky, sources: Sequence[Path] | None, needs_pictures: 
         )
 
 
-def _refuse_unjoinable(beside: Beside, columns: pa.Schema, place: Path | None, overwrite: bool) -> None:
-    """Raise `CatalogueError` if predictions could not be put beside the catalogue, or not written there."""
-    from galvote.catalogue import refuse_unwritable
-    from galvote.catalogue.matching import join_by_id
-
-    joined = join_by_id(beside.catalogue, beside.ids, columns.empty_table())
-    if place is not None:
-        refuse_unwritable(place, overwrite, joined)
-
-
-def _read_beside(path: Path) -> Beside:
-    """Read the catalogue that predictions are to be put beside, by its ids."""
-    from galvote.catalogue import read_table
-    from galvote.catalogue.tables import find_id_column, to_ids
-
-    catalogue = read_table(path)
-    return Beside(catalogue, to_ids(catalogue[find_id_column(catalogue.column_names, path)], path))
-
-
-def _select(sources: Sources, ids: Sequence[str], table: Path) -> Sources:
-    if absent := set(ids) - set(sources.ids):
+def _refuse_for_a_folder(place: Path, one_table: bool, removing: bool) -> None:
+    """Raise `CatalogueError` if numbered parts cannot be what is asked for."""
+    if one_table:
         raise CatalogueError(
-            f"{len(absent)} of the {len(ids)} ids in {table} have no picture, among them "
-            f"{', '.join(sorted(absent)[:5])}; give the places of their pictures too."
+            "--ids, --join and --format challenge make one table: name a file, as in --out votes.csv"
         )
-    return sources.select(ids)
-
-
-def _to_submission(table: pa.Table, columns: Sequence[str]) -> pa.Table:
-    import pyarrow.compute as pc
-
-    bad = table.filter(pc.not_equal(table["status"], "ok"))
-    if len(bad):
+    if removing:
         raise CatalogueError(
-            f"A submission needs a prediction for every id, and {len(bad)} pictures cannot be read: "
-            + "; ".join(f"{row['id']} ({row['reason']})" for row in bad.slice(0, 5).to_pylist())
+            f"With --overwrite each shard would remove the others' parts; empty {place} before they start."
         )
-    return table.select(["id", *columns]).rename_columns(["GalaxyID", *columns])
+
+
+def _refuse_for_a_file(place: Path, for_parts: bool) -> None:
+    if for_parts:
+        raise CatalogueError(f"--part-size, --shard and --retry are for a folder, as in --out {place.stem}/")
