@@ -95,9 +95,9 @@ def backends(
     yield "torch float32", lambda: TorchBackend(network, torch.float32)
     yield "torch bfloat16", lambda: TorchBackend(network, torch.bfloat16)
     if compiled:
-        faster, _ = load_model(model)
-        faster.encoder = torch.compile(faster.encoder)  # type: ignore[assignment]
-        yield "torch bfloat16, compiled", lambda: TorchBackend(faster, torch.bfloat16)
+        faster = TorchBackend(network, torch.bfloat16)
+        faster.fused.encoder = torch.compile(faster.fused.encoder)  # type: ignore[assignment]
+        yield "torch bfloat16, compiled", lambda: faster
     yield "onnx float32", lambda: OnnxBackend(onnx)
     native = OpenVinoBackend(onnx)
     yield native.name.removesuffix(" cpu"), lambda: native

@@ -98,8 +98,8 @@ def test_explanations_and_predictions_of_other_threads_do_not_meet(small, edge_o
     assert all(future.result().shape == (1, 37) for future in predicting)
 
 
-def test_turned_predictions_are_those_of_the_same_views(small, edge_on, monkeypatch):
-    monkeypatch.setattr("galvote.model.network.fast_precision", lambda: torch.float32)
+def test_turned_predictions_are_those_of_the_same_views(edge_on):
+    small = galvote.Predictor.load("galvote-small", "torch-float32")
     turned = turn(small, edge_on, np.array([0, 120, 240], np.float32))
     assert turned.shape == (3, len(GZ2))
     np.testing.assert_allclose(turned[0], small.predict_cutouts(edge_on[None])[0], atol=1e-5)

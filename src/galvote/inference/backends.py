@@ -12,6 +12,7 @@ from jaxtyping import Float32, UInt8
 
 from galvote.errors import ModelError
 from galvote.model import GalaxyNetwork, best_device, fast_precision, run_network
+from galvote.model.fusion import fuse
 from galvote.model.memory import keep_some_freed_memory
 
 if TYPE_CHECKING:
@@ -71,14 +72,16 @@ class TorchBackend:
 
     def __init__(self, network: GalaxyNetwork, precision: torch.dtype | None = None) -> None:
         self.network = network.to(best_device())
-        self._precision = precision
+        self._precision = precision or fast_precision()
+        self.fused = fuse(self.network, self._precision)
+        """What computes; `network` stays as it is, for gradients."""
         if best_device() == "cpu":
             keep_some_freed_memory()
 
     @property
     def name(self) -> str:
         """As ``torch bfloat16 cpu``."""
-        precision = str(self._precision or fast_precision()).removeprefix("torch.")
+        precision = str(self._precision).removeprefix("torch.")
         return f"torch {precision} {best_device()}"
 
     @property
@@ -91,7 +94,7 @@ class TorchBackend:
         count, height, width, _ = pictures.shape
         at_once = max(1, _PIXELS_AT_ONCE // (height * width)) if best_device() == "cpu" else count
         made = [
-            run_network(self.network, pictures[start : start + at_once], self._precision)
+            run_network(self.fused, pictures[start : start + at_once], self._precision)
             for start in range(0, count, at_once)
         ]
         return np.concatenate([some for some, _ in made]), np.concatenate([some for _, some in made])

@@ -145,15 +145,15 @@ def turn(
     -------
     Cumulative vote fractions in [0, 1], in ``tree.columns`` order.
     """
-    network = predictor.network
     views = [View(angle=float(angle)) for angle in angles]
-    fractions = list[Tensor]()
+    fractions = list[Float32[np.ndarray, "angle answer"]]()
     for start in range(0, len(views), _BATCH):
         part = views[start : start + _BATCH]
-        seen = network_input(np.repeat(cutout[None], len(part), 0), part, predictor.geometry, network.spec)
-        with torch.inference_mode():
-            fractions.append(network(torch.from_numpy(seen).to(next(network.parameters()).device)).cpu())
-    return np.asarray(torch.cat(fractions).numpy())
+        seen = network_input(
+            np.repeat(cutout[None], len(part), 0), part, predictor.geometry, predictor.card.network
+        )
+        fractions.append(predictor.backend.compute(seen)[0])
+    return np.concatenate(fractions)
 
 
 def _place_of(answer: str, question: Question) -> int:

@@ -76,25 +76,27 @@ def _weight_gradient(x: Tensor, gradient: Tensor, kernel: int, stride: int) -> T
     return torch.stack(sums, 1).view(channels, 1, kernel, kernel)
 
 
-class DepthwiseConvolution(nn.Module):
+class DepthwiseConvolution(nn.Conv2d):
     """A convolution of each channel by itself, with as much padding as keeps the size at stride 1."""
 
     def __init__(self, channels: int, kernel: int, stride: int) -> None:
-        super().__init__()
-        self.stride = stride
-        self.weight = nn.Parameter(torch.empty(channels, 1, kernel, kernel))
+        super().__init__(channels, channels, kernel, stride, kernel // 2, groups=channels, bias=False)
+
+    def reset_parameters(self) -> None:
+        """Draw the weights as EfficientNet does."""
         nn.init.kaiming_normal_(self.weight, mode="fan_out")
 
     def forward(self, x: Tensor) -> Tensor:
         """Return a map of the same channels."""
-        weight: Tensor = self.weight
-        if torch.is_autocast_enabled(x.device.type):
-            dtype = torch.get_autocast_dtype(x.device.type)
-            x, weight = x.to(dtype), weight.to(dtype)
-        if torch.is_grad_enabled() and x.dtype == torch.bfloat16 and x.device.type == "cpu":
-            convolved: Tensor = _DepthwiseConvolution.apply(x, weight, self.stride)  # type: ignore[no-untyped-call]
-            return convolved
-        return _convolve(x, weight, self.stride)
+        # Fused layers, which have a bias, only predict.
+        learns = self.bias is None and torch.is_grad_enabled() and x.device.type == "cpu"
+        if not (learns and torch.is_autocast_enabled("cpu")):
+            return super().forward(x)
+        dtype = torch.get_autocast_dtype("cpu")
+        convolved: Tensor = _DepthwiseConvolution.apply(  # type: ignore[no-untyped-call]
+            x.to(dtype), self.weight.to(dtype), self.stride[0]
+        )
+        return convolved
 
 
 class InvertedResidual(nn.Module):
