@@ -1,5 +1,6 @@
 """A model as one ONNX file: whole by itself, equal to torch, and a model like any other to galvote."""
 
+import importlib.util
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,15 @@ from galvote.errors import CatalogueError, ModelError
 from galvote.images import Geometry, PackedStore, View
 from galvote.inference import Parts, Predictor, Settings, export_model, make_parts, make_plan
 from galvote.inference.backends import fastest_backend
-from galvote.model import Card, GalaxyNetwork, load_calibration, load_model, network_input
+from galvote.model import (
+    Card,
+    GalaxyNetwork,
+    best_device,
+    fast_precision,
+    load_calibration,
+    load_model,
+    network_input,
+)
 from galvote.training import load_recipe, recipe_names
 from galvote.tree import GZ2, DecisionTree
 
@@ -142,7 +151,15 @@ def test_a_saved_model_is_computed_by_onnx_too(calibrated, exported, cutouts):
 
 
 def test_auto_takes_what_is_installed(calibrated, exported, monkeypatch):
-    assert galvote.load(exported).backend.name == galvote.load(exported, fastest_backend()).backend.name
+    fastest = galvote.load(exported, fastest_backend(exported=True))
+    assert galvote.load(exported).backend.name == fastest.backend.name
+    there = importlib.util.find_spec
+    monkeypatch.setattr(
+        "galvote.inference.backends.find_spec", lambda name: None if name == "openvino" else there(name)
+    )
+    assert galvote.load(exported).backend.name == "onnx float32 cpu"
+    of_torch = best_device() != "cpu" or fast_precision() is torch.bfloat16
+    assert fastest_backend() == ("torch" if of_torch else "onnx")
     monkeypatch.setattr("galvote.inference.backends.find_spec", lambda name: None)
     assert galvote.load(calibrated, "auto").backend.name == galvote.load(calibrated).backend.name
     for backend in ("onnx", "openvino"):

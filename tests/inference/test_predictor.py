@@ -6,7 +6,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 
 import galvote
 from galvote.errors import CatalogueError, FractionError, ModelError
@@ -20,13 +19,8 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 @pytest.fixture(scope="module")
 def predictor(trained) -> Predictor:
-    return galvote.load(trained)
-
-
-@pytest.fixture
-def exact(monkeypatch) -> None:
-    """Compute in float32 where the processor would rather take bfloat16."""
-    monkeypatch.setattr("galvote.model.network.fast_precision", lambda: torch.float32)
+    """Return a predictor that computes in float32 where the processor would rather take bfloat16."""
+    return Predictor.load(trained, "torch-float32")
 
 
 def fractions(table: pa.Table) -> np.ndarray:
@@ -83,7 +77,7 @@ def test_one_array_is_one_picture(predictor, pictures):
     assert predictor.predict(np.stack(pictures)) == predictor.predict(pictures)
 
 
-def test_what_cannot_be_read_becomes_a_row(predictor, simulated, tmp_path, exact):
+def test_what_cannot_be_read_becomes_a_row(predictor, simulated, tmp_path):
     good = min((simulated / "images_training").glob("*.jpg"))
     files = {
         "empty": b"",
@@ -131,7 +125,7 @@ def test_a_place_that_is_not_there_is_an_error(predictor, tmp_path):
         predictor.predict(tmp_path / "nowhere")
 
 
-def test_a_galaxy_does_not_depend_on_its_neighbours(predictor, pictures, exact):
+def test_a_galaxy_does_not_depend_on_its_neighbours(predictor, pictures):
     together = fractions(predictor.predict(pictures))
     for i, picture in enumerate(pictures):
         np.testing.assert_allclose(fractions(predictor.predict([picture]))[0], together[i], atol=1e-5)
@@ -139,7 +133,7 @@ def test_a_galaxy_does_not_depend_on_its_neighbours(predictor, pictures, exact):
     np.testing.assert_allclose(backwards[::-1], together, atol=1e-5)
 
 
-def test_batches_keep_every_galaxy_and_its_order(predictor, pictures, exact, monkeypatch):
+def test_batches_keep_every_galaxy_and_its_order(predictor, pictures, monkeypatch):
     expected = fractions(predictor.predict(pictures))
     monkeypatch.setattr("galvote.inference.predictor.BATCH", 2)
     told = list[tuple[int, int]]()
@@ -153,7 +147,7 @@ def test_batches_keep_every_galaxy_and_its_order(predictor, pictures, exact, mon
     assert told == [(2, 0), (4, 1), (6, 1), (8, 1)]
 
 
-def test_views_of_a_symmetric_picture_agree(predictor, exact):
+def test_views_of_a_symmetric_picture_agree(predictor):
     y, x = np.mgrid[-63.5:64, -63.5:64]
     light = 230 * np.exp(-(x**2 + y**2) / 300)
     picture = np.repeat(light[..., None], 3, axis=2).astype(np.uint8)
@@ -161,7 +155,7 @@ def test_views_of_a_symmetric_picture_agree(predictor, exact):
     np.testing.assert_allclose(fractions(predictor.predict([picture], views=4)), once, atol=2e-3)
 
 
-def test_views_are_averaged(predictor, pictures, exact):
+def test_views_are_averaged(predictor, pictures):
     picture = pictures[0]
     average = fractions(predictor.predict([picture], views=4))
     seen = [picture, picture[::-1, ::-1], picture[:, ::-1], picture[::-1]]
@@ -171,7 +165,7 @@ def test_views_are_averaged(predictor, pictures, exact):
     assert not find_violations(GZ2, average.astype(np.float64), tolerance=1e-5).galaxies.any()
 
 
-def test_what_a_picture_shows_may_be_said(predictor, pictures, exact):
+def test_what_a_picture_shows_may_be_said(predictor, pictures):
     larger = np.zeros((256, 256, 3), dtype=np.uint8)
     larger[64:192, 64:192] = pictures[0]  # the same galaxy at the same scale, with twice the sky
     told = fractions(predictor.predict([larger], shown=512.0))
@@ -179,7 +173,7 @@ def test_what_a_picture_shows_may_be_said(predictor, pictures, exact):
     assert predictor.predict([larger], shown=100.0)["status"].to_pylist() == ["unsupported"]
 
 
-def test_cutouts_are_predicted_as_they_are(predictor, packed, simulated, exact):
+def test_cutouts_are_predicted_as_they_are(predictor, packed, simulated):
     store = PackedStore.open(packed)
     table = predictor.predict(simulated / "images_training")
     np.testing.assert_allclose(

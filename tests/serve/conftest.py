@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from starlette.testclient import TestClient
 
-import galvote
 from galvote.inference import Predictor
 from galvote.serve import ServeSettings, create_app
 from galvote.serve.examples import draw_example
@@ -20,13 +18,8 @@ Files = list[tuple[str, tuple[str, bytes]]]
 
 @pytest.fixture(scope="session")
 def predictor(calibrated: Path, one_thread: None) -> Predictor:
-    return galvote.load(calibrated)
-
-
-@pytest.fixture
-def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compute in float32 where the processor would rather take bfloat16."""
-    monkeypatch.setattr("galvote.model.network.fast_precision", lambda: torch.float32)
+    """Return a predictor that computes in float32 where the processor would rather take bfloat16."""
+    return Predictor.load(calibrated, "torch-float32")
 
 
 @pytest.fixture

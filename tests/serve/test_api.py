@@ -39,7 +39,7 @@ def test_models_and_tree(client, predictor):
     assert tree["questions"][0]["answers"][1]["next"] == "edge_on"
 
 
-def test_predictions_are_those_of_the_predictor(client, predictor, spiral, exact):
+def test_predictions_are_those_of_the_predictor(client, predictor, spiral):
     answer = client.post("/v1/predict", files=[("files", ("a b.jpg", spiral))], params={"level": 0.8})
     assert answer.status_code == 200
     said = answer.json()

@@ -241,9 +241,7 @@ def test_logs_are_json_without_content(client, spiral, caplog):
     assert "private" not in line and len(line) < 400
 
 
-def test_many_requests_share_runs_of_the_network_and_get_their_own_numbers(
-    serving, spiral, monkeypatch, exact
-):
+def test_many_requests_share_runs_of_the_network_and_get_their_own_numbers(serving, spiral, monkeypatch):
     from galvote.serve.examples import EXAMPLES, draw_example
 
     client = serving(batch_wait=0.2)

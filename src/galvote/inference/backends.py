@@ -167,26 +167,33 @@ class OpenVinoBackend:
         return fractions, features
 
 
-def fastest_backend() -> str:
+def fastest_backend(exported: bool = False) -> str:
     """Return the fastest installed backend whose RMSE is within 0.0005 of float32 on the validation split.
 
     The order is what ``benchmarks/backends.py`` measures on one core of a processor with bfloat16
-    instructions: OpenVINO in bfloat16 is ahead of ONNX Runtime, which is ahead of torch in bfloat16, and of
-    OpenVINO in float32. GPUs are torch's.
+    instructions: OpenVINO in bfloat16, torch in bfloat16, ONNX Runtime, and what is in float32 otherwise.
+    GPUs are torch's.
+
+    Parameters
+    ----------
+    exported
+        Of those that can compute an exported model, which torch cannot; torch if there is none.
     """
-    if best_device() != "cpu":
+    if best_device() != "cpu" and not exported:
         return "torch"
     native = fast_precision() is torch.bfloat16
-    order = ("openvino", "onnx") if native else ("onnx", "openvino")
+    order = ["openvino", "torch", "onnx"] if native else ["onnx", "openvino", "torch"]
+    if exported:
+        order.remove("torch")
     return next((name for name in order if not _missing(name)), "torch")
 
 
-def choose_backend(name: str) -> str:
+def choose_backend(name: str, exported: bool = False) -> str:
     """Return the backend that is meant, which is not `auto`, or raise `ModelError` if it cannot be had."""
     if name not in BACKENDS:
         raise ModelError(f"There is no backend {name!r}; choose one of {', '.join(BACKENDS)}.")
     if name == "auto":
-        return fastest_backend()
+        return fastest_backend(exported)
     if missing := _missing(name):
         raise ModelError(
             f"The backend {name} needs the packages {' and '.join(missing)}; install them with: "

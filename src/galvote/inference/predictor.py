@@ -365,7 +365,7 @@ def _open_network(network: GalaxyNetwork, name: str) -> Backend:
 
 
 def _open_exported(path: Path, name: str) -> tuple[Backend, Card, Calibration | None]:
-    if (chosen := choose_backend(name)).startswith("torch"):
+    if (chosen := choose_backend(name, exported=True)).startswith("torch"):
         raise ModelError(
             f"{path} is an exported model, which torch cannot compute; install what can with: "
             "pip install 'galvote[onnx]' and leave the backend out."
