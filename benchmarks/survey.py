@@ -69,15 +69,21 @@ def main() -> None:
         started = [measure_start(options.models[0], frames, n, folder) for n in (4096, options.listed)]
         peaks = [measure_memory(model, frames, options.memory, folder) for model in options.models]
         report_speed(options, frames, folder)
-    print("\n| model | " + " | ".join(f"{n:,} pictures" for n in options.memory) + " | largest / smallest |")
-    print("|---|" + "---|" * (len(options.memory) + 1))
-    for model, found in zip(options.models, peaks, strict=True):
-        said = " | ".join(f"{peak:.0f} MiB" for peak in found)
-        print(f"| `{model}` | {said} | {max(found, default=0) / min(found, default=1):.3f} |")
+    if options.memory:
+        report_memory(options, peaks)
     print("\n| pictures listed | first part after | peak memory until then | stopped within |")
     print("|---|---|---|---|")
     for start in started:
         print(start)
+
+
+def report_memory(options: argparse.Namespace, peaks: Sequence[Sequence[float]]) -> None:
+    """Print the table of peak memory."""
+    print("\n| model | " + " | ".join(f"{n:,} pictures" for n in options.memory) + " | largest / smallest |")
+    print("|---|" + "---|" * (len(options.memory) + 1))
+    for model, found in zip(options.models, peaks, strict=True):
+        said = " | ".join(f"{peak:.0f} MiB" for peak in found)
+        print(f"| `{model}` | {said} | {max(found) / min(found):.3f} |")
 
 
 def find_frames(data: Path) -> list[Path]:
