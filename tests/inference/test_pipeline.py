@@ -114,6 +114,28 @@ def test_who_stops_listening_stops_it(two_cores):
     assert len(read) <= 100
 
 
+def test_a_slow_source_does_not_hold_up_the_end(two_cores):
+    before, began = threading.active_count(), list[int]()
+    first = threading.Event()
+
+    def fetch(number: int) -> int:
+        began.append(number)
+        if number >= 5:
+            first.wait(10)
+        return number
+
+    rows = run_ahead(in_batches(range(1000), 5), fetch, list, ahead=500)
+    assert next(rows) == [0, 1, 2, 3, 4]
+    closing = threading.Thread(target=rows.close)
+    closing.start()
+    time.sleep(0.1)
+    asked = len(began)
+    first.set()
+    closing.join()
+    wait_for_threads(before)
+    assert len(began) <= asked + 10, "each thread ends with the picture that it has"
+
+
 def wait_for_threads(count: int) -> None:
     deadline = time.monotonic() + 10
     while threading.active_count() > count:

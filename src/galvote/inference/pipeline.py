@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -65,8 +66,11 @@ def run_ahead(
     reading = ThreadPoolExecutor(cores + _MORE_READERS, "read")
     predicting = ThreadPoolExecutor(cores, "predict", initializer=torch.set_num_threads, initargs=(1,))
 
+    given_up = threading.Event()
+
     def read_some(pictures: Sequence[Picture]) -> list[Read]:
-        return [read(picture) for picture in pictures]
+        # When nobody listens any more, a slow source shall not hold up the end.
+        return [read(picture) for picture in pictures if not given_up.is_set()]
 
     def predict_when_read(parts: Sequence[Future[list[Read]]]) -> Rows:
         return predict([picture for part in parts for picture in part.result()])
@@ -86,6 +90,7 @@ def run_ahead(
             while waiting:
                 yield waiting.popleft()[1].result()
     finally:
+        given_up.set()
         reading.shutdown(wait=False, cancel_futures=True)
         predicting.shutdown(cancel_futures=True)
         torch.set_num_threads(cores)  # the other threads' setting would be that of threads yet to come
