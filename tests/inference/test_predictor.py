@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def predictor(trained) -> Predictor:
     """Return a predictor that computes in float32 where the processor would rather take bfloat16."""
-    return Predictor.load(trained, "torch-float32")
+    return galvote.load(trained, "torch-float32")
 
 
 def fractions(table: pa.Table) -> np.ndarray:
@@ -49,8 +49,8 @@ def test_predictions_obey_the_tree(predictor, pictures):
 
 
 def test_a_model_is_loaded_by_its_run_or_its_folder(trained, predictor, pictures):
-    assert galvote.load(str(trained)).predict(pictures) == predictor.predict(pictures)
-    assert galvote.load(trained / "best").predict(pictures) == predictor.predict(pictures)
+    for place in (str(trained), trained / "best"):
+        assert galvote.load(place, "torch-float32").predict(pictures) == predictor.predict(pictures)
     assert predictor.geometry.pixels == 64
     with pytest.raises(ModelError, match="No model at"):
         galvote.load("galvote-huge")
@@ -192,7 +192,7 @@ def ends(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
 
 
 def test_a_calibrated_model_says_how_sure_it_is(calibrated, predictor, pictures):
-    sure = galvote.load(calibrated)
+    sure = galvote.load(calibrated, "torch-float32")
     table = sure.predict([*pictures, np.zeros((0, 1, 3), dtype=np.uint8)])
     assert table.column_names[:5] == ["id", "status", "reason", "unlike", "Class1.1"]
     assert table.column_names[41:44] == ["Class1.1_low", "Class1.1_high", "Class1.2_low"]

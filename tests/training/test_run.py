@@ -112,12 +112,10 @@ def test_another_seed_gives_another_run(reference, tiny_recipe, training_data, t
     assert read_metrics(tmp_path / "run")[0] != read_metrics(reference)[0]
 
 
-def test_validation_rmse_is_the_rmse_of_the_saved_models_predictions(
-    reference, simulated, training_data, monkeypatch
-):
-    monkeypatch.setattr("galvote.model.network.fast_precision", lambda: torch.float32)
+def test_validation_rmse_is_the_rmse_of_the_saved_models_predictions(reference, simulated, training_data):
     ids = training_data.validation.ids
-    table = galvote.load(reference / "last").predict(list_sources(simulated / "images_training").select(ids))
+    predictor = galvote.load(reference / "last", "torch-float32")
+    table = predictor.predict(list_sources(simulated / "images_training").select(ids))
     assert tuple(table["id"].to_pylist()) == ids
     predicted = np.column_stack([table[column].to_numpy() for column in GZ2.columns])
     votes = read_votes(simulated / "training_solutions.csv")
