@@ -186,7 +186,18 @@ def predict(
         stopped += (
             f" Into a folder, as in --out {place.stem}/, the same command goes on where it was stopped."
         )
-    make_table(predict_all, listed, place, ids, beside, layout, predictor.tree, overwrite, stopped, console)
+    make_table(
+        predict_all,
+        listed,
+        place,
+        ids=ids,
+        beside=beside,
+        layout=layout,
+        tree=predictor.tree,
+        overwrite=overwrite,
+        stopped=stopped,
+        console=console,
+    )
 
 
 def _refuse_ambiguity(sky: Sky, sources: Sequence[Path] | None, needs_pictures: bool) -> None:

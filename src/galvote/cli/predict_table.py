@@ -40,6 +40,7 @@ def make_table(
     predict: Callable[[Sources, Progress], pa.Table],
     listed: Sources,
     place: Path,
+    *,
     ids: Path | None,
     beside: Beside | None,
     layout: Layout,

@@ -33,7 +33,7 @@ def fuse(network: GalaxyNetwork, precision: torch.dtype = torch.float32) -> Gala
     for layers in fused.modules():
         if isinstance(layers, nn.Sequential):
             _fuse_neighbours(layers)
-    fused.encoder.to(precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fused.encoder.to(precision)
     return fused.requires_grad_(False)
 
 

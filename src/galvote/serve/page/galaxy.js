@@ -68,7 +68,7 @@ export async function showGalaxy(row) {
   byId("answer-flag").hidden = !row.unlike;
   const picture = byId("picture");
   picture.alt = `${row.title ?? row.id}, the picture`;
-  picture.onload = () => zoom(picture, row);
+  picture.onload = () => zoom(picture);
   picture.onerror = showSeen;
   picture.src = URL.createObjectURL(row.file);
   byId("tree").replaceChildren();
@@ -81,7 +81,7 @@ export async function showGalaxy(row) {
 }
 
 /** Show the part of a picture that the network sees, so that the heat lies where it belongs. */
-function zoom({ naturalWidth: across, naturalHeight: down }, row) {
+function zoom({ naturalWidth: across, naturalHeight: down }) {
   const { extent } = models.find(({ name }) => name === settings().model);
   const shown = across === COMPACT.pixels && down === COMPACT.pixels ? COMPACT.extent : FRAME;
   byId("picture").style.scale = Math.max(1, shown / extent);

@@ -1,0 +1,78 @@
+"""The page for everybody: by keyboard, to a screen reader, on a phone, dark and light (axe)."""
+
+import pytest
+
+PHONE = {"width": 360, "height": 740}
+
+
+def test_everything_can_be_done_with_the_keyboard(open_page):
+    page = open_page(reduced_motion="reduce")
+    page.wait_for_selector("#examples li")
+
+    def focused() -> str:
+        return page.evaluate("document.activeElement.textContent.trim() || document.activeElement.id")
+
+    def tab_to(wanted: str, most: int = 40) -> None:
+        for _ in range(most):
+            if wanted == focused() or page.evaluate("document.activeElement.id") == wanted:
+                return
+            page.keyboard.press("Tab")
+        raise AssertionError(f"{wanted} cannot be reached; {focused()} has the focus")
+
+    page.keyboard.press("Tab")
+    assert focused() == "Skip to the results"
+    tab_to("choose")
+    tab_to("edge on")
+    page.keyboard.press("Enter")
+    page.wait_for_tree()
+    page.until("document.activeElement.id === 'answer-title'")
+    tab_to("turn")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".chart")
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.dataset.answer") == "Class1.2":
+            break
+    assert page.evaluate("document.activeElement.getAttribute('role')") == "button"
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.evaluate("document.activeElement.dataset.answer") != "Class1.2"
+    answer = page.evaluate("document.activeElement.dataset.answer")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#heat:not([hidden])")
+    assert page.get_attribute(f"#tree g.answer[data-answer='{answer}']", "aria-pressed") == "true"
+    outline = page.evaluate("getComputedStyle(document.activeElement.querySelector('.reach')).strokeWidth")
+    assert float(outline.removesuffix("px")) >= 2
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_an_answer_is_accessible_at_a_desk_and_on_a_phone(open_page, scheme):
+    for size, name in (({"width": 1280, "height": 860}, scheme), (PHONE, "phone")):
+        page = open_page(viewport=size, color_scheme=scheme)
+        page.wait_for_selector("#examples li")
+        assert page.violations() == []
+        assert page.fits()
+        page.click("#examples button:has-text('barred spiral')")
+        page.wait_for_tree()
+        page.click("#tree g.answer[data-answer='Class4.1']")
+        page.wait_for_selector("#heat:not([hidden])")
+        if name != "phone" or scheme == "light":
+            page.keep(name)
+        page.click("#turn")
+        page.wait_for_selector(".chart")
+        page.click("#turn")
+        page.click("summary:has-text('All answers')")
+        assert page.violations() == []
+        assert page.fits()
+        narrow = page.evaluate("document.querySelector('#tree svg').viewBox.baseVal.width") < 400
+        assert narrow == (size is PHONE)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_table_is_accessible_and_fits_a_phone(open_page, pictures, scheme):
+    page = open_page(viewport=PHONE, color_scheme=scheme)
+    page.choose(pictures / "ring.jpg", pictures / "notes.txt", pictures / "oval.jpg")
+    page.wait_for_selector("#table tbody tr:nth-child(3)")
+    page.wait_for_selector("#working", state="hidden")
+    assert page.violations() == []
+    assert page.fits()

@@ -1,0 +1,102 @@
+"""One galaxy on the page: its path and tree, what mattered, how it is turned."""
+
+import re
+
+from galvote.tree import GZ2
+
+NASTY = '<img src=x onerror=alert(1)> & "quoted".jpg'
+
+
+PHONE = {"width": 360, "height": 740}
+
+
+def test_a_picture_becomes_a_path_and_a_tree_with_intervals(open_page, pictures, tmp_path):
+    page = open_page()
+    named = tmp_path / NASTY
+    named.write_bytes((pictures / "edge-on.jpg").read_bytes())
+    page.choose(named)
+    page.wait_for_tree()
+    assert page.text("#answer-name") == NASTY
+    assert page.text("#answer-title") == "featured → edge-on, rounded bulge → nothing odd"
+    answers = page.locator("#tree g.answer")
+    assert answers.count() == len(GZ2)
+    for place in range(len(GZ2)):
+        assert re.search(
+            r": <?\d+% of all volunteers, interval \d+% to \d+%$",
+            answers.nth(place).get_attribute("aria-label"),
+        )
+    likely = page.eval_on_selector_all("#tree g.likely.answer", "all => all.map(each => each.dataset.answer)")
+    assert likely == ["Class1.2", "Class2.1", "Class9.1", "Class6.2"]
+    page.click("summary:has-text('All answers')")
+    rows = page.locator("#answers tbody tr")
+    assert rows.count() == len(GZ2)
+    assert re.search(r"featur.* \d+ %\s+\d+–\d+", rows.nth(1).inner_text().replace("\t", " "))
+    assert "featured → edge-on" in page.text_content("#status")
+
+
+def test_what_mattered_is_shown_for_the_answer_that_is_chosen(open_page):
+    page = open_page()
+    page.click("#examples button:has-text('barred spiral')")
+    page.wait_for_tree()
+    heats = []
+    for column, method in (
+        ("Class3.1", "gradcam"),
+        ("Class4.1", "gradcam"),
+        ("Class4.1", "integrated-gradients"),
+    ):
+        page.click(f"#tree g.answer[data-answer='{column}']")
+        page.wait_for_selector("#heat:not([hidden])")
+        page.select_option("#method", method)
+        page.until("!document.querySelector('.aperture.waiting')")
+        heats.append(page.get_attribute("#heat", "src"))
+        assert page.get_attribute(f"#tree g.answer[data-answer='{column}']", "aria-pressed") == "true"
+    assert all(heat.startswith("data:image/png;base64,") for heat in heats)
+    assert len(set(heats)) == 3
+    assert "“spiral”" in page.text("#stage-caption")
+    assert page.input_value("#question") == "spiral"
+    page.select_option("#question", "bar")
+    page.until("document.querySelector('#stage-caption').textContent.includes('bar”')")
+    page.check("input[value=picture]", force=True)
+    assert page.is_hidden("#heat")
+
+
+def test_the_turned_galaxy_says_how_stable_it_is(open_page):
+    page = open_page(reduced_motion="no-preference")
+    page.click("#examples button:has-text('oval')")
+    page.wait_for_tree()
+    page.click("#turn")
+    page.until("Number(document.querySelector('#angle').value) >= 10")
+    assert page.text("#turn") == "Pause"
+    page.click("#turn")
+    page.fill("#angle", "90")
+    assert page.evaluate("getComputedStyle(document.querySelector('#picture')).rotate") == "-90deg"
+    assert "points from their mean" in page.text("#turn-note")
+    assert re.search(r"“smooth” has from \d+ % to \d+ %", page.get_attribute(".chart", "aria-label"))
+    assert page.locator(".chart polyline").count() == 3
+    page.click("#tree g.answer[data-answer='Class7.2']")
+    page.wait_for_selector("#heat:not([hidden])")
+    assert "“in between”" in page.get_attribute(".chart", "aria-label")
+    assert page.evaluate("getComputedStyle(document.querySelector('#picture')).rotate") in ("0deg", "none")
+
+
+def test_nothing_moves_for_those_who_do_not_want_it(open_page):
+    page = open_page(reduced_motion="reduce")
+    page.click("#examples button:has-text('oval')")
+    page.wait_for_tree()
+    page.click("#turn")
+    page.wait_for_selector(".chart")
+    page.wait_for_timeout(200)
+    assert page.input_value("#angle") == "0"
+    assert page.evaluate("document.activeElement.id") == "angle"
+    page.keyboard.press("ArrowRight")
+    assert page.text("#angle-text") == "10°"
+
+
+def test_the_drawing_follows_the_width_of_the_window(open_page):
+    page = open_page()
+    page.click("#examples button:has-text('round')")
+    page.wait_for_tree()
+    page.set_viewport_size(PHONE)
+    page.until("document.querySelector('#tree svg').viewBox.baseVal.width < 400")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.until("document.querySelector('#tree svg').viewBox.baseVal.width > 800")
