@@ -261,6 +261,14 @@ def test_pictures_grow(store, votes):
     assert watched[(0, 0)].pictures.shape[1] == 72
 
 
+def test_pictures_that_nothing_else_changes_grow_too(store, votes):
+    still = ("augmentation.rotation=false", "augmentation.flip=false", "augmentation.shift=0",
+             "augmentation.zoom=1", "augmentation.colour=0")  # fmt: skip
+    grow = ("training.first_pixels=16", "network.pixels=72", "training.epochs=8")
+    batches = batches_of(recipe_for("residual", *still, *grow), store, votes)
+    assert [batches[(epoch, 0)].pictures.shape[1] for epoch in (0, 7)] == [16, 72]
+
+
 @pytest.mark.parametrize("devices", [2, 3])
 def test_devices_share_each_batch_as_one_sees_it(store, votes, devices):
     store.cutouts[:] = np.random.default_rng(0).integers(0, 256, store.cutouts.shape)

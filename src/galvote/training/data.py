@@ -25,7 +25,7 @@ from galvote.tree import DecisionTree
 UNBIASED = "complete"
 """The sample of galaxies that were drawn without regard to their votes."""
 CACHE_LIMIT = 2**30
-"""Pictures that are not augmented are warped once if they fit into this many bytes."""
+"""Pictures that are the same in every epoch are warped once if they fit into this many bytes."""
 
 
 class Batch(NamedTuple):
@@ -268,11 +268,17 @@ class GalaxyBatches(Dataset[Batch]):
         self.size = len(examples)
         if augmentation is not None:
             self.size -= round((1 - recipe.data.class_only) * int((~examples.voted).sum()))
-        self.moves = augmentation is not None and augmentation != AugmentationSection()
         self.cached: UInt8[np.ndarray, "galaxy y x 3"] | None = None
-        if not self.moves and len(examples) * recipe.network.pixels**2 * 3 <= CACHE_LIMIT:
+        if not self._varies and len(examples) * recipe.network.pixels**2 * 3 <= CACHE_LIMIT:
             everything = np.arange(len(examples))
             self.cached = self._pictures(everything, 0, None, slice(None))
+
+    @property
+    def _varies(self) -> bool:
+        """Whether a galaxy's picture is another one in another epoch."""
+        if self.augmentation is None:
+            return False
+        return self.augmentation != AugmentationSection() or self.recipe.training.first_pixels is not None
 
     @property
     def batches(self) -> int:
