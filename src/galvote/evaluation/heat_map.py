@@ -23,7 +23,7 @@ def plot_heat_map(
     column_title: str = "",
     value_title: str = "validation RMSE",
 ) -> Path:
-    """Draw `values` as a PNG; the lowest is framed, NaN (pruned or not run) is hatched.
+    """Draw `values` as a PNG; the lowest is framed, NaN (diverged, pruned or not run) is hatched.
 
     Parameters
     ----------
@@ -75,6 +75,6 @@ def plot_heat_map(
         bar.ax.tick_params(colors=MUTED, length=0)
         bar.ax.spines["outline"].set_visible(False)
     if not known.all():
-        figure.text(0.01, 0.005, "hatched: pruned or not run", color=MUTED, fontsize=8, va="bottom")
+        figure.text(0.01, 0.005, "hatched: diverged, pruned or not run", color=MUTED, fontsize=8, va="bottom")
     save_figure(figure, path)
     return path
