@@ -1,13 +1,14 @@
 """A table comes back from every format as it went in, what is missing included."""
 
 import gzip
+import resource
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from galvote.catalogue import read_table, write_table
+from galvote.catalogue import read_table, refuse_unwritable, write_table
 from galvote.errors import CatalogueError
 
 ENDINGS = [".csv", ".parquet", ".fits", ".vot"]
@@ -92,6 +93,36 @@ def test_existing_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert path.read_text() == "precious"
     write_table(TABLE, path, overwrite=True)
     assert read_table(path).num_rows == 4
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path, ending: str) -> None:
+    (tmp_path / "afile").write_text("precious")
+    (tmp_path / f"folder{ending}").mkdir()
+    for place in (f"afile/table{ending}", f"{'x' * 245}{ending}", f"folder{ending}"):
+        for call in (lambda path: refuse_unwritable(path, True), lambda path: write_table(TABLE, path, True)):
+            with pytest.raises(CatalogueError, match=r"cannot be written \(.*choose another|is a folder"):
+                call(tmp_path / place)
+    assert {path.name for path in tmp_path.iterdir()} == {"afile", f"folder{ending}"}
+    assert (tmp_path / "afile").read_text() == "precious"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_disk_that_fills_up_while_writing(tmp_path: Path, ending: str) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50, before[1]))
+    try:
+        with pytest.raises(CatalogueError, match=r"cannot be written \(.*too large.*Make room"):
+            write_table(TABLE, tmp_path / f"table{ending}")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_asking_leaves_an_empty_folder_and_no_file(tmp_path: Path, ending: str) -> None:
+    refuse_unwritable(tmp_path / "new" / f"table{ending}", table=TABLE)
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 @pytest.mark.parametrize("ending", [".csv", ".fits", ".vot"])

@@ -144,6 +144,14 @@ def test_a_catalogue_that_is_there_stays(command, trained, some, tmp_path):
     assert len(read_table(out)) == 4
 
 
+def test_a_place_that_cannot_be_written_to_is_refused_before_anything_is_loaded(command, tmp_path):
+    (tmp_path / "afile").write_text("precious")
+    out = tmp_path / "afile" / "votes.csv"
+    ran = command("predict", tmp_path, "--model", tmp_path / "none", "--out", out)
+    assert ran.returncode == 2
+    assert f"{out} cannot be written" in ran.stderr and "choose another place" in ran.stderr
+
+
 def test_a_stopped_run_to_one_file_says_what_is_there(trained, tmp_path):
     pipe, out = tmp_path / "slow.jpg", tmp_path / "votes.csv"
     os.mkfifo(pipe)

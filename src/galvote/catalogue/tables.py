@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -104,33 +104,53 @@ def write_table(table: pa.Table, path: str | Path, overwrite: bool = False) -> N
     Raises
     ------
     CatalogueError
-        If the file is there already, the ending is unknown, or the format has no way to say a column's type.
+        If the file is there already, the ending is unknown, the format has no way to say a column's type, or
+        the place cannot be written to: it is no folder, is full, or belongs to somebody else.
     """
     path = Path(path)
     format_ = _format_of(path, _WRITABLE)
     refuse_unwritable(path, overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with _partial_file(path) as partial:
         _write(table, partial, path, format_)
         partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def refuse_unwritable(path: str | Path, overwrite: bool = False, table: pa.Table | None = None) -> None:
     """Raise `CatalogueError` if `write_table` could not write there, or not such a table.
 
-    Long work asks before it begins. The table is written to a temporary place.
+    Long work asks before it begins. The folder is made if need be, and a file beside the place is written and
+    removed again.
     """
-    format_ = _format_of(Path(path), _WRITABLE)
-    if Path(path).exists() and not overwrite:
+    path = Path(path)
+    format_ = _format_of(path, _WRITABLE)
+    if path.exists() and not overwrite:
         raise CatalogueError(
             f"{path} is there already; choose another name or pass --overwrite (overwrite=True)."
         )
-    if table is not None:
-        with TemporaryDirectory() as folder:
-            _write(table, Path(folder) / "table", Path(path), format_)
+    if path.is_dir():
+        raise CatalogueError(f"{path} is a folder; choose another name for the file.")
+    with _partial_file(path) as partial:
+        if table is None:
+            partial.touch()
+        else:
+            _write(table, partial, path, format_)
+
+
+@contextmanager
+def _partial_file(path: Path) -> Iterator[Path]:
+    """Yield the place beside a path where a file is written before it is renamed; nothing stays there."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise CatalogueError(
+            f"{path} cannot be written ({error}). Make room there, see that you may write there, or choose "
+            "another place."
+        ) from error
 
 
 def about(field: pa.Field) -> dict[str, str]:

@@ -112,7 +112,10 @@ def _begin(out: Path, plan: dict[str, Any], overwrite: bool) -> None:
                 f"{out} holds pictures of another catalogue or place, or with other settings; go on with "
                 "those, choose another folder, or start anew with --overwrite."
             )
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CatalogueError(f"{out} cannot be made: {error}. Choose another folder.") from error
     _write_whole(manifest, (json.dumps(plan, indent=1) + "\n").encode())
 
 
