@@ -1,5 +1,6 @@
 """`galvote train`, run, killed and resumed as a user does it."""
 
+import shutil
 import signal
 import subprocess
 import time
@@ -108,6 +109,22 @@ def test_pictures_packed_for_others_are_not_taken_up(command, arguments, simulat
     ran = command(*arguments, "--out", run, "--resume", "--set", "training.learning_rate=1e30")
     assert ran.returncode == 2
     assert "packed from other pictures" in ran.stderr
+
+
+def test_a_folder_of_something_else_is_left_as_it_is(command, arguments, packed, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(packed, own / "store")
+    (own / "thesis.txt").write_text("precious")
+    before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
+    ran = command(*arguments, "--out", own, "--overwrite")
+    assert ran.returncode == 2
+    assert "not empty and holds no run" in ran.stderr
+    assert {path: path.read_bytes() for path in own.rglob("*") if path.is_file()} == before
+    (plain := tmp_path / "plain").mkdir()
+    (plain / "thesis.txt").write_text("precious")
+    ran = command(*arguments, "--out", plain)
+    assert ran.returncode == 2
+    assert [path.name for path in plain.iterdir()] == ["thesis.txt"]
 
 
 def test_mistakes_are_explained(command, arguments, tmp_path):

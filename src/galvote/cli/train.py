@@ -96,10 +96,12 @@ def _train(
 ) -> None:
     from rich.console import Console
 
-    from galvote.training import STORE, train
+    from galvote.training import STORE, refuse_taken, train
 
     console = Console(highlight=False, quiet=not team.leads)
     with team.leader_first():
+        if team.leads:
+            refuse_taken(out, resume=resume, overwrite=overwrite)
         data, hashes = load_training_data(
             recipe,
             images,

@@ -301,22 +301,36 @@ def _card(recipe: Recipe, data: TrainingData, tree: DecisionTree, hashes: dict[s
     )
 
 
-def _claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
-    """Refuse a folder that holds something else; otherwise say in it what runs here."""
+def refuse_taken(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder that holds something else, or a run that is neither gone on with nor replaced.
+
+    `train` does so too; this comes before anything is written there, and needs no data.
+
+    Raises
+    ------
+    TrainingError
+        Which says what to give instead.
+    """
     if resume and overwrite:
         raise TrainingError("--resume goes on with a run and --overwrite starts it again; give one of them.")
-    described = json.loads(card.model_dump_json())
-    path = out / RUN
-    if path.exists() and not overwrite:
-        if not resume:
+    if (out / RUN).exists():
+        if not resume and not overwrite:
             raise TrainingError(
                 f"{out} holds a run already; go on with --resume, start again with --overwrite, "
                 "or choose another --out."
             )
+    elif out.exists() and any(item.name != STORE for item in out.iterdir()):
+        raise TrainingError(f"{out} is not empty and holds no run; choose another --out.")
+
+
+def _claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder that holds something else; otherwise say in it what runs here."""
+    refuse_taken(out, resume=resume, overwrite=overwrite)
+    described = json.loads(card.model_dump_json())
+    path = out / RUN
+    if path.exists() and not overwrite:
         _compare_with_earlier(out, described)
         return
-    if out.exists() and not path.exists() and any(item.name != STORE for item in out.iterdir()):
-        raise TrainingError(f"{out} is not empty and holds no run; choose another --out.")
     out.mkdir(parents=True, exist_ok=True)
     for made in (
         *(out / name for name in (CHECKPOINT, METRICS, "loss.png", "rmse.png")),
