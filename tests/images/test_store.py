@@ -200,6 +200,44 @@ def test_a_damaged_store_is_refused(tmp_path: Path) -> None:
         PackedStore.open(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("store.json", b""),
+        ("store.json", b"[]"),
+        ("store.json", b"{}"),
+        ("sources.jsonl", b"\0" * 300),
+        ("sources.jsonl", b'{"format": 1}\n[]\n'),
+        ("sources.jsonl", None),
+        ("cutouts.bin", None),
+    ],
+)
+def test_a_store_of_which_a_file_is_lost_is_refused(tmp_path: Path, name: str, content: bytes | None) -> None:
+    pack(pictures(4), tmp_path, SMALL)
+    if content is None:
+        (tmp_path / name).unlink()
+    else:
+        (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(CatalogueError, match="is damaged: pack it again with --overwrite"):
+        PackedStore.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("sources.jsonl", b"\0\0\n"), ("sources.jsonl", b"[]\n"), ("cutouts.bin", b"\1" * 5000)],
+)
+def test_an_unfinished_store_that_lost_something_is_not_resumed(
+    interrupted: tuple[Path, Path], tmp_path: Path, name: str, content: bytes
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(interrupted[0], store)
+    (store / name).write_bytes(content)
+
+    with pytest.raises(CatalogueError, match="is damaged: pack it again with --overwrite"):
+        pack(pictures(400), store, SMALL)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of 1,200 pictures, one of them bad."""

@@ -88,20 +88,25 @@ class PackedStore:
                 if unfinished
                 else f"{directory} is no packed store: make one with `galvote pack PICTURES --out …`."
             )
-        summary = json.loads((directory / _STORE).read_text())
-        if summary.get("format") != _FORMAT:
-            raise CatalogueError(f"{directory} was packed by another version of galvote: pack it again.")
-        geometry = Geometry.model_validate(summary["geometry"])
-        lines = islice(_read_lines(directory / _SOURCES), 1, None)
         ids, failures = list[str](), list[tuple[str, str, str]]()
-        for line in lines:
-            if "status" in line:
-                failures.append((line["id"], line["status"], line["reason"]))
-            else:
-                ids.append(line["id"])
-        shape = (len(ids), geometry.pixels, geometry.pixels, 3)
-        if len(ids) != summary["galaxies"] or (directory / _CUTOUTS).stat().st_size != np.prod(shape):
-            raise CatalogueError(f"{directory} is damaged: pack it again with --overwrite.")
+        try:
+            summary = json.loads((directory / _STORE).read_bytes())
+            if summary["format"] != _FORMAT:
+                raise CatalogueError(f"{directory} was packed by another version of galvote: pack it again.")
+            geometry = Geometry.model_validate(summary["geometry"])
+            for line in islice(_read_lines(directory / _SOURCES), 1, None):
+                if "status" in line:
+                    failures.append((line["id"], line["status"], line["reason"]))
+                else:
+                    ids.append(line["id"])
+            shape = (len(ids), geometry.pixels, geometry.pixels, 3)
+            whole = len(ids) == summary["galaxies"] and (directory / _CUTOUTS).stat().st_size == np.prod(
+                shape
+            )
+        except (FileNotFoundError, LookupError, TypeError, ValueError) as error:
+            raise _damaged(directory) from error
+        if not whole:
+            raise _damaged(directory)
         cutouts = (
             np.memmap(directory / _CUTOUTS, dtype=np.uint8, mode="r", shape=shape)
             if ids
@@ -214,24 +219,27 @@ def _resume(
     before = next(lines, plan)
     if before != plan:
         raise CatalogueError(
-            f"{directory} holds an unfinished store of {before['geometry']}, shown {before['shown']}; this "
-            f"run wants {plan['geometry']}, shown {plan['shown']}. Resume with the same, or --overwrite."
+            f"{directory} holds an unfinished store of {before.get('geometry')}, shown "
+            f"{before.get('shown')}; this run wants {plan['geometry']}, shown {plan['shown']}. Resume with "
+            "the same, or --overwrite."
         )
     done, packed = 0, 0
     last: Readable | None = None
     for line in lines:
         source = next(sources, None)
-        if source is None or source.id != line["id"]:
+        if source is None or source.id != line.get("id"):
             raise CatalogueError(
                 f"{directory} holds an unfinished store of other sources: its number {done + 1} is "
-                f"{line['id']}, this run's is {source.id if source else 'missing'}. Resume with the same, "
-                "or --overwrite."
+                f"{line.get('id')}, this run's is {source.id if source else 'missing'}. Resume with the "
+                "same, or --overwrite."
             )
         done += 1
         if "status" not in line:
             packed, last = packed + 1, source
     size = geometry.pixels**2 * 3
     with (directory / _CUTOUTS).open("ab") as file:
+        if file.tell() < packed * size:
+            raise _damaged(directory)
         file.truncate(packed * size)
     if last is not None:
         stored = np.fromfile(directory / _CUTOUTS, np.uint8, size, offset=(packed - 1) * size)
@@ -272,8 +280,19 @@ def _to_disk(file: IO[Any]) -> None:
 
 
 def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        yield from map(json.loads, file)
+    with path.open("rb") as file:
+        for text in file:
+            try:
+                line = json.loads(text)
+            except ValueError as error:
+                raise _damaged(path.parent) from error
+            if not isinstance(line, dict):
+                raise _damaged(path.parent)
+            yield line
+
+
+def _damaged(directory: Path) -> CatalogueError:
+    return CatalogueError(f"{directory} is damaged: pack it again with --overwrite.")
 
 
 def _available_cores() -> int:
