@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import tarfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 from galvote.catalogue import Sources, Votes, list_sources, match_ids, write_table
 from galvote.errors import CatalogueError
+from galvote.images import Geometry, try_cutout
 from galvote.tree import GZ2
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -129,16 +132,20 @@ def test_parquet_with_bytes_paths_and_nothing(tmp_path: Path) -> None:
         {"bytes": None, "path": "p/x.jpg"},
         None,
         {"path": "gone.jpg"},
+        {"path": "a\0b.jpg"},
+        {"path": "x" * 5000},
     ]
-    sources = list_sources(write_shard(tmp_path / "s.parquet", [10, 11, 12, 13], images))
-    assert sources.ids == ("10", "11", "12", "13")
-    inside, beside, nothing, gone = sources
+    sources = list_sources(write_shard(tmp_path / "s.parquet", list(range(10, 16)), images))
+    assert sources.ids == ("10", "11", "12", "13", "14", "15")
+    inside, beside, nothing, gone, *impossible = sources
     assert inside.read() == (b"inside",)
     assert beside.read() == (b"bytes of x.jpg",)
     with pytest.raises(OSError, match=r"s.parquet has neither bytes nor a path"):
         nothing.read()
     with pytest.raises(OSError, match=r"gone.jpg"):
         gone.read()
+    for source in impossible:
+        assert getattr(try_cutout(source.read, Geometry()), "status", None) == "missing"
 
 
 @pytest.mark.parametrize("rows_per_group", [1, 7, 100, 1000])
@@ -181,6 +188,42 @@ def test_real_parquet_folder(real_galaxies: Path) -> None:
     assert [source.id for source in some] == list(sources.ids[::5000])
 
 
+# --- tar -------------------------------------------------------------------------------------------------
+
+
+def write_tar(path: Path, *members: tuple[bytes, bytes]) -> Path:
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT) as tar:
+        for name, data in members:
+            member = tarfile.TarInfo(os.fsdecode(name))
+            member.size = len(data)
+            tar.addfile(member, BytesIO(data))
+    return path
+
+
+def test_tar_with_samples_and_other_members(tmp_path: Path) -> None:
+    members = [("d/é.jpg", b"e"), ("d/é.json", b"{}"), ("d/é.mask.png", b"mask"), ("b.webp", b"b")]
+    tar = write_tar(tmp_path / "s.tar", *((name.encode(), data) for name, data in members))
+    assert contents(list_sources(tar)) == {"é": ("e",), "b": ("b",)}
+
+
+def test_names_in_a_tar_that_are_not_utf8_are_refused_as_in_a_folder(tmp_path: Path) -> None:
+    tar = write_tar(
+        tmp_path / "s.tar", (b"gal\xe9.jpg", b"1"), (b"gal\xe8.jpg", b"2"), (b"note\xe9.txt", b"3")
+    )
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / os.fsdecode(b"gal\xe9.jpg")).write_bytes(b"1")
+    for place in (tar, folder):
+        with pytest.raises(CatalogueError, match=rf"A name in {place} .*no UTF-8: 'gal\\udce9.jpg'; rename"):
+            list_sources(place)
+
+
+def test_a_name_that_a_tar_holds_twice_is_named(tmp_path: Path) -> None:
+    tar = write_tar(tmp_path / "s.tar", (b"a.jpg", b"1"), (b"b.jpg", b"2"), (b"a.jpg", b"3"))
+    with pytest.raises(CatalogueError, match=rf"1 ids have more .*\n  a: {tar} a.jpg, {tar} a.jpg\nKeep one"):
+        list_sources(tar)
+
+
 # --- what is refused -------------------------------------------------------------------------------------
 
 
@@ -201,13 +244,14 @@ def test_places_that_are_not_there_or_hold_nothing(tmp_path: Path) -> None:
 
 def test_ids_with_two_pictures_are_named_with_both(tmp_path: Path) -> None:
     put(tmp_path / "p", "1.jpg", "1.png", "2.jpg", "3.jpg")
-    shard = write_shard(tmp_path / "s.parquet", [3, 4], [None, None])
+    shard = write_shard(tmp_path / "s.parquet", [3, 4, 4], [None] * 3)
     with pytest.raises(CatalogueError) as error:
         list_sources([tmp_path / "p", shard])
     message = str(error.value)
-    assert "2 ids have more than one picture" in message
+    assert "3 ids have more than one picture" in message
     assert f"\n  1: {tmp_path}/p/1.jpg, {tmp_path}/p/1.png" in message
     assert f"\n  3: {tmp_path}/p/3.jpg, {shard} row 0" in message
+    assert f"\n  4: {shard} row 1, {shard} row 2" in message
     assert "  2:" not in message and "Keep one picture" in message
 
 
@@ -219,8 +263,13 @@ def test_tables_without_the_columns(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match=r"no column of ids: it has name, image"):
         list_sources(tmp_path / "no-ids.parquet")
     pq.write_table(pa.table({"id": ["a"], "image": [b"x"]}), tmp_path / "bare.parquet")
-    with pytest.raises(CatalogueError, match=r"`image` must be a struct of `bytes` and `path`; it is binary"):
+    with pytest.raises(
+        CatalogueError, match=r"`image` must be a struct of `bytes` and `path`.* it is binary"
+    ):
         list_sources(tmp_path / "bare.parquet")
+    pq.write_table(pa.table({"id": ["a"], "image": [{"path": 7}]}), tmp_path / "numbers.parquet")
+    with pytest.raises(CatalogueError, match=r"`image` must be a struct .* it is struct<path: int64>"):
+        list_sources(tmp_path / "numbers.parquet")
     (tmp_path / "damaged.parquet").write_bytes(b"PAR1")
     with pytest.raises(CatalogueError, match=r"damaged.parquet cannot be read as Parquet"):
         list_sources(tmp_path / "damaged.parquet")

@@ -8,7 +8,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from galvote.catalogue import read_table, refuse_unwritable, write_table
+from galvote.catalogue import (
+    list_sources,
+    read_ids,
+    read_labels,
+    read_table,
+    read_votes,
+    refuse_unwritable,
+    write_table,
+)
+from galvote.catalogue.positions import read_positions
 from galvote.errors import CatalogueError
 
 ENDINGS = [".csv", ".parquet", ".fits", ".vot"]
@@ -143,6 +152,36 @@ def test_missing_file_unknown_ending_and_damage_are_named(tmp_path: Path) -> Non
         path.write_bytes(b"" if ending == ".csv" else b"PAR1 this is no table \xff\x00")
         with pytest.raises(CatalogueError, match=rf"damaged{ending} cannot be read as .*whole"):
             read_table(path)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".fits"])
+def test_two_columns_of_one_name_are_refused(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"table{ending}"
+    names, values = ["id", "ra", "dec", "source", "ra"], [["a"], [1.0], [2.0], ["a.jpg"], [3.0]]
+    if ending == ".csv":
+        path.write_text("id,ra,dec,source,ra\na,1,2,a.jpg,3\n")
+    elif ending == ".parquet":
+        pq.write_table(pa.Table.from_arrays([pa.array(column) for column in values], names), path)
+    else:
+        write_table(pa.table(dict(zip([*names[:4], "ra2"], values, strict=True))), path)
+        path.write_bytes(path.read_bytes().replace(b"'ra2     '", b"'ra      '"))
+    for read in (read_table, list_sources, read_positions, read_ids, read_votes, read_labels):
+        with pytest.raises(CatalogueError, match=rf"{path} has more than one column named ra; remove or"):
+            read(path)
+
+
+def test_columns_of_lists_where_text_is_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    pq.write_table(pa.table({"id": ["a"], "source": [["a.jpg"]]}), path)
+    for read in (list_sources, read_labels):
+        with pytest.raises(
+            CatalogueError, match=rf"{path}: the column `source` holds list<.* store it as text"
+        ):
+            read(path)
+    pq.write_table(pa.table({"id": [["a"]], "source": ["a.jpg"]}), path)
+    for read in (list_sources, read_labels, read_ids):
+        with pytest.raises(CatalogueError, match=rf"{path}: the column of ids holds list<"):
+            read(path)
 
 
 def test_fits_picture_is_no_table(real_galaxies: Path) -> None:

@@ -43,8 +43,11 @@ class Files:
 
 
 def read_files(paths: tuple[str, ...]) -> tuple[bytes, ...]:
-    """Return the bytes of each file."""
-    return tuple(Path(path).read_bytes() for path in paths)
+    """Return the bytes of each file, or raise `OSError`."""
+    try:
+        return tuple(Path(path).read_bytes() for path in paths)
+    except ValueError as error:
+        raise FileNotFoundError(f"no file can have such a name: {error}") from error
 
 
 def shelve_files(paths: pa.Array) -> Shelf:
@@ -124,11 +127,11 @@ def read_list(path: Path) -> pa.Array:
     return join_paths(path.parent, lines.filter(pc.not_equal(lines, pa.scalar("", TEXT))))
 
 
-def to_text(names: Sequence[str]) -> pa.Array:
-    """Return names as Arrow has them, or raise `CatalogueError` if they are not UTF-8."""
+def to_text(names: Sequence[str], place: Path) -> pa.Array:
+    """Return names in a place as Arrow has them, or raise `CatalogueError` if they are not UTF-8."""
     try:
         return pa.array(names, TEXT)
     except UnicodeEncodeError as error:
         raise CatalogueError(
-            f"A name has bytes that are no UTF-8: {error.object!r}; rename the file."
+            f"A name in {place} has bytes that are no UTF-8: {error.object!r}; rename the file."
         ) from error

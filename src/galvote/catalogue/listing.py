@@ -22,8 +22,8 @@ from galvote.catalogue.files import (
     to_text,
 )
 from galvote.catalogue.shards import ids_as_text, list_fits, list_parquet, list_tar, read_schema
-from galvote.catalogue.sources import TEXT, Shelf, Sources
-from galvote.catalogue.tables import find_id_column, list_names, read_table
+from galvote.catalogue.sources import Shelf, Sources
+from galvote.catalogue.tables import cast_to_text, find_id_column, list_names, read_table
 from galvote.errors import CatalogueError
 
 _TABLES = (".csv", ".csv.gz", ".vot", ".votable", ".xml")
@@ -86,7 +86,7 @@ def list_sources(places: str | Path | Sequence[str | Path]) -> Sources:
         elif name.endswith((*_TABLES, ".parquet")) or (name.endswith(FITS) and _has_sources(path)):
             catalogues.append(_list_catalogue(path))
         else:
-            files.append(read_list(path) if name.endswith(".txt") else to_text([str(path)]))
+            files.append(read_list(path) if name.endswith(".txt") else to_text([str(path)], path.parent))
     shelves = [shelve_files(pa.concat_arrays(files))] if files else []
     sources = Sources(tuple(shelf for shelf in (*shelves, *catalogues, *shards) if shelf))
     if not sources:
@@ -118,14 +118,14 @@ def _list_folder(folder: Path) -> tuple[list[pa.Array], list[Shelf]]:
     # Whether FITS files are pictures or tables of pictures shows in the first of them.
     tables = all(name.lower().endswith(FITS) for name in pictures) and pictures[:1]
     if pictures and not (tables and list_fits(folder / pictures[0])):
-        return [join_paths(folder, to_text(pictures))], []
+        return [join_paths(folder, to_text(pictures, folder))], []
     holders = pictures or [
         name for name in names if name.lower().endswith((".parquet", _TAR, *_COMPRESSED_TAR))
     ]
     listed = {name: _list_shard(folder / name) for name in holders}
     if shards := [shard for shard in listed.values() if shard is not None]:
         others = [name for name in pictures if listed[name] is None]
-        return [join_paths(folder, to_text(others))], shards
+        return [join_paths(folder, to_text(others, folder))], shards
     within = f" It has the folders {list_names(folders)}: give one of these." if folders else ""
     raise CatalogueError(
         f"The folder {folder} has no pictures ({' '.join(PICTURES)}) and no Parquet files with a column "
@@ -163,7 +163,7 @@ def _list_catalogue(path: Path) -> Shelf:
     if of_parquet:
         table = table.read([column, "source"])  # catalogues may be wide
     # A row without a path is listed all the same: it fails when it is read, as a vanished file does.
-    sources = pc.fill_null(table["source"].cast(TEXT), "").combine_chunks()
+    sources = pc.fill_null(cast_to_text(table["source"], "`source`", path), "").combine_chunks()
     return Shelf(ids_as_text(table[column], path), join_paths(path.parent, sources), Files())
 
 

@@ -21,15 +21,21 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from jaxtyping import UInt8
 
-from galvote.catalogue.files import PICTURES, name_without_ending, read_files
+from galvote.catalogue.files import PICTURES, name_without_ending, read_files, to_text
 from galvote.catalogue.sources import TEXT, Reader, Shelf, fill_up, join_texts, refuse, to_values
-from galvote.catalogue.tables import find_id_column, list_names, to_ids
+from galvote.catalogue.tables import find_id_column, list_names, refuse_repeated, to_ids
 from galvote.errors import CatalogueError
 
 # A batch of pictures and the bytes read ahead are what a shard costs in memory, however large it is.
 _BATCH_ROWS = 64
 _BUFFER_BYTES = 1 << 20
 _ROWS = 65_536
+
+_CELL = {
+    "bytes": (pa.binary(), pa.large_binary(), pa.binary_view(), pa.null()),
+    "path": (pa.string(), pa.large_string(), pa.string_view(), pa.null()),
+}
+"""What a cell of pictures may hold."""
 
 
 @dataclass(frozen=True)
@@ -66,21 +72,28 @@ class ParquetRows:
 def list_parquet(path: Path) -> Shelf:
     """List the rows of a Parquet file that has a column `image`."""
     schema = read_schema(path)
-    if not pa.types.is_struct(kind := schema.field("image").type):
-        raise CatalogueError(f"{path}: column `image` must be a struct of `bytes` and `path`; it is {kind}.")
+    kind = schema.field("image").type
+    if not pa.types.is_struct(kind) or any(
+        field.type not in _CELL.get(field.name, [field.type]) for field in kind
+    ):
+        raise CatalogueError(
+            f"{path}: column `image` must be a struct of `bytes` and `path`, a text; it is {kind}."
+        )
     column = find_id_column(schema.names, path)
     ids = ids_as_text(pq.read_table(path, columns=[column])[column], path)
     return Shelf(ids, pa.array(np.arange(len(ids))), ParquetRows(path))
 
 
 def read_schema(path: Path) -> pa.Schema:
-    """Return what columns a Parquet file has."""
+    """Return what columns a Parquet file has, each once."""
     try:
-        return pq.read_schema(path)
+        schema = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise CatalogueError(
             f"{path} cannot be read as Parquet: {error}. Check that the file is whole."
         ) from error
+    refuse_repeated(schema.names, path)
+    return schema
 
 
 def _read_cell(parquet: Path, image: dict[str, Any]) -> tuple[bytes, ...]:
@@ -129,31 +142,39 @@ def list_tar(path: Path) -> Shelf:
     A sample of the WebDataset layout is the members that share a key, the name up to its first dot. Its
     picture is the member ``KEY.jpg``, or with another ending of a picture, and its id the last part of the
     key. Other members are passed over. Names with more dots are no trouble unless a part is a key itself.
+    Members of the same name are pictures of their own, though unpacking would keep the last alone.
 
     A tar file that is cut short or damaged has one more row, with its own path as the id, which fails when it
     is read: nobody knows what is lost.
+
+    Raises
+    ------
+    CatalogueError
+        If the name of a picture is not UTF-8.
     """
-    members = dict[str, tuple[int | None, int | None]]()  # of one name the last counts, as when unpacking
+    members = list[tuple[str, int | None, int | None]]()
+    places = dict[str, tuple[int | None, int | None]]()  # by name, for links
     with path.open("rb") as file:
         try:
-            with tarfile.open(fileobj=file, mode="r:", errors="replace") as tar:
+            # Names that are not UTF-8 stay different from one another.
+            with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:
                 while member := tar.next():
                     tar.members.clear()  # type: ignore[attr-defined]  # it would remember each
                     if member.name.lower().endswith(PICTURES) and not member.isdir():
                         place = (member.offset_data, member.size)
-                        linked = members.get(member.linkname, _NOT_HELD)
-                        members[member.name] = place if member.isreg() else linked
+                        linked = places.get(member.linkname, _NOT_HELD)
+                        places[member.name] = place if member.isreg() else linked
+                        members.append((member.name, *places[member.name]))
                 file.seek(tar.offset)
                 whole = file.read(tarfile.BLOCKSIZE) == bytes(tarfile.BLOCKSIZE)
         except tarfile.TarError:
             whole = False
-    names = pa.array(list(members), TEXT)
+    names = to_text([name for name, *_ in members], path)
     keys = name_without_ending(names)
     samples = pc.replace_substring_regex(keys, r"(?s)^((?:.*/)?[^/.]+)\.[^/]*$", r"\1")
     further = pc.and_(pc.not_equal(keys, samples), pc.is_in(samples, keys))  # KEY.mask.png beside KEY.jpg
     ids = pc.replace_substring_regex(keys, "(?s)^.*/", "").filter(pc.invert(further))
-    locations = pa.array([(name, *place) for name, place in members.items()], _MEMBER)
-    locations = locations.filter(pc.invert(further))
+    locations = pa.array(members, _MEMBER).filter(pc.invert(further))
     if not whole:
         ids = pa.concat_arrays([ids, pa.array([str(path)], TEXT)])
         lost = pa.array([("what follows the last picture", *_NOT_HELD)], _MEMBER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,7 +62,8 @@ def read_table(path: str | Path) -> pa.Table:
     Raises
     ------
     CatalogueError
-        If there is no such file, the ending is unknown, or the file is not what its ending says.
+        If there is no such file, the ending is unknown, the file is not what its ending says, or two columns
+        have the same name.
     """
     path = Path(path)
     format_ = _format_of(path, _READABLE)
@@ -71,6 +73,7 @@ def read_table(path: str | Path) -> pa.Table:
         if format_ == "csv":
             return _read_csv(path)
         if format_ == "parquet":
+            refuse_repeated(pq.read_schema(path).names, path)
             return pq.read_table(path)
         return _read_fits(path) if format_ == "fits" else _read_votable(path)
     except (
@@ -198,12 +201,30 @@ def to_ids(column: pa.ChunkedArray, path: Path) -> tuple[str, ...]:
                 f"{path} has ids that are no whole numbers below 2**53; store them as text or int64."
             )
         column = pa.chunked_array([numbers.astype(np.int64)])
-    ids = tuple((text or "").strip() for text in column.cast(pa.string()).to_pylist())
+    ids = tuple((text or "").strip() for text in cast_to_text(column, "of ids", path).to_pylist())
     if missing := sum(not text for text in ids):
         raise CatalogueError(
             f"{path} has {missing} rows without an id; give each galaxy one or remove these rows."
         )
     return ids
+
+
+def cast_to_text(column: pa.ChunkedArray, which: str, path: Path) -> pa.ChunkedArray:
+    """Return a column as text, or raise a `CatalogueError` that says which column has none, as "of ids"."""
+    try:
+        return column.cast(pa.large_string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise CatalogueError(
+            f"{path}: the column {which} holds {column.type}, which is no text; store it as text."
+        ) from error
+
+
+def refuse_repeated(columns: Sequence[str], path: Path) -> None:
+    """Raise `CatalogueError` if two columns have the same name."""
+    if twice := [name for name, times in Counter(columns).items() if times > 1]:
+        raise CatalogueError(
+            f"{path} has more than one column named {list_names(twice)}; remove or rename all but one."
+        )
 
 
 def list_names(names: Sequence[str], most: int = 8) -> str:
@@ -239,6 +260,7 @@ def _write(table: pa.Table, place: Path, path: Path, format_: str) -> None:
 def _read_csv(path: Path) -> pa.Table:
     with pyarrow.csv.open_csv(path) as reader:
         names = reader.schema.names
+    refuse_repeated(names, path)
     known = {name.lower() for name in ID_COLUMNS}
     return pyarrow.csv.read_csv(
         path,
@@ -275,6 +297,7 @@ def _read_fits(path: Path) -> pa.Table:
         unit = next((unit for unit in units if isinstance(unit, fits.BinTableHDU | fits.TableHDU)), None)
         if unit is None:
             raise ValueError("it has no table")
+        refuse_repeated(unit.columns.names, path)
         table = Table.read(unit, unit_parse_strict="silent")
         said = [
             {key: unit.header.get(f"{word}{number}") for key, word in _FITS_KEYWORDS.items()}

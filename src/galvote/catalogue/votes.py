@@ -13,7 +13,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
 from galvote.catalogue.survey import ROUNDING, known_to_cumulative, survey_columns, survey_to_conditional
-from galvote.catalogue.tables import find_id_column, list_names, read_table, to_ids
+from galvote.catalogue.tables import cast_to_text, find_id_column, list_names, read_table, to_ids
 from galvote.errors import CatalogueError, FractionError, GalvoteError
 from galvote.tree import GZ2, DecisionTree, find_violations
 
@@ -152,7 +152,7 @@ def read_labels(path: str | Path, column: str | None = None) -> dict[str, str]:
             f"{path}: {len(repeated):,} ids occur more than once: {list_names(repeated, 5)}. "
             "Remove the rows that repeat an id."
         )
-    values = table[column].cast(pa.string()).to_pylist()
+    values = cast_to_text(table[column], f"`{column}`", path).to_pylist()
     return {id_: value for id_, value in zip(ids, values, strict=True) if value is not None}
 
 
