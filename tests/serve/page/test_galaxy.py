@@ -79,6 +79,35 @@ def test_the_turned_galaxy_says_how_stable_it_is(open_page):
     assert page.evaluate("getComputedStyle(document.querySelector('#picture')).rotate") in ("0deg", "none")
 
 
+def test_the_model_that_answered_explains_even_if_another_is_chosen_for_the_next(open_page):
+    def offer_another(page):
+        def answer(route):
+            said = route.fetch().json()
+            said["models"].append({**said["models"][0], "name": "another", "extent": 100.0})
+            route.fulfill(json=said)
+
+        page.route("**/v1/models", answer)
+
+    page = open_page(prepare=offer_another, reduced_motion="reduce")
+    page.click("#examples button:has-text('oval')")
+    page.wait_for_tree()
+    width = "document.querySelector('#picture').style.scale"
+    before = page.evaluate(width)
+    page.click("summary:has-text('Settings')")
+    page.select_option("#model", "another")
+    assert "another" in page.text("#model-said")
+    assert "Answered by galvote-small." in page.text("#tree-note")
+    with page.expect_request("**/v1/explain?*") as explained:
+        page.check("input[value=heat]", force=True)
+    with page.expect_request("**/v1/turn?*") as turned:
+        page.click("#turn")
+    for asked in (explained, turned):
+        assert "model=galvote-small&" in asked.value.url
+    page.wait_for_selector(".chart")
+    page.evaluate("document.querySelector('#picture').onload()")
+    assert page.evaluate(width) == before
+
+
 def test_nothing_moves_for_those_who_do_not_want_it(open_page):
     page = open_page(reduced_motion="reduce")
     page.click("#examples button:has-text('oval')")

@@ -13,7 +13,12 @@ const PIXELS = 424;
 export async function showField(found, file, shown, open) {
   const image = shown ?? await decode(found.picture);
   const scale = image.width / found.width;
-  const rows = found.galaxies.map((galaxy) => ({ ...galaxy, title: `galaxy ${galaxy.id}`, cut: () => cut(galaxy, image, scale) }));
+  const rows = found.galaxies.map((galaxy) => ({
+    ...galaxy,
+    model: found.model.name,
+    title: `galaxy ${galaxy.id}`,
+    cut: () => cut(galaxy, image, scale),
+  }));
   byId("field-title").textContent = rows.length ? `${file.name}: ${rows.length} galaxies` : `${file.name}: no galaxies`;
   byId("field-note").textContent = remarks(found);
   byId("sky").replaceChildren(plane(found, shown ? URL.createObjectURL(file) : found.picture, file.name, rows, open));

@@ -13,17 +13,15 @@ const COMPACT = { pixels: 128, extent: 256 }; // pictures of so many pixels show
 
 let tree = null;
 let models = [];
-let settings = () => ({});
-let galaxy = null; // the row that is shown
+let galaxy = null; // the row that is shown, with the name of the model that answered
 let chosen = null; // {question, answer}
 let asking = null; // what can stop the requests for this galaxy
 let drawnFor = null; // width of the drawing
 
 /** Set up what shows a galaxy. */
-export function startGalaxy(decisionTree, knownModels, currentSettings) {
+export function startGalaxy(decisionTree, knownModels) {
   tree = decisionTree;
   models = knownModels;
-  settings = currentSettings;
   for (const { key, text } of tree.questions) byId("question").append(make("option", { value: key, textContent: text }));
   byId("question").onchange = () => choose(byId("question").value, likeliest(byId("question").value));
   byId("method").onchange = () => showWhatMattered();
@@ -33,7 +31,7 @@ export function startGalaxy(decisionTree, knownModels, currentSettings) {
   byId("back").onclick = () => backTo(galaxy);
   byId("turn").onclick = async () => {
     showPicture();
-    await startTurning(galaxy, settings(), asking?.signal);
+    await startTurning(galaxy, asking?.signal);
     turnQuestion();
   };
   byId("angle").oninput = () => {
@@ -54,7 +52,10 @@ export function hideGalaxy() {
   byId("answer").hidden = true;
 }
 
-/** Show a galaxy: a row as the server answered it, with its `file`, or a way to `cut` it out of a wide picture. */
+/**
+ * Show a galaxy: a row as the server answered it, with the name of the `model` that did, and with its `file` or a way
+ * to `cut` it out of a wide picture. Whatever is asked of it later is asked of that model.
+ */
 export async function showGalaxy(row) {
   hideGalaxy();
   asking = new AbortController();
@@ -66,9 +67,10 @@ export async function showGalaxy(row) {
   byId("answer-title").textContent = inWords(row.path);
   byId("back").hidden = byId("list").hidden;
   byId("answer-flag").hidden = !row.unlike;
+  byId("answer-model").textContent = `Answered by ${row.model}.`;
   const picture = byId("picture");
   picture.alt = `${row.title ?? row.id}, the picture`;
-  picture.onload = () => zoom(picture);
+  picture.onload = () => zoom(picture, row.model);
   picture.onerror = showSeen;
   picture.src = URL.createObjectURL(row.file);
   byId("tree").replaceChildren();
@@ -80,9 +82,9 @@ export async function showGalaxy(row) {
   await drawVotes();
 }
 
-/** Show the part of a picture that the network sees, so that the heat lies where it belongs. */
-function zoom({ naturalWidth: across, naturalHeight: down }) {
-  const { extent } = models.find(({ name }) => name === settings().model);
+/** Show the part of a picture that the model's network sees, so that the heat lies where it belongs. */
+function zoom({ naturalWidth: across, naturalHeight: down }, model) {
+  const { extent } = models.find(({ name }) => name === model);
   const shown = across === COMPACT.pixels && down === COMPACT.pixels ? COMPACT.extent : FRAME;
   byId("picture").style.scale = Math.max(1, shown / extent);
 }
@@ -176,7 +178,7 @@ function showPicture() {
 
 async function explain() {
   return ask("/v1/explain", {
-    query: { model: settings().model, method: byId("method").value, ...chosen },
+    query: { model: galaxy.model, method: byId("method").value, ...chosen },
     files: [["file", galaxy.file]],
     signal: asking?.signal,
   });

@@ -27,7 +27,7 @@ async function start() {
     byId("model").onchange = () => sayModel(models);
     sayModel(models);
     learnWords(tree);
-    startGalaxy(tree, models, settings);
+    startGalaxy(tree, models);
     await showExamples();
   } catch (error) {
     showProblem(byId("problem"), error, () => location.reload());
@@ -38,7 +38,7 @@ function sayModel(models) {
   const model = models.find(({ name }) => name === byId("model").value);
   const rmse = model.rmse_8_views ?? model.rmse_1_view;
   const error = rmse ? `, RMSE ${rmse.toFixed(4)}` : "";
-  byId("model-said").textContent = `Answered by ${model.name}, ${(model.parameters / 1e6).toFixed(1)} million parameters${error}.`;
+  byId("model-said").textContent = `The chosen model is ${model.name}, ${(model.parameters / 1e6).toFixed(1)} million parameters${error}.`;
 }
 
 async function showExamples() {
@@ -115,8 +115,8 @@ function classify(files) {
   return work(files.length === 1 ? `Looking at ${files[0].name}` : "Looking at pictures", () => classify(files), async (signal, report) => {
     const rows = [];
     for (const batch of inBatches(files)) {
-      const { galaxies } = await ask("/v1/predict", { query: settings(), files: batch.map((file) => ["files", file]), signal });
-      const found = galaxies.map((galaxy, place) => ({ ...galaxy, id: batch[place].name, file: batch[place] }));
+      const { galaxies, model } = await ask("/v1/predict", { query: settings(), files: batch.map((file) => ["files", file]), signal });
+      const found = galaxies.map((galaxy, place) => ({ ...galaxy, model: model.name, id: batch[place].name, file: batch[place] }));
       rows.push(...found);
       report(rows.length, files.length);
       if (files.length > 1) {

@@ -12,7 +12,7 @@ let shown = { question: null, answer: null };
 let motion = null; // the frame that is to come
 
 /** Ask how the answer changes with the angle, then turn the picture; with reduced motion, let the reader turn it. */
-export async function startTurning(galaxy, { model }, signal) {
+export async function startTurning(galaxy, signal) {
   if (motion !== null) return stopTurning();
   clearProblem(byId("turn-problem"));
   const button = byId("turn");
@@ -20,7 +20,7 @@ export async function startTurning(galaxy, { model }, signal) {
     button.disabled = true;
     button.textContent = "Turning …";
     try {
-      turned = await ask("/v1/turn", { query: { model, steps: STEPS }, files: [["file", galaxy.file]], signal });
+      turned = await ask("/v1/turn", { query: { model: galaxy.model, steps: STEPS }, files: [["file", galaxy.file]], signal });
     } catch (error) {
       showProblem(byId("turn-problem"), error);
       return stopTurning();
