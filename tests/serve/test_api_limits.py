@@ -1,21 +1,24 @@
 """What the server refuses, and how; none of it ends the server."""
 
+import asyncio
 import io
 import json
 import logging
 import struct
 import threading
 import time
+import tracemalloc
 import zlib
 
 import pytest
 from PIL import Image
+from starlette.requests import Request
 
 from galvote.errors import GalvoteError
 from galvote.inference import Predictor
 from galvote.serve import ServeSettings
 from galvote.serve.batching import Batcher
-from galvote.serve.uploads import safe_name
+from galvote.serve.uploads import UploadRoom, safe_name
 
 
 def refused(answer, code: int, status: str) -> str:
@@ -47,6 +50,35 @@ def test_bytes(serving, spiral):
     )
     refused(in_pieces, 413, "too-large")
     assert send(client, spiral).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["image/jpeg", "multipart/form-data; boundary=b"])
+def test_a_body_takes_as_much_memory_as_is_counted(kind):
+    head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+    pieces = [bytes(100_000)] * 80
+    if kind.startswith("multipart"):
+        pieces = [head, *pieces, b"\r\n--b--\r\n"]
+    rest = iter(pieces)
+
+    async def receive():
+        piece = next(rest, None)
+        return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
+
+    async def measure() -> tuple[int, int, int]:
+        room = UploadRoom(ServeSettings())
+        request = Request({"type": "http", "headers": [(b"content-type", kind.encode())]}, receive)
+        until = asyncio.get_running_loop().time() + 10
+        tracemalloc.start()
+        try:
+            async with room.receive(request, until) as (file,):
+                return len(file.data), room.held, tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    size, counted, most = asyncio.run(measure())
+    assert size == 8_000_000
+    assert counted == sum(map(len, pieces))
+    assert most < 1.25 * counted  # growing, a buffer has an eighth to spare
 
 
 def test_files(serving, spiral):

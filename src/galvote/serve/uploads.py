@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -114,13 +115,14 @@ class _Raw:
     """A body that is one picture."""
 
     def __init__(self) -> None:
-        self._data = bytearray()
+        self._data = io.BytesIO()
 
     def write(self, chunk: bytes) -> None:
-        self._data += chunk
+        self._data.write(chunk)
 
     def finish(self) -> list[Upload]:
-        return [Upload("picture", bytes(self._data))] if self._data else []
+        data = self._data.getvalue()  # no copy, as the bytes of a bytearray would be
+        return [Upload("picture", data)] if data else []
 
 
 class _Form:
@@ -134,11 +136,11 @@ class _Form:
                 400, "malformed", "The multipart body has no boundary; let a library write it."
             )
         self._max_files = max_files
-        self._files = list[tuple[str, bytearray]]()
+        self._files = list[tuple[str, io.BytesIO]]()
         self._fields = 0
         self._header = (bytearray(), bytearray())
         self._disposition = b""
-        self._into: bytearray | None = None
+        self._into: io.BytesIO | None = None
         self._ended = False
         self._parser = MultipartParser(
             boundary,
@@ -162,7 +164,7 @@ class _Form:
     def finish(self) -> list[Upload]:
         if not self._ended:
             raise self._malformed()
-        return [Upload(name, bytes(data)) for name, data in self._files]
+        return [Upload(name, data.getvalue()) for name, data in self._files]
 
     def _malformed(self) -> RefusalError:
         return RefusalError(
@@ -201,12 +203,12 @@ class _Form:
                 f"The request holds more than {self._max_files} pictures; send the others in another one.",
             )
         name = options[b"filename"].decode("utf-8", "replace")
-        self._into = bytearray()
+        self._into = io.BytesIO()
         self._files.append((safe_name(name), self._into))
 
     def _keep(self, data: bytes, start: int, end: int) -> None:
         if self._into is not None:
-            self._into.extend(data[start:end])
+            self._into.write(data[start:end])
 
     def _end(self) -> None:
         self._ended = True
