@@ -1,5 +1,6 @@
 """`galvote train`, run, killed and resumed as a user does it."""
 
+import json
 import shutil
 import signal
 import subprocess
@@ -105,10 +106,17 @@ def test_pictures_packed_for_others_are_not_taken_up(command, arguments, simulat
     ran = command(*diverging)
     assert ran.returncode == 2
     assert "training.learning_rate" in ran.stderr
-    arguments[arguments.index("--images") + 1] = min((simulated / "images_training").glob("*.jpg"))
-    ran = command(*arguments, "--out", run, "--resume", "--set", "training.learning_rate=1e30")
+    ran = command(*diverging, "--resume", "--shown", 300)
     assert ran.returncode == 2
-    assert "packed from other pictures" in ran.stderr
+    assert "packed with no --shown, and now there is --shown 300; give the same" in ran.stderr
+    copied = tmp_path / "copied"
+    shutil.copytree(simulated / "images_training", copied)
+    for others in (min((simulated / "images_training").glob("*.jpg")), copied):
+        diverging[diverging.index("--images") + 1] = others
+        ran = command(*diverging, "--resume")
+        assert ran.returncode == 2
+        assert "packed from other pictures" in ran.stderr
+        assert f"delete {run / 'store'} to have it packed again" in ran.stderr
 
 
 def test_a_folder_of_something_else_is_left_as_it_is(command, arguments, packed, tmp_path):
@@ -125,6 +133,22 @@ def test_a_folder_of_something_else_is_left_as_it_is(command, arguments, packed,
     ran = command(*arguments, "--out", plain)
     assert ran.returncode == 2
     assert [path.name for path in plain.iterdir()] == ["thesis.txt"]
+
+
+def test_the_card_knows_two_tables_of_the_same_name(command, arguments, simulated, packed, tmp_path):
+    header, *rows = (simulated / "training_solutions.csv").read_text().splitlines()
+    at = arguments.index("--votes")
+    options = list[object]()
+    for name, part in (("a", rows[:30]), ("b", rows[30:])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "votes.csv").write_text("\n".join([header, *part, ""]))
+        options += ["--votes", tmp_path / name / "votes.csv"]
+    arguments[at : at + 2] = options
+    arguments[arguments.index("--images") + 1] = packed
+    ran = command(*arguments, "--out", tmp_path / "run", "--set", "training.epochs=1")
+    assert ran.returncode == 0, ran.stderr
+    card = json.loads((tmp_path / "run" / "last" / "card.json").read_text())
+    assert set(card["data"]["files_sha256"]) == {"a/votes.csv", "b/votes.csv", "classes.csv", "splits.csv"}
 
 
 def test_mistakes_are_explained(command, arguments, tmp_path):

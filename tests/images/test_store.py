@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from galvote.catalogue import list_sources
 from galvote.errors import CatalogueError
 from galvote.images import (
     COMPACT,
@@ -198,6 +199,18 @@ def test_a_damaged_store_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(CatalogueError, match="damaged"):
         PackedStore.open(tmp_path)
+
+
+def test_a_store_knows_what_it_was_packed_from(tmp_path: Path) -> None:
+    for galaxy in (1, 2):
+        (tmp_path / f"{galaxy}.jpg").write_bytes(jpeg(galaxy, side=424))
+    listed = list_sources([tmp_path / "1.jpg", tmp_path / "2.jpg"])
+    pack(listed, tmp_path / "store", SMALL, shown=300.0)
+    store = PackedStore.open(tmp_path / "store")
+
+    assert store.shown == 300
+    assert store.sources_sha256 == listed.digest()
+    assert pack(pictures(2), tmp_path / "plain", SMALL).sources_sha256 is None
 
 
 @pytest.mark.parametrize(

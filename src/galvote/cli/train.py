@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from galvote.catalogue import Sources
     from galvote.images import PackedStore
     from galvote.training import Recipe, Team, TrainingData
 
@@ -164,7 +165,7 @@ def load_training_data(
 
     Returns
     -------
-    The data, and the SHA-256 of each table by its name.
+    The data, and the SHA-256 of each table by its name, with folders where two have the same.
     """
     import hashlib
 
@@ -181,7 +182,22 @@ def load_training_data(
         samples=_read_samples(splits),
     )
     tables = [*votes, *(path for path in (classes, splits) if path is not None)]
-    return data, {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tables}
+    return data, {
+        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _name_apart(tables).items()
+    }
+
+
+def _name_apart(paths: Sequence[Path]) -> dict[str, Path]:
+    """Return paths by their names, with as many of their folders as tell them from the others."""
+
+    def name(path: Path) -> str:
+        for depth in range(1, len(path.parts)):
+            tail = path.parts[-depth:]
+            if all(other == path or other.parts[-depth:] != tail for other in paths):
+                return str(Path(*tail))
+        return str(path)
+
+    return {name(path): path for path in paths}
 
 
 def _read_samples(splits: Path | None) -> dict[str, str] | None:
@@ -204,6 +220,27 @@ def describe(data: TrainingData) -> str:
     )
 
 
+def _refuse_other_pictures(store: PackedStore, place: Path, listed: Sources, shown: float | None) -> None:
+    """Raise an error if a run's store was packed from other pictures, or with another `--shown`."""
+    from galvote.errors import CatalogueError
+
+    again = f"choose another --out, or delete {place} to have it packed again."
+    ids = {*store.ids, *(failed for failed, _, _ in store.failures)}
+    # A store of an earlier version does not know its listing.
+    if ids != set(listed.ids) or store.sources_sha256 not in (None, listed.digest()):
+        raise CatalogueError(
+            f"{place} was packed from other pictures, or from another path to them; name those again as "
+            f"then, {again}"
+        )
+    if store.shown != shown:
+        then, now = (
+            "no --shown" if width is None else f"--shown {width:g}" for width in (store.shown, shown)
+        )
+        raise CatalogueError(
+            f"{place} was packed with {then}, and now there is {now}; give the same, {again}"
+        )
+
+
 def _open_store(
     recipe: Recipe,
     images: Sequence[Path],
@@ -224,10 +261,7 @@ def _open_store(
         listed = list_sources(images)
         if is_store(place) and not overwrite:
             store = PackedStore.open(place)
-            if {*store.ids, *(failed for failed, _, _ in store.failures)} != set(listed.ids):
-                raise CatalogueError(
-                    f"{place} was packed from other pictures; name those again, or start with --overwrite."
-                )
+            _refuse_other_pictures(store, place, listed, shown)
         else:
             store = pack_with_progress(
                 listed, place, recipe.cutout, shown=shown, overwrite=overwrite, console=console

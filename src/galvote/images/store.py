@@ -48,6 +48,14 @@ class Readable(Protocol):
         """Return the bytes of the picture's file or files, or its RGB pixels; raises OSError."""
 
 
+@runtime_checkable
+class Listing(Protocol):
+    """Pictures that tell themselves apart from others: `galvote.catalogue.Sources`."""
+
+    def digest(self) -> str:
+        """Return the SHA-256, in hexadecimal, of which pictures they are."""
+
+
 @dataclass(frozen=True, eq=False)
 class PackedStore:
     """Cutouts of one geometry, in the order of their sources; read-only.
@@ -60,12 +68,18 @@ class PackedStore:
         Their cutouts, mapped into memory: what is not looked at is not read.
     failures
         ``(id, status, reason)`` of the sources that could not, as in `galvote.errors.ImageError`.
+    shown
+        Extent of the pictures that it was packed with, in GZ2 pixels; ``None`` if none was given.
+    sources_sha256
+        `Listing.digest` of the sources; ``None`` if they have none, or an earlier version packed them.
     """
 
     ids: tuple[str, ...]
     cutouts: UInt8[np.ndarray, "galaxy p p 3"]
     geometry: Geometry
     failures: tuple[tuple[str, str, str], ...] = ()
+    shown: float | None = None
+    sources_sha256: str | None = None
 
     def __len__(self) -> int:
         """Return the number of cutouts."""
@@ -100,9 +114,8 @@ class PackedStore:
                 else:
                     ids.append(line["id"])
             shape = (len(ids), geometry.pixels, geometry.pixels, 3)
-            whole = len(ids) == summary["galaxies"] and (directory / _CUTOUTS).stat().st_size == np.prod(
-                shape
-            )
+            size = (directory / _CUTOUTS).stat().st_size
+            whole = len(ids) == summary["galaxies"] and size == np.prod(shape)
         except (FileNotFoundError, LookupError, TypeError, ValueError) as error:
             raise _damaged(directory) from error
         if not whole:
@@ -112,7 +125,14 @@ class PackedStore:
             if ids
             else np.zeros(shape, dtype=np.uint8)
         )
-        return cls(tuple(ids), cutouts, geometry, tuple(failures))
+        return cls(
+            tuple(ids),
+            cutouts,
+            geometry,
+            tuple(failures),
+            shown=summary.get("shown"),
+            sources_sha256=summary.get("sources_sha256"),
+        )
 
 
 def is_store(directory: str | Path) -> bool:
@@ -135,7 +155,8 @@ def pack(
     Parameters
     ----------
     sources
-        Read once, in order; only a few are held at a time. To resume, the same as before.
+        Read once, in order; only a few are held at a time. To resume, the same as before. Of a `Listing` the
+        finished store keeps the digest.
     directory
         Made if it does not exist.
     shown
@@ -193,8 +214,11 @@ def pack(
             if len(waiting) >= _FLUSH_EVERY:
                 flush()
         flush()
+    summary = plan | {"galaxies": packed, "failures": done - packed}
+    if isinstance(sources, Listing):
+        summary["sources_sha256"] = sources.digest()
     partial = directory / f"{_STORE}.partial"
-    partial.write_text(json.dumps(plan | {"galaxies": packed, "failures": done - packed}, indent=1) + "\n")
+    partial.write_text(json.dumps(summary, indent=1) + "\n")
     partial.replace(directory / _STORE)
     return PackedStore.open(directory)
 
@@ -256,7 +280,7 @@ def _decode_all(
     sources: Iterator[Readable], geometry: Geometry, shown: float | None, workers: int | None
 ) -> Iterator[tuple[str, UInt8[np.ndarray, "p p 3"] | ImageError]]:
     """Decode in threads (the decoders release the interpreter lock), in order, with few in flight."""
-    workers = workers or _available_cores()
+    workers = workers or available_cores()
     waiting = deque[tuple[str, Future[UInt8[np.ndarray, "p p 3"] | ImageError]]]()
     with ThreadPoolExecutor(workers) as pool:
         for source in sources:
@@ -295,7 +319,8 @@ def _damaged(directory: Path) -> CatalogueError:
     return CatalogueError(f"{directory} is damaged: pack it again with --overwrite.")
 
 
-def _available_cores() -> int:
+def available_cores() -> int:
+    """Return how many cores this process may use."""
     with suppress(AttributeError):  # not on every system
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
