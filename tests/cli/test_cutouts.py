@@ -216,6 +216,7 @@ def test_clashes_and_missing_places_are_told_before_any_work(
         (("--field", field, "--catalogue", tmp_path / "c.parquet"), "columns Status, which predictions have"),
         (("--field", field), "--catalogue"),
         (("--catalogue", catalogue), "--field or --survey"),
+        (("--survey", "sdss", "--catalogue", catalogue, "--engine", "ray"), "all ask the survey at once"),
         ((), "Nothing to predict"),
         ((tmp_path, "--field", field, "--catalogue", catalogue), "either"),
         (("--field", field, "--catalogue", catalogue, "--shown", 300), "are for pictures"),
@@ -232,8 +233,10 @@ class Service(BaseHTTPRequestHandler):
     """Pictures of noise; none where dec is 1, at the second attempt where it is 2, not now where it is 9."""
 
     asked: list[str]
+    times: list[float]
 
     def do_GET(self) -> None:
+        self.times.append(time.monotonic())
         query = {key: values[0] for key, values in parse_qs(urlsplit(self.path).query).items()}
         times = self.asked.count(query["dec"])
         self.asked.append(query["dec"])
@@ -254,7 +257,7 @@ class Service(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def service() -> Iterator[str]:
-    Service.asked = []
+    Service.asked, Service.times = [], []
     with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -294,6 +297,15 @@ def test_pictures_of_a_survey(command, service: str, tmp_path: Path) -> None:
     assert command("predict", *asks, "--out", tmp_path / "votes.csv").returncode == 0
     assert set(Service.asked) == {"1.0000000"}
     assert read_table(tmp_path / "votes.csv")["status"].to_pylist() == ["ok", "missing", "ok", "no-size"]
+
+
+def test_shards_share_the_rate(command, service: str, tmp_path: Path) -> None:
+    (tmp_path / "sky.csv").write_text("id,ra,dec,r90\na,10,0,5\nb,10,4,5\nc,10,5,5\nd,10,6,5\n")
+    asks = ("--survey", "sdss", "--service-url", service, "--cache", tmp_path / "cache")
+    run = ("predict", "--catalogue", tmp_path / "sky.csv", *asks, "--out", tmp_path / "out", "--part-size", 1)
+    assert command(*run, "--shard", "2/2").returncode == 0
+    first, second = Service.times
+    assert second - first > 0.9  # one process alone would ask every half second
 
 
 def test_ctrl_c_does_not_wait_for_a_service(service: str, tmp_path: Path) -> None:

@@ -139,7 +139,8 @@ def predict(
     place = Path(out)
     in_parts = out.endswith(("/", os.sep)) or place.is_dir() or not place.suffix
     share = read_shard(shard) if shard else (1, 1)
-    sky = Sky(catalogue, field, survey, service_url, size_column, arcsec, cache)
+    # Shards that run at the same time ask a survey together as often as one process would.
+    sky = Sky(catalogue, field, survey, service_url, size_column, arcsec, cache, rate=Sky.rate / share[1])
     one_table = bool(ids or join or layout is Layout.challenge)
     _refuse_ambiguity(sky, sources, one_table or bool(shown))
     if in_parts:
@@ -151,6 +152,11 @@ def predict(
         raise CatalogueError("--address and --workers are for Ray; add --engine ray")
     cluster = None
     if engine is Engine.ray:
+        if survey:
+            raise CatalogueError(
+                "Ray's workers would all ask the survey at once: fetch the pictures with `galvote cutouts "
+                "--survey …`, then predict the catalogue.csv that it writes."
+            )
         from galvote.inference.ray_engine import RayEngine
 
         cluster = RayEngine(address, workers)

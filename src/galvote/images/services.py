@@ -85,7 +85,8 @@ SURVEYS: Mapping[str, Survey] = {
 class CutoutService:
     """A cutout service, asked with patience; each picture that it gives is kept on the disk.
 
-    Several threads may ask at a time: they share the rate, and the pauses that the service asks for.
+    Several threads may ask at a time: they share the rate, and the pauses that the service asks for. Another
+    process, to which it is pickled, has a rate of its own.
 
     Parameters
     ----------
