@@ -5,6 +5,7 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from galvote.atomic import atomic_file
 from galvote.evaluation.style import palette
 
 INK, MUTED, GRID = (palette()[name] for name in ("ink", "muted", "line"))
@@ -31,8 +32,6 @@ def style_axes(axes: Axes, title: str, x_label: str, y_label: str) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG beside `path` and rename it, so that a reader never meets half a picture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, format="png", dpi=150, facecolor="white")
-    partial.replace(path)
+    """Write a PNG, whole or not at all."""
+    with atomic_file(path) as partial:
+        figure.savefig(partial, format="png", dpi=150, facecolor="white")

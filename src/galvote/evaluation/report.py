@@ -13,6 +13,7 @@ from types import MappingProxyType
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from galvote.atomic import atomic_file
 from galvote.errors import GalvoteError
 from galvote.evaluation.pictures import to_data_url
 from galvote.evaluation.reliability import Reliability, measure_reliability
@@ -122,7 +123,6 @@ def write_report(
         best=gallery(best),
         worst=gallery(worst),
     )
-    page.parent.mkdir(parents=True, exist_ok=True)
     write_page(
         page.with_name("scores.json"), json.dumps({**scores.to_dict(), "left_out": dict(left_out)}, indent=2)
     )
@@ -131,10 +131,9 @@ def write_report(
 
 
 def write_page(path: Path, text: str) -> None:
-    """Write text beside `path` and rename it, so that a reader never meets half a page."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    """Write text, whole or not at all."""
+    with atomic_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def _numbers(scores: Scores) -> str:

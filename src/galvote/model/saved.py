@@ -22,6 +22,7 @@ from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
+from galvote.atomic import atomic_file
 from galvote.errors import ModelError
 from galvote.evaluation import Calibration
 from galvote.images import Geometry
@@ -92,27 +93,24 @@ def save_model(
     -------
     The directory.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     tensors = {
         name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
         for name, tensor in network.state_dict().items()
     }
-    weights = directory / (WEIGHTS + ".partial")
-    save_file(tensors, weights)
-    weights.chmod(0o644)  # safetensors writes for the owner alone
-    complete = card.model_copy(
-        update={
-            "parameters": count_parameters(network),
-            "weights_sha256": _hash(weights),
-            "calibration": {},
-            "versions": {name: version(name) for name in ("galvote", "torch", "numpy")},
-            "saved": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-    )
-    description = directory / (CARD + ".partial")
-    description.write_text(complete.model_dump_json(indent=2) + "\n")
-    weights.replace(directory / WEIGHTS)
-    description.replace(directory / CARD)
+    # The weights, inner here, are in their place before the card that describes them.
+    with atomic_file(directory / CARD) as description, atomic_file(directory / WEIGHTS) as weights:
+        save_file(tensors, weights)
+        weights.chmod(0o644)  # safetensors writes for the owner alone
+        complete = card.model_copy(
+            update={
+                "parameters": count_parameters(network),
+                "weights_sha256": _hash(weights),
+                "calibration": {},
+                "versions": {name: version(name) for name in ("galvote", "torch", "numpy")},
+                "saved": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+        )
+        description.write_text(complete.model_dump_json(indent=2) + "\n")
     (directory / CALIBRATION).unlink(missing_ok=True)
     return directory
 
@@ -135,20 +133,16 @@ def save_calibrated(
     -------
     The directory.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     card = load_card(model)
     if directory.resolve() != model.resolve():
-        weights = directory / (WEIGHTS + ".partial")
-        shutil.copyfile(model / WEIGHTS, weights)
-        weights.replace(directory / WEIGHTS)
-    arrays = directory / (CALIBRATION + ".partial")
-    save_arrays(calibration.to_arrays(), arrays)
-    arrays.chmod(0o644)
-    said = json.loads(json.dumps({**measured, "sha256": _hash(arrays)}))
-    description = directory / (CARD + ".partial")
-    description.write_text(card.model_copy(update={"calibration": said}).model_dump_json(indent=2) + "\n")
-    arrays.replace(directory / CALIBRATION)
-    description.replace(directory / CARD)
+        with atomic_file(directory / WEIGHTS) as weights:
+            shutil.copyfile(model / WEIGHTS, weights)
+    with atomic_file(directory / CARD) as description, atomic_file(directory / CALIBRATION) as arrays:
+        save_arrays(calibration.to_arrays(), arrays)
+        arrays.chmod(0o644)
+        said = json.loads(json.dumps({**measured, "sha256": _hash(arrays)}))
+        calibrated = card.model_copy(update={"calibration": said})
+        description.write_text(calibrated.model_dump_json(indent=2) + "\n")
     return directory
 
 

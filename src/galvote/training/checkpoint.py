@@ -12,6 +12,7 @@ from lightning.pytorch.plugins import CheckpointIO
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from galvote.atomic import atomic_file
 from galvote.errors import TrainingError
 
 
@@ -22,10 +23,8 @@ class SafetensorsCheckpointIO(CheckpointIO):
         """Write the checkpoint beside its place, then put it there."""
         tensors = dict[str, torch.Tensor]()
         structure = json.dumps(_take_apart(checkpoint, tensors))
-        target = Path(path)
-        partial = target.with_name(target.name + ".partial")
-        save_file(tensors, partial, metadata={"structure": structure})
-        partial.replace(target)
+        with atomic_file(Path(path)) as partial:
+            save_file(tensors, partial, metadata={"structure": structure})
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None

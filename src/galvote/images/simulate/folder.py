@@ -11,6 +11,7 @@ import numpy as np
 import simplejpeg
 from jaxtyping import Float
 
+from galvote.atomic import atomic_file
 from galvote.errors import CatalogueError
 from galvote.images.simulate.crowd import conditional_fractions
 from galvote.images.simulate.galaxies import SimulatedGalaxy
@@ -100,9 +101,8 @@ def _make_room(directory: Path, overwrite: bool) -> None:
 
 
 def _write_picture(path: Path, galaxy: SimulatedGalaxy) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(simplejpeg.encode_jpeg(galaxy.picture, quality=92, colorspace="RGB"))
-    partial.replace(path)
+    with atomic_file(path) as partial:
+        partial.write_bytes(simplejpeg.encode_jpeg(galaxy.picture, quality=92, colorspace="RGB"))
 
 
 def _rounded(values: Float[np.ndarray, " answer"]) -> list[str]:

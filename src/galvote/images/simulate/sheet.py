@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from galvote.atomic import atomic_file
 from galvote.images.geometry import COMPACT, to_cutout
 from galvote.images.simulate.crowd import ODD_ANSWERS
 from galvote.images.simulate.galaxies import SimulatedGalaxy
@@ -47,12 +48,10 @@ class ContactSheet:
             cutout = to_cutout(self._clearest[kind][1].picture, COMPACT)
             sheet.paste(Image.fromarray(cutout), (column * width, row * height))
             write.text((column * width + 3, row * height + 128), kind, fill="white", font=font)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
         # 256 colours are enough for so much black and make the file three times as small.
         few = sheet.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        few.save(partial, format="PNG", optimize=True)
-        partial.replace(path)
+        with atomic_file(path) as partial:
+            few.save(partial, format="PNG", optimize=True)
 
 
 def _clarity(galaxy: SimulatedGalaxy) -> float:
