@@ -181,6 +181,32 @@ def test_ids_that_do_not_match_are_an_error_that_counts(store, votes):
         gather_examples(recipe_for(), store, votes, splits=dict.fromkeys(IDS, "train"))
 
 
+def test_answers_that_make_no_whole_question_train_no_cross_entropy(store, votes):
+    votes.fractions[:, 1:] = np.nan
+    recipe = recipe_for("residual", "training.loss=cross-entropy")
+    says = r"'train' has the fractions of all answers.* --set training\.loss=squared"
+    with pytest.raises(TrainingError, match=says):
+        gather_examples(recipe, store, votes)
+    squared = gather_examples(recipe_for("residual"), store, votes)
+    assert squared.training.voted.all()
+
+
+def test_validation_without_a_known_fraction_is_refused(store, votes):
+    splits = dict.fromkeys(IDS[:30], "train") | dict.fromkeys(IDS[30:], "validation")
+    votes.fractions[30:] = np.nan
+    with pytest.raises(TrainingError, match=r"'validation' has a known fraction.* give others in --splits"):
+        gather_examples(recipe_for("residual"), store, votes, splits=splits)
+
+
+def test_a_teacher_teaches_galaxies_of_which_nothing_is_known(store, votes):
+    splits = dict.fromkeys(IDS[:30], "train") | dict.fromkeys(IDS[30:], "validation")
+    votes.fractions[:30] = np.nan
+    with pytest.raises(TrainingError, match=r"'train' has a known fraction"):
+        gather_examples(recipe_for("residual"), store, votes, splits=splits)
+    taught = recipe_for("residual", "data.unbiased=0", "training.teacher=galvote-base")
+    assert len(gather_examples(taught, store, votes, splits=splits).training) == 30
+
+
 def digest_of(data: TrainingData) -> str:
     return data.training.digest()
 

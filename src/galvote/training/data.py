@@ -136,17 +136,45 @@ def gather_examples(
     Raises
     ------
     TrainingError
-        If no galaxy is left to train on or to validate with, the recipe wants an unbiased sample and there
-        is none, or its loss wants numbers of votes and there are only fractions.
+        If no galaxy is left to train on or to validate with, none of them has what the recipe's loss learns
+        from, or the recipe wants an unbiased sample and there is none.
     """
     classes = classes if classes is not None and recipe.training.classes_weight > 0 else {}
     class_names = tuple(sorted(set(classes.values())))
+    examples, listed, left_out = _align(recipe, store, votes, classes, class_names, samples)
+    training, validation = _divide(recipe, examples, listed, splits)
+    left_out["in no split"] = len(examples) - len(training) - len(validation)
+    for name, part in (("train", training), ("validation", validation)):
+        if len(part) < 2:
+            raise TrainingError(
+                f"Only {len(part)} galaxies with picture and votes are in the split {name!r}; "
+                f"left out: {left_out}. Check that the ids of pictures, votes and splits are the same."
+            )
+        # A teacher says all that is unknown of those that are trained on.
+        if part is validation or not recipe.training.has_teacher:
+            _refuse_unknown(recipe, part, name, votes.tree)
+    if recipe.data.unbiased and not (training.unbiased & training.voted).any():
+        raise TrainingError(
+            f"data.unbiased = {recipe.data.unbiased:g} asks for galaxies of an unbiased sample, and none is "
+            f"known: give --splits a table whose column `sample` says {UNBIASED!r} for them, or --set "
+            "data.unbiased=0."
+        )
+    return TrainingData(store, training, validation, class_names, left_out)
+
+
+def _align(
+    recipe: Recipe,
+    store: PackedStore,
+    votes: Votes,
+    classes: Mapping[str, str],
+    class_names: Sequence[str],
+    samples: Mapping[str, str] | None,
+) -> tuple[Examples, Bool[np.ndarray, " galaxy"], dict[str, int]]:
+    """Return whom something is known of, which of them stand in the table of votes, and who is left out."""
     number = {name: i for i, name in enumerate(class_names)}
     vote_row = {galaxy: row for row, galaxy in enumerate(votes.ids)}
     complete = np.asarray(votes.complete)
-    left_out = {"votes without picture": len(vote_row.keys() - set(store.ids))}
-
-    ids, rows, voted = list[str](), list[int](), list[int]()
+    ids, rows, found = list[str](), list[int](), list[int]()
     unlabelled = incomplete = 0
     for row, galaxy in enumerate(store.ids):
         at = vote_row.get(galaxy, -1)
@@ -157,16 +185,14 @@ def gather_examples(
         else:
             ids.append(galaxy)
             rows.append(row)
-            voted.append(at)
-    left_out["pictures without votes"] = unlabelled
-    left_out["votes with unknown columns"] = incomplete
-
-    row_of_votes = np.array(voted, dtype=np.int64)
+            found.append(at)
+    row_of_votes = np.array(found, dtype=np.int64)
+    listed = row_of_votes >= 0
 
     def aligned(values: Float[np.ndarray, "voted answer"]) -> Float[np.ndarray, "galaxy answer"]:
-        found = np.full((len(ids), len(votes.tree)), np.nan, dtype=np.float32)
-        found[row_of_votes >= 0] = values[row_of_votes[row_of_votes >= 0]]
-        return found
+        labels = np.full((len(ids), len(votes.tree)), np.nan, dtype=np.float32)
+        labels[listed] = values[row_of_votes[listed]]
+        return labels
 
     counts = votes.counts if recipe.training.loss == "dirichlet-multinomial" else None
     examples = Examples(
@@ -177,45 +203,60 @@ def gather_examples(
         unbiased=np.array([samples is None or samples.get(galaxy) == UNBIASED for galaxy in ids], dtype=bool),
         counts=None if counts is None else aligned(counts),
     )
+    left_out = {
+        "votes without picture": len(vote_row.keys() - set(store.ids)),
+        "pictures without votes": unlabelled,
+        "votes with unknown columns": incomplete,
+    }
+    return examples, listed, left_out
+
+
+def _divide(
+    recipe: Recipe,
+    examples: Examples,
+    listed: Bool[np.ndarray, " galaxy"],
+    splits: Mapping[str, str] | None,
+) -> tuple[Examples, Examples]:
+    """Return those to learn from and those to validate with, which all stand in the table of votes."""
     if splits is None:
         share = recipe.data.validation
-        drawn = split_by_id(ids, {"train": 1 - share, "validation": share}, recipe.seed)
-        split = [name if voted[i] >= 0 else "train" for i, name in enumerate(drawn)]
+        drawn = split_by_id(examples.ids, {"train": 1 - share, "validation": share}, recipe.seed)
+        split = [name if listed[i] else "train" for i, name in enumerate(drawn)]
     else:
-        split = [splits.get(galaxy, "") for galaxy in ids]
+        split = [splits.get(galaxy, "") for galaxy in examples.ids]
     training = examples.select([i for i, name in enumerate(split) if name == "train"])
-    validation = examples.select(
-        [i for i, name in enumerate(split) if name == "validation" and voted[i] >= 0]
-    )
-    left_out["in no split"] = len(examples) - len(training) - len(validation)
-    for name, part in (("train", training), ("validation", validation)):
-        if len(part) < 2:
-            raise TrainingError(
-                f"Only {len(part)} galaxies with picture and votes are in the split {name!r}; "
-                f"left out: {left_out}. Check that the ids of pictures, votes and splits are the same."
-            )
-        if recipe.training.loss == "dirichlet-multinomial" and not _has_counts(part, votes.tree):
+    validation = examples.select([i for i, name in enumerate(split) if name == "validation" and listed[i]])
+    return training, validation
+
+
+def _refuse_unknown(recipe: Recipe, part: Examples, split: str, tree: DecisionTree) -> None:
+    """Raise an error if nothing that the recipe's loss compares is known of a split's galaxies."""
+    match recipe.training.loss:
+        case "dirichlet-multinomial" if not _knows_a_question(part.counts, tree):
             raise TrainingError(
                 f"training.loss = 'dirichlet-multinomial' learns from numbers of votes, and no galaxy in the "
-                f"split {name!r} has them: give --votes a table with the survey's columns "
-                f"{votes.tree.answers[0].survey_stem}_count and so on (the GZ2 catalogues and the table "
+                f"split {split!r} has them: give --votes a table with the survey's columns "
+                f"{tree.answers[0].survey_stem}_count and so on (the GZ2 catalogues and the table "
                 "vote_counts.csv of `galvote simulate` have them; the challenge's table does not), or learn "
                 "from fractions with --set training.loss=squared --set network.head=softmax."
             )
-    if recipe.data.unbiased and not (training.unbiased & training.voted).any():
+        case "cross-entropy" if not _knows_a_question(part.fractions, tree):
+            raise TrainingError(
+                "training.loss = 'cross-entropy' learns from whole questions, and no galaxy in the split "
+                f"{split!r} has the fractions of all answers to one: give --votes a table with all columns "
+                "of a question, or learn from single columns with --set training.loss=squared."
+            )
+    if not part.voted.any():
         raise TrainingError(
-            f"data.unbiased = {recipe.data.unbiased:g} asks for galaxies of an unbiased sample, and none is "
-            f"known: give --splits a table whose column `sample` says {UNBIASED!r} for them, or --set "
-            "data.unbiased=0."
+            f"No galaxy in the split {split!r} has a known fraction in any column of --votes; give others in "
+            "--splits, or a table that knows them."
         )
-    return TrainingData(store, training, validation, class_names, left_out)
 
 
-def _has_counts(examples: Examples, tree: DecisionTree) -> bool:
-    """Tell whether all answers of some question are counted for some galaxy."""
-    counts = examples.counts
-    return counts is not None and any(
-        np.isfinite(counts[:, answers]).all(axis=1).any() for answers in tree.slices.values()
+def _knows_a_question(values: Float[np.ndarray, "galaxy answer"] | None, tree: DecisionTree) -> bool:
+    """Tell whether all answers of some question are known for some galaxy."""
+    return values is not None and any(
+        np.isfinite(values[:, answers]).all(axis=1).any() for answers in tree.slices.values()
     )
 
 
