@@ -59,6 +59,7 @@ def test_a_batch_is_a_function_of_seed_epoch_and_number(store, votes):
     assert all(map(torch.equal, made[:1], again[(3, 2)][:1]))
     assert not torch.equal(made.pictures, once[(4, 2)].pictures)
     assert not torch.equal(made.pictures, once[(3, 1)].pictures)
+    assert torch.equal(made.pictures, once[(3, 2)].pictures), "whatever was asked for in between"
     other = batches_of(recipe_for("galvote-small", "seed=1"), store, votes)
     assert not torch.equal(made.pictures, other[(3, 2)].pictures)
 
@@ -221,6 +222,13 @@ def test_the_digest_knows_every_label(store, votes):
 
 def samples_of(chosen: int) -> dict[str, str]:
     return {galaxy: "complete" if i < chosen else "enriched" for i, galaxy in enumerate(IDS)}
+
+
+def test_an_epoch_is_shuffled_once_whatever_its_batches(store, votes):
+    batches = batches_of(recipe_for(), store, votes)
+    order = batches.order(2)
+    seen([batches[(2, number)] for number in range(len(batches))])
+    assert batches.order(2) is order
 
 
 def unbiased_batches(store: PackedStore, votes: Votes, samples: dict[str, str] | None) -> GalaxyBatches:

@@ -305,10 +305,12 @@ class GalaxyBatches(Dataset[Batch]):
         self.colours = (
             colour_axes(store, examples.rows) if augmentation is not None and augmentation.colour else None
         )
+        self._voted = examples.voted
         # How many galaxies an epoch draws.
         self.size = len(examples)
         if augmentation is not None:
-            self.size -= round((1 - recipe.data.class_only) * int((~examples.voted).sum()))
+            self.size -= round((1 - recipe.data.class_only) * int((~self._voted).sum()))
+        self._drawn: tuple[int, Int[np.ndarray, " draw"]] | None = None
         self.cached: UInt8[np.ndarray, "galaxy y x 3"] | None = None
         if not self._varies and len(examples) * recipe.network.pixels**2 * 3 <= CACHE_LIMIT:
             everything = np.arange(len(examples))
@@ -373,19 +375,25 @@ class GalaxyBatches(Dataset[Batch]):
 
         An epoch is as long when it draws from the unbiased sample alone: that is then gone through again.
         """
+        # Each batch asks for it, and to shuffle a survey takes as long as to read a picture.
+        if self._drawn is None or self._drawn[0] != epoch:
+            self._drawn = epoch, self._draw(epoch)
+        return self._drawn[1]
+
+    def _draw(self, epoch: int) -> Int[np.ndarray, " draw"]:
         order = np.arange(len(self.examples))
         if self.augmentation is None:
             return order
         random = np.random.default_rng((self.recipe.seed, epoch))
         random.shuffle(order)
         if epoch >= (1 - self.recipe.data.unbiased) * self.recipe.training.epochs:
-            again = order[(self.examples.unbiased & self.examples.voted)[order]]
+            again = order[(self.examples.unbiased & self._voted)[order]]
             parts = [again]
             while sum(map(len, parts)) < self.size:
                 parts.append(random.permutation(again))
             return np.concatenate(parts)[: self.size]
         # The first so many of a shuffled order are as random as any.
-        only_class = ~self.examples.voted[order]
+        only_class = ~self._voted[order]
         kept = ~only_class | (np.cumsum(only_class) <= only_class.sum() - len(order) + self.size)
         return np.asarray(order[kept])
 
