@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from galvote.images import Geometry, View
-from galvote.model import GalaxyNetwork, count_parameters, masked_squared_error, network_input
+from galvote.model import GalaxyNetwork, count_parameters, masked_squared_error, network_input, run_network
 from galvote.model.encoders import Dieleman2014
 from galvote.training import load_recipe, recipe_names
 from galvote.tree import GZ2
@@ -178,3 +178,12 @@ def test_the_network_sees_its_part_of_the_cutout():
     assert (seen == 200).all()
     turned = network_input(cutout[None], [View(zoom=0.5)], Geometry(extent=256, pixels=64), spec)
     assert (turned[0, 8:24, 8:24] == 200).all() and (turned[0, :7] == 0).all()
+
+
+def test_precision_follows_the_networks_own_device(monkeypatch):
+    monkeypatch.setattr("galvote.model.network.best_device", lambda: "cuda")
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
+    monkeypatch.setattr("torch.cpu.get_capabilities", dict, raising=False)  # a processor without bfloat16
+    network, pictures = build("sharma2020"), draw_pictures(3, 64).numpy()
+    fractions, _ = run_network(network, pictures)
+    np.testing.assert_array_equal(fractions, run_network(network, pictures, torch.float32)[0])

@@ -60,6 +60,19 @@ def test_the_teacher_is_asked_once_a_run(recipe, training_data, tmp_path, monkey
     assert kept.name.startswith("teacher-")
 
 
+def test_the_teacher_is_asked_where_networks_run(recipe, training_data, tmp_path, monkeypatch):
+    asked = set[str]()
+
+    def note(teacher, cutouts, *rest: object) -> np.ndarray:
+        asked.add(next(teacher.parameters()).device.type)
+        return np.zeros((len(cutouts), 37), dtype=np.float32)
+
+    monkeypatch.setattr("galvote.training.teacher.best_device", lambda: "meta")  # stands for a GPU
+    monkeypatch.setattr("galvote.training.teacher.average_views", note)
+    learn(recipe, training_data, tmp_path)
+    assert asked == {"meta"}
+
+
 def test_a_run_with_a_teacher_resumes_to_the_same_end(recipe, training_data, tmp_path, monkeypatch):
     monkeypatch.setattr("galvote.training.run.plot_curves", lambda history, directory: None)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"

@@ -191,9 +191,10 @@ def run_network(
     pictures
         As `network_input` makes them; as many as fit into one batch.
     precision
-        bfloat16 or float32; `fast_precision` if not given.
+        bfloat16 or float32; if not given, `fast_precision` of the network's device.
     """
-    device, fast = next(network.parameters()).device, precision or fast_precision()
+    device = next(network.parameters()).device
+    fast = precision or fast_precision(device.type)
     with torch.autocast(device.type, fast, enabled=fast is not torch.float32):
         features = network.features(torch.from_numpy(pictures).to(device))
         fractions: Tensor = network.head(features)
@@ -258,9 +259,15 @@ def best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def fast_precision() -> torch.dtype:
-    """Return bfloat16 where the processor or GPU multiplies it natively, else float32."""
-    match best_device():
+def fast_precision(device: str | None = None) -> torch.dtype:
+    """Return bfloat16 where the processor or GPU multiplies it natively, else float32.
+
+    Parameters
+    ----------
+    device
+        ``cuda``, ``mps`` or ``cpu``; `best_device` if not given.
+    """
+    match device or best_device():
         case "cuda":
             native = torch.cuda.is_bf16_supported()
         case "mps":

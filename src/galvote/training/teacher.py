@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from galvote.errors import TrainingError
-from galvote.model import average_views, load_model
+from galvote.model import average_views, best_device, load_model
 from galvote.training.data import TrainingData
 from galvote.training.recipe import Recipe
 
@@ -44,6 +44,7 @@ def learn_from_teacher(recipe: Recipe, data: TrainingData, out: Path, console: C
     if path.exists():
         taught = np.load(path, allow_pickle=False)
     else:
+        teacher.to(best_device())
         rows = data.training.rows
         parts = [rows[start : start + _PART] for start in range(0, len(rows), _PART)]
         shown = track(
