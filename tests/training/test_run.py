@@ -181,11 +181,14 @@ def test_an_existing_run_is_refused_unless_it_may_be_replaced(tiny_recipe, train
     assert read_metrics(run) != first
 
 
-def test_nothing_of_a_replaced_run_stays(tiny_recipe, training_data, tmp_path):
+def test_nothing_of_a_replaced_run_stays(tiny_recipe, training_data, tmp_path, monkeypatch):
     recipe = load_recipe(tiny_recipe, ["training.epochs=1"])
     run = tmp_path / "run"
     train(recipe, training_data, run, progress=False)
+    (run / "tensorboard").mkdir(exist_ok=True)
+    (run / "tensorboard" / "events.out.tfevents.1.host").write_bytes(b"of the run before")
     diverging = load_recipe(tiny_recipe, ["training.learning_rate=1e30"])
+    monkeypatch.setitem(sys.modules, "tensorboard", None)  # as where it is not installed
     with pytest.raises(TrainingError):
         train(diverging, training_data, run, progress=False, overwrite=True)
     assert [path.name for path in run.iterdir()] == ["run.json"]

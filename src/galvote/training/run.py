@@ -38,6 +38,7 @@ TEACHER = "teacher"
 """Where a run keeps the run of a teacher that it had to train itself."""
 STORE = "store"
 """Where a run keeps cutouts that it had to pack itself."""
+TENSORBOARD = "tensorboard"
 REDRAW_SECONDS = 10.0
 
 EpochReport = Callable[[Recipe, int, Mapping[str, float]], None]
@@ -337,7 +338,7 @@ def _claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
         *out.glob("teacher-*"),
     ):
         made.unlink(missing_ok=True)
-    for name in ("best", "last", TEACHER):
+    for name in ("best", "last", TEACHER, TENSORBOARD):
         shutil.rmtree(out / name, ignore_errors=True)
     _replace(path, json.dumps(described, indent=2) + "\n")
 
@@ -367,7 +368,7 @@ def _tensorboard(out: Path) -> Any:
         return False
     from lightning.pytorch.loggers import TensorBoardLogger
 
-    return TensorBoardLogger(out, name="", version="tensorboard")
+    return TensorBoardLogger(out, name="", version=TENSORBOARD)
 
 
 def _replace(path: Path, text: str) -> None:
