@@ -146,6 +146,12 @@ def test_too_many_open_requests(serving, spiral, monkeypatch):
     first.join()
 
 
+def test_a_server_that_cannot_search_says_what_to_install(client, spiral, monkeypatch):
+    monkeypatch.setattr("galvote.images.field.find_spec", lambda name: None)
+    answer = client.post("/v1/field", files={"file": ("f.jpg", spiral)})
+    assert "pip install 'galvote[field]'" in refused(answer, 501, "not-installed")
+
+
 def test_no_answer_in_time(serving, spiral, monkeypatch):
     predict = Predictor.predict_features
     client = serving(timeout=0.3)

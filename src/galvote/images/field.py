@@ -71,6 +71,15 @@ class FoundGalaxies:
     too_small: int
 
 
+def refuse_without_photutils() -> None:
+    """Raise `GalvoteError` unless what finds galaxies is installed."""
+    if find_spec("photutils") is None or find_spec("skimage") is None:
+        raise GalvoteError(
+            "Finding galaxies needs photutils and scikit-image; "
+            "install them with: pip install 'galvote[field]'"
+        )
+
+
 def find_galaxies(
     rgb: UInt8[np.ndarray, "y x 3"],
     *,
@@ -113,7 +122,7 @@ def find_galaxies(
     Time grows with the picture, memory does not: tiles of 2048 pixels are searched one by one with a margin
     of 256, so galaxies much wider than that may be cut.
     """
-    _refuse_without_photutils()
+    refuse_without_photutils()
     height, width = rgb.shape[:2]
     corners = [(top, left) for top in range(0, height, _TILE) for left in range(0, width, _TILE)]
     found = list[FieldGalaxy]()
@@ -157,7 +166,7 @@ def find_in_plane(
     GalvoteError
         As `find_galaxies` does.
     """
-    _refuse_without_photutils()
+    refuse_without_photutils()
     return list(_find_in_tile(np.nan_to_num(plane), threshold, contrast, stretched=False))
 
 
@@ -240,14 +249,6 @@ def cut_square(
         borderValue=np.percentile(part, 25, axis=(0, 1)).tolist(),
     )
     return np.asarray(square)
-
-
-def _refuse_without_photutils() -> None:
-    if find_spec("photutils") is None or find_spec("skimage") is None:
-        raise GalvoteError(
-            "Finding galaxies needs photutils and scikit-image; "
-            "install them with: pip install 'galvote[field]'"
-        )
 
 
 def _find_in_tile(

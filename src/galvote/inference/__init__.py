@@ -4,10 +4,11 @@ from galvote.inference.backends import BACKENDS, Backend
 from galvote.inference.explanation import METHODS, Explanation, Method, attribute, explain, turn
 from galvote.inference.export import export_model, refuse_unexportable
 from galvote.inference.parts import PART_SIZE, Made, Parts, Plan, make_parts, make_plan
-from galvote.inference.predictor import Predictor, Settings
+from galvote.inference.predictor import LEVEL, Predictor, Settings
 
 __all__ = [
     "BACKENDS",
+    "LEVEL",
     "METHODS",
     "PART_SIZE",
     "Backend",

@@ -11,7 +11,7 @@ from fastapi.responses import PlainTextResponse, Response
 
 from galvote.errors import ImageError
 from galvote.evaluation.tree_drawing import NARROW, WIDE, draw_tree
-from galvote.inference import Method
+from galvote.inference import LEVEL, Method
 from galvote.serve import answers, schema
 from galvote.serve.engine import Engine
 from galvote.serve.examples import EXAMPLES, draw_example
@@ -28,7 +28,7 @@ Views = Annotated[
     int, Query(ge=1, le=MAX_VIEWS, description="Orientations averaged for each prediction.", examples=[8])
 ]
 Level = Annotated[
-    float, Query(gt=0, lt=1, description="Share of votes that the intervals are to hold.", examples=[0.9])
+    float, Query(gt=0, lt=1, description="Share of votes that the intervals are to hold.", examples=[LEVEL])
 ]
 
 
@@ -166,7 +166,7 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
         openapi_extra=takes_pictures("files", engine.settings.max_files),
     )
     async def predict(
-        request: Request, model: ModelName = None, views: Views = 1, level: Level = 0.9
+        request: Request, model: ModelName = None, views: Views = 1, level: Level = LEVEL
     ) -> Response:
         """Predict the votes of each picture: one row for each, in order, whatever is wrong with others."""
         predictor = engine.choose(model)
@@ -242,7 +242,7 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
     async def field(
         request: Request,
         views: Views = 1,
-        level: Level = 0.9,
+        level: Level = LEVEL,
         limit: Annotated[int, Query(ge=1, le=1000, description="Most galaxies, of the brightest.")] = 200,
         picture: Annotated[
             bool, Query(description="Return the wide picture, too, for who cannot show the file.")

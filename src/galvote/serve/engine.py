@@ -17,7 +17,7 @@ from galvote.errors import ImageError, ModelError
 from galvote.images import Geometry, try_cutout
 from galvote.inference import Explanation, Method, Predictor, explain, turn
 from galvote.serve.batching import Batcher, Reservation
-from galvote.serve.fields import FoundField, refuse_without_photutils, search_field
+from galvote.serve.fields import FoundField, refuse_if_not_installed, search_field
 from galvote.serve.metrics import Metrics
 from galvote.serve.refusals import RefusalError, busy
 from galvote.serve.settings import ServeSettings
@@ -202,7 +202,7 @@ class Engine:
         limit, until, picture
             As for `search_field`.
         """
-        refuse_without_photutils()
+        refuse_if_not_installed()
         if self._fields > _WAITING_FIELDS:
             raise busy("Other wide pictures are being searched.")
         self._fields += 1

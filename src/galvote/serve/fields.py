@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from galvote.errors import GalvoteError
 from galvote.images import Geometry, decode_image
-from galvote.images.field import GZ2_R90, FieldGalaxy, cut_out, find_galaxies, to_field_cutout
+from galvote.images.field import (
+    GZ2_R90,
+    FieldGalaxy,
+    cut_out,
+    find_galaxies,
+    refuse_without_photutils,
+    to_field_cutout,
+)
 from galvote.serve.refusals import RefusalError
 
 _THUMBNAIL = 96
@@ -51,14 +58,16 @@ class FoundField:
     picture: UInt8[np.ndarray, "y x 3"] | None = None
 
 
-def refuse_without_photutils() -> None:
+def refuse_if_not_installed() -> None:
     """Raise the refusal of a server that cannot search wide pictures."""
-    if find_spec("photutils") is None or find_spec("skimage") is None:
+    try:
+        refuse_without_photutils()
+    except GalvoteError as error:
         raise RefusalError(
             501,
             "not-installed",
-            "This server cannot search wide pictures; install it with pip install 'galvote[serve,field]'.",
-        )
+            f"This server cannot search wide pictures. {error}, and start the server anew.",
+        ) from error
 
 
 def search_field(

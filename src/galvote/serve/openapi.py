@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from galvote.images import decode_cutout, try_cutout
-from galvote.inference import Predictor, explain, turn
+from galvote.inference import LEVEL, Predictor, explain, turn
 from galvote.serve import answers, schema
 from galvote.serve.engine import complete
 from galvote.serve.examples import draw_example
@@ -62,7 +62,7 @@ def make_examples(predictors: Mapping[str, Predictor], default: str) -> dict[str
     cutout = decode_cutout(draw_example(EXAMPLE), predictor.geometry)
     fractions, features = predictor.predict_features(cutout[None], 8)
     said = {
-        f"{EXAMPLE}.jpg": complete(predictor, fractions[0], features[0], 0.9),
+        f"{EXAMPLE}.jpg": complete(predictor, fractions[0], features[0], LEVEL),
         "notes.txt": try_cutout(lambda: b"not a picture", predictor.geometry),
     }
     explanation = explain(predictor, cutout, predictor.tree.questions[0].name)
@@ -73,7 +73,7 @@ def make_examples(predictors: Mapping[str, Predictor], default: str) -> dict[str
         "/v1/predict": schema.PredictAnswer(
             model=answers.describe_model(predictor),
             views=8,
-            level=0.9,
+            level=LEVEL,
             galaxies=[
                 answers.describe_galaxy(name, one, predictor.tree)
                 for name, one in said.items()
