@@ -88,6 +88,16 @@ def test_a_model_that_is_there_stays(calibrate, tmp_path):
     assert after["calibration"]["unlike"]["aimed_at"] == 0.2
 
 
+def test_an_exported_model_is_refused_before_any_work(command, tmp_path):
+    (tmp_path / "m.onnx").write_bytes(b"")
+    ran = command(
+        "calibrate", tmp_path / "m.onnx", "--images", tmp_path, "--votes", tmp_path / "votes.csv",
+        "--splits", tmp_path / "splits.csv", "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert ran.returncode == 2
+    assert "m.onnx': give a folder that holds card.json" in ran.stderr
+
+
 def test_too_few_galaxies(calibrate, tmp_path):
     ran = calibrate(tmp_path / "model", "--split", "test")
     assert ran.returncode == 2

@@ -10,6 +10,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 pytest.importorskip("onnxruntime")
 
 
+def test_a_place_that_cannot_be_written_to_is_refused_before_anything_is_loaded(command, tmp_path):
+    (tmp_path / "afile").write_text("precious")
+    ran = command("export", "--model", tmp_path / "none", "--out", tmp_path / "afile" / "m.onnx")
+    assert ran.returncode == 2
+    assert f"{tmp_path}/afile/m.onnx cannot be written" in ran.stderr and "choose another" in ran.stderr
+
+
 def test_a_model_is_exported_and_predicts(command, trained, simulated, tmp_path):
     model = tmp_path / "tiny.onnx"
     model.write_text("mine")

@@ -293,10 +293,12 @@ def test_bad_seeing_blurs() -> None:
     assert sharpness(0.8) > sharpness(1.6) > sharpness(3.2)
 
 
-@pytest.mark.parametrize("wrong", [{"pixels": 100}, {"seed": -1}, {"start": -1}, {"start": 899_999}])
+@pytest.mark.parametrize(
+    "wrong", [{"pixels": 100}, {"seed": -1}, {"start": -1}, {"start": 899_999}, {"count": -1}]
+)
 def test_impossible_simulations_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(CatalogueError):
-        simulate_galaxies(2, **wrong)
+        simulate_galaxies(**{"count": 2} | wrong)
 
 
 def rows_of(path: Path) -> list[list[str]]:

@@ -14,7 +14,15 @@ import galvote
 from galvote.catalogue import list_sources
 from galvote.errors import CatalogueError, ModelError
 from galvote.images import Geometry, PackedStore, View
-from galvote.inference import Parts, Predictor, Settings, export_model, make_parts, make_plan
+from galvote.inference import (
+    Parts,
+    Predictor,
+    Settings,
+    export_model,
+    make_parts,
+    make_plan,
+    refuse_unexportable,
+)
 from galvote.inference.backends import fastest_backend
 from galvote.model import (
     Card,
@@ -187,6 +195,11 @@ def test_a_damaged_file_is_refused(exported, tmp_path, damage: Callable[[bytes],
         galvote.load(path)
     with pytest.raises(ModelError, match="galvote export"):
         galvote.load(tmp_path / "nowhere.onnx")
+
+
+def test_asking_makes_the_folder_and_nothing_else(tmp_path):
+    refuse_unexportable(tmp_path / "new" / "m.onnx", overwrite=False)
+    assert [path.name for path in tmp_path.rglob("*")] == ["new"]
 
 
 def test_a_model_that_differs_from_torch_is_not_written(calibrated, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import galvote
-from galvote.errors import CatalogueError, FractionError, ModelError
+from galvote.errors import CatalogueError, FractionError, ImageError, ModelError
 from galvote.images import PackedStore, to_cutout
 from galvote.images.simulate import simulate_galaxies
 from galvote.inference import Predictor
@@ -75,6 +75,12 @@ def test_every_kind_of_place_gives_the_same_predictions(predictor, simulated, tm
 def test_one_array_is_one_picture(predictor, pictures):
     assert predictor.predict(pictures[0]) == predictor.predict([pictures[0]])
     assert predictor.predict(np.stack(pictures)) == predictor.predict(pictures)
+
+
+@pytest.mark.parametrize("shape", [(70, 70), (128,), (1, 2, 128, 128, 3)])
+def test_an_array_that_is_neither_a_picture_nor_several(predictor, shape):
+    with pytest.raises(ImageError, match=r"must be a picture \(y, x, 3\) or several .* np\.stack"):
+        predictor.predict(np.zeros(shape, dtype=np.uint8))
 
 
 def test_what_cannot_be_read_becomes_a_row(predictor, simulated, tmp_path):

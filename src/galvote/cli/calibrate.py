@@ -72,7 +72,8 @@ def calibrate(
     from galvote.model import CARD, find_model, save_calibrated
 
     console = Console(highlight=False)
-    predictor = Predictor.load(model)
+    saved = find_model(model)  # which an exported file is not
+    predictor = Predictor.load(saved)
     if (out / CARD).exists() and not overwrite:
         raise ModelError(f"{out} holds a model already; choose another folder or pass --overwrite.")
     known, labels = read_votes(votes, skip_invalid=skip_invalid), read_labels(splits, "split")
@@ -116,7 +117,7 @@ def calibrate(
     measured = cross_fit(predicted, actual.fractions, known.tree, _LEVELS)
     flagged, _ = measure_false_alarms(calibration.unlikeness.distances(features), false_alarms)
     save_calibrated(
-        find_model(model),
+        saved,
         calibration,
         {
             "galaxies": len(actual),

@@ -102,7 +102,7 @@ def export_model(
     network
         In evaluation mode, in float32.
     path
-        Of the file, which appears whole or, at any failure, not at all.
+        Of the file, which appears whole or, at any failure, not at all. Its folder is made if need be.
     overwrite
         Replace an existing file.
 
@@ -113,7 +113,8 @@ def export_model(
     Raises
     ------
     ModelError
-        If the file exists, the network cannot be exported, or its fractions differ by more than `TOLERANCE`.
+        If the file exists or cannot be written, the network cannot be exported, or its fractions differ by
+        more than `TOLERANCE`.
     """
     refuse_unexportable(path, overwrite)
     model = export_network(network)
@@ -135,7 +136,7 @@ def export_model(
             f"The exported model's fractions are up to {difference:.1e} from torch's, and {TOLERANCE:.0e} is "
             "allowed, so nothing is written; predict with torch, or update onnxruntime and torch."
         )
-    partial_path = path.with_name(f".{path.name}.{uuid4().hex}.partial")
+    partial_path = _partial_path(path)
     try:
         partial_path.write_bytes(data)
         partial_path.replace(path)
@@ -148,11 +149,22 @@ def export_model(
 
 
 def refuse_unexportable(path: Path, overwrite: bool) -> None:
-    """Raise `ModelError` unless an exported model may be written there."""
+    """Raise `ModelError` unless an exported model may and can be written there; its folder is made."""
     if path.suffix.lower() != ".onnx":
         raise ModelError(f"{path} does not end in .onnx, by which a model is known to be exported; add it.")
     if path.exists() and not overwrite:
         raise ModelError(f"{path} exists; choose another name or pass --overwrite.")
+    attempt = _partial_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        attempt.touch()
+        attempt.unlink()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be written ({error}); choose another place.") from error
+
+
+def _partial_path(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid4().hex}.partial")
 
 
 def read_exported(path: Path) -> tuple[bytes, Card, Calibration | None]:

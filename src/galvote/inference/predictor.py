@@ -139,7 +139,8 @@ class Predictor:
         ----------
         pictures
             Paths (files, folders, Parquet, catalogues: see `galvote.catalogue.list_sources`), or RGB arrays
-            ``(y, x, 3)`` of uint8, one galaxy in the centre of each; a single array is one picture.
+            ``(y, x, 3)`` of uint8, one galaxy in the centre of each; a single array is one picture, or
+            several, ``(galaxy, y, x, 3)``.
         views
             Orientations to average: 1, 2, 4, 8, 16, …
         shown
@@ -171,6 +172,10 @@ class Predictor:
             If a level is asked for and the model is not calibrated.
         FractionError
             If the level is not in (0, 1).
+        CatalogueError
+            If a place does not exist or holds no pictures.
+        ImageError
+            If a single array is neither a picture nor several. One of a list of arrays gets a row.
 
         Notes
         -----
@@ -381,8 +386,8 @@ def _open_onnx(network: bytes, name: str) -> Backend:
 def _galaxies(pictures: Pictures) -> Iterator[Galaxy]:
     if isinstance(pictures, str | os.PathLike):
         pictures = [pictures]
-    elif isinstance(pictures, np.ndarray) and pictures.ndim == 3:
-        pictures = pictures[None]
+    elif isinstance(pictures, np.ndarray):
+        pictures = _one_or_several(pictures)
     if not isinstance(pictures, Sources):
         arrays = [picture for picture in pictures if isinstance(picture, np.ndarray)]
         if len(arrays) == len(pictures):
@@ -391,6 +396,16 @@ def _galaxies(pictures: Pictures) -> Iterator[Galaxy]:
         pictures = list_sources([Path(str(place)) for place in pictures])
     for source in pictures:
         yield source.id, source.read
+
+
+def _one_or_several(array: np.ndarray) -> np.ndarray:
+    if array.ndim not in (3, 4):
+        raise ImageError(
+            "unsupported",
+            f"An array must be a picture (y, x, 3) or several (galaxy, y, x, 3), not {array.shape}; make a "
+            "grey picture's channels equal: np.stack([grey] * 3, axis=2).",
+        )
+    return array[None] if array.ndim == 3 else array
 
 
 def _as_picture(array: np.ndarray) -> Picture:

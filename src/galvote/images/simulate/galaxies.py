@@ -66,13 +66,13 @@ def simulate_galaxies(
     Raises
     ------
     CatalogueError
-        If ``pixels`` is neither, the seed is negative, or the ids would need more than six digits.
+        If ``pixels`` is neither, a number is negative, or the ids would need more than six digits.
     """
     if pixels not in EXTENTS:
         raise CatalogueError(
             f"Simulated galaxies are 128 or 424 pixels wide, not {pixels}; choose one of these."
         )
-    if seed < 0 or start < 0 or FIRST_ID + start + count - 1 > LAST_ID:
+    if min(seed, start, count) < 0 or FIRST_ID + start + count - 1 > LAST_ID:
         raise CatalogueError(
             f"Seed {seed}, start {start} and count {count}: none may be negative, and start + count may be "
             f"at most {LAST_ID - FIRST_ID + 1}, for ids have six digits."
