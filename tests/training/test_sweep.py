@@ -1,18 +1,23 @@
 """A sweep trains every pair once, goes on after a kill, and says how each run ended."""
 
 import csv
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from galvote.catalogue import Votes, read_votes
 from galvote.cli.sweep import load_data
-from galvote.errors import TrainingError
+from galvote.errors import RecipeError, TrainingError
 from galvote.images.simulate import simulate_galaxies, write_galaxies
 from galvote.training import TrainingData, load_recipe
 from galvote.training.sweep import PRESETS, SweepPlan, run_sweep
@@ -66,6 +71,28 @@ def test_every_pair_runs_once_and_the_reports_own_in_full(data: TrainingData, tm
     assert (tmp_path / "sweep" / "heat-map.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_the_command_reads_the_data_once_for_runs_in_turn(
+    command: Callable[..., Any], galaxies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = replace(PLAN, rows=("training.batch_size", (16.0,)), columns=("training.learning_rate", (0.001,)))
+    monkeypatch.setitem(PRESETS, "tiny", plan)
+    read = list[Path]()
+
+    def note(places: Sequence[Path], **options: bool) -> Votes:
+        read.extend(places)
+        return read_votes(places, **options)
+
+    monkeypatch.setattr("galvote.catalogue.read_votes", note)
+    ran = command(
+        "sweep", "--preset", "tiny", "--images", galaxies / "images_training",
+        "--votes", galaxies / "training_solutions.csv", "--out", tmp_path / "sweep",
+        *(option for setting in SETTINGS for option in ("--set", setting)),
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "sweep" / "sweep.csv").exists()
+    assert read == [galaxies / "training_solutions.csv"]
+
+
 def test_a_run_that_does_not_learn_ends_early(data: TrainingData, tmp_path: Path) -> None:
     plan = SweepPlan("sharma2020", PLAN.rows, ("training.learning_rate", (1e-9,)), 9, (0.0, 0.0), patience=2)
     rows = run_sweep(plan, lambda: data, tmp_path / "sweep", settings=SETTINGS)
@@ -87,6 +114,35 @@ def test_another_plan_is_refused(data: TrainingData, tmp_path: Path) -> None:
         run_sweep(PLAN, lambda: data, tmp_path / "sweep", settings=SETTINGS)
     with pytest.raises(TrainingError, match="another plan"):
         run_sweep(PLAN, lambda: data, tmp_path / "sweep", settings=[*SETTINGS, "seed=1"], resume=True)
+
+
+@pytest.mark.parametrize("key", ["training.batch_size", "training.learning_rate"])
+def test_a_setting_that_the_sweep_varies_is_refused(data: TrainingData, tmp_path: Path, key: str) -> None:
+    says = rf"gives {key} its own values: leave out --set {key}=1, .*`galvote train --recipe sharma2020 --set"
+    with pytest.raises(RecipeError, match=says):
+        run_sweep(PLAN, lambda: data, tmp_path / "sweep", settings=[*SETTINGS, f"{key}=1"])
+    assert not (tmp_path / "sweep").exists()
+
+
+def test_a_sweep_waits_quietly_for_its_last_worker(
+    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = list[float]()
+    fork = multiprocessing.get_context("fork")
+    seconds = iter([0.0, 0.5])  # the first worker ends before the other
+
+    def look(plan: SweepPlan, out: Path) -> tuple[()]:
+        looked.append(time.monotonic())
+        return ()
+
+    class Workers:
+        def Process(self, **what: object) -> multiprocessing.Process:  # noqa: N802
+            return fork.Process(target=time.sleep, args=(next(seconds),))
+
+    monkeypatch.setattr("galvote.training.sweep.read_rows", look)
+    monkeypatch.setattr("galvote.training.sweep.multiprocessing.get_context", lambda method: Workers())
+    run_sweep(PLAN, lambda: data, tmp_path / "sweep", settings=SETTINGS, parallel=2)
+    assert len(looked) < 9
 
 
 @pytest.mark.slow

@@ -64,12 +64,20 @@ def sweep(
     load = partial(
         load_data, load_recipe(plan.recipe, set_ or []), images, votes, splits, shown, out / "store"
     )
-    load()  # packs, and finds what is wrong with the data, before any worker starts
+    data = load()  # packs, and finds what is wrong with the data, before any worker starts
 
     def report(rows: Sequence[SweepRow], waiting: int) -> None:
         console.print(f"{len(rows)} runs ended, {waiting} to come")
 
-    rows = run_sweep(plan, load, out, settings=set_ or [], parallel=parallel, resume=resume, on_change=report)
+    rows = run_sweep(
+        plan,
+        load if parallel > 1 else lambda: data,
+        out,
+        settings=set_ or [],
+        parallel=parallel,
+        resume=resume,
+        on_change=report,
+    )
     table = Table(
         *(name.rpartition(".")[2].replace("_", " ") for name in (plan.rows[0], plan.columns[0])),
         "outcome",

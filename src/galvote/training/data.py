@@ -375,7 +375,7 @@ class GalaxyBatches(Dataset[Batch]):
 
         An epoch is as long when it draws from the unbiased sample alone: that is then gone through again.
         """
-        # Each batch asks for it, and to shuffle a survey takes as long as to read a picture.
+        # Each batch asks for it, and to draw it from a survey takes milliseconds.
         if self._drawn is None or self._drawn[0] != epoch:
             self._drawn = epoch, self._draw(epoch)
         return self._drawn[1]

@@ -7,24 +7,27 @@ import itertools
 import json
 import math
 import multiprocessing
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from galvote.errors import TrainingError
+from galvote.errors import RecipeError, TrainingError
 from galvote.evaluation import plot_heat_map
+from galvote.images.store import available_cores
 from galvote.training.data import TrainingData
 from galvote.training.recipe import Recipe, load_recipe
 from galvote.training.run import METRICS, RUN, train
+from galvote.training.task import DivergedError
 
 if TYPE_CHECKING:
     import optuna
 
 BOOK, TABLE, HEAT_MAP = "sweep.db", "sweep.csv", "heat-map.png"
+_LOOK_SECONDS = 2.0
 
 Settings = Mapping[str, float]
 """A value for each of the two settings that a sweep varies."""
@@ -120,16 +123,24 @@ def run_sweep(
     Returns
     -------
     A row for each pair.
+
+    Raises
+    ------
+    RecipeError
+        If ``settings`` have one that the sweep varies.
+    TrainingError
+        If ``out`` holds a sweep that is not resumed, or another one, or a run fails.
     """
     import optuna
 
+    _refuse_varied(plan, settings)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     _open_book(plan, out, settings, resume=resume)
     if parallel == 1:
         _work(plan, load, out, settings, 0, on_change)
     else:
         spawn = multiprocessing.get_context("spawn")
-        threads = max(1, (os.cpu_count() or 1) // parallel)
+        threads = max(1, available_cores() // parallel)
         workers = [
             spawn.Process(target=_work, args=(plan, load, out, settings, threads)) for _ in range(parallel)
         ]
@@ -197,6 +208,16 @@ def write_summary(plan: SweepPlan, out: Path) -> tuple[SweepRow, ...]:
         column_title=plan.columns[0].rpartition(".")[2].replace("_", " "),
     )
     return rows
+
+
+def _refuse_varied(plan: SweepPlan, settings: Sequence[str]) -> None:
+    for setting in settings:
+        key = setting.partition("=")[0].strip()
+        if key in (plan.rows[0], plan.columns[0]):
+            raise RecipeError(
+                f"The sweep gives {key} its own values: leave out --set {setting}, or train with it alone by "
+                f"`galvote train --recipe {plan.recipe} --set {setting}`."
+            )
 
 
 def _study(out: Path) -> optuna.Study:
@@ -317,9 +338,7 @@ def _train_pair(
         outcome = "finished"
     except _NothingGainedError:
         outcome = "stopped: no gain"
-    except TrainingError as error:
-        if "not finite" not in str(error):
-            raise
+    except DivergedError:
         outcome = "diverged"
     return outcome, min(_curve(folder), default=math.inf)
 
@@ -347,8 +366,8 @@ def _watch(
     on_change: Callable[[Sequence[SweepRow], int], None] | None,
 ) -> None:
     seen = -1
-    while any(worker.is_alive() for worker in workers):
-        workers[0].join(timeout=2)
+    while living := [worker.sentinel for worker in workers if worker.is_alive()]:
+        wait(living, timeout=_LOOK_SECONDS)
         rows = read_rows(plan, out)
         if len(rows) != seen:
             seen = len(rows)

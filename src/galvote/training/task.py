@@ -27,6 +27,10 @@ STATISTICS_BATCHES, FINAL_STATISTICS_BATCHES = 16, 64
 """How many batches measure the statistics of batch normalisation for averaged weights, and at the end."""
 
 
+class DivergedError(TrainingError):
+    """A loss that is not finite any more."""
+
+
 class GalaxyTask(LightningModule):
     """Learn vote fractions, and hard classes where only those are known.
 
@@ -92,7 +96,7 @@ class GalaxyTask(LightningModule):
             loss = loss + self.recipe.training.classes_weight * of_batch
         mean = self._sum(loss.detach()) / devices
         if not torch.isfinite(mean):
-            raise TrainingError(self._diverged(number))
+            raise self._diverged(number)
         self._totals += torch.stack([mean, torch.ones_like(mean), squared.detach(), known.double()])
         return loss
 
@@ -125,7 +129,7 @@ class GalaxyTask(LightningModule):
             "validation_rmse": math.sqrt(squared / known),
         }
         if not math.isfinite(self.measured["validation_loss"]):
-            raise TrainingError(self._diverged(self.steps_per_epoch))
+            raise self._diverged(self.steps_per_epoch)
         self.log_dict(self.measured, prog_bar=True)
 
     def configure_optimizers(self) -> Any:
@@ -224,9 +228,9 @@ class GalaxyTask(LightningModule):
                     return (step + 1) / (warmup + 1)
                 return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / (total - warmup))))
 
-    def _diverged(self, step: int) -> str:
+    def _diverged(self, step: int) -> DivergedError:
         training = self.recipe.training
-        return (
+        return DivergedError(
             f"The loss is not finite any more (epoch {self.current_epoch + 1}, step {step}). Most often "
             f"training.learning_rate = {training.learning_rate:g} is too high for training.batch_size = "
             f"{training.batch_size}: try --set training.learning_rate={training.learning_rate / 10:g}. "
