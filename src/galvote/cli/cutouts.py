@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import Counter, deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from enum import StrEnum
@@ -123,9 +122,11 @@ def _write_pictures(
     sources: Sources, out: Path, pixels: int, format_: PictureFormat, on_picture: Callable[[], None]
 ) -> list[dict[str, str | None]]:
     """Write the pictures that are not there yet, and return a row for each galaxy, in order."""
+    from galvote.images.store import available_cores
+
     rows = list[dict[str, str | None]]()
     waiting = deque[Future[dict[str, str | None]]]()
-    workers = max(os.cpu_count() or 1, 4)  # a service is waited for, whatever the number of cores
+    workers = max(available_cores(), 4)  # a service is waited for, whatever the number of cores
 
     def take() -> None:
         rows.append(waiting.popleft().result())

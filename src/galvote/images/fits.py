@@ -27,7 +27,7 @@ GAINS = (0.8, 0.8, 1.4)
 _MOST_BYTES_PER_PIXEL = 3 * 8 + 8
 """Of an unpacked file: three planes of float64, and something to spare for headers."""
 
-_SAMPLE = 1_000_000
+SAMPLE = 1_000_000
 """Sky and noise are estimated on about this many pixels of a plane."""
 
 
@@ -110,7 +110,7 @@ def measure_sky(plane: Float32[np.ndarray, "*pixels"]) -> tuple[float, float]:
     finite = plane[np.isfinite(plane)]
     if not finite.size:
         raise ImageError("unsupported", "A FITS plane has no finite number; leave it out, or send a JPEG.")
-    sample = finite[:: max(1, finite.size // _SAMPLE)]
+    sample = finite[:: max(1, finite.size // SAMPLE)]
     _, sky, noise = sigma_clipped_stats(sample, stdfunc="mad_std")
     if not noise > 0:
         noise = (float(np.percentile(sample, 99.5)) - sky) / 200 or 1.0

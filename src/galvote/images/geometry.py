@@ -20,6 +20,9 @@ from galvote.images.decode import MAX_PIXELS, Encoded, decode_image, jpeg_size
 FRAME_EXTENT = 424.0
 """Extent of a whole GZ2 picture."""
 
+FRAME_PIXELS = int(FRAME_EXTENT)
+"""Width of a whole GZ2 picture in its own pixels."""
+
 TOLERATED_SHORTFALL = 0.05
 """Share of the wanted extent that a picture may lack; its edge pixels then fill the rim."""
 
@@ -175,7 +178,7 @@ def _average(
             if n == pixels
             else np.asarray(cv2.resize(part, (pixels, pixels), interpolation=cv2.INTER_AREA))
         )
-    # OpenCV averages areas only over whole-pixel crops, so a crop within pixels is two matrix products.
+    # OpenCV averages areas only of whole pixels, so a part that begins within pixels is two matrix products.
     rows, y = _weights(rgb.shape[0], top, width, pixels)
     columns, x = _weights(rgb.shape[1], left, width, pixels)
     part = rgb[y : y + rows.shape[1], x : x + columns.shape[1]].astype(np.float32)

@@ -18,9 +18,8 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from galvote.errors import ImageError
-from galvote.images.fits import measure_sky
+from galvote.images.fits import SAMPLE, measure_sky
 
-_SAMPLE = 1_000_000  # pixels of a plane on which its sky and noise are measured
 _BANDS = "ugrizy"  # from blue to red
 _SAME_GRID = 0.05  # pixels between two planes' grids that are taken for one
 
@@ -116,7 +115,7 @@ class Plane:
     def with_sky(self, files: OpenFiles) -> Plane:
         """Return the plane with its sky and noise, measured on rows from all over it."""
         height, width = self.shape
-        rows = np.linspace(0, height - 1, min(math.ceil(_SAMPLE / width), height)).astype(int)
+        rows = np.linspace(0, height - 1, min(math.ceil(SAMPLE / width), height)).astype(int)
         sample = np.concatenate(
             [self._pixels(files, slice(row, row + 1), slice(width)).ravel() for row in rows.tolist()]
         )

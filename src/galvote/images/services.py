@@ -24,11 +24,8 @@ from jaxtyping import Float
 
 from galvote.errors import GalvoteError, ImageError
 from galvote.images.decode import decode_image
-from galvote.images.geometry import FRAME_EXTENT
+from galvote.images.geometry import FRAME_PIXELS
 from galvote.images.sky import FRAME_RADII, refuse_nowhere
-
-PIXELS = int(FRAME_EXTENT)
-"""Width of the pictures that are asked for: that of GZ2."""
 
 _FLAT = 4  # levels of 255 that a picture without anything on it may vary by
 _LARGEST = 20_000_000  # bytes of an answer
@@ -175,7 +172,7 @@ class CutoutService:
     def address(self, ra: float, dec: float, r90: float) -> str:
         """Return the URL of a galaxy's picture."""
         parts = urlsplit(self._url)
-        ours = SURVEYS[self.survey].query(ra, dec, r90 * FRAME_RADII / PIXELS, PIXELS)
+        ours = SURVEYS[self.survey].query(ra, dec, r90 * FRAME_RADII / FRAME_PIXELS, FRAME_PIXELS)
         query = {**ours, **dict(parse_qsl(parts.query))}
         return urlunsplit(parts._replace(query=urlencode(query)))
 

@@ -20,7 +20,7 @@ from galvote.errors import ImageError
 from galvote.images.decode import MAX_PIXELS
 from galvote.images.field import GZ2_R90, cut_square, find_in_plane
 from galvote.images.fits import compose
-from galvote.images.geometry import FRAME_EXTENT
+from galvote.images.geometry import FRAME_EXTENT, FRAME_PIXELS
 from galvote.images.planes import OpenFiles, Plane, open_planes, quiet
 
 FRAME_RADII = FRAME_EXTENT / GZ2_R90
@@ -29,7 +29,6 @@ FRAME_RADII = FRAME_EXTENT / GZ2_R90
 TOLERATED_GAPS = 0.05
 """Share of the middle half of a frame that may lack data; sky is shown there."""
 
-_FRAME = int(FRAME_EXTENT)
 _SQUARE = 0.02  # how much the sides of a pixel may differ
 _LEAST_R90 = 2.0  # pixels; stars are hardly smaller
 _WINDOWS = (256.0, 512.0, 1024.0)  # pixels, in which a galaxy of unknown size is looked for
@@ -170,13 +169,13 @@ class SkyField:
             raise ImageError("outside", f"The position is not on {self.name}.")
         width = r90 * FRAME_RADII / self.scale
         _refuse_huge(math.ceil(width))
-        grid = _Grid.around(x, y, width, cell=max(int(width / _FRAME), 1))
+        grid = _Grid.around(x, y, width, cell=max(int(width / FRAME_PIXELS), 1))
         width /= grid.cell
         planes = [self._above_sky(plane, grid) for plane in self.planes]
         column, row = grid.place(x, y)
         _refuse_gaps(planes, column, row, width / 2)
         rgb = compose([plane[::-1] for plane in planes])
-        return cut_square(rgb, column, grid.cells - 1 - row, width, max(round(width), _FRAME))
+        return cut_square(rgb, column, grid.cells - 1 - row, width, max(round(width), FRAME_PIXELS))
 
     def _measure(self, x: float, y: float) -> float:
         if not self._holds(x, y):

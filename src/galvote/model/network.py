@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32, UInt8
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from galvote.images import Geometry, View, standard_views, warp_cutout
+from galvote.images import FRAME_EXTENT, Geometry, View, standard_views, warp_cutout
 from galvote.model.efficientnet import EfficientNetLite
 from galvote.model.encoders import Dieleman2014, Residual, Sharma2020
 from galvote.model.heads import HeadKind, TreeHead
@@ -22,7 +22,9 @@ from galvote.tree import DecisionTree
 class _Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    extent: float = Field(gt=0, le=424, description="width of sky that the network sees, in GZ2 pixels")
+    extent: float = Field(
+        gt=0, le=FRAME_EXTENT, description="width of sky that the network sees, in GZ2 pixels"
+    )
     pixels: int = Field(ge=8, le=1024, description="width of the network's input")
     head: HeadKind = Field(description="how outputs become vote fractions")
     dropout: float = Field(default=0.5, ge=0, lt=1)

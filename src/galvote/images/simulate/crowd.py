@@ -12,7 +12,8 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Int
 
-from galvote.images.simulate.shapes import PIXEL_SCALE, R90, SKY_NOISE, GalaxyShape, Oddity
+from galvote.images.field import GZ2_R90
+from galvote.images.simulate.shapes import PIXEL_SCALE, SKY_NOISE, GalaxyShape, Oddity
 from galvote.tree import GZ2, to_cumulative
 
 ODD_ANSWERS: Mapping[Oddity, str] = {
@@ -81,7 +82,7 @@ def cumulative_fractions(counts: Int[np.ndarray, " answer"]) -> Float[np.ndarray
 
 
 def _probabilities(shape: GalaxyShape) -> Mapping[str, Float[np.ndarray, " answer"]]:
-    blur = shape.blur / R90
+    blur = shape.blur / GZ2_R90
     camera_pixels = math.pi * (shape.radius / PIXEL_SCALE) ** 2
     signal = shape.flux / camera_pixels / SKY_NOISE
     clear = 1 - math.exp(-signal / 4)

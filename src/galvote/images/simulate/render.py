@@ -11,8 +11,10 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from galvote.images.simulate.shapes import R90, SKY_NOISE, GalaxyShape
-from galvote.images.simulate.sky import FRAME, Light, Sky
+from galvote.images.field import GZ2_R90
+from galvote.images.geometry import FRAME_PIXELS
+from galvote.images.simulate.shapes import SKY_NOISE, GalaxyShape
+from galvote.images.simulate.sky import Light, Sky
 from galvote.images.simulate.stars import OLD, YOUNG, Chance, galaxy_light
 
 # Noise of the sky in g, r and i, and light of the sky in r, with which a galaxy's own photons compare.
@@ -69,7 +71,7 @@ def _star(shape: GalaxyShape, sky: Sky) -> Light:
 def _dust(shape: GalaxyShape, sky: Sky) -> Light:
     """Return what a lane of dust along the long axis lets through; least in the blue."""
     u, v = sky.axes(shape.angle)
-    depth = 4 * shape.odd_strength * np.exp(-(((v - 1.5) / 4) ** 2) - (u / (0.9 * R90)) ** 4)
+    depth = 4 * shape.odd_strength * np.exp(-(((v - 1.5) / 4) ** 2) - (u / (0.9 * GZ2_R90)) ** 4)
     return np.asarray(np.exp(depth[..., None] * np.array((-1.2, -0.9, -0.7), dtype=np.float32)))
 
 
@@ -83,9 +85,9 @@ def _blur(light: Light, shape: GalaxyShape, sky: Sky) -> Light:
 
 def _add_neighbours(light: Light, shape: GalaxyShape, sky: Sky, rng: np.random.Generator) -> None:
     """Add the faint stars and galaxies that stand around, about 8 a square arcminute."""
-    arcmin = FRAME / R90 * shape.radius / 60
+    arcmin = FRAME_PIXELS / GZ2_R90 * shape.radius / 60
     count = min(int(rng.poisson(8 * arcmin**2)), 60)
-    x, y = rng.uniform(-FRAME / 2, FRAME / 2, (2, count))
+    x, y = rng.uniform(-FRAME_PIXELS / 2, FRAME_PIXELS / 2, (2, count))
     magnitude = 22.3 + np.log10(rng.uniform(1e-3, 1, count)) / 0.4
     size = shape.blur / 2.355 * rng.uniform(1, 1.6, count)
     redness = rng.uniform(-0.3, 1.5, (count, 1))
@@ -102,7 +104,7 @@ def _add_noise(light: Light, shape: GalaxyShape, sky: Sky, rng: np.random.Genera
     """Add the noise of sky and galaxy, in grains of a camera pixel."""
     # Grains finer than two GZ2 pixels would cost time and be lost in the JPEG; averaged, they are fainter.
     grain = max(shape.camera_pixel, 2.0)
-    cells = math.ceil(FRAME / grain)
+    cells = math.ceil(FRAME_PIXELS / grain)
     noise = sky.spread(rng.standard_normal((cells, cells, 3), np.float32))
     noise *= _NOISE * np.float32(shape.camera_pixel / grain)
     light += noise * np.sqrt(1 + np.maximum(light, 0) / _SKY_LIGHT)

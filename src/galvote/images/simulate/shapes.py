@@ -8,11 +8,10 @@ from typing import Literal
 
 import numpy as np
 
+from galvote.images.field import GZ2_R90
+
 PIXEL_SCALE = 0.396
 """Width of a pixel of the SDSS camera, arcsec."""
-
-R90 = 50.0
-"""The radius that holds 90 % of a galaxy's Petrosian flux, GZ2 pixels."""
 
 THINNEST_DISC = 0.13
 """Axis ratio of a disc seen exactly from its edge."""
@@ -125,12 +124,12 @@ class GalaxyShape:
     @property
     def camera_pixel(self) -> float:
         """Width of a pixel of the SDSS camera, GZ2 pixels."""
-        return PIXEL_SCALE * R90 / self.radius
+        return PIXEL_SCALE * GZ2_R90 / self.radius
 
     @property
     def blur(self) -> float:
         """Full width at half maximum of the point-spread function, GZ2 pixels."""
-        return self.seeing * R90 / self.radius
+        return self.seeing * GZ2_R90 / self.radius
 
     def describe(self) -> str:
         """Name the galaxy in a few words, for captions."""

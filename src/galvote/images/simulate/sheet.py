@@ -9,10 +9,11 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from galvote.atomic import atomic_file
+from galvote.images.field import GZ2_R90
 from galvote.images.geometry import COMPACT, to_cutout
 from galvote.images.simulate.crowd import ODD_ANSWERS
 from galvote.images.simulate.galaxies import SimulatedGalaxy
-from galvote.images.simulate.shapes import R90, GalaxyShape
+from galvote.images.simulate.shapes import GalaxyShape
 from galvote.tree import GZ2
 
 _CAPTION = 16
@@ -57,7 +58,7 @@ class ContactSheet:
 def _clarity(galaxy: SimulatedGalaxy) -> float:
     """Return the probability of the answers that tell the galaxy's kind; less if blurred or inclined."""
     shape, probable = galaxy.shape, dict(zip(GZ2.columns, galaxy.probabilities, strict=True))
-    sharpness = 1 / (1 + shape.blur / (R90 * shape.axis_ratio))
+    sharpness = 1 / (1 + shape.blur / (GZ2_R90 * shape.axis_ratio))
     return sharpness * math.prod(float(probable[column]) for column in _telling_answers(shape))
 
 

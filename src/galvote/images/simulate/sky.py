@@ -10,12 +10,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
-from galvote.images.geometry import COMPACT, FRAME_EXTENT
+from galvote.images.geometry import COMPACT, FRAME_EXTENT, FRAME_PIXELS
 
-FRAME = int(FRAME_EXTENT)
-"""Width of a whole GZ2 picture in its own pixels."""
-
-EXTENTS = {COMPACT.pixels: COMPACT.extent, FRAME: FRAME_EXTENT}
+EXTENTS = {COMPACT.pixels: COMPACT.extent, FRAME_PIXELS: FRAME_EXTENT}
 """How much of the frame a picture shows, in GZ2 pixels, by its width in pixels."""
 
 Plane: TypeAlias = Float32[np.ndarray, "y x"]
@@ -52,9 +49,9 @@ class Sky:
 
     def spread(self, grid: Float32[np.ndarray, "row column *band"]) -> Float32[np.ndarray, "y x *band"]:
         """Lay a square grid that covers the whole frame over the picture, between its cells linearly."""
-        cells = len(grid) / FRAME
+        cells = len(grid) / FRAME_PIXELS
         step = self.scale * cells
-        start = ((FRAME - EXTENTS[self.pixels] + self.scale) / 2) * cells - 0.5
+        start = ((FRAME_PIXELS - EXTENTS[self.pixels] + self.scale) / 2) * cells - 0.5
         placing = np.array([[step, 0, start], [0, step, start]], dtype=np.float32)
         laid: Float32[np.ndarray, "y x *band"] = cv2.warpAffine(
             grid,
