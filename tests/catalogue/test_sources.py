@@ -13,7 +13,7 @@ import pytest
 
 from galvote.catalogue import Sources, Votes, list_sources, match_ids, write_table
 from galvote.errors import CatalogueError
-from galvote.images import Geometry, try_cutout
+from galvote.images import Geometry, pack, try_cutout
 from galvote.tree import GZ2
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
@@ -240,6 +240,12 @@ def test_places_that_are_not_there_or_hold_nothing(tmp_path: Path) -> None:
         list_sources(tmp_path / "none.parquet")
     with pytest.raises(CatalogueError, match="No place with pictures was given"):
         list_sources([])
+
+
+def test_a_packed_store_is_known_as_one(tmp_path: Path) -> None:
+    pack(list_sources(put(tmp_path / "pictures", "a.jpg")), tmp_path / "store", Geometry())
+    with pytest.raises(CatalogueError, match=r"store is a packed store. `galvote train`.* name the pictures"):
+        list_sources(tmp_path / "store")
 
 
 def test_ids_with_two_pictures_are_named_with_both(tmp_path: Path) -> None:

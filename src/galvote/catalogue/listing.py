@@ -29,6 +29,7 @@ from galvote.errors import CatalogueError
 _TABLES = (".csv", ".csv.gz", ".vot", ".votable", ".xml")
 _TAR = ".tar"
 _COMPRESSED_TAR = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+_STORE = "store.json"  # by which `galvote.images.store`, unknown to this room, marks what it packed
 
 
 def list_sources(places: str | Path | Sequence[str | Path]) -> Sources:
@@ -126,6 +127,11 @@ def _list_folder(folder: Path) -> tuple[list[pa.Array], list[Shelf]]:
     if shards := [shard for shard in listed.values() if shard is not None]:
         others = [name for name in pictures if listed[name] is None]
         return [join_paths(folder, to_text(others, folder))], shards
+    if _STORE in names:
+        raise CatalogueError(
+            f"The folder {folder} is a packed store. `galvote train`, `galvote sweep` and `galvote "
+            "calibrate` take it, alone, as --images; here name the pictures that it was packed from."
+        )
     within = f" It has the folders {list_names(folders)}: give one of these." if folders else ""
     raise CatalogueError(
         f"The folder {folder} has no pictures ({' '.join(PICTURES)}) and no Parquet files with a column "
