@@ -122,6 +122,8 @@ def test_pictures_packed_for_others_are_not_taken_up(command, arguments, simulat
 def test_a_folder_of_something_else_is_left_as_it_is(command, arguments, packed, tmp_path):
     own = tmp_path / "own"
     shutil.copytree(packed, own / "store")
+    pixels = (own / "store" / "cutouts.bin").stat().st_size
+    (own / "store" / "cutouts.bin").write_bytes(bytes(pixels))
     (own / "thesis.txt").write_text("precious")
     before = {path: path.read_bytes() for path in own.rglob("*") if path.is_file()}
     ran = command(*arguments, "--out", own, "--overwrite")
