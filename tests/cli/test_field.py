@@ -1,7 +1,9 @@
 """A field from picture to catalogue, with a predictor that knows no galaxies."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,21 +16,27 @@ from galvote.catalogue import read_table, read_votes
 from galvote.catalogue.tables import about
 from galvote.cli.classify_field import classify_field, print_findings
 from galvote.errors import GalvoteError
+from galvote.evaluation import Calibration, Intervals, Unlikeness
 from galvote.images import Geometry
+from galvote.inference import Predictor
 from galvote.tree import GZ2, find_violations, to_cumulative
 
 
 class Stand:
-    """Predicts smooth for what is red and a spiral for what is blue, and remembers what it saw."""
+    """Predicts smooth for what is red and a spiral for what is blue, and remembers what it saw.
+
+    Calibrated, it calls unlike what is blue.
+    """
 
     geometry = Geometry(extent=256.0, pixels=64)
 
-    def __init__(self) -> None:
+    def __init__(self, calibration: Calibration | None = None) -> None:
+        self.calibration = calibration
         self.seen = list[np.ndarray]()
 
-    def predict_cutouts(
+    def predict_features(
         self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: int = 1
-    ) -> Float32[np.ndarray, "galaxy answer"]:
+    ) -> tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]:
         self.seen += list(cutouts)
         conditional = np.zeros((len(cutouts), len(GZ2)))
         for columns in GZ2.slices.values():
@@ -39,7 +47,16 @@ class Stand:
         conditional[:, 3:5] = 0.1, 0.9
         conditional[:, 7:9] = 0.9, 0.1
         conditional[:, 13:15] = 0.2, 0.8
-        return to_cumulative(GZ2, conditional).astype(np.float32)
+        return to_cumulative(GZ2, conditional).astype(np.float32), centre.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def calibration() -> Calibration:
+    random = np.random.default_rng(5)
+    predicted = random.uniform(size=(200, len(GZ2)))
+    actual = (predicted + random.normal(0, 0.1, predicted.shape)).clip(0, 1)
+    red = random.normal([200, 140, 100], 20, (200, 3))
+    return Calibration(Intervals.fit(predicted, actual), Unlikeness.fit(red, red, axes=2))
 
 
 PLACES = ((60, 70, 9.0, "blue"), (200, 90, 7.0, "red"), (320, 200, 12.0, "red"), (120, 230, 8.0, "blue"))
@@ -95,6 +112,51 @@ def test_a_page_shows_the_clearest_with_their_votes_down_the_tree(field: np.ndar
     assert pictures[0] == "annotated.png"
     assert all(address.startswith("data:image/jpeg;base64,/9j/") for address in pictures[1:])
     assert 'href="catalogue.vot"' in html
+
+
+def test_a_calibrated_model_gives_intervals_and_the_flag(
+    field: np.ndarray, tmp_path: Path, calibration: Calibration
+) -> None:
+    widths = []
+    for level in (0.5, 0.9):
+        out = tmp_path / str(level)
+        classified = classify_field(field, Stand(calibration), out, level=level)
+        table = read_table(out / "catalogue.csv")
+        ends = [f"{column}_{end}" for column in GZ2.columns for end in ("low", "high")]
+        start = table.column_names.index("path") + 1
+        assert table.column_names[start:] == ["unlike", *GZ2.columns, *ends]
+        rows = table.to_pylist()
+        assert [row["unlike"] for row in rows] == [row["kind"] == "spiral" for row in rows]
+        for row in rows:
+            for column in GZ2.columns:
+                assert 0 <= row[f"{column}_low"] <= row[column] <= row[f"{column}_high"] <= 1
+        widths.append(sum(row["Class4.1_high"] - row["Class4.1_low"] for row in rows))
+    assert widths[0] < widths[1]
+    page = (out / "index.html").read_text()
+    assert page.count('<dd class="differs">unlike the training galaxies') == 2
+    assert "2 of the 4 galaxies are unlike the training galaxies" in page
+    assert 'class="interval"' in page
+    console = Console(record=True, width=120)
+    print_findings(classified, console)
+    assert "2 of the 4 galaxies are unlike the training galaxies" in console.export_text()
+
+
+def test_the_command_writes_what_predict_writes(
+    command: Callable[..., Any], field: np.ndarray, calibrated: Path, tmp_path: Path
+) -> None:
+    Image.fromarray(field).save(tmp_path / "field.png")
+    given = (tmp_path / "field.png", "--model", calibrated, "--backend", "torch-float32")
+    ran = command("field", *given, "--out", tmp_path, "--level", 0.8, "--format", "parquet")
+    assert ran.returncode == 0, ran.stderr
+    assert re.search(r"\d of the 4 galaxies are unlike the training galaxies", ran.stdout)
+    told = read_table(tmp_path / "catalogue.parquet").schema
+    wanted = [each for each in Predictor.load(calibrated).schema() if each.name not in ("status", "reason")]
+    assert [told.field(each.name) for each in wanted] == wanted
+    assert [name for name in told.names if name in {each.name for each in wanted}] == [
+        each.name for each in wanted
+    ]
+    ran = command("field", *given, "--out", tmp_path, "--level", 1.2, "--overwrite")
+    assert ran.returncode == 2 and "between 0 and 1" in ran.stderr
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".fits"])
@@ -164,5 +226,5 @@ def test_the_commands_describe_themselves(verb: str) -> None:
 
     answer = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "160", "TERM": "dumb"})
     assert answer.exit_code == 0
-    for option in ("--out", "--model", "--min-radius", "--limit", "--views", "--format", "--overwrite"):
-        assert option in answer.output
+    options = ["out", "model", "backend", "min-radius", "limit", "views", "level", "format", "overwrite"]
+    assert [option for option in options if f"--{option}" not in answer.output] == []

@@ -10,21 +10,24 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import TaskID
 from rich.table import Table
 
 from galvote.catalogue import write_table
 from galvote.catalogue.columns import describe_predictions
 from galvote.catalogue.tables import describe
+from galvote.cli.progress import progress_bar
 from galvote.errors import GalvoteError
+from galvote.evaluation import Calibration
 from galvote.evaluation.field_page import draw_field_page
 from galvote.evaluation.findings import KINDS, Finding, name_kind, strongest_first
-from galvote.evaluation.pictures import CARDS_PER_SHEET, Card, Mark, draw_field, draw_sheet, write_png
+from galvote.evaluation.pictures import CARDS_PER_SHEET, MUTED, Card, Mark, draw_field, draw_sheet, write_png
 from galvote.evaluation.report import write_page
 from galvote.images import Geometry, to_cutout
 from galvote.images.field import FieldGalaxy, cut_out, find_galaxies, to_field_cutout
+from galvote.inference import LEVEL, Predictor
 from galvote.tree import GZ2, decision_path, describe_path
 
 MAX_SHEETS = 10
@@ -47,6 +50,7 @@ _ABOUT: dict[str, tuple[str, str | None, str]] = {
     "path": ("The likeliest answers, from question to question", None, "src.morph.type"),
 }
 """Description, unit and UCD of the columns beside the predictions."""
+_UNLIKE = "unlike the training galaxies"
 _OUTLINE = 1.7  # radii r90, so that the outline does not touch what it outlines
 
 
@@ -59,11 +63,41 @@ class FieldPredictor(Protocol):
         """The cutouts that it takes."""
         ...
 
-    def predict_cutouts(
-        self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: int = 1
-    ) -> Float32[np.ndarray, "galaxy answer"]:
-        """Return cumulative fractions in the order of the columns of the Galaxy Zoo 2 tree."""
+    @property
+    def calibration(self) -> Calibration | None:
+        """What gives intervals and the flag, if it is calibrated."""
         ...
+
+    def predict_features(
+        self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: int = 1
+    ) -> tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]:
+        """Return cumulative fractions, in the order of the Galaxy Zoo 2 tree's columns, and features."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What a model says of a field's galaxies, in their order.
+
+    Parameters
+    ----------
+    fractions
+        Cumulative vote fractions in [0, 1], in the tree's order.
+    low, high
+        Ends of their intervals; None if the model is not calibrated.
+    unlike
+        Which galaxies are unlike those of the training; None if the model is not calibrated.
+    """
+
+    fractions: Float32[np.ndarray, "galaxy answer"]
+    low: Float32[np.ndarray, "galaxy answer"] | None
+    high: Float32[np.ndarray, "galaxy answer"] | None
+    unlike: Bool[np.ndarray, " galaxy"] | None
+
+    @property
+    def flags(self) -> tuple[bool, ...]:
+        """Whether each galaxy is known to be unlike those of the training."""
+        return (False,) * len(self.fractions) if self.unlike is None else tuple(map(bool, self.unlike))
 
 
 @dataclass(frozen=True)
@@ -76,8 +110,8 @@ class ClassifiedField:
         Brightest first.
     too_small
         How many more things were found that are too small or faint to classify.
-    fractions
-        Cumulative vote fractions, a row for each galaxy, in the tree's order.
+    predicted
+        What the model says of each galaxy.
     findings
         The kind of each galaxy.
     paths
@@ -88,7 +122,7 @@ class ClassifiedField:
 
     galaxies: tuple[FieldGalaxy, ...]
     too_small: int
-    fractions: Float32[np.ndarray, "galaxy answer"]
+    predicted: Predicted
     findings: tuple[Finding, ...]
     paths: tuple[str, ...]
     files: tuple[Path, ...]
@@ -111,6 +145,7 @@ def classify_field(
     min_radius: float = 5.0,
     limit: int | None = None,
     views: int = 1,
+    level: float = LEVEL,
     catalogue_ending: str = ".csv",
     overwrite: bool = False,
     on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
@@ -134,6 +169,8 @@ def classify_field(
         Take only so many of the brightest galaxies.
     views
         Orientations averaged for each prediction.
+    level
+        Share of the votes that the intervals of a calibrated model are to hold, in (0, 1).
     catalogue_ending
         ``.csv``, ``.parquet``, ``.fits`` or ``.vot``.
     overwrite
@@ -163,28 +200,37 @@ def classify_field(
         on_progress=lambda done, total: on_progress("finding galaxies", done, total),
     )
     galaxies = found.galaxies[:limit]
-    fractions = _predict(rgb, galaxies, predictor, views, on_progress)
+    predicted = _predict(rgb, galaxies, predictor, views, level, on_progress)
+    fractions, flags = predicted.fractions, predicted.flags
     findings = tuple(name_kind(GZ2, row) for row in fractions)
     paths = tuple(describe_path(decision_path(GZ2, row)) for row in fractions)
 
-    write_table(_to_table(galaxies, fractions, findings, paths), catalogue, overwrite=True)
+    write_table(_to_table(galaxies, predicted, findings, paths), catalogue, overwrite=True)
     order = strongest_first(findings)
     said = f"{title}: {len(galaxies)} galaxies" if title else f"{len(galaxies)} galaxies"
     counts = Counter(finding.kind for finding in findings)
     legend = [(f"{counts[kind]} {kind.name}", kind.colour) for kind in KINDS if counts[kind]]
-    marks = [_mark(galaxies[row], findings[row]) for row in order]
+    if any(flags):
+        legend.append((f"dashed: {sum(flags)} {_UNLIKE}", MUTED))
+    marks = [_mark(galaxies[row], findings[row], flags[row]) for row in order]
     write_png(draw_field(rgb, marks, title=said, legend=legend), annotated)
 
     drawn = order[: CARDS_PER_SHEET * MAX_SHEETS]
-    cards = [_card(rgb, galaxies[row], fractions[row], findings[row], paths[row]) for row in drawn]
+    cards = [
+        _card(rgb, galaxies[row], fractions[row], findings[row], paths[row], flags[row]) for row in drawn
+    ]
+    told = list(drawn[:CARDS_PER_SHEET])
     write_page(
         page,
         draw_field_page(
             cards[:CARDS_PER_SHEET],
-            fractions[list(drawn[:CARDS_PER_SHEET])],
+            fractions[told],
             GZ2,
+            None if predicted.low is None else predicted.low[told],
+            None if predicted.high is None else predicted.high[told],
             title=title,
-            found=f"{len(galaxies)} galaxies, and {found.too_small} too small or faint to classify.",
+            found=f"{len(galaxies)} galaxies, and {found.too_small} too small or faint to classify."
+            + (f" {_say_flagged(predicted)}" if any(flags) else ""),
             catalogue=catalogue.name,
         ),
     )
@@ -202,7 +248,7 @@ def classify_field(
     return ClassifiedField(
         galaxies=galaxies,
         too_small=found.too_small,
-        fractions=fractions,
+        predicted=predicted,
         findings=findings,
         paths=paths,
         files=(page, annotated, *sheets, catalogue),
@@ -215,6 +261,8 @@ def run_field(
     title: str,
     out: Path,
     model: str,
+    backend: str | None,
+    level: float | None,
     min_radius: float,
     limit: int | None,
     views: int,
@@ -222,11 +270,11 @@ def run_field(
     overwrite: bool,
 ) -> None:
     """Classify a field with a saved model, showing progress, and print what was found and where it is."""
-    from galvote.inference import Predictor
-
     console = Console(highlight=False)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    predictor = Predictor.load(model, backend)
+    if level is not None:
+        predictor.check_level(level)
+    with progress_bar(Console(stderr=True)) as progress:
         bars = dict[str, TaskID]()
 
         def show(stage: str, done: int, total: int) -> None:
@@ -236,12 +284,13 @@ def run_field(
 
         classified = classify_field(
             rgb,
-            Predictor.load(model),
+            predictor,
             out,
             title=title,
             min_radius=min_radius,
             limit=limit,
             views=views,
+            level=LEVEL if level is None else level,
             catalogue_ending=catalogue_ending,
             overwrite=overwrite,
             on_progress=show,
@@ -250,13 +299,17 @@ def run_field(
 
 
 def print_findings(classified: ClassifiedField, console: Console) -> None:
-    """Print how many galaxies there are, the clearest of each kind, and where everything is written."""
+    """Print how many galaxies there are and are flagged, the clearest of each kind, and what is written."""
     console.print(
         f"{len(classified.galaxies)} galaxies found and classified; "
         f"{classified.too_small} more are too small or faint for that."
     )
+    flags = classified.predicted.flags
     if classified.galaxies:
-        table = Table("", "number", "x", "y", "votes", "decision path", title="The clearest of each kind")
+        if classified.predicted.unlike is not None:
+            console.print(_say_flagged(classified.predicted))
+        headings = ("", "number", "x", "y", "votes", "decision path", *(("flag",) if any(flags) else ()))
+        table = Table(*headings, title="The clearest of each kind")
         for row in classified.clearest:
             galaxy, finding = classified.galaxies[row], classified.findings[row]
             table.add_row(
@@ -266,6 +319,7 @@ def print_findings(classified: ClassifiedField, console: Console) -> None:
                 f"{galaxy.y:.0f}",
                 f"{finding.fraction:.0%}",
                 classified.paths[row],
+                *(("unlike" if flags[row] else "",) if any(flags) else ()),
             )
         console.print(table)
     else:
@@ -279,21 +333,35 @@ def _predict(
     galaxies: Sequence[FieldGalaxy],
     predictor: FieldPredictor,
     views: int,
+    level: float,
     on_progress: Callable[[str, int, int], None],
-) -> Float32[np.ndarray, "galaxy answer"]:
-    geometry = predictor.geometry
+) -> Predicted:
+    geometry, calibration = predictor.geometry, predictor.calibration
     fractions = np.empty((len(galaxies), len(GZ2)), np.float32)
+    unlike = np.empty(len(galaxies), np.bool_)
     for start in range(0, len(galaxies), _BATCH):
         batch = galaxies[start : start + _BATCH]
+        part = slice(start, start + len(batch))
         cutouts = np.stack([to_field_cutout(rgb, galaxy, geometry) for galaxy in batch])
-        fractions[start : start + _BATCH] = predictor.predict_cutouts(cutouts, views=views)
-        on_progress("predicting", start + len(batch), len(galaxies))
-    return fractions
+        fractions[part], features = predictor.predict_features(cutouts, views)
+        if calibration:
+            unlike[part] = calibration.unlikeness.flag(features)
+        on_progress("predicting", part.stop, len(galaxies))
+    if calibration is None:
+        return Predicted(fractions, None, None, None)
+    return Predicted(fractions, *calibration.intervals.ends(fractions, level), unlike)
+
+
+def _say_flagged(predicted: Predicted) -> str:
+    return (
+        f"{sum(predicted.flags)} of the {len(predicted.flags)} galaxies are {_UNLIKE}: intervals promise "
+        "nothing there."
+    )
 
 
 def _to_table(
     galaxies: Sequence[FieldGalaxy],
-    fractions: Float32[np.ndarray, "galaxy answer"],
+    predicted: Predicted,
     findings: Sequence[Finding],
     paths: Sequence[str],
 ) -> pa.Table:
@@ -312,8 +380,12 @@ def _to_table(
         },
         "kind": pa.array([finding.kind.name for finding in findings], pa.string()),
         "path": pa.array(paths, pa.string()),
-        **{column: pa.array(values) for column, values in zip(GZ2.columns, fractions.T, strict=True)},
+        **({} if predicted.unlike is None else {"unlike": pa.array(predicted.unlike)}),
+        **{name: pa.array(values) for name, values in zip(GZ2.columns, predicted.fractions.T, strict=True)},
     }
+    if predicted.low is not None and predicted.high is not None:
+        for name, low, high in zip(GZ2.columns, predicted.low.T, predicted.high.T, strict=True):
+            columns |= {f"{name}_low": pa.array(low), f"{name}_high": pa.array(high)}
     table = pa.table(columns)
     schema = [
         describe(field, *_ABOUT[field.name]) if field.name in _ABOUT else field for field in table.schema
@@ -321,7 +393,7 @@ def _to_table(
     return table.cast(describe_predictions(pa.schema(schema), GZ2))
 
 
-def _mark(galaxy: FieldGalaxy, finding: Finding) -> Mark:
+def _mark(galaxy: FieldGalaxy, finding: Finding, unlike: bool) -> Mark:
     return Mark(
         number=galaxy.number,
         label=finding.label,
@@ -331,6 +403,7 @@ def _mark(galaxy: FieldGalaxy, finding: Finding) -> Mark:
         axis_ratio=max(galaxy.axis_ratio, 0.35),
         angle=galaxy.angle,
         colour=finding.kind.colour,
+        dashed=unlike,
     )
 
 
@@ -340,11 +413,10 @@ def _card(
     fractions: Float32[np.ndarray, " answer"],
     finding: Finding,
     path: str,
+    unlike: bool,
 ) -> Card:
     picture = cut_out(rgb, galaxy, extent=_SHEET_EXTENT, least_pixels=_SHEET_PIXELS)
-    notes = [
-        note for note, true in (("at the edge", galaxy.touches_edge), ("crowded", galaxy.crowded)) if true
-    ]
+    notes = {_UNLIKE: unlike, "at the edge": galaxy.touches_edge, "crowded": galaxy.crowded}
     return Card(
         number=galaxy.number,
         label=finding.label,
@@ -352,5 +424,5 @@ def _card(
         cutout=to_cutout(picture, Geometry(extent=_SHEET_EXTENT, pixels=_SHEET_PIXELS), shown=_SHEET_EXTENT),
         path=path,
         bars=tuple((name, float(fractions[GZ2.columns.index(column)])) for name, column in _BARS),
-        note=", ".join(notes),
+        note=", ".join(note for note, true in notes.items() if true),
     )

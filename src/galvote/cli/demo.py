@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from galvote.cli.field import CatalogueFormat, Format, Limit, MinRadius, Model, Out, Overwrite, Views
+from galvote.cli.backend import BackendName
+from galvote.cli.field import (
+    CatalogueFormat,
+    Format,
+    Level,
+    Limit,
+    MinRadius,
+    Model,
+    Out,
+    Overwrite,
+    Views,
+)
 
 
 def demo(
     out: Out = Path("demo"),
     model: Model = "galvote-small",
+    backend: BackendName = None,
     min_radius: MinRadius = 5.0,
     limit: Limit = None,
     views: Views = 8,
+    level: Level = None,
     format_: Format = CatalogueFormat.csv,
     overwrite: Overwrite = False,
 ) -> None:
@@ -34,6 +47,8 @@ def demo(
         title="Hubble Deep Field",
         out=out,
         model=model,
+        backend=backend,
+        level=level,
         min_radius=min_radius,
         limit=limit,
         views=views,

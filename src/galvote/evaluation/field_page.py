@@ -20,6 +20,8 @@ def draw_field_page(
     cards: Sequence[Card],
     fractions: Float[np.ndarray, "card answer"],
     tree: DecisionTree,
+    low: Float[np.ndarray, "card answer"] | None = None,
+    high: Float[np.ndarray, "card answer"] | None = None,
     *,
     title: str,
     found: str,
@@ -33,6 +35,8 @@ def draw_field_page(
         The galaxies, as on the sheets.
     fractions
         Their cumulative fractions in [0, 1], in ``tree.columns`` order.
+    low, high
+        The ends of their intervals, if there are any.
     title
         Name of the field.
     found
@@ -40,22 +44,31 @@ def draw_field_page(
     catalogue
         Name of the file beside the page that has all galaxies.
     """
+    none = [None] * len(cards)
+    all_votes = zip(fractions, none if low is None else low, none if high is None else high, strict=True)
     template = Template((files("galvote.evaluation") / "field.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(title or "A field"),
         style=style_sheet(),
         found=escape(found),
+        then="" if low is None else ", then the interval",
         catalogue=escape(catalogue),
-        galaxies="".join(_galaxy(card, votes, tree) for card, votes in zip(cards, fractions, strict=True)),
+        galaxies="".join(_galaxy(card, tree, *votes) for card, votes in zip(cards, all_votes, strict=True)),
     )
 
 
-def _galaxy(card: Card, fractions: Float[np.ndarray, " answer"], tree: DecisionTree) -> str:
-    note = f"<dt>beware</dt><dd>{escape(card.note)}</dd>" if card.note else ""
+def _galaxy(
+    card: Card,
+    tree: DecisionTree,
+    fractions: Float[np.ndarray, " answer"],
+    low: Float[np.ndarray, " answer"] | None,
+    high: Float[np.ndarray, " answer"] | None,
+) -> str:
+    note = f'<dt>beware</dt><dd class="differs">{escape(card.note)}</dd>' if card.note else ""
+    drawing = draw_tree(tree, fractions, low, high, width=NARROW)
     return (
         f'<article class="galaxy"><img alt="galaxy {card.number}" src="{to_data_url(card.cutout)}"><div>'
         f"<header><b>{card.number}</b><span>{escape(card.label)}</span></header>"
         f"<dl><dt>most likely</dt><dd>{escape(card.path)}</dd>{note}</dl>"
-        f"<details><summary>Its votes down the tree</summary>{draw_tree(tree, fractions, width=NARROW)}"
-        "</details></div></article>"
+        f"<details><summary>Its votes down the tree</summary>{drawing}</details></div></article>"
     )

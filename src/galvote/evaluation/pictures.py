@@ -23,7 +23,9 @@ from PIL import Image
 
 from galvote.evaluation.style import palette
 
-NIGHT, INK, MUTED, FAINT = (palette(dark=True)[name] for name in ("paper", "ink", "muted", "track"))
+NIGHT, INK, MUTED, FAINT, WARNING = (
+    palette(dark=True)[name] for name in ("paper", "ink", "muted", "track", "low")
+)
 MAX_BYTES = 3_000_000
 """What a picture may weigh, so that a page or a message can show it."""
 
@@ -54,6 +56,8 @@ class Mark:
         Of the major axis, in degrees from x towards y.
     colour
         Of outline and number, as matplotlib writes it.
+    dashed
+        Whether the outline is.
     """
 
     number: int
@@ -64,6 +68,7 @@ class Mark:
     axis_ratio: float
     angle: float
     colour: str
+    dashed: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,6 +146,7 @@ def draw_field(
             facecolors="none",
             edgecolors=[mark.colour for mark in marks],
             linewidths=0.9,
+            linestyles=["--" if mark.dashed else "-" for mark in marks],
             alpha=0.9,
         ),
         autolim=False,
@@ -213,11 +219,12 @@ def _draw_card(axes: Axes, card: Card, left: int, top: int) -> None:
     axes.text(left, top + 14, f"{card.number}", color=MUTED, fontsize=11, va="center")
     axes.text(left + 38, top + 14, card.label, color=card.colour, fontsize=12, fontweight="bold", va="center")
     if card.note:
-        axes.text(left + room, top + 14, card.note, color=MUTED, fontsize=7, va="center", ha="right")
+        axes.text(left, top + 28, card.note, color=WARNING, fontsize=7, va="top")
     lines = textwrap.wrap(card.path, width=46)
     if len(lines) > 3:
         lines = [*lines[:2], textwrap.shorten(" ".join(lines[2:]), width=46, placeholder=" …")]
-    axes.text(left, top + 32, "\n".join(lines), color=INK, fontsize=7.8, va="top", linespacing=1.35)
+    below = top + (43 if card.note else 32)
+    axes.text(left, below, "\n".join(lines), color=INK, fontsize=7.8, va="top", linespacing=1.35)
     name_width, value_width = 74, 34
     longest = room - name_width - value_width
     for line, (name, fraction) in enumerate(card.bars):
