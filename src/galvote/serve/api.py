@@ -60,19 +60,21 @@ ASKED: Responses = problems(401, 500)
 UPLOADED: Responses = problems(400, 401, 408, 413, 415, 422, 500, 503, 504)
 
 
-def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
-    """Return the routes of an engine."""
-    router = APIRouter()
-    room = UploadRoom(engine.settings)
-    models = answers.describe_models(engine.predictors, engine.default)
+class _Reception:
+    """Where the pictures of requests come in."""
+
+    def __init__(self, engine: Engine, metrics: Metrics) -> None:
+        self._engine = engine
+        self._metrics = metrics
+        self._room = UploadRoom(engine.settings)
 
     @asynccontextmanager
-    async def uploaded(
-        request: Request, max_files: int | None = None
+    async def receive(
+        self, request: Request, max_files: int | None = None
     ) -> AsyncIterator[tuple[list[Upload], float]]:
         """Receive pictures; what happens with them must end in time, too."""
-        until = asyncio.get_running_loop().time() + engine.settings.timeout
-        async with room.receive(request, until, max_files=max_files) as files:
+        until = asyncio.get_running_loop().time() + self._engine.settings.timeout
+        async with self._room.receive(request, until, max_files=max_files) as files:
             try:
                 async with asyncio.timeout_at(until):
                     yield files, until
@@ -80,17 +82,33 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
                 raise RefusalError(
                     504,
                     "timeout",
-                    f"There was no answer within {engine.settings.timeout:g} seconds; send fewer or smaller "
-                    "pictures, or ask for fewer views.",
+                    f"There was no answer within {self._engine.settings.timeout:g} seconds; send fewer or "
+                    "smaller pictures, or ask for fewer views.",
                 ) from error
             except ImageError as error:
-                metrics.read(error.status)
+                self._metrics.read(error.status)
                 too_large = error.status == "too-large"
                 raise RefusalError(
                     413 if too_large else 422,
                     "too-many-pixels" if too_large else error.status,
                     error.reason,
                 ) from error
+
+
+def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
+    """Return the routes of an engine."""
+    reception = _Reception(engine, metrics)
+    router = APIRouter()
+    router.include_router(_route_what_is_known(engine, metrics))
+    router.include_router(_route_predictions(engine, metrics, reception))
+    router.include_router(_route_explanations(engine, metrics, reception))
+    return router
+
+
+def _route_what_is_known(engine: Engine, metrics: Metrics) -> APIRouter:
+    """Return the routes that tell about server, models and tree, and take no pictures."""
+    router = APIRouter()
+    models = answers.describe_models(engine.predictors, engine.default)
 
     @router.get("/healthz", response_model=schema.Health)
     async def healthz() -> Response:
@@ -153,6 +171,13 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
         assert votes is not None
         return SvgResponse(draw_tree(GZ2, votes, *ends, width=width))
 
+    return router
+
+
+def _route_predictions(engine: Engine, metrics: Metrics, reception: _Reception) -> APIRouter:
+    """Return the routes that say what galaxies are, one to a picture or many."""
+    router = APIRouter()
+
     @router.post(
         "/v1/predict",
         response_model=schema.PredictAnswer,
@@ -170,7 +195,7 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
     ) -> Response:
         """Predict the votes of each picture: one row for each, in order, whatever is wrong with others."""
         predictor = engine.choose(model)
-        async with uploaded(request) as (files, _):
+        async with reception.receive(request) as (files, _):
             said = await engine.classify(files, predictor, views, level)
         for one in said:
             metrics.read(one.status if isinstance(one, ImageError) else "ok")
@@ -185,50 +210,6 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
         )
         none_read = all(isinstance(one, ImageError) for one in said)
         return json_response(answer.model_dump_json(), 422 if none_read else 200)
-
-    @router.post(
-        "/v1/explain",
-        response_model=schema.ExplainAnswer,
-        responses=UPLOADED,
-        openapi_extra=takes_pictures("file", 1),
-    )
-    async def explain(
-        request: Request,
-        question: Annotated[
-            str, Query(description="Key of the question.", examples=["smooth_or_features"])
-        ] = "smooth_or_features",
-        answer: Annotated[
-            str | None, Query(description="Column of the answer; the likeliest one if not given.")
-        ] = None,
-        method: Annotated[Method, Query(description="How it is found out.")] = "gradcam",
-        model: ModelName = None,
-    ) -> Response:
-        """Show which parts of the picture mattered for an answer."""
-        predictor = engine.choose(model)
-        async with uploaded(request, max_files=1) as ((file,), _):
-            explanation = await engine.explain(file, predictor, question, answer, method)
-        metrics.read("ok")
-        said = await asyncio.to_thread(answers.describe_explanation, explanation, method, predictor)
-        return json_response(said.model_dump_json())
-
-    @router.post(
-        "/v1/turn",
-        response_model=schema.TurnAnswer,
-        responses=UPLOADED,
-        openapi_extra=takes_pictures("file", 1),
-    )
-    async def turn(
-        request: Request,
-        steps: Annotated[int, Query(ge=8, le=72, description="Angles around the circle.")] = 36,
-        model: ModelName = None,
-    ) -> Response:
-        """Show how the prediction changes as the picture is turned; ideally it does not."""
-        predictor = engine.choose(model)
-        angles = np.arange(steps, dtype=np.float32) * np.float32(360 / steps)
-        async with uploaded(request, max_files=1) as ((file,), _):
-            fractions = await engine.turn(file, predictor, angles)
-        metrics.read("ok")
-        return json_response(answers.describe_turn(angles, fractions, predictor).model_dump_json())
 
     @router.post(
         "/v1/field",
@@ -251,10 +232,61 @@ def make_router(engine: Engine, metrics: Metrics) -> APIRouter:
     ) -> Response:
         """Find the galaxies of a wide picture, and predict the votes of each."""
         predictor = engine.choose(model)
-        async with uploaded(request, max_files=1) as ((file,), until):
+        async with reception.receive(request, max_files=1) as ((file,), until):
             found, said = await engine.classify_field(file, predictor, views, level, limit, until, picture)
             answer = await asyncio.to_thread(answers.describe_field, found, said, predictor, views, level)
         metrics.read("ok")
         return json_response(answer.model_dump_json())
+
+    return router
+
+
+def _route_explanations(engine: Engine, metrics: Metrics, reception: _Reception) -> APIRouter:
+    """Return the routes that say why, and how sure that is."""
+    router = APIRouter()
+
+    @router.post(
+        "/v1/explain",
+        response_model=schema.ExplainAnswer,
+        responses=UPLOADED,
+        openapi_extra=takes_pictures("file", 1),
+    )
+    async def explain(
+        request: Request,
+        question: Annotated[
+            str, Query(description="Key of the question.", examples=["smooth_or_features"])
+        ] = "smooth_or_features",
+        answer: Annotated[
+            str | None, Query(description="Column of the answer; the likeliest one if not given.")
+        ] = None,
+        method: Annotated[Method, Query(description="How it is found out.")] = "gradcam",
+        model: ModelName = None,
+    ) -> Response:
+        """Show which parts of the picture mattered for an answer."""
+        predictor = engine.choose(model)
+        async with reception.receive(request, max_files=1) as ((file,), _):
+            explanation = await engine.explain(file, predictor, question, answer, method)
+        metrics.read("ok")
+        said = await asyncio.to_thread(answers.describe_explanation, explanation, method, predictor)
+        return json_response(said.model_dump_json())
+
+    @router.post(
+        "/v1/turn",
+        response_model=schema.TurnAnswer,
+        responses=UPLOADED,
+        openapi_extra=takes_pictures("file", 1),
+    )
+    async def turn(
+        request: Request,
+        steps: Annotated[int, Query(ge=8, le=72, description="Angles around the circle.")] = 36,
+        model: ModelName = None,
+    ) -> Response:
+        """Show how the prediction changes as the picture is turned; ideally it does not."""
+        predictor = engine.choose(model)
+        angles = np.arange(steps, dtype=np.float32) * np.float32(360 / steps)
+        async with reception.receive(request, max_files=1) as ((file,), _):
+            fractions = await engine.turn(file, predictor, angles)
+        metrics.read("ok")
+        return json_response(answers.describe_turn(angles, fractions, predictor).model_dump_json())
 
     return router
