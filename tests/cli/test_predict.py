@@ -33,7 +33,7 @@ def some(simulated, tmp_path) -> Path:
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet", ".fits", ".vot"])
 def test_a_catalogue_in_any_format(command, trained, some, tmp_path, ending):
-    out = tmp_path / f"votes{ending}"
+    out = tmp_path / "field[r]" / f"votes{ending}"  # brackets are Rich's markup, too
     ran = command("predict", some, "--model", trained, "--out", out)
     assert ran.returncode == 0, ran.stderr
     assert f"4 galaxies in {out}: 3 ok, 1 not-an-image\n" in ran.stderr

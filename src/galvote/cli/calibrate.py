@@ -62,16 +62,15 @@ def calibrate(
     from tempfile import TemporaryDirectory
 
     import numpy as np
-    from rich.console import Console
 
     from galvote.catalogue import read_labels, read_votes
-    from galvote.cli.progress import progress_bar
+    from galvote.cli.progress import plain_console, progress_bar
     from galvote.errors import CatalogueError, ModelError
     from galvote.evaluation import Calibration, Intervals, Unlikeness, cross_fit, measure_false_alarms
     from galvote.inference import Predictor
     from galvote.model import CARD, find_model, save_calibrated
 
-    console = Console(highlight=False)
+    console = plain_console()
     saved = find_model(model)  # which an exported file is not
     predictor = Predictor.load(saved)
     if (out / CARD).exists() and not overwrite:

@@ -66,12 +66,10 @@ def cutouts(
 
     The same command goes on where an earlier one was stopped, and tries again what could not be had.
     """
-    from rich.console import Console
-
     from galvote.catalogue import write_table
-    from galvote.cli.progress import progress_bar, stoppable
+    from galvote.cli.progress import plain_console, progress_bar, stoppable
 
-    console = Console(stderr=True, highlight=False)
+    console = plain_console(stderr=True)
     _refuse_other_things(out)
     sky = Sky(catalogue, field, survey, service_url, size_column, arcsec, cache, rate, attempts, timeout)
     positions, sources = sky.look_up(sky.read(), console)

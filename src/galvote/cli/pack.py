@@ -38,9 +38,9 @@ def pack(
     from collections import Counter
 
     from pydantic import ValidationError
-    from rich.console import Console
 
     from galvote.catalogue import list_sources
+    from galvote.cli.progress import plain_console
     from galvote.images import Geometry
 
     try:
@@ -48,14 +48,13 @@ def pack(
     except ValidationError as error:
         problem = error.errors()[0]
         raise typer.BadParameter(problem["msg"], param_hint=f"--{problem['loc'][0]}") from None
-    console = Console()
+    console = plain_console()
     sources = list_sources(places)
     store = pack_with_progress(
         sources, out, geometry, shown=shown, workers=workers, overwrite=overwrite, console=console
     )
     console.print(
         f"{len(store):,} cutouts of {pixels} × {pixels} pixels, extent {extent:g}, are in {out}.",
-        highlight=False,
         soft_wrap=True,
     )
     if store.failures:
@@ -63,7 +62,7 @@ def pack(
         said = ", ".join(f"{number:,} {status}" for status, number in kinds.most_common())
         console.print(f"{len(store.failures):,} pictures failed ({said}); the first of them:")
         for galaxy, status, reason in store.failures[:5]:
-            console.print(f"  {galaxy}: {status}. {reason}", highlight=False, markup=False, soft_wrap=True)
+            console.print(f"  {galaxy}: {status}. {reason}", soft_wrap=True)
 
 
 def pack_with_progress(

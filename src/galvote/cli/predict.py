@@ -130,12 +130,11 @@ def predict(
     """
     from functools import partial
 
-    from rich.console import Console
-
     from galvote.catalogue import list_sources
+    from galvote.cli.progress import plain_console
     from galvote.inference import PART_SIZE, Parts, Predictor, Settings, make_plan
 
-    console = Console(stderr=True, highlight=False)
+    console = plain_console(stderr=True)
     place = Path(out)
     in_parts = out.endswith(("/", os.sep)) or place.is_dir() or not place.suffix
     share = read_shard(shard) if shard else (1, 1)

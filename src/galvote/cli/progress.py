@@ -8,6 +8,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
+def plain_console(*, stderr: bool = False, quiet: bool = False) -> Console:
+    """Return a console that prints what it is given: Rich would take brackets in a path for its markup."""
+    return Console(stderr=stderr, quiet=quiet, markup=False, highlight=False)
+
+
 def progress_bar(console: Console, *more: str) -> Progress:
     """Return a bar with a description, counts and the time left; `more` are further columns of text."""
     return Progress(

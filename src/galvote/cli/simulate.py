@@ -22,17 +22,15 @@ def simulate(
     ] = None,
 ) -> None:
     """Render galaxies of known shape and let a simulated crowd vote on them."""
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from galvote.cli.progress import plain_console, progress_bar
     from galvote.errors import CatalogueError
     from galvote.images.simulate import ContactSheet, SimulatedGalaxy, simulate_galaxies, write_galaxies
 
     if sheet and sheet.exists() and not overwrite:
         raise CatalogueError(f"{sheet} exists; choose another file or pass --overwrite.")
-    console, clearest = Console(), ContactSheet()
+    console, clearest = plain_console(), ContactSheet()
     galaxies = simulate_galaxies(count, seed, pixels, start)
-    with Progress(console=console) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task("simulating", total=count)
 
         def note(galaxy: SimulatedGalaxy) -> None:

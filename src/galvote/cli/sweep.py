@@ -46,14 +46,14 @@ def sweep(
     from dataclasses import replace
     from importlib.util import find_spec
 
-    from rich.console import Console
     from rich.table import Table
 
+    from galvote.cli.progress import plain_console
     from galvote.errors import RecipeError
     from galvote.training import load_recipe
     from galvote.training.sweep import HEAT_MAP, PRESETS, TABLE, run_sweep
 
-    console = Console()
+    console = plain_console()
     if preset not in PRESETS:
         raise RecipeError(f"No preset {preset!r}; there are {', '.join(PRESETS)}.")
     if find_spec("optuna") is None:
@@ -107,8 +107,7 @@ def load_data(
     store: Path,
 ) -> TrainingData:
     """Read the data of a sweep; a function of its own because each worker process calls it."""
-    from rich.console import Console
-
+    from galvote.cli.progress import plain_console
     from galvote.cli.train import load_training_data
 
     data, _ = load_training_data(
@@ -121,6 +120,6 @@ def load_data(
         skip_invalid=False,
         store=store,
         overwrite=False,
-        console=Console(stderr=True),
+        console=plain_console(stderr=True),
     )
     return data

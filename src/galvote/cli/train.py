@@ -95,11 +95,10 @@ def _train(
     resume: bool,
     overwrite: bool,
 ) -> None:
-    from rich.console import Console
-
+    from galvote.cli.progress import plain_console
     from galvote.training import STORE, refuse_taken, train
 
-    console = Console(highlight=False, quiet=not team.leads)
+    console = plain_console(quiet=not team.leads)
     with team.leader_first():
         if team.leads:
             refuse_taken(out, resume=resume, overwrite=overwrite)
