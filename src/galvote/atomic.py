@@ -22,10 +22,17 @@ def atomic_file(path: Path, *, unique: bool = False) -> Iterator[Path]:
         Several may write this file at once, so each has a place of its own. A killed one leaves it behind;
         without `unique`, whoever writes the file next takes the same place.
     """
+    with trial_file(path, unique=unique) as partial:
+        yield partial
+        partial.replace(path)
+
+
+@contextmanager
+def trial_file(path: Path, *, unique: bool = True) -> Iterator[Path]:
+    """Yield such a place and remove what is written there: long work asks so whether it will end well."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{uuid4().hex}.partial" if unique else f"{path.name}.partial")
     try:
         yield partial
-        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from galvote.atomic import atomic_file, trial_file
 from galvote.errors import CatalogueError
 
 ID_COLUMNS = ("GalaxyID", "id", "id_str", "objid", "dr7objid", "dr8objid", "iauname")
@@ -113,9 +114,8 @@ def write_table(table: pa.Table, path: str | Path, overwrite: bool = False) -> N
     path = Path(path)
     format_ = _format_of(path, _WRITABLE)
     refuse_unwritable(path, overwrite)
-    with _partial_file(path) as partial:
+    with _explained(path), atomic_file(path) as partial:
         _write(table, partial, path, format_)
-        partial.replace(path)
 
 
 def refuse_unwritable(path: str | Path, overwrite: bool = False, table: pa.Table | None = None) -> None:
@@ -132,7 +132,7 @@ def refuse_unwritable(path: str | Path, overwrite: bool = False, table: pa.Table
         )
     if path.is_dir():
         raise CatalogueError(f"{path} is a folder; choose another name for the file.")
-    with _partial_file(path) as partial:
+    with _explained(path), trial_file(path) as partial:
         if table is None:
             partial.touch()
         else:
@@ -140,15 +140,9 @@ def refuse_unwritable(path: str | Path, overwrite: bool = False, table: pa.Table
 
 
 @contextmanager
-def _partial_file(path: Path) -> Iterator[Path]:
-    """Yield the place beside a path where a file is written before it is renamed; nothing stays there."""
-    partial = path.with_name(path.name + ".partial")
+def _explained(path: Path) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield partial
-        finally:
-            partial.unlink(missing_ok=True)
+        yield
     except OSError as error:
         raise CatalogueError(
             f"{path} cannot be written ({error}). Make room there, see that you may write there, or choose "

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import typer
 
+from galvote.atomic import atomic_file
 from galvote.cli.positions import (
     Arcsec,
     Cache,
@@ -190,13 +191,10 @@ def _to_table(positions: Positions, rows: list[dict[str, str | None]]) -> pa.Tab
 
 
 def _write_whole(path: Path, data: bytes) -> None:
-    """Write beside and rename."""
-    partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_bytes(data)
-        partial.replace(path)
+        with atomic_file(path) as partial:
+            partial.write_bytes(data)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise CatalogueError(
             f"{path} cannot be written ({error.strerror}). Make room, then run the same command again: what "
             "is there stays."

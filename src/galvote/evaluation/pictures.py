@@ -21,6 +21,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.textpath import text_to_path
 from PIL import Image
 
+from galvote.atomic import atomic_file
 from galvote.evaluation.style import palette
 
 NIGHT, INK, MUTED, FAINT, WARNING = (
@@ -195,10 +196,8 @@ def write_png(picture: UInt8[np.ndarray, "y x 3"], path: Path, *, max_bytes: int
         data = file.getvalue()
         if len(data) <= max_bytes:
             break
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    with atomic_file(path) as partial:
+        partial.write_bytes(data)
 
 
 def to_data_url(picture: UInt8[np.ndarray, "y x 3"]) -> str:

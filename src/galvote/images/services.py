@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import random
 import threading
 import time
@@ -22,6 +21,7 @@ from urllib.request import Request, urlopen
 import numpy as np
 from jaxtyping import Float
 
+from galvote.atomic import atomic_file
 from galvote.errors import GalvoteError, ImageError
 from galvote.images.decode import decode_image
 from galvote.images.geometry import FRAME_PIXELS
@@ -332,12 +332,6 @@ def _seconds(retry_after: str | None) -> float:
 
 
 def _keep(data: bytes, path: Path) -> None:
-    """Write beside and rename; a picture that cannot be kept is none the worse."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.partial")
-    with suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            partial.write_bytes(data)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+    """Write a file; a picture that cannot be kept is none the worse."""
+    with suppress(OSError), atomic_file(path, unique=True) as partial:
+        partial.write_bytes(data)

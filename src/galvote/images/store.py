@@ -27,6 +27,7 @@ from typing import IO, Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from galvote.atomic import atomic_file
 from galvote.errors import CatalogueError, ImageError
 from galvote.images.geometry import Geometry, try_cutout
 
@@ -217,9 +218,8 @@ def pack(
     summary = plan | {"galaxies": packed, "failures": done - packed}
     if isinstance(sources, Listing):
         summary["sources_sha256"] = sources.digest()
-    partial = directory / f"{_STORE}.partial"
-    partial.write_text(json.dumps(summary, indent=1) + "\n")
-    partial.replace(directory / _STORE)
+    with atomic_file(directory / _STORE) as partial:
+        partial.write_text(json.dumps(summary, indent=1) + "\n")
     return PackedStore.open(directory)
 
 

@@ -13,11 +13,10 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 import numpy as np
 import torch
@@ -26,6 +25,7 @@ from safetensors.numpy import save as save_arrays
 from torch import Tensor, nn
 
 from galvote import __version__
+from galvote.atomic import atomic_file, trial_file
 from galvote.errors import ModelError
 from galvote.evaluation import Calibration
 from galvote.images import describe_warp, to_cutout
@@ -136,15 +136,8 @@ def export_model(
             f"The exported model's fractions are up to {difference:.1e} from torch's, and {TOLERANCE:.0e} is "
             "allowed, so nothing is written; predict with torch, or update onnxruntime and torch."
         )
-    partial_path = _partial_path(path)
-    try:
+    with _explained(path), atomic_file(path, unique=True) as partial_path:
         partial_path.write_bytes(data)
-        partial_path.replace(path)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be written ({error.strerror}); choose another place.") from error
-    finally:
-        with suppress(OSError):
-            partial_path.unlink()
     return difference
 
 
@@ -154,17 +147,16 @@ def refuse_unexportable(path: Path, overwrite: bool) -> None:
         raise ModelError(f"{path} does not end in .onnx, by which a model is known to be exported; add it.")
     if path.exists() and not overwrite:
         raise ModelError(f"{path} exists; choose another name or pass --overwrite.")
-    attempt = _partial_path(path)
+    with _explained(path), trial_file(path) as partial_path:
+        partial_path.touch()
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        attempt.touch()
-        attempt.unlink()
+        yield
     except OSError as error:
         raise ModelError(f"{path} cannot be written ({error}); choose another place.") from error
-
-
-def _partial_path(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid4().hex}.partial")
 
 
 def read_exported(path: Path) -> tuple[bytes, Card, Calibration | None]:

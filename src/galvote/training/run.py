@@ -21,6 +21,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from galvote.atomic import atomic_file
 from galvote.errors import TrainingError
 from galvote.evaluation import plot_curves
 from galvote.model import Card, fast_precision, save_model
@@ -372,6 +373,5 @@ def _tensorboard(out: Path) -> Any:
 
 
 def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text)
-    partial.replace(path)
+    with atomic_file(path) as partial:
+        partial.write_text(text)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from galvote.atomic import atomic_file
 from galvote.errors import RecipeError, TrainingError
 from galvote.evaluation import plot_heat_map
 from galvote.images.store import available_cores
@@ -187,14 +188,12 @@ def read_rows(plan: SweepPlan, out: Path) -> tuple[SweepRow, ...]:
 def write_summary(plan: SweepPlan, out: Path) -> tuple[SweepRow, ...]:
     """Write the table and the heat map of the runs that have ended."""
     rows = read_rows(plan, out)
-    partial = out / (TABLE + ".partial")
-    with partial.open("w", newline="") as file:
+    with atomic_file(out / TABLE) as partial, partial.open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(
             [plan.rows[0], plan.columns[0], "outcome", "epochs", "best_rmse", "last_rmse", "short_rmse"]
         )
         table.writerows(asdict(row).values() for row in rows)
-    partial.replace(out / TABLE)
     values = np.full((len(plan.rows[1]), len(plan.columns[1])), np.nan)
     for row in rows:
         values[plan.rows[1].index(row.row), plan.columns[1].index(row.column)] = row.best_rmse

@@ -12,6 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from galvote.atomic import atomic_file
 from galvote.errors import TrainingError
 from galvote.model import average_views, best_device, load_model
 from galvote.training.data import TrainingData
@@ -53,9 +54,8 @@ def learn_from_teacher(recipe: Recipe, data: TrainingData, out: Path, console: C
         taught = np.concatenate(
             [average_views(teacher, data.store.cutouts[part], card.cutout, views) for part in shown]
         )
-        partial = path.with_suffix(".partial.npy")
-        np.save(partial, taught, allow_pickle=False)
-        partial.replace(path)
+        with atomic_file(path) as partial, partial.open("wb") as file:
+            np.save(file, taught, allow_pickle=False)
     weight = np.float32(recipe.training.teacher_weight)
     voted = data.training.fractions
     mixed = np.where(np.isfinite(voted), (1 - weight) * voted + weight * taught, taught)
