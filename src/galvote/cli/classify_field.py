@@ -325,7 +325,7 @@ def print_findings(classified: ClassifiedField, console: Console) -> None:
     else:
         console.print("Nothing stands out from the sky: try a smaller --min-radius.")
     for path in classified.files:
-        console.print(f"  {path}")
+        console.print(f"  {path}", markup=False)
 
 
 def _predict(

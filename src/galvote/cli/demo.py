@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from galvote.cli.backend import BackendName
-from galvote.cli.field import (
-    CatalogueFormat,
-    Format,
-    Level,
-    Limit,
-    MinRadius,
-    Model,
-    Out,
-    Overwrite,
-    Views,
-)
+from galvote.cli.field import CatalogueFormat, Format, Limit, MinRadius, Out, Overwrite
+from galvote.cli.prediction_options import BackendName, Level, Model, Views
 
 
 def demo(

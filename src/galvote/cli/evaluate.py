@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from galvote.cli.backend import BackendName
+from galvote.cli.prediction_options import BackendName
 
 if TYPE_CHECKING:
     import numpy as np

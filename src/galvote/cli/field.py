@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from galvote.cli.backend import BackendName
+from galvote.cli.prediction_options import BackendName, Level, Model, Views
 
 
 class CatalogueFormat(StrEnum):
@@ -23,16 +23,10 @@ class CatalogueFormat(StrEnum):
 Out = Annotated[
     Path, typer.Option(help="Folder for index.html, annotated.png, galaxies.png and the catalogue.")
 ]
-Model = Annotated[str, typer.Option(help="Name of a shipped model, a folder, or an exported .onnx file.")]
 MinRadius = Annotated[
     float, typer.Option(min=1, help="Smallest radius of a galaxy (90 % of its light), in pixels.")
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take only so many of the brightest galaxies.")]
-Views = Annotated[int, typer.Option(min=1, help="Orientations averaged for each prediction.")]
-Level = Annotated[
-    float | None,
-    typer.Option(help="Share of votes that the intervals are to hold, 0 to 1; 0.9 if not given."),
-]
 Format = Annotated[CatalogueFormat, typer.Option("--format", help="Of the catalogue.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the results of an earlier run.")]
 

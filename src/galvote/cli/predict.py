@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from galvote.cli.backend import BackendName
 from galvote.cli.positions import (
     Arcsec,
     Cache,
@@ -31,6 +30,7 @@ from galvote.cli.predict_table import (
     refuse_table,
     refuse_unjoinable,
 )
+from galvote.cli.prediction_options import BackendName, Level, Model, Views
 from galvote.errors import CatalogueError
 
 if TYPE_CHECKING:
@@ -57,15 +57,10 @@ def predict(
         list[Path] | None,
         typer.Argument(help="Pictures: files, folders, Parquet, or catalogues with columns id and source."),
     ] = None,
-    model: Annotated[
-        str, typer.Option(help="Name of a shipped model, a folder, or an exported .onnx file.")
-    ] = "galvote-small",
+    model: Model = "galvote-small",
     backend: BackendName = None,
-    views: Annotated[int, typer.Option(min=1, help="Orientations averaged for each prediction.")] = 1,
-    level: Annotated[
-        float | None,
-        typer.Option(help="Share of votes that the intervals are to hold, 0 to 1; 0.9 if not given."),
-    ] = None,
+    views: Views = 1,
+    level: Level = None,
     features: Annotated[
         bool, typer.Option("--features", help="Add the encoder's features, for search and clustering.")
     ] = False,
