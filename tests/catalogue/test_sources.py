@@ -42,7 +42,19 @@ def contents(sources: Sources) -> dict[str, tuple[str, ...]]:
 
 
 def test_folder_of_pictures(tmp_path: Path) -> None:
-    names = ["b.jpg", "a.JPEG", "c.1.png", "d.webp", "e.tif", "f.tiff", "g.fits", "h.fit", "i.fits.gz"]
+    names = [
+        "b.jpg",
+        "a.JPEG",
+        "c.1.png",
+        "d.webp",
+        "e.tif",
+        "f.tiff",
+        "fg.gif",
+        "fh.bmp",
+        "g.fits",
+        "h.fit",
+        "i.fits.gz",
+    ]
     put(tmp_path, *names, "notes.md", "votes.csv")
     put(tmp_path / "deeper", "z.jpg")
     sources = list_sources(tmp_path)

@@ -62,6 +62,18 @@ def test_missing_everywhere_and_no_rows(tmp_path: Path, ending: str) -> None:
     assert read_table(path).column_names == TABLE.column_names
 
 
+def test_the_parts_of_a_prediction_are_one_table(tmp_path: Path) -> None:
+    for number, rows in enumerate((TABLE.slice(0, 3), TABLE.slice(3)), 1):
+        write_table(rows, tmp_path / f"part-00000{number}.parquet")
+    (tmp_path / "manifest.json").write_text("{}")
+    assert read_table(tmp_path).equals(TABLE)
+
+
+def test_a_folder_without_parts_is_no_table(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match="has no Parquet files; name a table"):
+        read_table(tmp_path)
+
+
 @pytest.mark.parametrize("ending", [".fits", ".vot"])
 def test_nothing_known_of_a_column_and_repeated_words(tmp_path: Path, ending: str) -> None:
     table = pa.table(

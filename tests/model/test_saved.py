@@ -82,6 +82,11 @@ def test_no_model_there_lists_what_there_is(tmp_path):
         load_model(tmp_path / "nowhere")
 
 
+def test_a_name_that_is_nearly_a_models_is_guessed():
+    with pytest.raises(ModelError, match="did you mean 'galvote-small'"):
+        load_model("galvote-smal")
+
+
 def test_a_folder_without_its_card_is_no_model(saved):
     (saved / "card.json").unlink()
     with pytest.raises(ModelError, match=r"give a folder that holds card\.json"):

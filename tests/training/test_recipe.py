@@ -67,6 +67,11 @@ def test_its_augmented_form_differs_in_augmentation_alone():
     assert augmented.model_copy(update=changed) == plain.model_copy(update=changed)
 
 
+def test_a_setting_is_not_blamed_on_the_recipe_alone():
+    with pytest.raises(RecipeError, match=r"^residual with training\.epoch=3 is no valid recipe"):
+        load_recipe("residual", ["training.epoch=3"])
+
+
 def test_recipes_are_frozen():
     recipe = load_recipe("sharma2020")
     with pytest.raises(ValidationError, match="frozen"):

@@ -17,7 +17,7 @@ from galvote.catalogue.sources import TEXT, Reader, Shelf, join_texts, to_values
 from galvote.errors import CatalogueError
 
 FITS = (".fits.gz", ".fits", ".fit")
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", *FITS)
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", *FITS)
 """Endings of pictures, in lower case."""
 
 _BAND_BREAK = "\0"  # no path has one

@@ -41,8 +41,8 @@ def list_sources(places: str | Path | Sequence[str | Path]) -> Sources:
         Each one of
 
         - a picture; its id is the file's name without the ending;
-        - a folder of pictures, by the endings .jpg .jpeg .png .webp .tif .tiff .fits .fit .fits.gz; folders
-          within it are not looked into;
+        - a folder of pictures, by the endings .jpg .jpeg .png .webp .tif .tiff .gif .bmp .fits .fit .fits.gz;
+          folders within it are not looked into;
         - a text file (.txt) with one path of a picture per line;
         - a CSV, Parquet, FITS or VOTable catalogue with a column of ids and a column ``source`` of paths;
         - a Parquet file, or a folder of them, with a column of ids and ``image: {bytes, path}``, as Hugging

@@ -112,7 +112,8 @@ def read_positions(path: str | Path, *, size_column: str | None = None) -> Posit
             return found
         raise CatalogueError(
             f"{path} has no column of {what}: it has {list_names(table.column_names)}; "
-            f"{list_names(names)} was looked for. Rename its column to `{names[0]}`."
+            f"{list_names(names)} was looked for. "
+            + ("Name one that is there." if names == [size_column] else f"Rename its column to `{names[0]}`.")
         )
 
     ra, dec = find(RA_COLUMNS, "right ascensions"), find(DEC_COLUMNS, "declinations")

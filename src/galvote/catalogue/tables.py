@@ -45,13 +45,13 @@ _NEEDS_QUOTES = r'[",\r\n]|^(' + "|".join(_NO_VALUE) + ")$"
 
 
 def read_table(path: str | Path) -> pa.Table:
-    """Read a CSV, Parquet, FITS or VOTable file.
+    """Read a CSV, Parquet, FITS or VOTable file, or the parts that a prediction wrote to a folder.
 
     Parameters
     ----------
     path
         Ends in .csv, .csv.gz, .parquet, .fits, .fit, .fits.gz, .vot, .votable or .xml. Of a FITS file the
-        first table is read.
+        first table is read, of a folder all Parquet files, which have the same columns.
 
     Returns
     -------
@@ -67,12 +67,17 @@ def read_table(path: str | Path) -> pa.Table:
         have the same name.
     """
     path = Path(path)
-    format_ = _format_of(path, _READABLE)
-    if not path.is_file():
+    in_parts = path.is_dir()
+    format_ = "parquet" if in_parts else _format_of(path, _READABLE)
+    if in_parts and not any(path.glob("*.parquet")):
+        raise CatalogueError(f"The folder {path} has no Parquet files; name a table, or a folder of parts.")
+    if not in_parts and not path.is_file():
         raise CatalogueError(f"There is no file {path}; check the path.")
     try:
         if format_ == "csv":
             return _read_csv(path)
+        if in_parts:
+            return pq.read_table(sorted(path.glob("*.parquet")))
         if format_ == "parquet":
             refuse_repeated(pq.read_schema(path).names, path)
             return pq.read_table(path)

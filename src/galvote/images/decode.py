@@ -130,7 +130,7 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> UInt8[np.ndarray, "y x 
         if data.startswith(_SIGNATURES):
             raise ImageError("truncated", "The file ends within its header; fetch it again.") from error
         raise ImageError(
-            "not-an-image", "This is no picture that galvote reads (JPEG, PNG, WebP, TIFF, FITS)."
+            "not-an-image", "This is no picture that galvote reads (JPEG, PNG, WebP, TIFF, GIF, BMP, FITS)."
         ) from error
     except Exception as error:  # decoders raise all sorts at damaged bytes, and each concerns this file only
         raise ImageError(

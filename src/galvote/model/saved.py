@@ -5,6 +5,7 @@ A calibrated model has a third file, `calibration.safetensors`.
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import shutil
@@ -159,10 +160,12 @@ def find_model(name: str | Path) -> Path:
     for directory in (Path(name), Path(name) / "best", shipped / str(name)):
         if (directory / CARD).is_file():
             return directory
-    names = ", ".join(sorted(path.parent.name for path in shipped.glob(f"*/{CARD}"))) or "none"
+    names = sorted(path.parent.name for path in shipped.glob(f"*/{CARD}"))
+    near = difflib.get_close_matches(str(name), names, n=1)
+    hint = f"; did you mean {near[0]!r}? Give" if near else ": give"
     raise ModelError(
-        f"No model at {str(name)!r}: give a folder that holds {CARD} and {WEIGHTS}, a finished run, "
-        f"or the name of a shipped model ({names})."
+        f"No model at {str(name)!r}{hint} a folder that holds {CARD} and {WEIGHTS}, a finished run, "
+        f"or the name of a shipped model ({', '.join(names) or 'none'})."
     )
 
 

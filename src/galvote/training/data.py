@@ -146,9 +146,10 @@ def gather_examples(
     left_out["in no split"] = len(examples) - len(training) - len(validation)
     for name, part in (("train", training), ("validation", validation)):
         if len(part) < 2:
+            said = ", ".join(f"{number} {what}" for what, number in left_out.items() if number) or "none"
             raise TrainingError(
                 f"Only {len(part)} galaxies with picture and votes are in the split {name!r}; "
-                f"left out: {left_out}. Check that the ids of pictures, votes and splits are the same."
+                f"left out: {said}. Check that the ids of pictures, votes and splits are the same."
             )
         # A teacher says all that is unknown of those that are trained on.
         if part is validation or not recipe.training.has_teacher:
