@@ -42,24 +42,13 @@ def contents(sources: Sources) -> dict[str, tuple[str, ...]]:
 
 
 def test_folder_of_pictures(tmp_path: Path) -> None:
-    names = [
-        "b.jpg",
-        "a.JPEG",
-        "c.1.png",
-        "d.webp",
-        "e.tif",
-        "f.tiff",
-        "fg.gif",
-        "fh.bmp",
-        "g.fits",
-        "h.fit",
-        "i.fits.gz",
-    ]
+    names = ["b.jpg", "a.JPEG", "c.1.png", "d.webp", "e.tif", "f.tiff", "g.fits", "h.fit", "i.fits.gz"]
+    names += ["j.gif", "k.bmp"]
     put(tmp_path, *names, "notes.md", "votes.csv")
     put(tmp_path / "deeper", "z.jpg")
     sources = list_sources(tmp_path)
-    assert sources.ids == ("a", "b", "c.1", "d", "e", "f", "g", "h", "i")
-    assert len(sources) == 9
+    assert sources.ids == ("a", "b", "c.1", "d", "e", "f", "g", "h", "i", "j", "k")
+    assert len(sources) == 11
     assert contents(sources)["i"] == ("bytes of i.fits.gz",)
     assert next(iter(sources)).origin == str(tmp_path / "a.JPEG")
 
