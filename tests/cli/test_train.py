@@ -87,7 +87,7 @@ def test_a_run_tells_what_it_does(command, arguments, trained, tmp_path):
     assert "go on with --resume, start again with --overwrite" in again.stderr
     other = command(*arguments, "--out", run, "--resume", "--set", "training.learning_rate=1e-4")
     assert other.returncode == 2
-    assert "another recipe (training changed)" in other.stderr
+    assert "another recipe (training.learning_rate 0.005, now 0.0001)" in other.stderr
 
 
 def test_a_packed_store_is_used_as_it_is(command, arguments, packed, tmp_path):

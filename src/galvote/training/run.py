@@ -348,11 +348,25 @@ def _compare_with_earlier(out: Path, described: Mapping[str, Any]) -> None:
     earlier = json.loads((out / RUN).read_text())
     for part in ("recipe", "data", "tree"):
         if earlier[part] != described[part]:
-            changed = [key for key in described[part] if earlier[part].get(key) != described[part][key]]
+            changed = "; ".join(_differences(earlier[part], described[part]))
             raise TrainingError(
-                f"{out} was begun with another {part} ({', '.join(changed)} changed); "
+                f"{out} was begun with another {part} ({changed}); "
                 "resume it with the same, or choose another --out."
             )
+
+
+def _differences(earlier: Any, now: Any, name: str = "") -> list[str]:
+    if earlier == now:
+        return []
+    if isinstance(now, list):  # a whole tree would be too much to read
+        return [f"{name} changed"]
+    if not (isinstance(earlier, dict) and isinstance(now, dict)):
+        return [f"{name} {earlier}, now {now}"]
+    return [
+        difference
+        for key in earlier | now
+        for difference in _differences(earlier.get(key), now.get(key), f"{name}.{key}" if name else key)
+    ]
 
 
 def _follow(out: Path, card: Card) -> None:
