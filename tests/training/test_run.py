@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 import galvote
 from galvote.catalogue import list_sources, read_votes
 from galvote.errors import TrainingError
+from galvote.model import load_model
 from galvote.training import Recipe, load_recipe, train
 from galvote.tree import GZ2
 
@@ -270,3 +271,9 @@ def test_other_networks_optimisers_and_schedules_resume_too(training_data, tmp_p
                 train(recipe, training_data, run, progress=False, on_epoch=stop)
         train(recipe, training_data, run, progress=False, resume=True)
     assert_same_run(tmp_path / "0", tmp_path / "1")
+
+
+def test_the_card_counts_the_parameters_of_averaged_weights(reference):
+    network, card = load_model(reference / "last")
+    assert card.recipe["training"]["average"] == 0.8
+    assert card.parameters == sum(parameter.numel() for parameter in network.parameters()) > 1000

@@ -250,8 +250,8 @@ def predict_views(
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Count the trainable parameters."""
-    return sum(p.numel() for p in network.parameters() if p.requires_grad)
+    """Count the parameters, those of averaged weights too, which have no gradient."""
+    return sum(p.numel() for p in network.parameters())
 
 
 def best_device() -> str:
