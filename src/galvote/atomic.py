@@ -29,7 +29,10 @@ def atomic_file(path: Path, *, unique: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def trial_file(path: Path, *, unique: bool = True) -> Iterator[Path]:
-    """Yield such a place and remove what is written there: long work asks so whether it will end well."""
+    """Yield a place beside `path` and remove what is written there: so long work learns whether it can end.
+
+    As `atomic_file`, without the renaming.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{uuid4().hex}.partial" if unique else f"{path.name}.partial")
     try:

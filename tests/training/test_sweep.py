@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -135,12 +136,12 @@ def test_a_sweep_waits_quietly_for_its_last_worker(
         looked.append(time.monotonic())
         return ()
 
-    class Workers:
-        def Process(self, **what: object) -> multiprocessing.Process:  # noqa: N802
-            return fork.Process(target=time.sleep, args=(next(seconds),))
+    def start(**what: object) -> multiprocessing.process.BaseProcess:
+        return fork.Process(target=time.sleep, args=(next(seconds),))
 
+    workers = SimpleNamespace(Process=start)
     monkeypatch.setattr("galvote.training.sweep.read_rows", look)
-    monkeypatch.setattr("galvote.training.sweep.multiprocessing.get_context", lambda method: Workers())
+    monkeypatch.setattr("galvote.training.sweep.multiprocessing.get_context", lambda method: workers)
     run_sweep(PLAN, lambda: data, tmp_path / "sweep", settings=SETTINGS, parallel=2)
     assert len(looked) < 9
 

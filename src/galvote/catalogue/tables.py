@@ -67,20 +67,18 @@ def read_table(path: str | Path) -> pa.Table:
         have the same name.
     """
     path = Path(path)
-    in_parts = path.is_dir()
-    format_ = "parquet" if in_parts else _format_of(path, _READABLE)
-    if in_parts and not any(path.glob("*.parquet")):
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files:
         raise CatalogueError(f"The folder {path} has no Parquet files; name a table, or a folder of parts.")
-    if not in_parts and not path.is_file():
+    format_ = _format_of(files[0], _READABLE)
+    if not files[0].is_file():
         raise CatalogueError(f"There is no file {path}; check the path.")
     try:
         if format_ == "csv":
             return _read_csv(path)
-        if in_parts:
-            return pq.read_table(sorted(path.glob("*.parquet")))
         if format_ == "parquet":
-            refuse_repeated(pq.read_schema(path).names, path)
-            return pq.read_table(path)
+            refuse_repeated(pq.read_schema(files[0]).names, path)
+            return pq.read_table(files, partitioning=None)  # folders named a=b hold no columns
         return _read_fits(path) if format_ == "fits" else _read_votable(path)
     except (
         pa.ArrowInvalid,

@@ -14,11 +14,12 @@ from jaxtyping import Bool, Float32, UInt8
 from rich.console import Console
 from rich.progress import TaskID
 from rich.table import Table
+from rich.text import Text
 
 from galvote.catalogue import write_table
 from galvote.catalogue.columns import describe_predictions
 from galvote.catalogue.tables import describe
-from galvote.cli.progress import progress_bar
+from galvote.cli.progress import plain_console, progress_bar
 from galvote.errors import GalvoteError
 from galvote.evaluation import Calibration
 from galvote.evaluation.field_page import draw_field_page
@@ -270,11 +271,11 @@ def run_field(
     overwrite: bool,
 ) -> None:
     """Classify a field with a saved model, showing progress, and print what was found and where it is."""
-    console = Console(highlight=False)
+    console = plain_console()
     predictor = Predictor.load(model, backend)
     if level is not None:
         predictor.check_level(level)
-    with progress_bar(Console(stderr=True)) as progress:
+    with progress_bar(plain_console(stderr=True)) as progress:
         bars = dict[str, TaskID]()
 
         def show(stage: str, done: int, total: int) -> None:
@@ -313,7 +314,7 @@ def print_findings(classified: ClassifiedField, console: Console) -> None:
         for row in classified.clearest:
             galaxy, finding = classified.galaxies[row], classified.findings[row]
             table.add_row(
-                f"[{finding.kind.colour}]{finding.kind.name}",
+                Text(finding.kind.name, finding.kind.colour),
                 f"{galaxy.number}",
                 f"{galaxy.x:.0f}",
                 f"{galaxy.y:.0f}",
@@ -325,7 +326,7 @@ def print_findings(classified: ClassifiedField, console: Console) -> None:
     else:
         console.print("Nothing stands out from the sky: try a smaller --min-radius.")
     for path in classified.files:
-        console.print(f"  {path}", markup=False)
+        console.print(f"  {path}")
 
 
 def _predict(

@@ -239,7 +239,7 @@ def load_recipe(name: str | Path, settings: Sequence[str] = ()) -> Recipe:
     data.setdefault("name", path.stem)
     for setting in settings:
         _apply(data, setting)
-    return validate_recipe(data, " with ".join([str(name), *([", ".join(settings)] if settings else [])]))
+    return validate_recipe(data, f"{name} with {', '.join(settings)}" if settings else str(name))
 
 
 def validate_recipe(data: Mapping[str, Any], origin: str = "recipe") -> Recipe:
