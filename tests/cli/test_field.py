@@ -14,7 +14,9 @@ from typer.testing import CliRunner
 
 from galvote.catalogue import read_table, read_votes
 from galvote.catalogue.tables import about
-from galvote.cli.classify_field import classify_field, print_findings
+from galvote.cli.classify_field import classify_field
+from galvote.cli.field_files import FieldFiles
+from galvote.cli.field_findings import ClassifiedField, print_findings
 from galvote.errors import GalvoteError
 from galvote.evaluation import Calibration, Intervals, Unlikeness
 from galvote.images import Geometry
@@ -72,11 +74,25 @@ def field() -> UInt8[np.ndarray, "y x 3"]:
     return rgb.clip(0, 255).astype(np.uint8)
 
 
+def classify(
+    rgb: UInt8[np.ndarray, "y x 3"],
+    out: Path,
+    predictor: Stand | None = None,
+    *,
+    catalogue_ending: str = ".csv",
+    on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    **options: Any,
+) -> tuple[ClassifiedField, tuple[Path, ...]]:
+    """Classify a field and write its files, as the command does."""
+    classified = classify_field(rgb, predictor or Stand(), on_progress=on_progress, **options)
+    return classified, FieldFiles(out, catalogue_ending).write(rgb, classified, on_progress)
+
+
 def test_a_field_becomes_a_catalogue_and_pictures(field: np.ndarray, tmp_path: Path) -> None:
     predictor = Stand()
     stages = list[tuple[str, int, int]]()
-    classified = classify_field(
-        field, predictor, tmp_path / "out", title="Test", on_progress=lambda *stage: stages.append(stage)
+    _, files = classify(
+        field, tmp_path / "out", predictor, title="Test", on_progress=lambda *stage: stages.append(stage)
     )
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "annotated.png",
@@ -84,7 +100,7 @@ def test_a_field_becomes_a_catalogue_and_pictures(field: np.ndarray, tmp_path: P
         "galaxies.png",
         "index.html",
     ]
-    assert set(classified.files) == set((tmp_path / "out").iterdir())
+    assert set(files) == set((tmp_path / "out").iterdir())
     assert {stage for stage, _, _ in stages} == {"finding galaxies", "predicting", "drawing"}
     assert [cutout.shape for cutout in predictor.seen] == [(64, 64, 3)] * 4
 
@@ -103,7 +119,7 @@ def test_a_field_becomes_a_catalogue_and_pictures(field: np.ndarray, tmp_path: P
 
 
 def test_a_page_shows_the_clearest_with_their_votes_down_the_tree(field: np.ndarray, tmp_path: Path) -> None:
-    classified = classify_field(field, Stand(), tmp_path, title="<Test> & field", catalogue_ending=".vot")
+    classified, _ = classify(field, tmp_path, title="<Test> & field", catalogue_ending=".vot")
     html = (tmp_path / "index.html").read_text()
     assert "&lt;Test&gt; &amp; field" in html and "<Test>" not in html
     assert html.count('aria-label="Votes down the decision tree. Most likely: ') == 4
@@ -120,7 +136,7 @@ def test_a_calibrated_model_gives_intervals_and_the_flag(
     widths = []
     for level in (0.5, 0.9):
         out = tmp_path / str(level)
-        classified = classify_field(field, Stand(calibration), out, level=level)
+        classified, files = classify(field, out, Stand(calibration), level=level)
         table = read_table(out / "catalogue.csv")
         ends = [f"{column}_{end}" for column in GZ2.columns for end in ("low", "high")]
         start = table.column_names.index("path") + 1
@@ -137,7 +153,7 @@ def test_a_calibrated_model_gives_intervals_and_the_flag(
     assert "2 of the 4 galaxies are unlike the training galaxies" in page
     assert 'class="interval"' in page
     console = Console(record=True, width=120)
-    print_findings(classified, console)
+    print_findings(classified, files, console)
     assert "2 of the 4 galaxies are unlike the training galaxies" in console.export_text()
 
 
@@ -155,13 +171,15 @@ def test_the_command_writes_what_predict_writes(
     assert [name for name in told.names if name in {each.name for each in wanted}] == [
         each.name for each in wanted
     ]
+    ran = command("field", *given, "--out", tmp_path, "--format", "parquet")
+    assert ran.returncode == 2 and "catalogue.parquet, index.html, annotated.png" in ran.stderr
     ran = command("field", *given, "--out", tmp_path, "--level", 1.2, "--overwrite")
     assert ran.returncode == 2 and "between 0 and 1" in ran.stderr
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".fits"])
 def test_the_catalogue_can_be_read_as_votes(field: np.ndarray, tmp_path: Path, ending: str) -> None:
-    classify_field(field, Stand(), tmp_path, catalogue_ending=ending, limit=3)
+    classify(field, tmp_path, catalogue_ending=ending, limit=3)
     votes = read_votes([tmp_path / f"catalogue{ending}"])
     assert votes.ids == ("1", "2", "3")
     table = read_table(tmp_path / f"catalogue{ending}")
@@ -175,18 +193,19 @@ def test_the_catalogue_can_be_read_as_votes(field: np.ndarray, tmp_path: Path, e
 
 
 def test_results_are_replaced_only_when_asked(field: np.ndarray, tmp_path: Path) -> None:
-    classify_field(field, Stand(), tmp_path)
+    FieldFiles(tmp_path, ".csv").refuse_taken()
+    classify(field, tmp_path)
     (tmp_path / "galaxies-2.png").write_bytes(b"of an earlier run")
     with pytest.raises(GalvoteError, match=r"annotated\.png.*--overwrite"):
-        classify_field(field, Stand(), tmp_path)
-    classify_field(field, Stand(), tmp_path, limit=1, overwrite=True)
+        FieldFiles(tmp_path, ".csv").refuse_taken()
+    classify(field, tmp_path, limit=1)
     assert not (tmp_path / "galaxies-2.png").exists()
     assert len(read_table(tmp_path / "catalogue.csv")) == 1
 
 
 def test_a_field_without_galaxies_gives_an_empty_catalogue(tmp_path: Path) -> None:
     sky = np.random.default_rng(0).normal(20, 4, (200, 200, 3)).clip(0, 255).astype(np.uint8)
-    classified = classify_field(sky, Stand(), tmp_path)
+    classified, files = classify(sky, tmp_path)
     table = read_table(tmp_path / "catalogue.csv")
     assert len(table) == 0
     assert set(GZ2.columns) < set(table.column_names)
@@ -194,7 +213,7 @@ def test_a_field_without_galaxies_gives_an_empty_catalogue(tmp_path: Path) -> No
     assert "0 galaxies" in (tmp_path / "index.html").read_text()
     assert not (tmp_path / "galaxies.png").exists()
     console = Console(record=True, width=100)
-    print_findings(classified, console)
+    print_findings(classified, files, console)
     assert "Nothing stands out" in console.export_text()
 
 
@@ -202,7 +221,7 @@ def test_more_galaxies_than_a_sheet_holds_take_several(tmp_path: Path) -> None:
     rows, columns = np.mgrid[:360, :420]
     pattern = np.exp(-(((columns % 60 - 30) ** 2 + (rows % 60 - 30) ** 2) / 4.0**2) / 4)
     rgb = np.repeat((20 + 190 * pattern).astype(np.uint8)[:, :, None], 3, axis=2)
-    classified = classify_field(rgb, Stand(), tmp_path)
+    classified, _ = classify(rgb, tmp_path)
     assert len(classified.galaxies) == 42
     assert (tmp_path / "galaxies-2.png").exists()
     assert not (tmp_path / "galaxies-3.png").exists()
@@ -212,7 +231,7 @@ def test_more_galaxies_than_a_sheet_holds_take_several(tmp_path: Path) -> None:
 
 def test_what_is_printed_names_the_clearest_of_each_kind(field: np.ndarray, tmp_path: Path) -> None:
     console = Console(record=True, width=120)
-    print_findings(classify_field(field, Stand(), tmp_path), console)
+    print_findings(*classify(field, tmp_path), console)
     said = console.export_text()
     assert "4 galaxies found and classified" in said
     assert "spiral" in said
