@@ -116,7 +116,7 @@ def test_columns_of_vectors_and_dates(tmp_path: Path, ending: str) -> None:
 def test_every_column_of_a_prediction_says_what_it_is() -> None:
     ends = [f"{column}_{end}" for column in GZ2.columns for end in ("low", "high")]
     names = ["id", "status", "reason", "unlike", *GZ2.columns, *ends, "features"]
-    schema = describe_predictions(pa.schema([(name, pa.float32()) for name in [*names, "more"]]), GZ2)
+    schema = describe_predictions(pa.schema([(name, pa.float32()) for name in [*names, "more"]]), GZ2, 0.9)
     assert [field.name for field in schema if not about(field)] == ["more"]
     assert about(schema.field("Class3.1")) == {
         "description": 'Predicted share of all votes for "bar" in "Is there a sign of a bar feature through '
@@ -125,7 +125,7 @@ def test_every_column_of_a_prediction_says_what_it_is() -> None:
         "ucd": "stat.probability",
     }
     assert about(schema.field("Class3.1_low"))["description"].startswith(
-        "Lower end of the interval of the share"
+        "Lower end of the 0.9 interval of the share"
     )
     ucds = {about(field)["ucd"] for field in schema if about(field)}
     assert all(check_ucd(ucd, check_controlled_vocabulary=True) for ucd in ucds)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from galvote.catalogue import read_table
+from galvote.catalogue import read_table, write_table
 from galvote.tree import GZ2
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -24,10 +24,15 @@ def halves(simulated, tmp_path) -> Path:
 
 @pytest.fixture
 def calibrate(command, trained, simulated, halves):
-    def run(out: Path, *more: object, images: Path = simulated / "images_training", model: Path = trained):
+    def run(
+        out: Path,
+        *more: object,
+        images: Path = simulated / "images_training",
+        model: Path = trained,
+        votes: Path = simulated / "training_solutions.csv",
+    ):
         return command(
-            "calibrate", model, "--images", images, "--votes", simulated / "training_solutions.csv",
-            "--splits", halves, "--out", out, *more,
+            "calibrate", model, "--images", images, "--votes", votes, "--splits", halves, "--out", out, *more,
         )  # fmt: skip
 
     return run
@@ -64,6 +69,12 @@ def test_a_model_is_calibrated_predicts_and_is_scored(command, calibrate, traine
     assert found[0]["overall"] == pytest.approx(found[1]["overall"], abs=0.02)
     assert found[0]["mean_width"] == pytest.approx(found[1]["mean_width"], abs=1e-4)
     assert 0.8 < found[0]["overall"] < 0.99
+    assert [each["level"] for each in found] == [None, 0.9]
+    half = command(
+        "evaluate", "--model", model, "--images", images, "--votes", votes, "--json", "--level", 0.5
+    )
+    of_half = json.loads(half.stdout)["coverage"]
+    assert of_half["level"] == 0.5 and of_half["overall"] < found[1]["overall"]
     said = command("evaluate", "--predictions", out, "--votes", votes)
     assert "votes in their interval" in said.stdout
 
@@ -103,6 +114,22 @@ def test_too_few_galaxies(calibrate, tmp_path):
     assert ran.returncode == 2
     assert "0 galaxies with votes in the split 'test'" in ran.stderr and "at least 20" in ran.stderr
     assert not (tmp_path / "model").exists()
+
+
+def test_galaxies_that_the_model_was_trained_on_are_refused(calibrate, tmp_path):
+    ran = calibrate(tmp_path / "model", "--split", "train")
+    assert ran.returncode == 2
+    assert "'train' cannot be both" in ran.stderr
+    assert not (tmp_path / "model").exists()
+
+
+def test_votes_of_one_question_calibrate_its_columns(calibrate, simulated, tmp_path):
+    votes = read_table(simulated / "training_solutions.csv")
+    few = votes.select(["GalaxyID", "Class1.1", "Class1.2", "Class1.3"])
+    write_table(few, tmp_path / "few.csv")
+    ran = calibrate(tmp_path / "model", votes=tmp_path / "few.csv")
+    assert ran.returncode == 0, ran.stderr
+    assert "nan" not in ran.stdout
 
 
 def test_a_store_of_another_geometry(calibrate, tmp_path, simulated):

@@ -208,6 +208,7 @@ def test_coverage_where_intervals_are_predicted(evaluate, scores_of, galaxies):
     assert coverage["overall"] == pytest.approx(36 / 37)
     assert coverage["questions"]["odd"] == 0.5
     assert coverage["questions"]["bar"] == 1
+    assert coverage["level"] is None  # a table does not say
     ran = evaluate("--predictions", predictions, "--votes", folder / "votes.csv")
     assert "in interval" in ran.stdout
 

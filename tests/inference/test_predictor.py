@@ -218,6 +218,8 @@ def test_the_level_can_be_chosen(calibrated, pictures):
     np.testing.assert_array_equal(by_default, ninety)
     assert (half[0] >= ninety[0]).all() and (half[1] <= ninety[1]).all()
     assert (half[1] - half[0]).mean() < 0.8 * (ninety[1] - ninety[0]).mean()
+    said = sure.predict(pictures, level=0.5).schema.field("Class1.1_low").metadata[b"description"]
+    assert said.startswith(b"Lower end of the 0.5 interval")
     with pytest.raises(FractionError, match="between 0 and 1"):
         sure.predict(pictures, level=1.5)
 

@@ -86,7 +86,7 @@ def test_a_saved_model_gives_all_its_weights(tiny_recipe, trained):
     assert same(task.network.state_dict(), saved.state_dict())
     assert same(task.kept_network.state_dict(), saved.state_dict())
     sha256 = load_card(trained / "best").weights_sha256
-    assert task.started_from == {"name": "tiny", "sha256": sha256}
+    assert task.started_from == {"name": "tiny", "sha256": sha256, "started_from": {"name": "random"}}
 
 
 def test_a_model_of_another_network_does_not_fit(tiny_recipe, trained):

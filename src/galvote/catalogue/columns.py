@@ -9,15 +9,16 @@ from galvote.tree import DecisionTree
 
 _ENDS = (
     ("", "Predicted", "stat.probability"),
-    ("_low", "Lower end of the interval of the", "stat.probability;stat.min"),
-    ("_high", "Upper end of the interval of the", "stat.probability;stat.max"),
+    ("_low", "Lower end of the {level:.12g} interval of the", "stat.probability;stat.min"),
+    ("_high", "Upper end of the {level:.12g} interval of the", "stat.probability;stat.max"),
 )
 
 
-def describe_predictions(schema: pa.Schema, tree: DecisionTree) -> pa.Schema:
+def describe_predictions(schema: pa.Schema, tree: DecisionTree, level: float) -> pa.Schema:
     """Return the schema of predictions with what `galvote.catalogue.tables.about` tells of each column.
 
-    Fractions have the unit "", as dimensionless numbers have in FITS and VOTable.
+    `level` is the share of votes that the intervals are to hold, in (0, 1). Fractions have the unit "", as
+    dimensionless numbers have in FITS and VOTable.
     """
     known: dict[str, tuple[str, str | None, str]] = {
         "id": ("Name of the galaxy", None, "meta.id;meta.main"),
@@ -30,7 +31,7 @@ def describe_predictions(schema: pa.Schema, tree: DecisionTree) -> pa.Schema:
         for answer in question.answers:
             said = f'share of all votes for "{answer.text}" in "{question.text}"'
             for ending, what, ucd in _ENDS:
-                known[answer.column + ending] = (f"{what} {said}", "", ucd)
+                known[answer.column + ending] = (f"{what.format(level=level)} {said}", "", ucd)
     return pa.schema(
         [describe(field, *known[field.name]) if field.name in known else field for field in schema]
     )

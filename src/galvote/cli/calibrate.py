@@ -70,6 +70,12 @@ def calibrate(
     from galvote.inference import Predictor
     from galvote.model import CARD, find_model, save_calibrated
 
+    if split == train_split:
+        raise CatalogueError(
+            f"The split {split!r} cannot be both what the model was trained on and what it was not: "
+            "intervals from galaxies that it knows are too narrow. Name two splits, with --split and "
+            "--train-split."
+        )
     console = plain_console()
     saved = find_model(model)  # which an exported file is not
     predictor = Predictor.load(saved)
@@ -200,6 +206,8 @@ def _describe(one: CrossFit) -> dict[str, object]:
 
 
 def _print(console: Console, measured: Sequence[CrossFit], flagged: float, galaxies: int) -> None:
+    from math import isfinite
+
     from rich.table import Table
 
     table = Table(
@@ -211,7 +219,8 @@ def _print(console: Console, measured: Sequence[CrossFit], flagged: float, galax
         title_justify="left",
     )
     for one in measured:
-        shares = one.coverage.questions.values()
+        # Questions without votes have no share.
+        shares = [share for share in one.coverage.questions.values() if isfinite(share)]
         table.add_row(
             f"{one.level:.0%}",
             f"{one.coverage.overall:.1%} ± {one.spread:.1%}",

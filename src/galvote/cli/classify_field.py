@@ -158,5 +158,5 @@ def _predict(
             unlike[part] = calibration.unlikeness.flag(features)
         on_progress("predicting", part.stop, len(galaxies))
     if calibration is None:
-        return Predicted(fractions, None, None, None)
-    return Predicted(fractions, *calibration.intervals.ends(fractions, level), unlike)
+        return Predicted(fractions, None, None, level, None)
+    return Predicted(fractions, *calibration.intervals.ends(fractions, level), level, unlike)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from galvote.cli.prediction_options import BackendName
+from galvote.cli.prediction_options import BackendName, Level
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +48,7 @@ def evaluate(
         typer.Option(help="Width of the sky that the pictures show, in GZ2 pixels (424 is a whole frame)."),
     ] = None,
     views: Annotated[int, typer.Option(min=1, help="Orientations averaged for each prediction.")] = 1,
+    level: Level = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
     report: Annotated[Path | None, typer.Option(help="Directory for an HTML report with pictures.")] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an existing report.")] = False,
@@ -60,6 +61,8 @@ def evaluate(
         raise typer.BadParameter("give either --predictions FILE or --model NAME with --images PLACE")
     if model is not None and not images:
         raise typer.BadParameter("--model needs --images: the pictures to predict")
+    if model is None and level is not None:
+        raise typer.BadParameter("--level needs --model: a table's intervals are of one level already")
     if (splits is None) != (split is None):
         raise typer.BadParameter("--splits FILE and --split NAME go together")
 
@@ -67,6 +70,7 @@ def evaluate(
 
     from galvote.catalogue import list_sources, read_table, read_votes
     from galvote.evaluation import report_path, score, write_report
+    from galvote.inference import LEVEL
 
     said = Console(stderr=True, highlight=False, markup=False)
     if report is not None:
@@ -76,11 +80,11 @@ def evaluate(
     wanted, mean = _choose_split(known, splits, split)
     sources = list_sources(images) if images else None
     if predictions is not None:
-        table, origin = read_table(predictions), predictions.name
+        table, origin, promised = read_table(predictions), predictions.name, None
     else:
         assert model is not None and sources is not None
-        table = _predict(model, backend, wanted, sources, views, shown, said)
-        origin = f"{model}, {views} view{'s' if views > 1 else ''}"
+        table = _predict(model, backend, wanted, sources, views, shown, level, said)
+        origin, promised = f"{model}, {views} view{'s' if views > 1 else ''}", level or LEVEL
     title = origin if split is None else f"{origin}, split {split}"
     scored = _match(table, origin, known, wanted)
     left_out = dict(scored.left_out)
@@ -98,9 +102,12 @@ def evaluate(
     if json:
         from json import dumps
 
-        typer.echo(dumps({**scores.to_dict(), "left_out": left_out}, indent=2))
+        found = scores.to_dict()
+        if scores.coverage:
+            found["coverage"]["level"] = promised
+        typer.echo(dumps({**found, "left_out": left_out}, indent=2))
     else:
-        _print_scores(Console(highlight=False), scores, left_out, known.tree, title)
+        _print_scores(Console(highlight=False), scores, promised, left_out, known.tree, title)
     if report is not None:
         page = write_report(
             report,
@@ -158,6 +165,7 @@ def _predict(
     sources: Sources,
     views: int,
     shown: float | None,
+    level: float | None,
     said: Console,
 ) -> pa.Table:
     from galvote.catalogue import match_ids
@@ -165,7 +173,7 @@ def _predict(
 
     matched = match_ids(votes, sources).sources
     with said.status(f"Predicting {len(matched):,} galaxies with {model}"):
-        return Predictor.load(model, backend).predict(matched, views=views, shown=shown)
+        return Predictor.load(model, backend).predict(matched, views=views, shown=shown, level=level)
 
 
 def _match(table: pa.Table, origin: str, known: Votes, wanted: Votes) -> _Scored:
@@ -286,8 +294,15 @@ def _read_pictures(scored: _Scored, sources: Sources, shown: float | None) -> di
 
 
 def _print_scores(
-    console: Console, scores: Scores, left_out: Mapping[str, int], tree: DecisionTree, title: str
+    console: Console,
+    scores: Scores,
+    promised: float | None,
+    left_out: Mapping[str, int],
+    tree: DecisionTree,
+    title: str,
 ) -> None:
+    from math import isfinite
+
     from rich.markup import escape
     from rich.table import Table
 
@@ -305,8 +320,9 @@ def _print_scores(
         "break the tree", f"{violations.galaxies:,} galaxies  (largest departure {violations.largest:.1e})"
     )
     if coverage := scores.coverage:
+        aim = "" if promised is None else f"{promised:.12g} promised, "
         summary.add_row(
-            "votes in their interval", f"{coverage.overall:.1%}  (mean width {coverage.mean_width:.3f})"
+            "votes in their interval", f"{coverage.overall:.1%}  ({aim}mean width {coverage.mean_width:.3f})"
         )
     console.print(summary)
 
@@ -318,7 +334,8 @@ def _print_scores(
             continue
         numbers = [f"{question.rmse:.4f}", f"{question.mean_predictor_rmse:.4f}"]
         if coverage:
-            numbers.append(f"{coverage.questions[name]:.1%}")
+            share = coverage.questions[name]
+            numbers.append(f"{share:.1%}" if isfinite(share) else "")
         table.add_row(name, "", *numbers, style="bold")
         for column in question.columns:
             answer = tree.answers[tree.columns.index(column)].text

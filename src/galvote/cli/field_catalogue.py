@@ -54,4 +54,4 @@ def to_catalogue(field: ClassifiedField) -> pa.Table:
             columns |= {f"{name}_low": pa.array(low), f"{name}_high": pa.array(high)}
     table = pa.table(columns)
     schema = [describe(each, *_ABOUT[each.name]) if each.name in _ABOUT else each for each in table.schema]
-    return table.cast(describe_predictions(pa.schema(schema), GZ2))
+    return table.cast(describe_predictions(pa.schema(schema), GZ2, field.predicted.level))

@@ -29,6 +29,8 @@ class Predicted:
         Cumulative vote fractions in [0, 1], in the tree's order.
     low, high
         Ends of their intervals; None if the model is not calibrated.
+    level
+        Share of the votes that the intervals are to hold, in (0, 1).
     unlike
         Which galaxies are unlike those of the training; None if the model is not calibrated.
     """
@@ -36,6 +38,7 @@ class Predicted:
     fractions: Float32[np.ndarray, "galaxy answer"]
     low: Float32[np.ndarray, "galaxy answer"] | None
     high: Float32[np.ndarray, "galaxy answer"] | None
+    level: float
     unlike: Bool[np.ndarray, " galaxy"] | None
 
 

@@ -218,7 +218,7 @@ def _clip(
     low: Float[np.ndarray, "*more"],
     high: Float[np.ndarray, "*more"],
 ) -> tuple[Float[np.ndarray, "*more"], Float[np.ndarray, "*more"]]:
-    return np.minimum(np.clip(low, 0, 1), predicted), np.maximum(np.clip(high, 0, 1), predicted)
+    return np.minimum(low, predicted).clip(0, 1), np.maximum(high, predicted).clip(0, 1)
 
 
 def _terms(predicted: Fractions) -> Float[np.ndarray, "2 galaxy answer"]:

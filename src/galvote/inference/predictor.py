@@ -248,7 +248,7 @@ class Predictor:
             columns += [(end, pa.float32()) for end in ends]
         if settings.features:
             columns.append(("features", pa.list_(pa.float16(), self.backend.width)))
-        return describe_predictions(pa.schema(columns), self.tree)
+        return describe_predictions(pa.schema(columns), self.tree, settings.level or LEVEL)
 
     def check_level(self, level: float) -> None:
         """Raise `ModelError` or `FractionError` unless this model can give intervals of this level."""

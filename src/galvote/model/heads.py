@@ -112,8 +112,10 @@ class TreeHead(nn.Module):
             case "sparsemax":
                 return sparsemax(outputs)
             case "rectified":
+                positive = F.relu(outputs)
                 # A question whose outputs are all zero would otherwise lose its votes: share them out.
-                positive = F.relu(outputs) + 1e-7
+                nothing = positive.sum(dim=1, keepdim=True) < 1e-7
+                positive = torch.where(nothing, positive + 1e-7, positive)
             case "dirichlet":
                 positive = _to_concentrations(outputs)
         return positive / positive.sum(dim=1, keepdim=True)

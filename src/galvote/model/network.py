@@ -246,7 +246,8 @@ def predict_views(
     mean = fractions / len(orientations)
     for fractions, _ in made:
         mean += fractions / len(orientations)
-    return mean, features
+    # Sums of rounded numbers may end above 1 by a digit.
+    return mean.clip(0, 1), features
 
 
 def count_parameters(network: nn.Module) -> int:

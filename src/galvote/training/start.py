@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ _IMAGENET_SHA256 = {
 }
 
 
-def start_from(network: GalaxyNetwork, start: str) -> dict[str, str]:
+def start_from(network: GalaxyNetwork, start: str) -> dict[str, Any]:
     """Put weights that were trained before into a new network.
 
     Parameters
@@ -34,7 +35,7 @@ def start_from(network: GalaxyNetwork, start: str) -> dict[str, str]:
 
     Returns
     -------
-    What to say of the weights in a card: name, SHA-256, licence.
+    What to say of the weights in a card: name, SHA-256, licence, and the same of those that they began with.
 
     Raises
     ------
@@ -53,7 +54,11 @@ def start_from(network: GalaxyNetwork, start: str) -> dict[str, str]:
             f"training.start = {start!r} is a model of another network ({card.network}); start from one with "
             "the same encoder, sizes and kind of head."
         ) from error
-    return {"name": card.name, "sha256": card.weights_sha256}
+    return {
+        "name": card.name,
+        "sha256": card.weights_sha256,
+        "started_from": card.data.get("started_from", {"name": RANDOM}),
+    }
 
 
 def _start_from_imagenet(network: GalaxyNetwork) -> dict[str, str]:
