@@ -2,11 +2,20 @@
 
     python benchmarks/compare.py
     python benchmarks/compare.py --runs runs/galvote-base-0 runs/galvote-base-1 --save
+    galvote evaluate --json --model galvote-base --views 8 --images DATA/compact \
+        --votes DATA/training_solutions.csv --splits DATA/splits.csv --split validation > evaluated.json
+    python benchmarks/compare.py --runs runs/galvote-base-0 --evaluated evaluated.json --views 8 --save
 
 The scores are those of `scores.csv`, beside this script, and of the runs that are named: those that
 `recipes.py` scored, or any finished `galvote train`, by its last epoch. `--save` adds the runs to
-`scores.csv`, so that the figure can be drawn again without them. The cost of a prediction is counted, not
-timed: millions of multiply-adds (MACs) for one galaxy.
+`scores.csv`, so that the figure can be drawn again without them.
+
+With `--evaluated` the RMSE is not the run's own but that of an evaluation of its model: in `--views` views,
+one unless given, and in float16 if the model is the one that ships, as above. It replaces the line of the
+same recipe, seed and number of views.
+
+Minutes are without those of the teachers. The cost of a prediction is counted, not timed: millions of
+multiply-adds (MACs) for one galaxy.
 """
 
 from __future__ import annotations
@@ -17,7 +26,7 @@ import json
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
@@ -104,14 +113,25 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs", nargs="*", type=Path, default=[], help="finished runs")
+    parser.add_argument(
+        "--evaluated", type=Path, help="what `galvote evaluate --json` printed of the one run that is named"
+    )
+    parser.add_argument("--views", type=int, default=1, help="those of --evaluated")
     parser.add_argument("--scores", type=Path, default=HERE / "scores.csv")
     parser.add_argument("--save", action="store_true", help="add the runs to the scores")
     parser.add_argument("--picture", type=Path, default=HERE.parent / "docs/pictures/accuracy-cost.png")
     chosen = parser.parse_args()
+    if chosen.evaluated is not None and len(chosen.runs) != 1:
+        parser.error("--evaluated is of one run; name that alone with --runs")
+    if chosen.evaluated is None and chosen.views != 1:
+        parser.error("a run scores itself in one view; give --evaluated for more")
 
     known = {(score.recipe, score.seed, score.views): score for score in read_scores(chosen.scores)}
     for run in chosen.runs:
         score = score_of(run)
+        if chosen.evaluated is not None:
+            rmse = json.loads(chosen.evaluated.read_text())["rmse"]
+            score = replace(score, views=chosen.views, rmse=round(rmse, 5))
         known[score.recipe, score.seed, score.views] = score
     scores = [known[key] for key in sorted(known)]
     if chosen.save:
@@ -156,7 +176,7 @@ def write_scores(path: Path, scores: Sequence[Score]) -> None:
 
 
 def score_of(run: Path) -> Score:
-    """Read what a finished run scored and took, and count what its network does."""
+    """Read what a finished run scored in one view and took, and count what its network does."""
     recipe = validate_recipe(json.loads((run / "run.json").read_text())["recipe"])
     network = GalaxyNetwork(recipe.network, GZ2).eval()
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:

@@ -78,8 +78,13 @@ def last_rmse(run: Path) -> float:
 
 
 def minutes_of(run: Path) -> float:
-    """Return the core minutes of a finished run; of one that `train` did not time, the age of its files."""
-    if (run / TIMING).is_file():
+    """Return the core minutes of a finished run, without its teachers'.
+
+    Of a run that `train` did not time, or timed together with a teacher inside it, minutes are the clock's,
+    between the files that were written when it began and when it ended.
+    """
+    teacher = run / "teacher"
+    if (run / TIMING).is_file() and not teacher.is_dir():
         return float(json.loads((run / TIMING).read_text())["minutes"])
-    begun, ended = (run / "run.json").stat().st_mtime, (run / "last" / "card.json").stat().st_mtime
-    return (ended - begun) / 60
+    begun = teacher / "last" / "card.json" if teacher.is_dir() else run / "run.json"
+    return ((run / "last" / "card.json").stat().st_mtime - begun.stat().st_mtime) / 60
