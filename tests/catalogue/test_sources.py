@@ -3,6 +3,7 @@
 import os
 import pickle
 import tarfile
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -10,9 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from astropy.io import fits
+from astropy.table import Table
 
-from galvote.catalogue import Sources, Votes, list_sources, match_ids, write_table
-from galvote.errors import CatalogueError
+from galvote.catalogue import Source, Sources, Votes, list_sources, match_ids, write_table
+from galvote.errors import CatalogueError, ImageError
 from galvote.images import Geometry, pack, try_cutout
 from galvote.tree import GZ2
 
@@ -26,7 +29,7 @@ def put(folder: Path, *names: str) -> Path:
     return folder
 
 
-def write_shard(path: Path, ids: list[object], images: list[object], rows_per_group: int = 3) -> Path:
+def write_shard(path: Path, ids: Sequence[object], images: Sequence[object], rows_per_group: int = 3) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(
         pa.table({"GalaxyID": ids, "image": pa.array(images, IMAGE)}), path, row_group_size=rows_per_group
@@ -36,6 +39,25 @@ def write_shard(path: Path, ids: list[object], images: list[object], rows_per_gr
 
 def contents(sources: Sources) -> dict[str, tuple[str, ...]]:
     return {source.id: tuple(part.decode() for part in source.read()) for source in sources}
+
+
+def write_fits(path: Path, *tables: dict[str, object], primary: object = None) -> Path:
+    units = [fits.PrimaryHDU(primary)]
+    units += [fits.table_to_hdu(Table(columns)) for columns in tables]
+    fits.HDUList(units).writeto(path)
+    return path
+
+
+def cut(path: Path, share: float) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+def wrong(source: Source) -> tuple[str, str]:
+    with pytest.raises(ImageError) as error:
+        source.read()
+    return error.value.status, error.value.reason
 
 
 # --- files -----------------------------------------------------------------------------------------------
@@ -71,8 +93,50 @@ def test_catalogue_of_sources_is_relative_to_itself(tmp_path: Path, ending: str)
     sources = list_sources(tmp_path / f"list{ending}")
     assert contents(sources.select(["1", "2"])) == {"1": ("bytes of y.jpg",), "2": ("bytes of x.jpg",)}
     (without,) = sources.select(["3"])
-    with pytest.raises(OSError):
+    with pytest.raises(ImageError, match=r"catalogue .*/list\..* names no picture") as error:
         without.read()
+    assert error.value.status == "missing"
+    assert sources.ids == ("1", "2", "3")
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".fits"])
+def test_what_a_catalogue_says_of_a_galaxy_without_picture_is_carried_over(
+    tmp_path: Path, ending: str
+) -> None:
+    put(tmp_path, "x.jpg")
+    rows = [
+        ("1", None, "outside", "Not in the footprint."),
+        ("2", "x.jpg", "ok", ""),
+        ("3", " ", "ok", "?"),
+        ("4", None, "outside", None),
+        ("5", None, None, "lost"),
+    ]
+    columns = {
+        name: list(cells) for name, *cells in zip(("id", "source", "status", "reason"), *rows, strict=True)
+    }
+    write_table(pa.table(columns), tmp_path / f"list{ending}")
+    sources = list_sources(tmp_path / f"list{ending}")
+    assert sources.ids == ("1", "2", "3", "4", "5")
+    first, second, *others = pickle.loads(pickle.dumps(sources))
+    assert second.read() == (b"bytes of x.jpg",) and second.origin == f"{tmp_path}/x.jpg"
+    assert first.origin == str(tmp_path / f"list{ending}")
+    found = [wrong(source) for source in (first, *others)]
+    none = f"The catalogue {tmp_path}/list{ending} names no picture."
+    assert found == [
+        ("outside", "Not in the footprint."),
+        ("missing", none),
+        ("outside", none),
+        ("missing", none),
+    ]
+    assert sources[2:].digest() == list_sources(tmp_path / f"list{ending}").select(["3", "4", "5"]).digest()
+
+
+def test_columns_of_another_meaning_are_not_carried_over(tmp_path: Path) -> None:
+    write_table(
+        pa.table({"id": ["1"], "source": [""], "status": [3], "reason": ["r"]}), tmp_path / "l.parquet"
+    )
+    (source,) = list_sources(tmp_path / "l.parquet")
+    assert wrong(source)[0] == "missing"
 
 
 def test_a_fits_picture_named_alone_is_a_picture(tmp_path: Path) -> None:
@@ -225,6 +289,92 @@ def test_a_name_that_a_tar_holds_twice_is_named(tmp_path: Path) -> None:
         list_sources(tar)
 
 
+# --- FITS tables -----------------------------------------------------------------------------------------
+
+
+def test_pictures_in_a_later_table(tmp_path: Path) -> None:
+    planes = np.arange(2 * 3 * 4 * 4, dtype=np.float32).reshape(2, 3, 4, 4)
+    about = {"setting": ["a"], "value": [1.0]}
+    path = write_fits(tmp_path / "s.fits", about, {"id": [7, 8], "cutout": planes}, primary=np.zeros(5))
+    sources = list_sources(path)
+    assert sources.ids == ("7", "8")
+    for source, expected in zip(sources, planes, strict=True):
+        (data,) = source.read()
+        assert isinstance(data, bytes)
+        np.testing.assert_array_equal(fits.getdata(BytesIO(data)), expected)
+    named = {"id": [9], "image": planes[:1]}
+    other = {"id": [1], "covariance": np.zeros((1, 2, 2))}
+    assert list_sources(write_fits(tmp_path / "named.fits", other, named)).ids == ("9",)
+    with pytest.raises(
+        CatalogueError, match=r"several columns .* image \(HDU 1\), image \(HDU 2\); name the"
+    ):
+        list_sources(write_fits(tmp_path / "two.fits", named, named))
+
+
+def test_fits_tables_without_a_column_of_pictures(tmp_path: Path) -> None:
+    flat = {"id": ["a"], "flux": np.zeros((1, 48), np.float32)}
+    path = write_fits(put(tmp_path / "t") / "s.fits", flat)
+    said = r"no column of pictures: it has id .*, flux float32 \(48,\)\. .*\(3, y, x\) or \(y, x\)"
+    for place in (path, path.parent):
+        with pytest.raises(CatalogueError, match=said):
+            list_sources(place)
+    lengths = fits.Column("image", "PE()", array=np.array([np.zeros(3), np.zeros(4)], object))
+    ids = fits.Column("id", "J", array=np.array([1, 2]))
+    fits.BinTableHDU.from_columns([ids, lengths]).writeto(tmp_path / "v.fits")
+    with pytest.raises(CatalogueError, match=r"it has id int32, image of variable length"):
+        list_sources(tmp_path / "v.fits")
+    # A table among pictures, or before a picture in the same file, is no reason to refuse them.
+    fits.PrimaryHDU(np.zeros((4, 4))).writeto(path.parent / "t.fits")
+    assert list_sources(path.parent).ids == ("s", "t")
+    units = [fits.PrimaryHDU(), fits.table_to_hdu(Table(flat)), fits.ImageHDU(np.zeros((4, 4)))]
+    fits.HDUList(units).writeto(tmp_path / "later.fits")
+    assert list_sources(tmp_path / "later.fits").ids == ("later",)
+
+
+# --- damaged among others --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damaged", [0, 1, 2])
+def test_a_parquet_file_cut_short_is_a_row_among_others(tmp_path: Path, damaged: int) -> None:
+    paths = [write_shard(tmp_path / f"{n}.parquet", [n], [{"bytes": b"%d" % n}]) for n in range(3)]
+    cut(paths[damaged], 0.7)
+    sources = list_sources(tmp_path)
+    assert sources.ids == tuple(str(paths[n]) if n == damaged else str(n) for n in range(3))
+    row = list(sources)[damaged]
+    assert wrong(row)[0] == "truncated" and "cannot be read as Parquet" in wrong(row)[1]
+    assert row.origin == str(paths[damaged])
+    with pytest.raises(CatalogueError, match=rf"{damaged}.parquet cannot be read as Parquet"):
+        list_sources(paths[damaged])
+
+
+def test_a_parquet_file_with_damaged_ids_is_a_row_among_others(tmp_path: Path) -> None:
+    write_shard(tmp_path / "0.parquet", ["0"], [{"bytes": b"0"}])
+    path = write_shard(tmp_path / "1.parquet", ["1"], [{"bytes": b"1"}])
+    data = path.read_bytes()
+    path.write_bytes(data[:4] + b"\xff" * 40 + data[44:])
+    assert list_sources(tmp_path).ids == ("0", str(path))
+    with pytest.raises(CatalogueError, match=r"1.parquet cannot be read as Parquet"):
+        list_sources(path)
+
+
+@pytest.mark.parametrize("damaged", [0, 1, 2])
+def test_a_fits_table_cut_short_is_a_row_among_others(tmp_path: Path, damaged: int) -> None:
+    table = {"image": np.zeros((5, 3, 20, 20), np.float32)}
+    ids = [[f"{n}-{row}" for row in range(5)] for n in range(3)]
+    paths = [write_fits(tmp_path / f"{n}.fits", {"id": ids[n], **table}) for n in range(3)]
+    cut(paths[damaged], 0.7)
+    sources = list_sources(tmp_path)
+    ids[damaged] = [str(paths[damaged])]
+    assert sources.ids == tuple(id_ for of_one in ids for id_ in of_one)
+    (row,) = sources.select(ids[damaged])
+    assert wrong(row)[0] == "truncated" and "cannot be read as a FITS table" in wrong(row)[1]
+    with pytest.raises(CatalogueError, match=rf"{damaged}.fits cannot be read as a FITS table"):
+        list_sources(paths[damaged])
+    # In its header it cannot be told from a damaged picture, which is a row, too.
+    cut(paths[damaged], 3000 / paths[damaged].stat().st_size)
+    assert list_sources(tmp_path).select(ids[(damaged + 1) % 3]).ids == tuple(ids[(damaged + 1) % 3])
+
+
 # --- what is refused -------------------------------------------------------------------------------------
 
 
@@ -241,6 +391,24 @@ def test_places_that_are_not_there_or_hold_nothing(tmp_path: Path) -> None:
         list_sources(tmp_path / "none.parquet")
     with pytest.raises(CatalogueError, match="No place with pictures was given"):
         list_sources([])
+
+
+def test_a_folder_of_pictures_and_of_files_that_hold_pictures(tmp_path: Path) -> None:
+    put(tmp_path, "x.jpg")
+    write_table(pa.table({"id": ["x"], "source": ["x.jpg"]}), tmp_path / "catalogue.csv")
+    write_table(pa.table({"id": ["x"], "source": ["x.jpg"]}), tmp_path / "catalogue.parquet")
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1")
+    assert list_sources(tmp_path).ids == ("x",)
+    shard = write_shard(tmp_path / "s.parquet", ["y"], [{"bytes": b"y"}])
+    with pytest.raises(
+        CatalogueError, match=r"holds pictures, as x.jpg, and also .*, as s.parquet\. Move one"
+    ):
+        list_sources(tmp_path)
+    assert list_sources([tmp_path / "x.jpg", shard]).ids == ("x", "y")
+    shard.unlink()
+    write_tar(tmp_path / "s.tar", (b"z.jpg", b"z"))
+    with pytest.raises(CatalogueError, match=r"holds pictures, as x.jpg, and also .*, as s.tar\. Move one"):
+        list_sources(tmp_path)
 
 
 def test_a_packed_store_is_known_as_one(tmp_path: Path) -> None:

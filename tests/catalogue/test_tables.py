@@ -2,11 +2,14 @@
 
 import gzip
 import resource
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from astropy.io import fits
 
 from galvote.catalogue import (
     list_sources,
@@ -211,3 +214,106 @@ def test_an_empty_first_chunk_does_not_reach_the_file(tmp_path: Path) -> None:
     rows = pa.table({"id": ["1", "2"], "Class1.1": [0.25, 0.5]})
     write_table(pa.concat_tables([rows.slice(0, 0), rows]), tmp_path / "a.csv")
     assert (tmp_path / "a.csv").read_text() == "id,Class1.1\n1,0.25\n2,0.5\n"
+
+
+NUMBERS = {
+    "int8": (-128, 127),
+    "uint8": (63, 255),  # 63, 16959 and 999999 are what astropy would mark a gap with
+    "uint16": (16959, 2**16 - 1),
+    "uint32": (999999, 2**32 - 1),
+    "uint64": (999999, 2**63 - 1),
+}
+
+
+@pytest.mark.parametrize("ending", [".fits", ".vot"])
+@pytest.mark.parametrize("gaps", [[], [None]])
+def test_small_and_unsigned_numbers_come_back(tmp_path: Path, ending: str, gaps: list[None]) -> None:
+    columns = {kind: pa.array([0, *pair, *gaps], getattr(pa, kind)()) for kind, pair in NUMBERS.items()}
+    write_table(pa.table(columns), tmp_path / f"numbers{ending}")
+    back = read_table(tmp_path / f"numbers{ending}")
+    assert back.to_pydict() == pa.table(columns).to_pydict()
+    if ending == ".fits" and not gaps:
+        assert [str(kind) for kind in back.schema.types] == ["int16", "uint8", "uint16", "uint32", "uint64"]
+
+
+@pytest.mark.parametrize("ending", [".fits", ".vot"])
+def test_lists_of_small_and_unsigned_numbers_come_back(tmp_path: Path, ending: str) -> None:
+    columns = {kind: pa.array([pair] * 2, pa.list_(getattr(pa, kind)())) for kind, pair in NUMBERS.items()}
+    write_table(pa.table(columns), tmp_path / f"lists{ending}")
+    assert read_table(tmp_path / f"lists{ending}").to_pydict() == pa.table(columns).to_pydict()
+
+
+def test_numbers_beyond_int64_go_to_fits_only(tmp_path: Path) -> None:
+    table = pa.table({"id": ["a", "b"], "objid": pa.array([2**64 - 1, None], pa.uint64())})
+    write_table(table, tmp_path / "t.fits")
+    assert read_table(tmp_path / "t.fits") == table
+    with pytest.raises(CatalogueError, match=r"objid: 18446744073709551615 is beyond int64.*write Parquet"):
+        write_table(table, tmp_path / "t.vot")
+    assert [file.name for file in tmp_path.iterdir()] == ["t.fits"]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".fits", ".vot"])
+def test_missing_booleans_stay_missing(tmp_path: Path, ending: str) -> None:
+    values = {"id": ["a", "b", "c"], "unlike": [True, None, False], "odd": [False, True, False]}
+    table = pa.table({**values, "none": pa.nulls(3, pa.bool_()), "two": pa.array(values["unlike"])})
+    write_table(table, tmp_path / f"t{ending}")
+    assert read_table(tmp_path / f"t{ending}").to_pydict() == table.to_pydict()
+    if ending == ".fits":
+        with fits.open(tmp_path / "t.fits") as units:
+            assert units[1].columns["unlike"].format == "L"
+            assert units[1].data.view(np.ndarray)["unlike"].tobytes() == b"T\0F"
+
+
+def make_varying(rows: Sequence[Sequence[complex]], kind: type) -> np.ndarray:
+    arrays = np.empty(len(rows), object)
+    arrays[:] = [np.array(row, kind) for row in rows]
+    return arrays
+
+
+def test_fits_arrays_of_varying_length_are_lists(tmp_path: Path) -> None:
+    numbers = [[1, 2], [], [3]]
+    columns = [
+        fits.Column("flux", "PE()", unit="mJy", array=make_varying(numbers, np.float32)),
+        fits.Column("n", "PJ()", array=make_varying(numbers, np.int32)),
+        fits.Column("far", "QD()", array=make_varying(numbers, np.float64)),
+        fits.Column("note", "PA()", array=np.array(["abcd", "", "e"], object)),
+    ]
+    path = tmp_path / "t.fits"
+    fits.BinTableHDU.from_columns(columns).writeto(path)
+    back = read_table(path)
+    assert back.to_pydict() == {"flux": numbers, "n": numbers, "far": numbers, "note": ["abcd", None, "e"]}
+    assert back.schema.field("flux").type == pa.list_(pa.float32())
+    assert back.schema.field("n").type == pa.list_(pa.int32())
+    assert back.schema.field("flux").metadata == {b"unit": b"mJy"}
+    write_table(back, tmp_path / "t.parquet")
+    assert read_table(tmp_path / "t.parquet") == back
+    path.write_bytes(path.read_bytes().replace(b"abcd", "é!!".encode()))
+    with pytest.raises(CatalogueError, match=r"must be ASCII, and that of note is not; store it"):
+        read_table(path)
+
+
+def test_fits_arrays_that_no_list_can_hold_are_named(tmp_path: Path) -> None:
+    column = fits.Column("phase", "PM()", array=make_varying([[1j], [1, 2]], complex))
+    fits.BinTableHDU.from_columns([column]).writeto(tmp_path / "t.fits")
+    with pytest.raises(CatalogueError, match="the column phase holds arrays of varying length") as raised:
+        read_table(tmp_path / "t.fits")
+    assert "whole" not in str(raised.value)
+
+
+def test_votable_arrays_of_varying_length_are_lists(tmp_path: Path) -> None:
+    (tmp_path / "t.vot").write_text(
+        '<VOTABLE version="1.3" xmlns="http://www.ivoa.net/xml/VOTable/v1.3"><RESOURCE><TABLE>'
+        '<FIELD name="flux" datatype="float" arraysize="*"/>'
+        '<FIELD name="odd" datatype="boolean" arraysize="*"/>'
+        "<DATA><TABLEDATA><TR><TD>1 2.5</TD><TD>T F ?</TD></TR><TR><TD/><TD/></TR></TABLEDATA></DATA>"
+        "</TABLE></RESOURCE></VOTABLE>"
+    )
+    back = read_table(tmp_path / "t.vot")
+    assert back.to_pydict() == {"flux": [[1.0, 2.5], []], "odd": [[True, False, None], []]}
+
+
+@pytest.mark.parametrize("ending", [".fits", ".vot"])
+@pytest.mark.parametrize("lists", [[[True], [False]], [["a"], ["b"]], [[1], [2, 3]]])
+def test_lists_without_a_place_are_refused_by_name(tmp_path: Path, ending: str, lists: list[object]) -> None:
+    with pytest.raises(CatalogueError, match=r"no way to say one of these columns \(which: list<"):
+        write_table(pa.table({"id": ["a", "b"], "which": lists}), tmp_path / f"t{ending}")

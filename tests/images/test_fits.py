@@ -62,9 +62,11 @@ def test_three_files_are_g_r_i(planes: np.ndarray) -> None:
     assert np.array_equal(decode_image(files), decode_image(encode(planes)))
 
 
-def encode_extensions(*images: np.ndarray) -> bytes:
+def encode_extensions(*images: np.ndarray, names: str = "", primary: np.ndarray | None = None) -> bytes:
     buffer = io.BytesIO()
-    fits.HDUList([fits.PrimaryHDU(), *(fits.ImageHDU(image) for image in images)]).writeto(buffer)
+    given = names.split() or [""] * len(images)
+    units = [fits.ImageHDU(image, name=name or None) for image, name in zip(images, given, strict=True)]
+    fits.HDUList([fits.PrimaryHDU(primary), *units]).writeto(buffer)
     return buffer.getvalue()
 
 
@@ -73,13 +75,81 @@ def test_three_extensions_of_one_plane_each_are_g_r_i(planes: np.ndarray) -> Non
 
     assert np.array_equal(decode_image(encode_extensions(*planes)), decode_image(encode(planes)))
     assert np.array_equal(decode_image(encode_extensions(*planes, mask)), decode_image(encode(planes)))
+    in_primary = encode_extensions(*planes[1:], primary=planes[0])
+    assert np.array_equal(decode_image(in_primary), decode_image(encode(planes)))
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
-def test_of_other_numbers_of_extensions_the_first_is_shown_grey(planes: np.ndarray, count: int) -> None:
-    several = encode_extensions(*(planes[number % 3] for number in range(count)))
+@pytest.mark.parametrize(
+    ("names", "places"),
+    [
+        ("G R I", "012"),
+        ("I G R", "201"),
+        ("r i g", "120"),
+        ("Z U G", "201"),
+        ("Y I R G Z", "02102"),
+        ("R G SCI I", "1002"),
+        ("MASK I R G", "-210"),
+        ("G R I MASK", "012-"),
+    ],
+)
+def test_named_bands_are_sorted_and_g_r_i_preferred(planes: np.ndarray, names: str, places: str) -> None:
+    small = np.zeros((45, 45), np.float32)
+    images = [small if place == "-" else planes[int(place)] for place in places]
+    named = encode_extensions(*images, names=names)
 
-    assert np.array_equal(decode_image(several), decode_image(encode(planes[0])))
+    assert np.array_equal(decode_image(named), decode_image(encode(planes)))
+
+
+@pytest.mark.parametrize(
+    "names",
+    ["SCI ERR DQ", "SCI MSK WGT", "SCI ERR", "G R", "G R SCI", "G G R", "U G R Z Y", "G R I I", "A B C D E"],
+)
+def test_extensions_that_are_not_clearly_bands_are_refused_by_name(planes: np.ndarray, names: str) -> None:
+    images = [planes[number % 3] for number in range(len(names.split()))]
+    with pytest.raises(ImageError, match=names.replace(" ", ", ")) as failure:
+        decode_image(encode_extensions(*images, names=names))
+
+    assert failure.value.status == "unsupported"
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_other_numbers_of_unnamed_extensions_are_refused(planes: np.ndarray, count: int) -> None:
+    with pytest.raises(ImageError, match="unnamed, unnamed") as failure:
+        decode_image(encode_extensions(*(planes[number % 3] for number in range(count))))
+
+    assert failure.value.status == "unsupported"
+
+
+def test_one_plane_among_others_of_other_shapes_and_one_in_the_primary_are_grey(planes: np.ndarray) -> None:
+    grey = decode_image(encode(planes[0]))
+    small = np.zeros((45, 45), np.float32)
+
+    for data in (
+        encode_extensions(planes[0]),
+        encode_extensions(planes[0], names="SCI"),
+        encode_extensions(planes[0], small, small, names="SCI ERR DQ"),
+        encode_extensions(planes[1], primary=planes[0]),
+        encode_extensions(planes[1], primary=planes[0], names="WGT"),
+        encode_extensions(small, small, primary=planes[0]),
+    ):
+        assert np.array_equal(decode_image(data), grey)
+
+
+def test_named_bands_of_different_shapes_are_unsupported(planes: np.ndarray) -> None:
+    small = np.zeros((45, 45), np.float32)
+
+    for names, images in (("G R Z I", [*planes, small]), ("G R Z", [*planes[:2], small])):
+        with pytest.raises(ImageError, match="shape") as failure:
+            decode_image(encode_extensions(*images, names=names))
+        assert failure.value.status == "unsupported"
+
+
+def test_packed_extensions_without_names_are_g_r_i(planes: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    packed = [fits.CompImageHDU(plane, compression_type="GZIP_1", quantize_level=0) for plane in planes]
+    fits.HDUList([fits.PrimaryHDU(), *packed]).writeto(buffer)
+
+    assert np.array_equal(decode_image(buffer.getvalue()), decode_image(encode(planes)))
 
 
 def test_one_plane_is_grey(planes: np.ndarray) -> None:

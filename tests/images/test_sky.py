@@ -165,6 +165,12 @@ def test_the_same_whatever_holds_the_planes(cube: Path, tmp_path: Path) -> None:
     expected = pictures(cube, *sky_of(header))
     named = [fits.ImageHDU(bands[place], header, name=name) for place, name in ((2, "I"), (0, "G"), (1, "R"))]
     extensions = write(tmp_path / "extensions.fits", fits.PrimaryHDU(), *named)
+    five = [*named, *(fits.ImageHDU(bands[0], header, name=name) for name in "ZY")]
+    many = write(tmp_path / "many.fits", fits.PrimaryHDU(), *five)
+    in_order = [fits.ImageHDU(plane, header) for plane in bands]
+    unnamed = write(tmp_path / "unnamed.fits", fits.PrimaryHDU(), *in_order)
+    for path in (extensions, many, unnamed):
+        assert (decode_image(path.read_bytes()) == decode_image(cube.read_bytes())).all()
     files = [
         write(tmp_path / f"{band}.fits", fits.PrimaryHDU(plane, header)) for band, plane in enumerate(bands)
     ]
@@ -176,6 +182,8 @@ def test_the_same_whatever_holds_the_planes(cube: Path, tmp_path: Path) -> None:
     )
     for place in (
         extensions,
+        many,
+        unnamed,
         files,
         f"{among_others}[SCI]",
         f"{among_others}[1]",
@@ -318,13 +326,17 @@ def test_files_that_are_no_field_are_refused_with_a_way_out(tmp_path: Path) -> N
     plane, header = planes()[0], tan()
     oblong = tan()
     oblong["CDELT2"] = 2.0
+    three = [fits.ImageHDU(plane, header, name=name) for name in ("SCI", "ERR", "DQ")]
+    chips = [fits.ImageHDU(plane, header, name="SCI") for _ in range(3)]
     two = [fits.ImageHDU(plane, header, name="SCI"), fits.ImageHDU(plane, header, name="ERR")]
     refused = {
         "no WCS": fits.PrimaryHDU(plane),
         r"0.4 × 0.8 arcseconds large; resample": fits.PrimaryHDU(plane, oblong),
         r"shape \(4, 20, 20\)": fits.PrimaryHDU(np.zeros((4, 20, 20)), header),
         "no finite number": fits.PrimaryHDU(np.full((20, 20), np.nan), header),
-        r"2 images \(sci, err\); say which": [fits.PrimaryHDU(), *two],
+        r"2 images \(SCI, ERR\), .*; say which one, as .*\[SCI\]": [fits.PrimaryHDU(), *two],
+        r"3 images \(SCI, ERR, DQ\), .*; say which one, as .*\[SCI\]": [fits.PrimaryHDU(), *three],
+        r"3 images \(SCI, SCI, SCI\), .*; say which one, as .*\[1\]": [fits.PrimaryHDU(), *chips],
         "holds 0 images": fits.PrimaryHDU(),
     }
     for number, (reason, units) in enumerate(refused.items()):

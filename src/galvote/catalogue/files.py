@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from galvote.catalogue.sources import TEXT, Reader, Shelf, join_texts, to_values
+from galvote.catalogue.sources import TEXT, Reader, Shelf, join_texts, refuse, to_values
 from galvote.errors import CatalogueError
 
 FITS = (".fits.gz", ".fits", ".fit")
@@ -40,6 +40,25 @@ class Files:
     def origins(self, locations: pa.Array) -> pa.Array:
         """Return the paths."""
         return pc.replace_substring(locations, _BAND_BREAK, " ")
+
+
+@dataclass(frozen=True)
+class NamedFiles:
+    """Pictures that a catalogue names, or not; a location is a path or else a status and a reason."""
+
+    catalogue: Path
+
+    def readers(self, locations: pa.Array) -> Iterator[Reader]:
+        """Yield what reads each picture's file, or says why there is none."""
+        for row in to_values(locations):
+            if row["path"] is None:
+                yield partial(refuse, row["status"], row["reason"])
+            else:
+                yield partial(read_files, (row["path"],))
+
+    def origins(self, locations: pa.Array) -> pa.Array:
+        """Return the paths; the catalogue's own where it names none."""
+        return pc.fill_null(locations.field("path"), pa.scalar(str(self.catalogue), TEXT))
 
 
 def read_files(paths: tuple[str, ...]) -> tuple[bytes, ...]:
@@ -73,6 +92,27 @@ def shelve_files(paths: pa.Array) -> Shelf:
     ids = pc.replace_with_mask(ids, pa.array(stands_for_all), galaxies)
     paths = pc.replace_with_mask(paths, pa.array(stands_for_all), files)
     return Shelf(ids.filter(pa.array(kept)), paths.filter(pa.array(kept)), Files())
+
+
+def shelve_named(ids: pa.Array, paths: pa.Array, why: tuple[pa.Array, pa.Array], catalogue: Path) -> Shelf:
+    """Put on a shelf what a catalogue names.
+
+    Parameters
+    ----------
+    paths
+        Of pictures; null where the catalogue names none.
+    why
+        The status and the reason that the catalogue gives for that, or null.
+    """
+    if not paths.null_count:
+        return Shelf(ids, paths, Files())
+    status, reason = why
+    said = pc.fill_null(pc.and_(pc.greater(pc.utf8_length(status), 0), pc.not_equal(status, "ok")), False)
+    status = pc.if_else(said, status, pa.scalar("missing", TEXT))
+    no_reason = pa.scalar(f"The catalogue {catalogue} names no picture.", TEXT)
+    reason = pc.if_else(pc.and_(said, pc.is_valid(reason)), reason, no_reason)
+    locations = pa.StructArray.from_arrays([paths, status, reason], ["path", "status", "reason"])
+    return Shelf(ids, locations, NamedFiles(catalogue))
 
 
 def _find_bands(paths: pa.Array, places: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:

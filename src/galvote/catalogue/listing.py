@@ -14,15 +14,24 @@ import pyarrow.parquet as pq
 from galvote.catalogue.files import (
     FITS,
     PICTURES,
-    Files,
     join_paths,
     list_names_in,
     read_list,
     shelve_files,
+    shelve_named,
     to_text,
 )
-from galvote.catalogue.shards import ids_as_text, list_fits, list_parquet, list_tar, read_schema
-from galvote.catalogue.sources import Shelf, Sources
+from galvote.catalogue.shards import (
+    DamagedShardError,
+    NoPictureColumnError,
+    ids_as_text,
+    list_fits,
+    list_parquet,
+    list_tar,
+    read_schema,
+    shelve_damaged,
+)
+from galvote.catalogue.sources import TEXT, Shelf, Sources
 from galvote.catalogue.tables import cast_to_text, find_id_column, list_names, read_table
 from galvote.errors import CatalogueError
 
@@ -52,6 +61,9 @@ def list_sources(places: str | Path | Sequence[str | Path]) -> Sources:
         - a FITS table, or a folder of them, with a column of ids and one of pictures: planes ``(3, y, x)``
           from blue to red or ``(y, x)``, or RGB ``(y, x, 3)`` as uint8 with the first row at the top.
 
+        A row of a catalogue without a path is listed, and fails when it is read: with the ``status`` and
+        ``reason`` of the catalogue's columns, or as ``missing``.
+
         Paths in a file are relative to that file's folder. FITS files ``ID_g``, ``ID_r``, ``ID_i``
         (or ``ID-g`` …) side by side, all three, are one galaxy's bands.
 
@@ -63,12 +75,14 @@ def list_sources(places: str | Path | Sequence[str | Path]) -> Sources:
     Raises
     ------
     CatalogueError
-        If a place does not exist or has no pictures, a catalogue has not the columns, or an id occurs twice.
+        If a place does not exist or has no pictures, a folder has pictures and also Parquet or tar files of
+        them, a catalogue has not the columns, or an id occurs twice.
 
     Notes
     -----
     A million paths take some seconds and about 200 MB. A tar file has no table of contents: all its headers
-    are read, some 25 µs each. One that is cut short has a row that fails when it is read.
+    are read, some 25 µs each. One that is cut short has a row that fails when it is read; so has a Parquet or
+    FITS file that is cut short in a folder of others.
     """
     paths = [Path(place) for place in ([places] if isinstance(places, str | Path) else places)]
     if not paths:
@@ -116,14 +130,14 @@ def _list_folder(folder: Path) -> tuple[list[pa.Array], list[Shelf]]:
     """Return the paths of the folder's pictures or, if it has none, its files that hold pictures."""
     names, folders = list_names_in(folder)
     pictures = [name for name in names if name.lower().endswith(PICTURES)]
-    # Whether FITS files are pictures or tables of pictures shows in the first of them.
-    tables = all(name.lower().endswith(FITS) for name in pictures) and pictures[:1]
-    if pictures and not (tables and list_fits(folder / pictures[0])):
+    if pictures:
+        _refuse_shards_beside(folder, pictures[0], names)
+    if pictures and not _are_tables(folder, pictures):
         return [join_paths(folder, to_text(pictures, folder))], []
     holders = pictures or [
         name for name in names if name.lower().endswith((".parquet", _TAR, *_COMPRESSED_TAR))
     ]
-    listed = {name: _list_shard(folder / name) for name in holders}
+    listed = {name: _list_shard_in_folder(folder / name) for name in holders}
     if shards := [shard for shard in listed.values() if shard is not None]:
         others = [name for name in pictures if listed[name] is None]
         return [join_paths(folder, to_text(others, folder))], shards
@@ -137,6 +151,58 @@ def _list_folder(folder: Path) -> tuple[list[pa.Array], list[Shelf]]:
         f"The folder {folder} has no pictures ({' '.join(PICTURES)}) and no Parquet files with a column "
         f"`image`, no tar files (.tar) and no FITS tables with a column of pictures.{within}"
     )
+
+
+def _list_shard_in_folder(path: Path) -> Shelf | None:
+    """List a file as `_list_shard` does; a damaged one costs a row, and not the others."""
+    try:
+        return _list_shard(path)
+    except DamagedShardError as error:
+        return shelve_damaged(path, error)
+    except NoPictureColumnError:
+        return None  # a row, too, which fails when it is read
+
+
+def _are_tables(folder: Path, pictures: list[str]) -> bool:
+    """Whether a folder's files with endings of pictures are FITS tables of pictures.
+
+    The last and the first of them show it, so that pictures are not opened, but for tables without pictures
+    at the beginning. If all are those, the error says what the first one has.
+    """
+    if not all(name.lower().endswith(FITS) for name in pictures):
+        return False
+    refused: NoPictureColumnError | None = None
+    for number, name in enumerate((pictures[-1], *pictures)):
+        try:
+            if list_fits(folder / name) is not None:
+                return True
+            if number:
+                return False
+        except DamagedShardError:
+            return True
+        except NoPictureColumnError as error:
+            refused = error if number < 2 else refused
+    assert refused is not None  # the last file was looked at twice
+    raise refused
+
+
+def _refuse_shards_beside(folder: Path, picture: str, names: list[str]) -> None:
+    """Raise `CatalogueError` if a folder of pictures has Parquet or tar files with pictures, too."""
+    for name in names:
+        if name.lower().endswith(_TAR) or (name.lower().endswith(".parquet") and _has_images(folder / name)):
+            raise CatalogueError(
+                f"The folder {folder} holds pictures, as {picture}, and also files that hold pictures, as "
+                f"{name}. Move one kind to another folder and name both folders, or name the files one by "
+                "one."
+            )
+
+
+def _has_images(path: Path) -> bool:
+    """Whether a Parquet file has a column of pictures; tables of other things may be damaged or odd."""
+    try:
+        return "image" in read_schema(path).names
+    except CatalogueError:
+        return False
 
 
 def _has_sources(path: Path) -> bool:
@@ -167,10 +233,21 @@ def _list_catalogue(path: Path) -> Shelf:
             "column of picture paths `source`."
         )
     if of_parquet:
-        table = table.read([column, "source"])  # catalogues may be wide
+        wanted = dict.fromkeys((column, "source", "status", "reason"))
+        table = table.read([name for name in wanted if name in names])  # catalogues may be wide
     # A row without a path is listed all the same: it fails when it is read, as a vanished file does.
-    sources = pc.fill_null(cast_to_text(table["source"], "`source`", path), "").combine_chunks()
-    return Shelf(ids_as_text(table[column], path), join_paths(path.parent, sources), Files())
+    sources = cast_to_text(table["source"], "`source`", path).combine_chunks()
+    named = pc.not_equal(pc.utf8_trim_whitespace(sources), pa.scalar("", TEXT))
+    sources = pc.if_else(pc.fill_null(named, False), sources, pa.scalar(None, TEXT))
+    why = [table[name] for name in ("status", "reason") if name in names and _is_text(table[name].type)]
+    none = pa.nulls(len(table), TEXT)
+    status, reason = [text.cast(TEXT).combine_chunks() for text in why] if len(why) == 2 else [none, none]
+    ids = ids_as_text(table[column], path)
+    return shelve_named(ids, join_paths(path.parent, sources), (status, reason), path)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return kind in (pa.string(), pa.large_string(), pa.string_view())
 
 
 def _refuse_repeated(sources: Sources) -> None:

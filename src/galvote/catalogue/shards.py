@@ -38,6 +38,36 @@ _CELL = {
 """What a cell of pictures may hold."""
 
 
+class DamagedShardError(CatalogueError):
+    """A file of many pictures that is cut short or damaged."""
+
+
+class NoPictureColumnError(CatalogueError):
+    """A FITS file of tables of which no column can be pictures."""
+
+
+@dataclass(frozen=True)
+class DamagedShard:
+    """A file whose pictures nobody can list; a location is its path."""
+
+    reason: str
+
+    def readers(self, locations: pa.Array) -> Iterator[Reader]:
+        """Yield what says that the file is damaged."""
+        for _ in range(len(locations)):
+            yield partial(refuse, "truncated", self.reason)
+
+    def origins(self, locations: pa.Array) -> pa.Array:
+        """Return the path."""
+        return locations
+
+
+def shelve_damaged(path: Path, error: DamagedShardError) -> Shelf:
+    """Put one row on a shelf for a damaged file, with its path as the id, which fails when it is read."""
+    paths = to_text([str(path)], path.parent)
+    return Shelf(paths, paths, DamagedShard(str(error)))
+
+
 @dataclass(frozen=True)
 class ParquetRows:
     """Pictures in a column ``image: {bytes, path}``; a location is the number of a row."""
@@ -80,7 +110,11 @@ def list_parquet(path: Path) -> Shelf:
             f"{path}: column `image` must be a struct of `bytes` and `path`, a text; it is {kind}."
         )
     column = find_id_column(schema.names, path)
-    ids = ids_as_text(pq.read_table(path, columns=[column])[column], path)
+    try:
+        values = pq.read_table(path, columns=[column], partitioning=None)[column]
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(path, "as Parquet", error) from error
+    ids = ids_as_text(values, path)
     return Shelf(ids, pa.array(np.arange(len(ids))), ParquetRows(path))
 
 
@@ -89,11 +123,14 @@ def read_schema(path: Path) -> pa.Schema:
     try:
         schema = pq.read_schema(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise CatalogueError(
-            f"{path} cannot be read as Parquet: {error}. Check that the file is whole."
-        ) from error
+        raise _damaged(path, "as Parquet", error) from error
     refuse_repeated(schema.names, path)
     return schema
+
+
+def _damaged(path: Path, format_: str, error: Exception) -> DamagedShardError:
+    reason = str(error).rstrip(".")
+    return DamagedShardError(f"{path} cannot be read {format_}: {reason}. Check that the file is whole.")
 
 
 def _read_cell(parquet: Path, image: dict[str, Any]) -> tuple[bytes, ...]:
@@ -216,42 +253,85 @@ class FitsRows:
 def list_fits(path: Path) -> Shelf | None:
     """List the rows of a FITS table that has a column of pictures; None if the file is no such table.
 
-    A column holds pictures if its cells have two or three axes. Of several, the one named ``image`` is taken.
-    A file that begins with an image is a picture, whatever tables follow; a table with a column ``source``
-    and none named ``image`` is a catalogue.
+    A column holds pictures if its cells have two or three axes. Of several, in whichever tables of the file,
+    the one named ``image`` is taken. A file that begins with an image is a picture, whatever tables follow; a
+    table with a column ``source`` and none named ``image`` is a catalogue.
+
+    Raises
+    ------
+    DamagedShardError
+        If the table is cut short.
+    NoPictureColumnError
+        If the file has tables but no picture, neither in a column nor otherwise, and is no catalogue.
+    CatalogueError
+        If several columns may be meant, there are no ids, or the file is compressed.
     """
     from astropy.io import fits
 
+    columns = list[tuple[int, str]]()  # that hold pictures: number of the table, name
+    names = dict[int, list[str]]()  # of each table's columns
+    described = list[str]()
+    otherwise = False  # a picture, or a catalogue of paths
     try:
         with warnings.catch_warnings(), fits.open(path, memmap=True) as units:
             warnings.simplefilter("ignore")  # a damaged picture is told of when it is read
-            unit = next((number for number, unit in enumerate(units) if unit.header.get("NAXIS")), 0)
-            if not isinstance(table := units[unit], fits.BinTableHDU):
-                return None
-            kinds = {name: table.columns.dtype[name] for name in table.columns.names}
-    except (OSError, ValueError, TypeError, KeyError):
+            for number, unit in enumerate(units):
+                if isinstance(unit, fits.CompImageHDU) or not isinstance(unit, fits.BinTableHDU):
+                    if unit.is_image and unit.header.get("NAXIS", 0) >= 2:
+                        otherwise = True
+                        if not names:
+                            return None
+                    continue
+                kinds = {name: unit.columns.dtype[name] for name in unit.columns.names}
+                names[number] = list(kinds)
+                described += [
+                    _describe_column(unit.columns[name].format, name, kinds[name]) for name in kinds
+                ]
+                found = [
+                    name for name, kind in kinds.items() if kind.ndim in (2, 3) and kind.base.kind in "iuf"
+                ]
+                if "source" in kinds and not any(name.lower() == "image" for name in found):
+                    otherwise = True
+                else:
+                    columns += [(number, name) for name in found]
+    except (OSError, ValueError, TypeError, KeyError, fits.VerifyError):
         return None
-    pictures = [name for name, kind in kinds.items() if kind.ndim in (2, 3) and kind.base.kind in "iuf"]
-    named = [name for name in pictures if name.lower() == "image"]
-    if not pictures or ("source" in kinds and not named):
+    if not columns and (otherwise or not names):
         return None
-    if len(named or pictures) > 1:
+    if not columns:
+        raise NoPictureColumnError(
+            f"{path} has no column of pictures: it has {list_names(described)}. The cells of such a column "
+            "have axes, which TDIM says: planes (3, y, x) or (y, x) of numbers, or RGB (y, x, 3) as uint8. "
+            "Write the pictures so, all of one size, or each as a file of its own."
+        )
+    chosen = [column for column in columns if column[1].lower() == "image"] or columns
+    if len(chosen) > 1:
+        said = list_names([f"{name} (HDU {unit})" for unit, name in columns])
         raise CatalogueError(
-            f"{path} has several columns with pictures, {list_names(pictures)}; name the one to use `image`."
+            f"{path} has several columns with pictures, {said}; name the one to use `image`, and no other."
         )
     if path.name.lower().endswith(".gz"):
         raise CatalogueError(
             f"{path} is compressed, so its rows cannot be read one by one; run `gunzip` on it."
         )
-    column = find_id_column(list(kinds), path)
+    ((number, name),) = chosen
+    id_column = find_id_column(names[number], path)
     try:
-        with fits.open(path, memmap=True) as units:
-            values = np.array(units[unit].data[column])
+        with warnings.catch_warnings(), fits.open(path, memmap=True) as units:
+            warnings.simplefilter("ignore")  # of a file cut short: what is raised says it
+            values = np.array(units[number].data[id_column])
     except (OSError, ValueError, TypeError) as error:
-        raise CatalogueError(f"{path} cannot be read: {error}. Check that the file is whole.") from error
+        raise _damaged(path, "as a FITS table", error) from error
     values = values.astype(values.dtype.newbyteorder("="))
     ids = ids_as_text(pa.chunked_array([pa.array(values)]), path)
-    return Shelf(ids, pa.array(np.arange(len(ids))), FitsRows(path, unit, *(named or pictures)))
+    return Shelf(ids, pa.array(np.arange(len(ids))), FitsRows(path, number, name))
+
+
+def _describe_column(format_: str, name: str, kind: np.dtype) -> str:
+    """Say what cells a column of a FITS table has: ``flux float32 (9216,)``."""
+    if "P" in format_ or "Q" in format_:
+        return f"{name} of variable length"
+    return f"{name} {kind.base.name}" + (f" {kind.shape}" if kind.shape else "")
 
 
 def _as_picture(cell: np.ndarray) -> tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]:

@@ -43,6 +43,8 @@ _FITS_KEYWORDS = {"description": "TCOMM", "unit": "TUNIT", "ucd": "TUCD"}
 _NO_VALUE = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
 _NEEDS_QUOTES = r'[",\r\n]|^(' + "|".join(_NO_VALUE) + ")$"
 
+_LARGEST = 2**63 - 1  # of int64
+
 
 def read_table(path: str | Path) -> pa.Table:
     """Read a CSV, Parquet, FITS or VOTable file, or the parts that a prediction wrote to a folder.
@@ -287,7 +289,7 @@ def _write_csv(table: pa.Table, path: Path) -> None:
 
 def _read_fits(path: Path) -> pa.Table:
     from astropy.io import fits
-    from astropy.table import Table
+    from astropy.table import MaskedColumn, Table
 
     # As bytes, because astropy would take the text of a FITS table for ASCII.
     with fits.open(path, character_as_bytes=True) as units:
@@ -295,14 +297,37 @@ def _read_fits(path: Path) -> pa.Table:
         if unit is None:
             raise ValueError("it has no table")
         refuse_repeated(unit.columns.names, path)
-        table = Table.read(unit, unit_parse_strict="silent")
+        # Of a text of varying length (PA) astropy makes an array of characters, in ASCII only.
+        letters = [column.name for column in unit.columns if _fits_kind(column) == "PA"]
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*contains NULL")  # logicals, which are marked below
+                table = Table.read(unit, unit_parse_strict="silent")
+            for name in letters:
+                table[name] = np.array(["".join(row) for row in table[name]], dtype=str)
+        except UnicodeDecodeError as error:
+            if not letters:
+                raise
+            raise CatalogueError(
+                f"{path}: text of varying length must be ASCII, and that of {list_names(letters)} is not; "
+                "store it as text of fixed length (TFORM 20A, say) in UTF-8."
+            ) from error
+        for name in [column.name for column in unit.columns if _fits_kind(column) == "L"]:
+            missing = unit.data.view(np.ndarray)[name] == 0  # of its bytes T, F and 0 astropy tells T only
+            table[name] = MaskedColumn(table[name], mask=missing.reshape(table[name].shape))
         said = [
             {key: unit.header.get(f"{word}{number}") for key, word in _FITS_KEYWORDS.items()}
             for number in range(1, len(table.colnames) + 1)
         ]
     for column, texts in zip(table.itercols(), said, strict=True):
         texts["description"] = column.description or texts["description"]  # astropy's own way to keep it
-    return _from_astropy(table, said)
+    return _from_astropy(table, said, path)
+
+
+def _fits_kind(column: Any) -> str:
+    """Return the letter of a FITS column's type; that of a column of varying length follows a P."""
+    kind = column.format
+    return "P" + kind.p_format if kind.format in ("P", "Q") else str(kind.format)
 
 
 def _read_votable(path: Path) -> pa.Table:
@@ -317,7 +342,7 @@ def _read_votable(path: Path) -> pa.Table:
         }
         for column in table.itercols()
     ]
-    return _from_astropy(table, said)
+    return _from_astropy(table, said, path)
 
 
 def _unit_text(unit: Any) -> str:
@@ -327,9 +352,9 @@ def _unit_text(unit: Any) -> str:
         return str(unit)
 
 
-def _from_astropy(table: Any, said: Sequence[Mapping[str, str | None]]) -> pa.Table:
+def _from_astropy(table: Any, said: Sequence[Mapping[str, str | None]], path: Path) -> pa.Table:
     table.convert_bytestring_to_unicode()
-    columns = [_to_arrow(table[name]) for name in table.colnames]
+    columns = [_to_arrow(table[name], path) for name in table.colnames]
     fields = [
         pa.field(
             name, column.type, metadata={key: str(text) for key, text in texts.items() if text is not None}
@@ -339,11 +364,13 @@ def _from_astropy(table: Any, said: Sequence[Mapping[str, str | None]]) -> pa.Ta
     return pa.Table.from_arrays(columns, schema=pa.schema(fields))
 
 
-def _to_arrow(column: Any) -> pa.Array:
+def _to_arrow(column: Any, path: Path) -> pa.Array:
     missing = np.ma.getmaskarray(column)
     values = np.ma.getdata(column)
     if values.ndim > 1:
-        return pa.array(values.tolist())
+        return pa.array((np.ma.array(values, mask=missing) if values.dtype == bool else values).tolist())
+    if values.dtype == object and any(isinstance(row, np.ndarray) for row in values):
+        return _to_lists(column.name, values, missing, path)
     if values.dtype.kind in "biuf":
         values = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
         if values.dtype.kind == "f":
@@ -353,6 +380,23 @@ def _to_arrow(column: Any) -> pa.Array:
         [str(text) if text and not gone else None for text, gone in zip(values, missing, strict=True)],
         pa.string(),
     )
+
+
+def _to_lists(name: str, rows: np.ndarray, missing: np.ndarray, path: Path) -> pa.Array:
+    """Return arrays of varying length as lists."""
+    kinds = {row.dtype for row in rows if row.size} or {row.dtype for row in rows}  # empty rows: float64
+    try:
+        kind = np.result_type(*kinds).newbyteorder("=")
+        lists = [row.tolist() if np.ma.is_masked(row) else np.ma.getdata(row).astype(kind) for row in rows]
+        return pa.array(
+            [None if gone else row for row, gone in zip(lists, missing, strict=True)],
+            pa.list_(pa.from_numpy_dtype(kind)),
+        )
+    except (pa.ArrowException, TypeError) as error:
+        raise CatalogueError(
+            f"{path}: the column {name} holds arrays of varying length that cannot be lists of numbers "
+            f"({error}); remove it from the table."
+        ) from error
 
 
 def _write_fits(table: pa.Table, path: Path) -> None:
@@ -365,6 +409,13 @@ def _write_fits(table: pa.Table, path: Path) -> None:
         for key, text in about(field).items():
             unit.header[f"{_FITS_KEYWORDS[key]}{number}"] = text.encode("ascii", "replace").decode()
     unit.writeto(path, overwrite=True)
+    gaps = [number for number, column in enumerate(unit.columns) if _fits_kind(column) == "L"]
+    if gaps := [number for number in gaps if table.column(number).null_count]:
+        # A logical that is missing is a zero byte, which astropy has no way to ask for.
+        with fits.open(path, mode="update") as units:
+            raw = units[1].data.view(np.ndarray)
+            for number in gaps:
+                raw[raw.dtype.names[number]][table.column(number).is_null().to_numpy()] = 0
 
 
 def _write_votable(table: pa.Table, path: Path) -> None:
@@ -384,7 +435,7 @@ def _write_votable(table: pa.Table, path: Path) -> None:
 
 
 def _to_astropy(table: pa.Table, encoded: bool) -> Any:
-    """Return an astropy table; its texts are encoded in UTF-8 for FITS, which holds bytes."""
+    """Return an astropy table: for FITS, whose texts are bytes (UTF-8), if `encoded`; else for VOTable."""
     from astropy.table import MaskedColumn, Table
 
     columns = {}
@@ -398,20 +449,25 @@ def _to_astropy(table: pa.Table, encoded: bool) -> Any:
             texts = np.array([text or "" for text in column.to_pylist()], dtype=str)
             columns[name] = np.char.encode(texts, "utf-8") if encoded else texts
         elif pa.types.is_floating(column.type):
-            columns[name] = _widened(column.to_numpy())  # null becomes NaN: missing in both formats
-        elif pa.types.is_integer(column.type) or pa.types.is_boolean(column.type):
+            # Null becomes NaN, which is missing in both formats.
+            columns[name] = _widened(name, column.to_numpy(), encoded)
+        elif pa.types.is_boolean(column.type):
+            values = pc.fill_null(column, False).to_numpy()
+            columns[name] = values if encoded else MaskedColumn(values, mask=missing)
+        elif pa.types.is_integer(column.type):
             values = pc.fill_null(column, pa.scalar(0).cast(column.type)).to_numpy()
-            # astropy marks what is missing by a value of the same type; the smallest hardly ever occurs.
-            mark = np.iinfo(values.dtype).min if values.dtype.kind == "i" else None
+            values = _widened(name, values, encoded, bool(missing.any()))
+            # astropy marks what is missing by a value of the same type; such extremes hardly ever occur.
+            mark = np.iinfo(values.dtype).min if values.dtype.kind == "i" else _LARGEST
             columns[name] = MaskedColumn(values, mask=missing, fill_value=mark) if missing.any() else values
         elif pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
-            columns[name] = _to_vectors(name, column)
+            columns[name] = _to_vectors(name, column, encoded)
         else:
             raise pa.ArrowNotImplementedError(f"{name}: {column.type}")
     return Table(columns)
 
 
-def _to_vectors(name: str, column: pa.ChunkedArray) -> Any:
+def _to_vectors(name: str, column: pa.ChunkedArray, encoded: bool) -> Any:
     """Return lists of equally many numbers as rows of an array; NaN where a list is missing."""
     lengths = pc.list_value_length(column).to_numpy()
     present = np.isfinite(lengths.astype(float))
@@ -424,12 +480,26 @@ def _to_vectors(name: str, column: pa.ChunkedArray) -> Any:
     vectors[present] = values.reshape(-1, vectors.shape[1])
     if not present.all():
         vectors[~present] = np.nan
-    return _widened(vectors)
+    return _widened(name, vectors, encoded)
 
 
-def _widened(values: np.ndarray) -> np.ndarray:
-    """Return float32 for float16, which FITS and VOTable do not have."""
-    return values.astype(np.float32) if values.dtype == np.float16 else values
+def _widened(name: str, numbers: np.ndarray, for_fits: bool, gaps: bool = False) -> np.ndarray:
+    """Return numbers in a type that the format has: neither has float16 or int8, VOTable only uint8 unsigned.
+
+    With gaps, unsigned numbers become signed ones, whose smallest value is free to mark a gap.
+    """
+    kind = numbers.dtype
+    if kind == np.float16:
+        return numbers.astype(np.float32)
+    if kind == np.int8:
+        return numbers.astype(np.int16)
+    if kind.kind != "u" or (not gaps and (for_fits or kind == np.uint8)):
+        return numbers
+    if kind == np.uint64 and numbers.size and numbers.max() > _LARGEST:
+        if for_fits:
+            return numbers
+        raise pa.ArrowInvalid(f"{name}: {numbers.max()} is beyond int64")
+    return numbers.astype(f"i{min(8, 2 * kind.itemsize)}")
 
 
 def _is_text(kind: pa.DataType) -> bool:

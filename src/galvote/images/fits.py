@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gzip
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -24,6 +25,12 @@ BLACK = -1.0
 GAINS = (0.8, 0.8, 1.4)
 """Weights of the blue, green and red planes after division by their noise."""
 
+_BANDS = tuple("ugrizy")
+"""What extensions that hold bands are called, from blue to red."""
+
+_NO_NAMES = ("", "primary", "compressed_image")
+"""Names that astropy and fpack give to what has none."""
+
 _MOST_BYTES_PER_PIXEL = 3 * 8 + 8
 """Of an unpacked file: three planes of float64, and something to spare for headers."""
 
@@ -38,9 +45,8 @@ def decode_fits(files: tuple[bytes, ...], *, max_pixels: int = MAX_PIXELS) -> UI
     ----------
     files
         One file (also gzipped) whose first image is a cube ``(3, y, x)`` as numpy reads it, from blue to red
-        (g, r, i, or g, r, z), or one plane ``(y, x)``, which gives grey; one file whose first image is a
-        plane and which has exactly three planes of its shape, g, r and i in this order; or three files of one
-        plane each in the order g, r, i.
+        (g, r, i, or g, r, z), or one plane ``(y, x)``, which gives grey; one file of several planes of one
+        shape, of which `choose_bands` takes three; or three files of one plane each in the order g, r, i.
     max_pixels
         Of a plane; larger ones are refused before they are read.
 
@@ -52,8 +58,8 @@ def decode_fits(files: tuple[bytes, ...], *, max_pixels: int = MAX_PIXELS) -> UI
     Raises
     ------
     ImageError
-        ``truncated``, ``too-large``, ``not-an-image``, or ``unsupported`` if the planes have another shape or
-        a plane has no finite number.
+        ``truncated``, ``too-large``, ``not-an-image``, or ``unsupported`` if the planes have another shape,
+        a plane has no finite number, or it is not clear which extensions are the bands.
 
     Notes
     -----
@@ -117,8 +123,45 @@ def measure_sky(plane: Float32[np.ndarray, "*pixels"]) -> tuple[float, float]:
     return float(sky), float(noise)
 
 
+def choose_bands(names: Sequence[str]) -> list[int] | None:
+    """Return which of a file's images are its three bands, from blue to red.
+
+    Parameters
+    ----------
+    names
+        Of the HDUs that hold images, as astropy gives them.
+
+    Returns
+    -------
+    The places of g, r and i if each is the name of one image; else those of three images that are named as
+    bands or, in the order of the file, have no names. None if the names do not tell.
+    """
+    bands = _without_defaults(names)
+    if all(bands.count(band) == 1 for band in "gri"):
+        return [bands.index(band) for band in "gri"]
+    if len(bands) != 3:
+        return None
+    if not any(bands):
+        return [0, 1, 2]
+    if len(set(bands)) == 3 and all(band in _BANDS for band in bands):
+        return sorted(range(3), key=lambda place: _BANDS.index(bands[place]))
+    return None
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Return the names of a file's images as a message has them."""
+    given = _without_defaults(names)
+    return ", ".join(name if bare else "unnamed" for name, bare in zip(names, given, strict=True))
+
+
+def _without_defaults(names: Sequence[str]) -> list[str]:
+    """Return names in lower case, empty where there is none."""
+    lower = [name.strip().lower() for name in names]
+    return ["" if name in _NO_NAMES else name for name in lower]
+
+
 def _read_planes(file: bytes, max_pixels: int) -> list[Float32[np.ndarray, "y x"]]:
-    """Return the planes of a file's first image, or of the first three if each is a plane."""
+    """Return the planes of a file's first image or, if it is one of several planes, of the bands."""
     from astropy.io import fits
 
     try:
@@ -137,7 +180,7 @@ def _read_planes(file: bytes, max_pixels: int) -> list[Float32[np.ndarray, "y x"
             first = next(images, None)
             if first is None:
                 raise ImageError("unsupported", "The FITS file holds no image; send one that does.")
-            shape = tuple(length for length in first.shape if length != 1)
+            shape = _squeezed(first)
             if len(shape) == 2:
                 shape = (1, *shape)
             if len(shape) != 3 or shape[0] not in (1, 3):
@@ -147,19 +190,45 @@ def _read_planes(file: bytes, max_pixels: int) -> list[Float32[np.ndarray, "y x"
                     "blue to red, or one plane (y, x).",
                 )
             refuse_bomb(shape[2], shape[1], max_pixels)  # before any more of a compressed file is unpacked
-            chosen = [first]
-            if shape[0] == 1:
-                alike = [unit for unit in images if unit.shape == first.shape]
-                chosen += alike if len(alike) == 2 else []
-            return [
-                plane for unit in chosen for plane in np.asarray(unit.data, dtype=np.float32).reshape(shape)
-            ]
+            if shape[0] == 3:
+                return list(np.asarray(first.data, dtype=np.float32).reshape(shape))
+            chosen = _choose_planes(first, images)
+            for unit in chosen:
+                height, width = _squeezed(unit)
+                refuse_bomb(width, height, max_pixels)
+            return [np.asarray(unit.data, dtype=np.float32).reshape(_squeezed(unit)) for unit in chosen]
     except ImageError:
         raise
     except Exception as error:  # astropy raises all sorts at damaged bytes, and each concerns this file only
         raise ImageError(
             "truncated", f"The FITS file is cut short or damaged ({error}); fetch it again."
         ) from error
+
+
+def _choose_planes(first: Any, others: Iterable[Any]) -> list[Any]:
+    """Return the HDUs of the bands, or the first one alone if no other is like it."""
+    from astropy.io import fits
+
+    images = [first, *(unit for unit in others if len(_squeezed(unit)) == 2)]
+    alike = [unit for unit in images if _squeezed(unit) == _squeezed(first)]
+    names = [unit.name for unit in images]
+    for group in (images if any(_without_defaults(names)) else [], alike):
+        places = choose_bands([unit.name for unit in group])
+        if places is not None:
+            return [group[place] for place in places]
+    lone = len(alike) == 1 or (isinstance(first, fits.PrimaryHDU) and len(alike) != 3)
+    if not lone:
+        raise ImageError(
+            "unsupported",
+            f"The FITS file holds {len(images)} planes ({list_names(names)}), and it is not clear which are "
+            "the bands; name three extensions g, r and i, or send the plane you mean in a file of its own.",
+        )
+    return [first]
+
+
+def _squeezed(unit: Any) -> tuple[int, ...]:
+    """Return the shape of an image without the axes of length 1."""
+    return tuple(length for length in unit.shape if length != 1)
 
 
 def _refuse_long(stream: gzip.GzipFile, most: int) -> None:

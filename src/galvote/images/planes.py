@@ -18,9 +18,8 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from galvote.errors import ImageError
-from galvote.images.fits import SAMPLE, measure_sky
+from galvote.images.fits import SAMPLE, choose_bands, list_names, measure_sky
 
-_BANDS = "ugrizy"  # from blue to red
 _SAME_GRID = 0.05  # pixels between two planes' grids that are taken for one
 
 
@@ -192,18 +191,21 @@ def _find_images(place: str, files: OpenFiles) -> list[tuple[str, int]]:
             unit = units[int(named["unit"]) if named["unit"].isdecimal() else named["unit"]]
             return [(path, units.index(unit))]
         images = [number for number, unit in enumerate(units) if unit.is_image and len(unit.shape) >= 2]
-        names = [units[number].name.lower() for number in images]
+        names = [units[number].name for number in images]
     except (OSError, KeyError, ValueError, TypeError, IndexError) as error:
         raise ImageError("truncated", f"{place} cannot be read as FITS ({error}); check the file.") from error
-    if len(images) not in (1, 3):
+    if not images:
+        raise ImageError("unsupported", f"{path} holds 0 images; give a file that holds one.")
+    chosen = [0] if len(images) == 1 else choose_bands(names)
+    if chosen is None:
+        # Several may have one name, as SCI of each chip.
+        one = next((name for name in names if name and names.count(name) == 1), images[0])
         raise ImageError(
             "unsupported",
-            f"{path} holds {len(images)} images ({', '.join(name or 'unnamed' for name in names)}); say "
-            f"which one, as {path}[1] or {path}[NAME], or give three.",
+            f"{path} holds {len(images)} images ({list_names(names)}), and it is not clear which are the "
+            f"bands; say which one, as {path}[{one}], or name three extensions g, r and i.",
         )
-    if len(set(names)) == 3 and all(name in tuple(_BANDS) for name in names):
-        images.sort(key=lambda number: _BANDS.index(units[number].name.lower()))
-    return [(path, number) for number in images]
+    return [(path, images[place]) for place in chosen]
 
 
 def _read_planes(path: str, number: int, files: OpenFiles) -> list[Plane]:
