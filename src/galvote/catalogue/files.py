@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from io import FileIO
 from pathlib import Path
 
 import numpy as np
@@ -64,9 +65,14 @@ class NamedFiles:
 def read_files(paths: tuple[str, ...]) -> tuple[bytes, ...]:
     """Return the bytes of each file, or raise `OSError`."""
     try:
-        return tuple(Path(path).read_bytes() for path in paths)
+        return tuple(_read_whole(path) for path in paths)
     except ValueError as error:
         raise FileNotFoundError(f"no file can have such a name: {error}") from error
+
+
+def _read_whole(path: str) -> bytes:
+    with FileIO(path) as file:  # a third faster than by a `Path`, whose file has a buffer
+        return file.readall()
 
 
 def shelve_files(paths: pa.Array) -> Shelf:

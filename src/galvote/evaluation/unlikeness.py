@@ -8,6 +8,7 @@ for others (Lee et al. 2018, arXiv:1807.03888).
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float, Float16, Float32, Float64
@@ -97,11 +98,19 @@ class Unlikeness:
         one for all the rest, so that what leaves the subspace of galaxies counts, too (as in Wang et al.
         2022, arXiv:2203.10807).
         """
+        axes, products = self._axes
         apart = _directions(features) - self.mean
-        axes = self.axes.astype(np.float64)
         along = apart @ axes.T
-        outside = apart - along @ axes
-        return np.asarray((along**2 / self.variances).sum(axis=1) + (outside**2).sum(axis=1) / self.rest)
+        # The length of what is outside of the subspace, without making it: float16's axes are not quite
+        # orthonormal.
+        outside = (apart**2).sum(axis=1) + ((along @ products - 2 * along) * along).sum(axis=1)
+        return np.asarray((along**2 / self.variances).sum(axis=1) + np.maximum(outside, 0) / self.rest)
+
+    @cached_property
+    def _axes(self) -> tuple[Float64[np.ndarray, "axis feature"], Float64[np.ndarray, "axis axis"]]:
+        """The axes, and their products with each other."""
+        axes = self.axes.astype(np.float64)
+        return axes, axes @ axes.T
 
     def flag(self, features: Features) -> Bool[np.ndarray, " galaxy"]:
         """Return which pictures are unlike the training galaxies."""
