@@ -33,9 +33,10 @@ def votes() -> Votes:
 
 
 def recipe_for(name: str = "galvote-small", *settings: str):
-    return load_recipe(
-        name, ["network.pixels=12", "training.batch_size=8", "cutout.pixels=16", VALIDATION, *settings]
-    )
+    small = ["network.pixels=12", "training.batch_size=8", "cutout.pixels=16", VALIDATION]
+    if name == "galvote-small":
+        small.append("training.first_pixels=12")
+    return load_recipe(name, [*small, *settings])
 
 
 def batches_of(recipe, store: PackedStore, votes: Votes, count: int = COUNT) -> GalaxyBatches:

@@ -365,8 +365,9 @@ def _watch(
     on_change: Callable[[Sequence[SweepRow], int], None] | None,
 ) -> None:
     seen = -1
-    while living := [worker.sentinel for worker in workers if worker.is_alive()]:
-        wait(living, timeout=_LOOK_SECONDS)
+    while living := {worker.sentinel: worker for worker in workers if worker.is_alive()}:
+        for ended in wait(living, timeout=_LOOK_SECONDS):
+            living[ended].join()  # it lives on for a moment
         rows = read_rows(plan, out)
         if len(rows) != seen:
             seen = len(rows)
