@@ -10,7 +10,7 @@ import pytest
 from galvote.catalogue import read_table, write_table
 from galvote.catalogue.matching import join_by_id, refuse_clashes
 from galvote.catalogue.positions import read_positions
-from galvote.catalogue.tables import about, describe
+from galvote.catalogue.table_columns import about, describe
 from galvote.errors import CatalogueError
 
 

@@ -11,7 +11,7 @@ from astropy.table import Table
 
 from galvote.catalogue import read_table, write_table
 from galvote.catalogue.columns import describe_predictions
-from galvote.catalogue.tables import about, describe
+from galvote.catalogue.table_columns import about, describe
 from galvote.errors import CatalogueError
 from galvote.tree import GZ2
 

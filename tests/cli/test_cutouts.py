@@ -19,7 +19,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from galvote.catalogue import list_sources, read_table, write_table
-from galvote.catalogue.tables import about
+from galvote.catalogue.table_columns import about
 from galvote.cli.positions import SurveyName
 from galvote.images import decode_image
 from galvote.images.services import SURVEYS

@@ -13,7 +13,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from galvote.catalogue import read_table, read_votes
-from galvote.catalogue.tables import about
+from galvote.catalogue.table_columns import about
 from galvote.cli.classify_field import classify_field
 from galvote.cli.field_files import FieldFiles
 from galvote.cli.field_findings import ClassifiedField, print_findings

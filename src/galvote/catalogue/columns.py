@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from galvote.catalogue.tables import describe
+from galvote.catalogue.table_columns import describe
 from galvote.tree import DecisionTree
 
 _ENDS = (
@@ -15,7 +15,7 @@ _ENDS = (
 
 
 def describe_predictions(schema: pa.Schema, tree: DecisionTree, level: float) -> pa.Schema:
-    """Return the schema of predictions with what `galvote.catalogue.tables.about` tells of each column.
+    """Return the schema of predictions with what `table_columns.about` tells of each column.
 
     `level` is the share of votes that the intervals are to hold, in (0, 1). Fractions have the unit "", as
     dimensionless numbers have in FITS and VOTable.

@@ -32,7 +32,8 @@ from galvote.catalogue.shards import (
     shelve_damaged,
 )
 from galvote.catalogue.sources import TEXT, Shelf, Sources
-from galvote.catalogue.tables import cast_to_text, find_id_column, list_names, read_table
+from galvote.catalogue.table_columns import cast_to_text, find_id_column, is_text, list_names
+from galvote.catalogue.tables import read_table
 from galvote.errors import CatalogueError
 
 _TABLES = (".csv", ".csv.gz", ".vot", ".votable", ".xml")
@@ -239,15 +240,11 @@ def _list_catalogue(path: Path) -> Shelf:
     sources = cast_to_text(table["source"], "`source`", path).combine_chunks()
     named = pc.not_equal(pc.utf8_trim_whitespace(sources), pa.scalar("", TEXT))
     sources = pc.if_else(pc.fill_null(named, False), sources, pa.scalar(None, TEXT))
-    why = [table[name] for name in ("status", "reason") if name in names and _is_text(table[name].type)]
+    why = [table[name] for name in ("status", "reason") if name in names and is_text(table[name].type)]
     none = pa.nulls(len(table), TEXT)
     status, reason = [text.cast(TEXT).combine_chunks() for text in why] if len(why) == 2 else [none, none]
     ids = ids_as_text(table[column], path)
     return shelve_named(ids, join_paths(path.parent, sources), (status, reason), path)
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return kind in (pa.string(), pa.large_string(), pa.string_view())
 
 
 def _refuse_repeated(sources: Sources) -> None:

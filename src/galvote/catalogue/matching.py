@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from galvote.catalogue.sources import Sources
-from galvote.catalogue.tables import ID_COLUMNS, list_names
+from galvote.catalogue.table_columns import ID_COLUMNS, list_names
 from galvote.catalogue.votes import Votes
 from galvote.errors import CatalogueError
 

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from jaxtyping import Float64
 
 from galvote.catalogue.sources import TEXT, Reader, Shelf, Sources
-from galvote.catalogue.tables import ID_COLUMNS, about, find_id_column, list_names, read_table, to_ids
+from galvote.catalogue.table_columns import ID_COLUMNS, about, find_id_column, list_names, to_ids
+from galvote.catalogue.tables import read_table
 from galvote.errors import CatalogueError
 
 RA_COLUMNS = ("ra", "_raj2000", "raj2000", "ra_icrs", "right_ascension", "ra_deg", "alpha_j2000")

@@ -23,7 +23,7 @@ from jaxtyping import UInt8
 
 from galvote.catalogue.files import PICTURES, name_without_ending, read_files, to_text
 from galvote.catalogue.sources import TEXT, Reader, Shelf, fill_up, join_texts, refuse, to_values
-from galvote.catalogue.tables import find_id_column, list_names, refuse_repeated, to_ids
+from galvote.catalogue.table_columns import find_id_column, list_names, refuse_repeated, to_ids
 from galvote.errors import CatalogueError
 
 # A batch of pictures and the bytes read ahead are what a shard costs in memory, however large it is.
@@ -346,7 +346,7 @@ def _as_picture(cell: np.ndarray) -> tuple[bytes, ...] | UInt8[np.ndarray, "y x 
 
 
 def ids_as_text(column: pa.ChunkedArray, path: Path) -> pa.Array:
-    """Return a column of ids as `galvote.catalogue.tables.to_ids` does, in Arrow."""
+    """Return a column of ids as `galvote.catalogue.table_columns.to_ids` does, in Arrow."""
     parts = (column[start : start + _ROWS] for start in range(0, len(column), _ROWS))
     return pa.concat_arrays([pa.array([], TEXT), *(pa.array(to_ids(part, path), TEXT) for part in parts)])
 

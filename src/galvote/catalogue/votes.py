@@ -13,7 +13,8 @@ import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
 from galvote.catalogue.survey import ROUNDING, known_to_cumulative, survey_columns, survey_to_conditional
-from galvote.catalogue.tables import cast_to_text, find_id_column, list_names, read_table, to_ids
+from galvote.catalogue.table_columns import cast_to_text, find_id_column, list_names, to_ids
+from galvote.catalogue.tables import read_table
 from galvote.errors import CatalogueError, FractionError, GalvoteError
 from galvote.tree import GZ2, DecisionTree, find_violations
 
@@ -68,7 +69,7 @@ def read_votes(
 ) -> Votes:
     """Read vote fractions from one or several tables, and stack them.
 
-    A table has a column of ids (`galvote.catalogue.tables.ID_COLUMNS`) and either the challenge's columns of
+    A table has a column of ids (`table_columns.ID_COLUMNS`) and either the challenge's columns of
     cumulative fractions, all or some (those absent are unknown, not zero), or the survey's columns of
     conditional fractions or counts (``<stem>_fraction``, ``<stem>_count``), which are converted down the
     tree. Where a question was put to somebody and nobody's answer is recorded, it is unknown.

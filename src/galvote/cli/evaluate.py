@@ -180,7 +180,7 @@ def _match(table: pa.Table, origin: str, known: Votes, wanted: Votes) -> _Scored
     """Join predictions and votes; every prediction and every vote is either scored or counted."""
     import numpy as np
 
-    from galvote.catalogue.tables import find_id_column, list_names, to_ids
+    from galvote.catalogue.table_columns import find_id_column, list_names, to_ids
     from galvote.errors import CatalogueError
 
     columns = known.tree.columns

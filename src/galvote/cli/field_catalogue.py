@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from galvote.catalogue.columns import describe_predictions
-from galvote.catalogue.tables import describe
+from galvote.catalogue.table_columns import describe
 from galvote.cli.field_findings import ClassifiedField
 from galvote.tree import GZ2
 

@@ -108,7 +108,7 @@ def refuse_unjoinable(beside: Beside, columns: pa.Schema, place: Path | None, ov
 def read_beside(path: Path) -> Beside:
     """Read the catalogue that predictions are to be put beside, by its ids."""
     from galvote.catalogue import read_table
-    from galvote.catalogue.tables import find_id_column, to_ids
+    from galvote.catalogue.table_columns import find_id_column, to_ids
 
     catalogue = read_table(path)
     return Beside(catalogue, to_ids(catalogue[find_id_column(catalogue.column_names, path)], path))

@@ -1,0 +1,93 @@
+"""Columns of tables: which one holds ids, what a column means, and what a message says of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from galvote.errors import CatalogueError
+
+ID_COLUMNS = ("GalaxyID", "id", "id_str", "objid", "dr7objid", "dr8objid", "iauname")
+"""Names of a column of ids, in order of preference; upper and lower case are the same."""
+
+_ABOUT = ("description", "unit", "ucd")
+
+
+def about(field: pa.Field) -> dict[str, str]:
+    """Return what is known of a column: ``description``, ``unit`` (empty if it has none) and ``ucd``.
+
+    A UCD is a word of the Virtual Observatory for what a column means (ivoa.net/documents/UCD1+).
+    """
+    metadata = field.metadata or {}
+    return {
+        key: metadata[key.encode()].decode(errors="replace") for key in _ABOUT if key.encode() in metadata
+    }
+
+
+def describe(field: pa.Field, description: str, unit: str | None = None, ucd: str | None = None) -> pa.Field:
+    """Return a column's field with what `about` returns."""
+    said = zip(_ABOUT, (description, unit, ucd), strict=True)
+    return field.with_metadata({key: text for key, text in said if text is not None})
+
+
+def find_id_column(columns: Sequence[str], path: Path) -> str:
+    """Return the name of the column of ids, or raise a `CatalogueError` that lists what was looked for."""
+    by_name = {name.lower(): name for name in reversed(columns)}
+    for name in ID_COLUMNS:
+        if name.lower() in by_name:
+            return by_name[name.lower()]
+    raise CatalogueError(
+        f"{path} has no column of ids: it has {list_names(columns)}; one of "
+        f"{list_names(ID_COLUMNS)} was looked for. Rename its column of ids to `id`."
+    )
+
+
+def to_ids(column: pa.ChunkedArray, path: Path) -> tuple[str, ...]:
+    """Return a column of ids as text: whole numbers as their digits, text without blanks around it."""
+    if pa.types.is_floating(column.type):
+        # FITS and pandas turn whole numbers into floats; beyond 2**53 neighbours would become one.
+        numbers = column.to_numpy()
+        if not (np.isfinite(numbers) & (np.abs(numbers) < 2**53) & (numbers == np.floor(numbers))).all():
+            raise CatalogueError(
+                f"{path} has ids that are no whole numbers below 2**53; store them as text or int64."
+            )
+        column = pa.chunked_array([numbers.astype(np.int64)])
+    ids = tuple((text or "").strip() for text in cast_to_text(column, "of ids", path).to_pylist())
+    if missing := sum(not text for text in ids):
+        raise CatalogueError(
+            f"{path} has {missing} rows without an id; give each galaxy one or remove these rows."
+        )
+    return ids
+
+
+def cast_to_text(column: pa.ChunkedArray, which: str, path: Path) -> pa.ChunkedArray:
+    """Return a column as text, or raise a `CatalogueError` that says which column has none, as "of ids"."""
+    try:
+        return column.cast(pa.large_string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise CatalogueError(
+            f"{path}: the column {which} holds {column.type}, which is no text; store it as text."
+        ) from error
+
+
+def refuse_repeated(columns: Sequence[str], path: Path) -> None:
+    """Raise `CatalogueError` if two columns have the same name."""
+    if twice := [name for name, times in Counter(columns).items() if times > 1]:
+        raise CatalogueError(
+            f"{path} has more than one column named {list_names(twice)}; remove or rename all but one."
+        )
+
+
+def list_names(names: Sequence[str], most: int = 8) -> str:
+    """Return the first few names for a message: ``a, b, c and 4 more``."""
+    said = ", ".join(names[:most]) or "none"
+    return said + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether a column of this type holds text."""
+    return kind in (pa.string(), pa.large_string(), pa.string_view())
