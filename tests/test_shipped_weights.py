@@ -10,6 +10,8 @@ from galvote.catalogue import list_sources, read_labels, read_votes
 from galvote.evaluation import measure_coverage, score
 from galvote.images import COMPACT, View, try_cutout, warp_cutout
 from galvote.images.simulate import simulate_galaxies
+from galvote.inference.export import export_model
+from galvote.model import load_calibration, load_model
 from galvote.tree import GZ2
 
 SHIPPED = ("galvote-base", "galvote-small")
@@ -57,3 +59,16 @@ def test_what_is_no_galaxy_is_flagged(name: str):
     predictor = galvote.load(name)
     assert all(predictor.predict([*noise, *blank])["unlike"].to_pylist())
     assert np.mean(predictor.predict(galaxies)["unlike"].to_pylist()) < 0.2
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_they_can_be_exported(name: str, tmp_path: Path):
+    pytest.importorskip("onnxruntime")
+    network, card = load_model(name)
+    difference = export_model(network, card, load_calibration(name), tmp_path / "model.onnx")
+    assert difference < 1e-5
+    pictures = [galaxy.picture for galaxy in simulate_galaxies(3, seed=2)]
+    found = columns(galvote.load(tmp_path / "model.onnx", "onnx").predict(pictures))
+    np.testing.assert_allclose(
+        found, columns(galvote.load(name, "torch-float32").predict(pictures)), atol=1e-5
+    )

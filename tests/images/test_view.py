@@ -105,6 +105,8 @@ def test_no_views_are_refused() -> None:
     ("size", "zoom", "pixels"),
     [
         (128, 256 / 208, 64),
+        (128, 256 / 208, 96),  # the models that ship: ties are many, and float32 decides them
+        (128, 256 / 208, 160),
         (256, 256 / 208, 64),  # area-averaged first
         (128, 1.0, 64),  # every grey level is a mean of four
         (100, 256 / 211, 77),  # nothing is even
@@ -113,10 +115,9 @@ def test_no_views_are_refused() -> None:
 )
 def test_the_warp_of_an_upright_view_is_as_described(size, zoom, pixels):
     noise = np.random.default_rng(1).integers(0, 256, (size, size, 3), dtype=np.uint8)
-    seen = noise.astype(np.float64)
+    seen = noise
     for step in describe_warp(size, zoom, pixels):
-        exact = np.einsum("iy,yxc,jx->ijc", step.matrix, seen, step.matrix, optimize=True)
-        seen = np.floor(exact + 0.5) if step.ties_up else np.rint(exact)
+        seen = np.stack([step.apply(seen[:, :, channel]) for channel in range(3)], axis=2)
     found = warp_cutout(noise, View(zoom=zoom), pixels)
-    assert np.abs(seen - found).max() <= 1
-    assert (seen != found).mean() < 1e-3
+    assert np.abs(seen.astype(int) - found).max() <= 1
+    assert (seen != found).mean() < 1e-4

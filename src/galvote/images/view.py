@@ -102,14 +102,24 @@ class Resampling:
 
     Parameters
     ----------
-    matrix
-        A picture's channel is multiplied by it from the left and by its transpose from the right.
+    rows, columns
+        A picture's channel is multiplied by the transpose of the second from the right, then by the first
+        from the left, in float64, and each product is rounded to float32. So it is OpenCV's to the last
+        digit, which decides where a grey level falls; rows and columns differ by such digits, too.
     ties_up
         Whether a result halfway between two grey levels becomes the upper one, or the even one.
     """
 
-    matrix: Float32[np.ndarray, "pixels size"]
+    rows: Float32[np.ndarray, "pixels size"]
+    columns: Float32[np.ndarray, "pixels size"]
     ties_up: bool
+
+    def apply(self, channel: UInt8[np.ndarray, "size size"]) -> UInt8[np.ndarray, "pixels pixels"]:
+        """Return what becomes of one channel."""
+        wide = (channel.astype(np.float64) @ self.columns.T.astype(np.float64)).astype(np.float32)
+        exact = (self.rows.astype(np.float64) @ wide.astype(np.float64)).astype(np.float32)
+        grey = np.floor(exact + np.float32(0.5)) if self.ties_up else np.rint(exact)
+        return np.asarray(grey.astype(np.uint8))
 
 
 def describe_warp(size: int, zoom: float, pixels: int) -> list[Resampling]:
@@ -124,18 +134,19 @@ def describe_warp(size: int, zoom: float, pixels: int) -> list[Resampling]:
 
     Returns
     -------
-    Steps, each of which ends with whole grey levels. They are measured: the matrix is what becomes of
-    pictures of one white column, and versions of OpenCV do not treat ties alike.
+    Steps, each of which ends with whole grey levels. They are measured: the matrices are what becomes of
+    pictures of one white row or column, and versions of OpenCV do not treat ties alike.
     """
     steps = list[Resampling]()
     for step in _steps(size, View(zoom=zoom), pixels):
-        columns = np.eye(size, dtype=np.float32)
-        matrix = np.stack([np.asarray(step(np.tile(column, (size, 1))))[0] for column in columns], axis=1)
+        lines = np.eye(size, dtype=np.float32)
+        rows = np.stack([np.asarray(step(np.tile(line, (size, 1)).T))[:, 0] for line in lines], axis=1)
+        columns = np.stack([np.asarray(step(np.tile(line, (size, 1))))[0] for line in lines], axis=1)
         noise = np.random.default_rng(0).integers(0, 256, (size, size), dtype=np.uint8)
-        exact, found = matrix @ noise.astype(np.float32) @ matrix.T, np.asarray(step(noise))
-        ties_up = bool((np.floor(exact + 0.5) == found).sum() > (np.rint(exact) == found).sum())
-        steps.append(Resampling(matrix, ties_up))
-        size = len(matrix)
+        up, even = (Resampling(rows, columns, ties_up) for ties_up in (True, False))
+        found = np.asarray(step(noise))
+        steps.append(max(even, up, key=lambda said: int((said.apply(noise) == found).sum())))
+        size = len(rows)
     return steps
 
 

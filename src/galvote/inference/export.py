@@ -203,11 +203,15 @@ def _put_warp_before(model: ModelProto, card: Card) -> None:
     steps = describe_warp(size, card.cutout.extent / spec.extent, spec.pixels)
     for number, step in enumerate(steps):
         name = f"{_WARP}{number}"
-        for side, matrix in (("left", step.matrix), ("right", step.matrix.T)):
-            graph.initializer.append(numpy_helper.from_array(matrix.copy(), f"{name}_{side}"))
-        lines += [
-            f"{name}_rows = MatMul ({name}_left, {planes})",
-            f"{name}_both = MatMul ({name}_rows, {name}_right)",
+        for side, matrix in (("left", step.rows), ("right", step.columns.T)):
+            graph.initializer.append(numpy_helper.from_array(matrix.astype(np.float64), f"{name}_{side}"))
+        lines += [  # as `Resampling.apply`
+            f"{name}_exact = Cast <to = 11> ({planes})",
+            f"{name}_products = MatMul ({name}_exact, {name}_right)",
+            f"{name}_wide = Cast <to = 1> ({name}_products)",
+            f"{name}_wider = Cast <to = 11> ({name}_wide)",
+            f"{name}_sums = MatMul ({name}_left, {name}_wider)",
+            f"{name}_both = Cast <to = 1> ({name}_sums)",
         ]
         if step.ties_up:
             graph.initializer.append(numpy_helper.from_array(np.array(0.5, np.float32), f"{name}_half"))
