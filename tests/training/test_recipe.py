@@ -14,6 +14,7 @@ def test_every_shipped_recipe_loads():
         "sharma2020-deep3",
         "sharma2020-deep4",
         "dieleman2014",
+        "dieleman2014-adamw",
         "residual",
         "galvote-teacher",
         "galvote-base",
