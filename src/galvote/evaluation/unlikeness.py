@@ -50,7 +50,7 @@ class Unlikeness:
         held_out: Float[np.ndarray, "other feature"],
         *,
         false_alarms: float = 0.015,
-        axes: int = 64,
+        axes: int = 128,
     ) -> Unlikeness:
         """Describe the training galaxies, and set the threshold on others.
 
