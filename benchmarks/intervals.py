@@ -163,7 +163,7 @@ def print_flag(predictor: Predictor, unlikeness: Unlikeness, features: np.ndarra
     print(f"| validation galaxies, measured on halves | {len(features)} | {share:.1%} ± {spread:.1%} |")
     for kind, draw in KINDS.items():
         cutouts = np.stack([to_cutout(picture, predictor.geometry, EXTENT) for picture in draw(real[:150])])
-        flagged = unlikeness.flag(predictor.predict_features(cutouts)[1])
+        flagged = unlikeness.flag(predictor.predict_features(cutouts)[1], cutouts)
         print(f"| {kind} | {len(flagged)} | {flagged.mean():.0%} |")
 
 

@@ -53,8 +53,7 @@ def test_real_galaxies_that_no_model_learned_from(name: str, real_galaxies: Path
 def test_what_is_no_galaxy_is_flagged(name: str):
     random = np.random.default_rng(0)
     noise = random.integers(0, 256, (12, SIDE, SIDE, 3), dtype=np.uint8)
-    # Of one grey; what is all black galvote-small takes for sky around a galaxy.
-    blank = np.repeat(np.arange(20, 260, 20, dtype=np.uint8), SIDE * SIDE * 3).reshape(12, SIDE, SIDE, 3)
+    blank = np.repeat(np.arange(0, 260, 20, dtype=np.uint8), SIDE * SIDE * 3).reshape(13, SIDE, SIDE, 3)
     galaxies = [galaxy.picture for galaxy in simulate_galaxies(24, seed=1)]
     predictor = galvote.load(name)
     assert all(predictor.predict([*noise, *blank])["unlike"].to_pylist())

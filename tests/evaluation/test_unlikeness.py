@@ -18,23 +18,39 @@ def draw(count: int, seed: int) -> np.ndarray:
     ).astype(np.float32)
 
 
+def flagged(galaxies: Unlikeness, features: np.ndarray) -> np.ndarray:
+    """What the flag says of features alone: their pictures show something."""
+    noise = np.random.default_rng(8).integers(0, 256, (len(features), 4, 4, 3), dtype=np.uint8)
+    return galaxies.flag(features, noise)
+
+
 @pytest.fixture(scope="module")
 def galaxies() -> Unlikeness:
     return Unlikeness.fit(draw(1000, 0), draw(500, 1), false_alarms=0.02, axes=4)
 
 
 def test_few_galaxies_are_flagged(galaxies):
-    assert galaxies.flag(draw(5000, 2)).mean() == pytest.approx(0.02, abs=0.012)
+    assert flagged(galaxies, draw(5000, 2)).mean() == pytest.approx(0.02, abs=0.012)
 
 
 def test_other_features_are_flagged(galaxies):
     rng = np.random.default_rng(3)
     further = draw(50, 4).mean(axis=0) + 4 * (draw(50, 4) - draw(50, 4).mean(axis=0))
-    assert galaxies.flag(rng.uniform(0, 2, (50, 40)).astype(np.float32)).all(), (
+    assert flagged(galaxies, rng.uniform(0, 2, (50, 40)).astype(np.float32)).all(), (
         "outside of the galaxies' directions"
     )
-    assert galaxies.flag(further.astype(np.float32)).mean() > 0.5, "too far along them"
-    assert galaxies.flag(np.zeros((1, 40), np.float32)).all(), "none at all"
+    assert flagged(galaxies, further.astype(np.float32)).mean() > 0.5, "too far along them"
+    assert flagged(galaxies, np.zeros((1, 40), np.float32)).all(), "none at all"
+
+
+def test_pictures_of_one_colour_are_flagged_whatever_their_features(galaxies):
+    features = draw(4, 2)
+    assert not galaxies.distances(features).max() > galaxies.threshold
+    cutouts = np.zeros((4, 8, 8, 3), dtype=np.uint8)
+    cutouts[1] = (10, 20, 30)
+    cutouts[2, :, :, 1] = np.arange(8)
+    cutouts[3, 0, 7] = 1
+    assert galaxies.flag(features, cutouts).tolist() == [True, True, False, False]
 
 
 def test_only_the_direction_counts(galaxies):

@@ -155,7 +155,7 @@ def _predict(
         cutouts = np.stack([to_field_cutout(rgb, galaxy, geometry) for galaxy in batch])
         fractions[part], features = predictor.predict_features(cutouts, views)
         if calibration:
-            unlike[part] = calibration.unlikeness.flag(features)
+            unlike[part] = calibration.unlikeness.flag(features, cutouts)
         on_progress("predicting", part.stop, len(galaxies))
     if calibration is None:
         return Predicted(fractions, None, None, level, None)

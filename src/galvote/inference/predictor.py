@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 
 from galvote.catalogue import Reader, Sources, list_sources
 from galvote.catalogue.columns import describe_predictions
@@ -41,6 +41,8 @@ Picture = UInt8[np.ndarray, "y x 3"]
 Cutout = UInt8[np.ndarray, "p p 3"]
 Galaxy = tuple[str, Reader]
 """An id, and what reads the picture."""
+Unlike = Bool[np.ndarray, " galaxy"] | None
+"""Which are unlike the training galaxies; None if the model is not calibrated."""
 Waiting = Encoded | ImageError
 """A picture on its way from disk to network: its files, its cutout, or what is wrong with it."""
 
@@ -315,7 +317,7 @@ class Predictor:
 
     def _compute(
         self, read: Sequence[tuple[str, Waiting]], views: int, shown: float | None
-    ) -> tuple[list[str], list[ImageError | None], Fractions, Features]:
+    ) -> tuple[list[str], list[ImageError | None], Fractions, Features, Unlike]:
         # Decoded here, a cutout is still in the core's cache when the network comes to it.
         results = [self._cut(data, shown) if isinstance(data, tuple) else data for _, data in read]
         failures = [result if isinstance(result, ImageError) else None for result in results]
@@ -325,7 +327,9 @@ class Predictor:
         for cutout, result in zip(cutouts, results, strict=True):
             if not isinstance(result, ImageError):
                 cutout[:] = result
-        return [id_ for id_, _ in read], failures, *self.predict_features(cutouts, views)
+        fractions, features = self.predict_features(cutouts, views)
+        unlike = self.calibration.unlikeness.flag(features, cutouts) if self.calibration else None
+        return [id_ for id_, _ in read], failures, fractions, features, unlike
 
     def _rows(
         self,
@@ -333,6 +337,7 @@ class Predictor:
         failures: Sequence[ImageError | None],
         fractions: Fractions,
         features: Features,
+        unlike: Unlike,
         settings: Settings,
         schema: pa.Schema,
     ) -> pa.Table:
@@ -340,7 +345,7 @@ class Predictor:
         values = [*fractions.T]
         if self.calibration:
             low, high = self.calibration.intervals.ends(fractions, settings.level or LEVEL)
-            values = [self.calibration.unlikeness.flag(features), *values]
+            values = [unlike, *values]
             values += [end for both in zip(low.T, high.T, strict=True) for end in both]
         columns = [pa.array(column, mask=unreadable) for column in values]
         if settings.features:

@@ -56,6 +56,7 @@ class Prediction:
 
 def complete(
     predictor: Predictor,
+    cutout: Cutout,
     fractions: Float32[np.ndarray, " answer"],
     features: Float32[np.ndarray, " feature"],
     level: float,
@@ -64,7 +65,7 @@ def complete(
     low = high = unlike = None
     if calibration := predictor.calibration:
         low, high = (ends[0] for ends in calibration.intervals.ends(fractions[None], level))
-        unlike = bool(calibration.unlikeness.flag(features[None])[0])
+        unlike = bool(calibration.unlikeness.flag(features[None], cutout[None])[0])
     return Prediction(fractions, low, high, unlike, decision_path(predictor.tree, fractions))
 
 
@@ -244,7 +245,7 @@ class Engine:
         self, cutout: Cutout, predictor: Predictor, views: int, level: float, places: Reservation
     ) -> Prediction:
         fractions, features = await asyncio.wrap_future(places.put(Predict(predictor, views), cutout))
-        return complete(predictor, fractions, features, level)
+        return complete(predictor, cutout, fractions, features, level)
 
     async def _alone(
         self, file: Upload, predictor: Predictor, run: Callable[[Cutout], Any], *, weight: int

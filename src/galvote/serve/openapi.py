@@ -62,7 +62,7 @@ def make_examples(predictors: Mapping[str, Predictor], default: str) -> dict[str
     cutout = decode_cutout(draw_example(EXAMPLE), predictor.geometry)
     fractions, features = predictor.predict_features(cutout[None], 8)
     said = {
-        f"{EXAMPLE}.jpg": complete(predictor, fractions[0], features[0], LEVEL),
+        f"{EXAMPLE}.jpg": complete(predictor, cutout, fractions[0], features[0], LEVEL),
         "notes.txt": try_cutout(lambda: b"not a picture", predictor.geometry),
     }
     explanation = explain(predictor, cutout, predictor.tree.questions[0].name)
