@@ -79,6 +79,8 @@ def train_and_score(
     score = json.loads(scored.stdout)
     curves = [float(row["validation_rmse"]) for row in metrics(run)]
     minutes, galaxies = minutes_of(run), description["data"]["training_galaxies"]
+    # What an epoch draws; where it leaves galaxies with a class alone out, nothing in the run tells how many.
+    drawn = None if everything and description["recipe"]["data"]["class_only"] < 1 else galaxies
     result: dict[str, Any] = {
         "recipe": recipe,
         "seed": seed,
@@ -91,7 +93,7 @@ def train_and_score(
         "epochs": len(curves),
         "parameters": json.loads((run / "last" / "card.json").read_text())["parameters"],
         "training_galaxies": galaxies,
-        "images_per_second": galaxies * len(curves) / minutes / 60,
+        "images_per_second": drawn and drawn * len(curves) / minutes / 60,
         "minutes": minutes,
         "machine": describe_machine(),
         "date": date.today().isoformat(),
@@ -112,9 +114,11 @@ def print_table(recipes: list[str], runs: Path) -> None:
         scores = [result["rmse"] for result in results]
         spread = f" ± {statistics.stdev(scores):.4f}" if len(scores) > 1 else ""
         first = results[0]
+        speeds = [speed for result in results if (speed := result["images_per_second"])]
+        speed = f"{statistics.mean(speeds):,.0f}" if speeds else ""
         print(
             f"| `{recipe}` | {first['parameters']:,} | {statistics.mean(scores):.4f}{spread} | {len(scores)} "
-            f"| {first['epochs']} | {statistics.mean(r['images_per_second'] for r in results):,.0f} "
+            f"| {first['epochs']} | {speed} "
             f"| {statistics.mean(r['minutes'] for r in results):.1f} |"
         )
     print("\nCore minutes and images/s are without those of a recipe's teachers.")
