@@ -5,7 +5,8 @@
 Intervals are calibrated on random halves of the validation galaxies and measured on the other halves, beside
 intervals of one width for each column, calibrated on the same galaxies; after ± stands the standard deviation
 over the halves. The flag compares with 3,000 training galaxies; its threshold is set on the validation
-galaxies, and false alarms are measured on halves of them. Nothing is chosen by these numbers.
+galaxies, and false alarms are measured on halves of them. Nothing is chosen by these numbers but how many
+axes the flag has: see docs/intervals.md.
 """
 
 from __future__ import annotations

@@ -154,11 +154,11 @@ def measure_false_alarms(
 
 
 def _of_one_colour(cutouts: UInt8[np.ndarray, "galaxy y x 3"]) -> Bool[np.ndarray, " galaxy"]:
-    found = np.zeros(len(cutouts), dtype=bool)
-    for number, cutout in enumerate(cutouts):
-        # The middle row tells almost all of them, at a hundredth of the cost.
-        found[number] = all((part == cutout[0, 0]).all() for part in (cutout[len(cutout) // 2], cutout))
-    return found
+    # The middle row tells almost all of them, at a hundredth of the cost.
+    maybe = (cutouts[:, cutouts.shape[1] // 2] == cutouts[:, 0, :1]).all(axis=(1, 2))
+    return np.array(
+        [looked and bool((one == one[0, 0]).all()) for looked, one in zip(maybe, cutouts, strict=True)], bool
+    )
 
 
 def _directions(features: Features) -> Float64[np.ndarray, "galaxy feature"]:
