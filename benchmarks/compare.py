@@ -271,7 +271,7 @@ def draw_point(
         axes.annotate(
             f"{result.views} views",
             (cost, result.rmse),
-            (0, 8),
+            (0, -15),
             textcoords="offset points",
             ha="center",
             color=MUTED,
