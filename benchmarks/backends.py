@@ -25,11 +25,11 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from galvote.catalogue import read_labels
 from galvote.images import PackedStore, View
 from galvote.inference.backends import Backend, OnnxBackend, OpenVinoBackend, TorchBackend
 from galvote.inference.export import export_network
-from galvote.model import load_model, network_input, predict_views
+from galvote.labels import read_labels
+from galvote.models import load_model, network_input, predict_views
 from speed import cores, describe_machine
 from validation import galaxy_errors, load_galaxies, rmse
 

@@ -36,10 +36,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch.utils.flop_counter import FlopCounterMode
 
-from galvote.evaluation.figures import INK, MUTED, new_figure, save_figure, style_axes
-from galvote.model import GalaxyNetwork, count_parameters
+from galvote.models import GalaxyNetwork, count_parameters
+from galvote.report.figures import INK, MUTED, new_figure, save_figure, style_axes
 from galvote.training.recipe import validate_recipe
-from galvote.tree import GZ2
+from galvote.trees import GZ2
 from runs import last_rmse, minutes_of
 from speed import describe_machine
 

@@ -19,11 +19,12 @@ import cv2
 import numpy as np
 
 import galvote
-from galvote.evaluation import best_and_worst, measure_reliability, plot_reliability, score
-from galvote.evaluation.figures import INK, TRAINING, VALIDATION, new_figure, save_figure, style_axes
-from galvote.evaluation.findings import name_kind
-from galvote.evaluation.scores import Scores
-from galvote.tree import DecisionTree, decision_path, describe_path
+from galvote.metrics import score
+from galvote.metrics.scores import Scores
+from galvote.report import best_and_worst, measure_reliability, plot_reliability
+from galvote.report.figures import INK, TRAINING, VALIDATION, new_figure, save_figure, style_axes
+from galvote.trees import DecisionTree, decision_path, describe_path
+from galvote.trees.kinds import name_kind
 from validation import Galaxies, galaxy_errors, interval, load_galaxies, rmse
 
 FEWEST = 10

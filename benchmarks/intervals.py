@@ -20,20 +20,21 @@ from pathlib import Path
 import numpy as np
 
 import galvote
-from galvote.catalogue import list_sources, read_labels, read_votes
-from galvote.evaluation import (
+from galvote.calibration import (
     CrossFit,
     Intervals,
     Unlikeness,
     cross_fit,
-    measure_coverage,
     measure_false_alarms,
     random_halves,
 )
-from galvote.evaluation.figures import GRID, INK, TRAINING, VALIDATION, new_figure, save_figure, style_axes
 from galvote.images import PackedStore, pack, to_cutout
 from galvote.inference import Predictor
-from galvote.tree import GZ2
+from galvote.io import list_sources
+from galvote.labels import read_labels, read_votes
+from galvote.metrics import measure_coverage
+from galvote.report.figures import GRID, INK, TRAINING, VALIDATION, new_figure, save_figure, style_axes
+from galvote.trees import GZ2
 from unlike_pictures import EXTENT, KINDS
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from galvote.catalogue import read_labels, read_votes
-from galvote.evaluation.figures import INK, MUTED, VALIDATION, new_figure, save_figure, style_axes
+from galvote.labels import read_labels, read_votes
+from galvote.report.figures import INK, MUTED, VALIDATION, new_figure, save_figure, style_axes
 from galvote.training import load_recipe
 from runs import has_recipe, is_finished, last_rmse, minutes_of, train
 from validation import galaxy_errors, load_galaxies, rmse

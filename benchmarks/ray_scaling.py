@@ -30,9 +30,9 @@ import pyarrow as pa
 import torch
 
 import galvote
-from galvote.catalogue import Sources, list_sources
 from galvote.inference import Made, Parts, Settings, make_parts, make_plan
 from galvote.inference.ray_engine import RayEngine
+from galvote.io import Sources, list_sources
 from speed import describe_machine
 from survey import find_frames, link, simulate_frames
 

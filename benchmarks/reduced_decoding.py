@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 
 import galvote
-from galvote.catalogue import read_labels, read_votes
 from galvote.images import Geometry, decode_image, to_cutout
 from galvote.images.geometry import decode_cutout
+from galvote.labels import read_labels, read_votes
 from speed import describe_machine
 from validation import galaxy_errors, interval, rmse
 

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from galvote.images.simulate import simulate_galaxies
 from galvote.serve.examples import EXAMPLES, draw_example
+from galvote.simulate import simulate_galaxies
 from serving import read_answer, request_of, serve
 
 

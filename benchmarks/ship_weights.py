@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 import galvote
-from galvote.model import load_model, save_model, with_scores
+from galvote.models import load_model, save_model, with_scores
 from speed import cores, describe_machine, galaxies_per_second
 
 

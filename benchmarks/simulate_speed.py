@@ -15,7 +15,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import cv2
 
-from galvote.images.simulate import simulate_galaxies, write_galaxies
+from galvote.simulate import simulate_galaxies, write_galaxies
 
 
 def galaxies_per_second(count: int, pixels: int) -> tuple[float, float]:

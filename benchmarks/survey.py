@@ -206,8 +206,8 @@ def report_speed(options: argparse.Namespace, frames: Sequence[Path], folder: Pa
 
 def end_to_end(predictor: Predictor, frames: Sequence[Path], count: int, folder: Path) -> Task:
     """Return the whole way from files to parts on the disk."""
-    from galvote.catalogue import list_sources
     from galvote.inference import PART_SIZE, Parts, Settings, make_parts, make_plan
+    from galvote.io import list_sources
 
     pictures = folder / f"linked-{count}"
     if not pictures.exists():
@@ -273,7 +273,7 @@ def decode(frames: Sequence[Path], count: int, threads: int | None) -> int:
 
 def plain_loop(model: str, frames: Sequence[Path], count: int) -> Task:
     """Return the same network as a notebook has it: Pillow, float32, one batch after the other."""
-    from galvote.model import load_model
+    from galvote.models import load_model
 
     network, _ = load_model(model)
     spec = network.spec

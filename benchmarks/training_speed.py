@@ -48,11 +48,11 @@ def plain_step() -> Callable[[], None]:
 def galvote_step() -> Callable[[], None]:
     import torch
 
-    from galvote.model import fast_precision
-    from galvote.model.memory import keep_freed_memory
+    from galvote.models import fast_precision
+    from galvote.models.memory import keep_freed_memory
     from galvote.training import Batch, load_recipe
     from galvote.training.task import GalaxyTask
-    from galvote.tree import GZ2
+    from galvote.trees import GZ2
 
     keep_freed_memory()
     task = GalaxyTask(load_recipe("sharma2020"), GZ2, classes=0, steps_per_epoch=8)

@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from skimage import data
 
-from galvote.images.field import cut_out, find_galaxies
-from galvote.images.simulate import simulate_galaxies
+from galvote.field.detect import cut_out, find_galaxies
+from galvote.simulate import simulate_galaxies
 
 EXTENT, SIDE = 256.0, 128  # GZ2 pixels that all of them show, and on how many pixels most do
 PHOTOGRAPHS = ("astronaut", "camera", "cat", "clock", "coffee", "coins", "moon", "page", "rocket", "text")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from galvote.catalogue import read_labels, read_votes
-from galvote.evaluation import column_means
-from galvote.evaluation.scores import squared_errors
 from galvote.images import Geometry, PackedStore
+from galvote.labels import read_labels, read_votes
+from galvote.metrics import column_means
+from galvote.metrics.scores import squared_errors
 
 DRAWS = 2000
 

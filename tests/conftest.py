@@ -32,7 +32,7 @@ def simulated(tmp_path_factory) -> Path:
 
     ``classes.csv`` has a class for every third galaxy; in ``splits.csv`` every fourth is for validation.
     """
-    from galvote.images.simulate import simulate_galaxies, write_galaxies
+    from galvote.simulate import simulate_galaxies, write_galaxies
 
     folder = tmp_path_factory.mktemp("simulated")
     galaxies = list(simulate_galaxies(60, seed=1))
@@ -87,8 +87,8 @@ def tiny_recipe(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def packed(simulated, tmp_path_factory) -> Path:
     """Return a packed store of the simulated galaxies, as the tiny recipe wants it."""
-    from galvote.catalogue import list_sources
     from galvote.images import Geometry, pack
+    from galvote.io import list_sources
 
     folder = tmp_path_factory.mktemp("packed")
     pack(list_sources(simulated / "images_training"), folder, Geometry(pixels=64), overwrite=True)
@@ -98,8 +98,8 @@ def packed(simulated, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def training_data(simulated, tiny_recipe, packed):
     """Return the simulated galaxies as the tiny recipe learns from them."""
-    from galvote.catalogue import read_labels, read_votes
     from galvote.images import PackedStore
+    from galvote.labels import read_labels, read_votes
     from galvote.training import gather_examples, load_recipe
 
     return gather_examples(
@@ -134,11 +134,11 @@ def calibrated(trained, packed, simulated, tmp_path_factory) -> Path:
     """Return the folder of the same model, calibrated on half of the galaxies as if it had not seen them."""
     import numpy as np
 
-    from galvote.catalogue import read_votes
-    from galvote.evaluation import Calibration, Intervals, Unlikeness
+    from galvote.calibration import Calibration, Intervals, Unlikeness
     from galvote.images import PackedStore
     from galvote.inference import Predictor
-    from galvote.model import find_model, save_calibrated
+    from galvote.labels import read_votes
+    from galvote.models import find_model, save_calibrated
 
     store, votes = PackedStore.open(packed), read_votes(simulated / "training_solutions.csv")
     predicted, features = Predictor.load(trained).predict_features(np.asarray(store.cutouts))

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from galvote.cli import app
-from galvote.model import NetworkSpec
+from galvote.models import NetworkSpec
 from galvote.training import Recipe, load_recipe, recipe_names
 
 ROOT = Path(__file__).parents[1]

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import galvote
-from galvote.catalogue import list_sources, read_labels, read_votes
-from galvote.evaluation import measure_coverage, score
 from galvote.images import COMPACT, View, try_cutout, warp_cutout
-from galvote.images.simulate import simulate_galaxies
 from galvote.inference.export import export_model
-from galvote.model import load_calibration, load_model
-from galvote.tree import GZ2
+from galvote.io import list_sources
+from galvote.labels import read_labels, read_votes
+from galvote.metrics import measure_coverage, score
+from galvote.models import load_calibration, load_model
+from galvote.simulate import simulate_galaxies
+from galvote.trees import GZ2
 
 SHIPPED = ("galvote-base", "galvote-small")
 SIDE = COMPACT.pixels

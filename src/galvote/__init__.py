@@ -45,9 +45,9 @@ def load(name: str | PathLike[str], backend: str | None = None) -> Predictor:
 def __getattr__(name: str) -> Any:
     # Imported when first used, so that `import galvote` stays quick and loads no torch.
     if name in ("GZ2", "DecisionTree"):
-        import galvote.tree
+        import galvote.trees
 
-        return getattr(galvote.tree, name)
+        return getattr(galvote.trees, name)
     if name == "GalvoteError":
         from galvote.errors import GalvoteError
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from galvote.catalogue import read_table, write_table
-from galvote.tree import GZ2
+from galvote.io import read_table, write_table
+from galvote.trees import GZ2
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -133,8 +133,8 @@ def test_votes_of_one_question_calibrate_its_columns(calibrate, simulated, tmp_p
 
 
 def test_a_store_of_another_geometry(calibrate, tmp_path, simulated):
-    from galvote.catalogue import list_sources
     from galvote.images import Geometry, pack
+    from galvote.io import list_sources
 
     pack(list_sources(simulated / "images_training"), tmp_path / "store", Geometry(pixels=32))
     ran = calibrate(tmp_path / "model", images=tmp_path / "store")

@@ -18,11 +18,11 @@ import simplejpeg
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from galvote.catalogue import list_sources, read_table, write_table
-from galvote.catalogue.table_columns import about
 from galvote.cli.positions import SurveyName
 from galvote.images import decode_image
 from galvote.images.services import SURVEYS
+from galvote.io import list_sources, read_table, write_table
+from galvote.io.columns import about
 
 SCALE, SIDE = 0.4, 360
 PLACES = {"g/1": (120.0, 130.0), "g2": (250.0, 220.0), "edge": (3.0, 3.0), "off": (-80.0, 10.0)}

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from galvote.catalogue import write_table
 from galvote.cli import main
-from galvote.tree import GZ2, to_cumulative
+from galvote.io import write_table
+from galvote.trees import GZ2, to_cumulative
 
 
 class Ran(NamedTuple):

@@ -12,16 +12,17 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from galvote.catalogue import read_table, read_votes
-from galvote.catalogue.table_columns import about
-from galvote.cli.classify_field import classify_field
-from galvote.cli.field_files import FieldFiles
-from galvote.cli.field_findings import ClassifiedField, print_findings
+from galvote.calibration import Calibration, Intervals, Unlikeness
 from galvote.errors import GalvoteError
-from galvote.evaluation import Calibration, Intervals, Unlikeness
+from galvote.field.classify import classify_field
+from galvote.field.files import FieldFiles
+from galvote.field.findings import ClassifiedField, print_findings
 from galvote.images import Geometry
 from galvote.inference import Predictor
-from galvote.tree import GZ2, find_violations, to_cumulative
+from galvote.io import read_table
+from galvote.io.columns import about
+from galvote.labels import read_votes
+from galvote.trees import GZ2, find_violations, to_cumulative
 
 
 class Stand:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from galvote.model import load_card, load_model, save_model, with_scores
+from galvote.models import load_card, load_model, save_model, with_scores
 
 LOADED = """
 import json, sys

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from galvote.catalogue import read_table
+from galvote.io import read_table
 
 PAGE = Path(__file__).parents[2] / "docs" / "positions.md"
 

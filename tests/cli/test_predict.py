@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from galvote.catalogue import read_table
-from galvote.tree import GZ2
+from galvote.io import read_table
+from galvote.trees import GZ2
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

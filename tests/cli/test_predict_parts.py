@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from galvote.catalogue import read_table
+from galvote.io import read_table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -148,7 +148,7 @@ import sys
 from functools import partial
 from pathlib import Path
 import galvote
-from galvote.catalogue import list_sources
+from galvote.io import list_sources
 from galvote.inference import Parts, Settings, make_plan
 from galvote.inference.ray_engine import RayEngine
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from galvote.catalogue import list_sources, match_ids, read_votes
+from galvote.io import list_sources
+from galvote.labels import match_ids, read_votes
 
 
 def galvote(*arguments: object) -> subprocess.CompletedProcess[str]:

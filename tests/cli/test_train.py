@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from galvote.catalogue import read_table
+from galvote.io import read_table
 
 EPOCHS = 10  # so many that the first ones end well before the last
 WEIGHTS = Path("last") / "weights.safetensors"

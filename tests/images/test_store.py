@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from galvote.catalogue import list_sources
 from galvote.errors import CatalogueError
 from galvote.images import (
     COMPACT,
@@ -27,6 +26,7 @@ from galvote.images import (
     to_cutout,
     warp_cutout,
 )
+from galvote.io import list_sources
 
 SMALL = Geometry(extent=256, pixels=32)
 

@@ -9,12 +9,12 @@ import torch
 import galvote
 from galvote.errors import ModelError, TreeError
 from galvote.images import View, standard_views, to_cutout
-from galvote.images.simulate import simulate_galaxies
 from galvote.inference import METHODS, attribute, explain, turn
 from galvote.inference.backends import TorchBackend
-from galvote.model import GalaxyNetwork, network_input
-from galvote.model.network import Dieleman2014Spec
-from galvote.tree import GZ2
+from galvote.models import GalaxyNetwork, network_input
+from galvote.models.network import Dieleman2014Spec
+from galvote.simulate import simulate_galaxies
+from galvote.trees import GZ2
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import galvote
-from galvote.catalogue import list_sources
 from galvote.errors import CatalogueError, ModelError
 from galvote.images import Geometry, PackedStore, View
 from galvote.inference import (
@@ -24,7 +23,8 @@ from galvote.inference import (
     refuse_unexportable,
 )
 from galvote.inference.backends import fastest_backend
-from galvote.model import (
+from galvote.io import list_sources
+from galvote.models import (
     Card,
     GalaxyNetwork,
     best_device,
@@ -34,7 +34,7 @@ from galvote.model import (
     network_input,
 )
 from galvote.training import load_recipe, recipe_names
-from galvote.tree import GZ2, DecisionTree
+from galvote.trees import GZ2, DecisionTree
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import galvote
-from galvote.catalogue import Sources, list_sources
 from galvote.errors import CatalogueError
 from galvote.inference import Parts, Predictor, Settings, make_parts, make_plan
+from galvote.io import Sources, list_sources
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

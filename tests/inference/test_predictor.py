@@ -10,9 +10,9 @@ import pytest
 import galvote
 from galvote.errors import CatalogueError, FractionError, ImageError, ModelError
 from galvote.images import PackedStore, to_cutout
-from galvote.images.simulate import simulate_galaxies
 from galvote.inference import Predictor
-from galvote.tree import GZ2, find_violations
+from galvote.simulate import simulate_galaxies
+from galvote.trees import GZ2, find_violations
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

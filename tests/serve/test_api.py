@@ -9,8 +9,8 @@ from astropy.io import fits
 from PIL import Image
 
 from galvote.images import decode_image
-from galvote.images.simulate import simulate_galaxies
-from galvote.tree import GZ2
+from galvote.simulate import simulate_galaxies
+from galvote.trees import GZ2
 
 
 def values(galaxy: dict) -> np.ndarray:

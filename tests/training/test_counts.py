@@ -10,14 +10,15 @@ from scipy import stats
 from torch import nn
 
 import galvote
-from galvote.catalogue import read_labels, read_table, read_votes, write_table
 from galvote.errors import RecipeError, TrainingError
 from galvote.images import PackedStore
-from galvote.model import load_model
-from galvote.model.heads import TreeHead
-from galvote.model.losses import dirichlet_multinomial_loss
+from galvote.io import read_table, write_table
+from galvote.labels import read_labels, read_votes
+from galvote.models import load_model
+from galvote.models.heads import TreeHead
+from galvote.models.losses import dirichlet_multinomial_loss
 from galvote.training import GalaxyBatches, gather_examples, load_recipe
-from galvote.tree import GZ2, find_violations
+from galvote.trees import GZ2, find_violations
 
 BY_COUNTS = ["network.head=dirichlet", "training.loss=dirichlet-multinomial"]
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from galvote.catalogue import Votes, split_by_id
 from galvote.errors import TrainingError
 from galvote.images import Geometry, PackedStore
+from galvote.labels import Votes, split_by_id
 from galvote.training import Batch, GalaxyBatches, TrainingData, gather_examples, load_recipe
 from galvote.training.data import make_loaders
 from galvote.training.team import Team
-from galvote.tree import GZ2
+from galvote.trees import GZ2
 
 COUNT = 41
 IDS = tuple(f"g{i}" for i in range(COUNT))

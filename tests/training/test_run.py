@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import galvote
-from galvote.catalogue import list_sources, read_votes
 from galvote.errors import TrainingError
-from galvote.model import load_model
+from galvote.io import list_sources
+from galvote.labels import read_votes
+from galvote.models import load_model
 from galvote.training import Recipe, load_recipe, train
-from galvote.tree import GZ2
+from galvote.trees import GZ2
 
 COLUMNS = ["epoch", "training_loss", "validation_loss", "training_rmse", "validation_rmse"]
 WEIGHTS = "weights.safetensors"

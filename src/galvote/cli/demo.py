@@ -30,7 +30,7 @@ def demo(
         )
     from skimage.data import hubble_deep_field
 
-    from galvote.cli.classify_field import run_field
+    from galvote.field.classify import run_field
 
     run_field(
         hubble_deep_field(),

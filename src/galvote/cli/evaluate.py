@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import Console
 
-    from galvote.catalogue import Sources, Votes
-    from galvote.evaluation import Scores
-    from galvote.tree import DecisionTree
+    from galvote.io import Sources
+    from galvote.labels import Votes
+    from galvote.metrics import Scores
+    from galvote.trees import DecisionTree
 
 
 def evaluate(
@@ -68,9 +69,11 @@ def evaluate(
 
     from rich.console import Console
 
-    from galvote.catalogue import list_sources, read_table, read_votes
-    from galvote.evaluation import report_path, score, write_report
     from galvote.inference import LEVEL
+    from galvote.io import list_sources, read_table
+    from galvote.labels import read_votes
+    from galvote.metrics import score
+    from galvote.report import report_path, write_report
 
     said = Console(stderr=True, highlight=False, markup=False)
     if report is not None:
@@ -143,9 +146,9 @@ def _choose_split(votes: Votes, splits: Path | None, split: str | None) -> tuple
 
     import numpy as np
 
-    from galvote.catalogue import read_labels
     from galvote.errors import CatalogueError
-    from galvote.evaluation import column_means
+    from galvote.labels import read_labels
+    from galvote.metrics import column_means
 
     labels = read_labels(splits, column="split")
     own = np.array([labels.get(name, "") for name in votes.ids])
@@ -168,8 +171,8 @@ def _predict(
     level: float | None,
     said: Console,
 ) -> pa.Table:
-    from galvote.catalogue import match_ids
     from galvote.inference import Predictor
+    from galvote.labels import match_ids
 
     matched = match_ids(votes, sources).sources
     with said.status(f"Predicting {len(matched):,} galaxies with {model}"):
@@ -180,8 +183,8 @@ def _match(table: pa.Table, origin: str, known: Votes, wanted: Votes) -> _Scored
     """Join predictions and votes; every prediction and every vote is either scored or counted."""
     import numpy as np
 
-    from galvote.catalogue.table_columns import find_id_column, list_names, to_ids
     from galvote.errors import CatalogueError
+    from galvote.io.columns import find_id_column, list_names, to_ids
 
     columns = known.tree.columns
     if missing := [column for column in columns if column not in table.column_names]:
@@ -280,8 +283,8 @@ def _usable(mean: np.ndarray | None, actual: np.ndarray) -> np.ndarray | None:
 def _read_pictures(scored: _Scored, sources: Sources, shown: float | None) -> dict[str, np.ndarray]:
     """Return the pictures of the galaxies that the report shows; those that cannot be read are absent."""
     from galvote.errors import ImageError
-    from galvote.evaluation import best_and_worst
     from galvote.images import Geometry, decode_image, to_cutout
+    from galvote.report import best_and_worst
 
     # The central part of a GZ2 frame, at its own resolution.
     geometry = Geometry(extent=min(256.0, shown or 256.0), pixels=256)

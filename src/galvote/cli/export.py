@@ -20,7 +20,7 @@ def export(
     from rich.console import Console
 
     from galvote.inference import export_model, refuse_unexportable
-    from galvote.model import load_calibration, load_model
+    from galvote.models import load_calibration, load_model
 
     refuse_unexportable(out, overwrite)  # before the long part
     network, card = load_model(model)

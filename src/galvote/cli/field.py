@@ -49,7 +49,7 @@ def field(
     overwrite: Overwrite = False,
 ) -> None:
     """Find and classify the galaxies of a wide picture; a picture without any gives an empty catalogue."""
-    from galvote.cli.classify_field import run_field
+    from galvote.field.classify import run_field
     from galvote.images import decode_image
 
     run_field(

@@ -74,7 +74,7 @@ def _find(name: str) -> _Model:
     if name in by_name and not Path(name).exists():
         return _read(by_name[name])
     # A folder of the user's may hold anything, so its card is validated, at the price of importing torch.
-    from galvote.model import find_model, load_card
+    from galvote.models import find_model, load_card
 
     directory = find_model(name)
     return _Model(directory, load_card(directory).model_dump(mode="json"))

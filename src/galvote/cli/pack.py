@@ -10,8 +10,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from galvote.catalogue import Sources
     from galvote.images import Geometry, PackedStore
+    from galvote.io import Sources
 
 
 def pack(
@@ -39,9 +39,9 @@ def pack(
 
     from pydantic import ValidationError
 
-    from galvote.catalogue import list_sources
     from galvote.cli.progress import plain_console
     from galvote.images import Geometry
+    from galvote.io import list_sources
 
     try:
         geometry = Geometry(extent=extent, pixels=pixels)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from jaxtyping import Bool
     from rich.console import Console
 
-    from galvote.catalogue import Sources
-    from galvote.catalogue.positions import Positions
+    from galvote.field.sky import SkyField
     from galvote.images.services import CutoutService
-    from galvote.images.sky import SkyField
+    from galvote.io import Sources
+    from galvote.io.positions import Positions
 
 
 class SurveyName(StrEnum):
@@ -78,7 +78,7 @@ class Sky:
 
     def read(self) -> Positions:
         """Read the catalogue, or raise `CatalogueError` if the options contradict each other."""
-        from galvote.catalogue.positions import read_positions
+        from galvote.io.positions import read_positions
 
         if self.catalogue is None:
             raise CatalogueError("Say which galaxies: --catalogue is a table of their positions.")
@@ -96,8 +96,8 @@ class Sky:
         """
         import numpy as np
 
+        from galvote.field.sky import FRAME_RADII, SkyField
         from galvote.images.services import CutoutService
-        from galvote.images.sky import FRAME_RADII, SkyField
 
         unknown = ~(positions.r90 > 0)
         if self.arcsec is not None:

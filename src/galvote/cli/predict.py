@@ -36,7 +36,7 @@ from galvote.errors import CatalogueError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from galvote.catalogue import Sources
+    from galvote.io import Sources
 
 
 class Engine(StrEnum):
@@ -125,9 +125,9 @@ def predict(
     """
     from functools import partial
 
-    from galvote.catalogue import list_sources
     from galvote.cli.progress import plain_console
     from galvote.inference import PART_SIZE, Parts, Predictor, Settings, make_plan
+    from galvote.io import list_sources
 
     console = plain_console(stderr=True)
     place = Path(out)

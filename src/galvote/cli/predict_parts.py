@@ -11,9 +11,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from galvote.catalogue import Sources
     from galvote.inference import Made, Parts, Predictor, Settings
     from galvote.inference.ray_engine import RayEngine
+    from galvote.io import Sources
 
 
 def make_here(predictor: Predictor, *what: Any, on_galaxies: Callable[[int], None], **options: Any) -> Made:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.console import Console
 
-    from galvote.catalogue import Sources
-    from galvote.tree import DecisionTree
+    from galvote.io import Sources
+    from galvote.trees import DecisionTree
 
 Progress = Callable[[int, int], None]
 """Called with how many galaxies are done, and how many of them have no prediction."""
@@ -55,9 +55,9 @@ def make_table(
     """
     import pyarrow.compute as pc
 
-    from galvote.catalogue import read_ids, write_table
-    from galvote.catalogue.matching import join_by_id
     from galvote.cli.progress import progress_bar, stoppable
+    from galvote.io import read_ids, write_table
+    from galvote.labels.matching import join_by_id
 
     asked = None
     if ids is not None:
@@ -83,7 +83,7 @@ def make_table(
 
 def refuse_table(place: Path, layout: Layout, joined: bool, features: bool, overwrite: bool) -> None:
     """Raise `CatalogueError` if a file cannot hold what is asked for."""
-    from galvote.catalogue import refuse_unwritable
+    from galvote.io import refuse_unwritable
 
     if joined and layout is Layout.challenge:
         raise CatalogueError("A submission has no other columns; leave out --join or --format challenge.")
@@ -97,8 +97,8 @@ def refuse_table(place: Path, layout: Layout, joined: bool, features: bool, over
 
 def refuse_unjoinable(beside: Beside, columns: pa.Schema, place: Path | None, overwrite: bool) -> None:
     """Raise `CatalogueError` if predictions could not be put beside the catalogue, or not written there."""
-    from galvote.catalogue import refuse_unwritable
-    from galvote.catalogue.matching import join_by_id
+    from galvote.io import refuse_unwritable
+    from galvote.labels.matching import join_by_id
 
     joined = join_by_id(beside.catalogue, beside.ids, columns.empty_table())
     if place is not None:
@@ -107,8 +107,8 @@ def refuse_unjoinable(beside: Beside, columns: pa.Schema, place: Path | None, ov
 
 def read_beside(path: Path) -> Beside:
     """Read the catalogue that predictions are to be put beside, by its ids."""
-    from galvote.catalogue import read_table
-    from galvote.catalogue.table_columns import find_id_column, to_ids
+    from galvote.io import read_table
+    from galvote.io.columns import find_id_column, to_ids
 
     catalogue = read_table(path)
     return Beside(catalogue, to_ids(catalogue[find_id_column(catalogue.column_names, path)], path))

@@ -24,7 +24,7 @@ def simulate(
     """Render galaxies of known shape and let a simulated crowd vote on them."""
     from galvote.cli.progress import plain_console, progress_bar
     from galvote.errors import CatalogueError
-    from galvote.images.simulate import ContactSheet, SimulatedGalaxy, simulate_galaxies, write_galaxies
+    from galvote.simulate import ContactSheet, SimulatedGalaxy, simulate_galaxies, write_galaxies
 
     if sheet and sheet.exists() and not overwrite:
         raise CatalogueError(f"{sheet} exists; choose another file or pass --overwrite.")

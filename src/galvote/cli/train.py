@@ -11,8 +11,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from galvote.catalogue import Sources
     from galvote.images import PackedStore
+    from galvote.io import Sources
     from galvote.training import Recipe, Team, TrainingData
 
 
@@ -168,7 +168,7 @@ def load_training_data(
     """
     import hashlib
 
-    from galvote.catalogue import read_labels, read_votes
+    from galvote.labels import read_labels, read_votes
     from galvote.training import gather_examples
 
     known = read_votes(votes, skip_invalid=skip_invalid)
@@ -201,7 +201,8 @@ def _name_apart(paths: Sequence[Path]) -> dict[str, Path]:
 
 def _read_samples(splits: Path | None) -> dict[str, str] | None:
     """Return how each galaxy was chosen, if the table of splits says so."""
-    from galvote.catalogue import read_labels, read_table
+    from galvote.io import read_table
+    from galvote.labels import read_labels
 
     if splits is None or "sample" not in read_table(splits).column_names:
         return None
@@ -249,10 +250,10 @@ def _open_store(
     overwrite: bool,
     console: Console,
 ) -> PackedStore:
-    from galvote.catalogue import list_sources
     from galvote.cli.pack import pack_with_progress
     from galvote.errors import CatalogueError
     from galvote.images import PackedStore, is_store
+    from galvote.io import list_sources
 
     if len(images) == 1 and is_store(images[0]):
         store = PackedStore.open(images[0])

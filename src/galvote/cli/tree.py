@@ -6,7 +6,7 @@ def tree() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from galvote.tree import GZ2
+    from galvote.trees import GZ2
 
     numbers = {question.name: number for number, question in enumerate(GZ2.questions, start=1)}
     table = Table("", "question", "column", "answer", "next", title=f"{GZ2.name}: {len(GZ2)} answers")

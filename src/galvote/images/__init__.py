@@ -1,6 +1,6 @@
 """Bytes to cutouts, views of cutouts, and cutouts packed for training.
 
-`galvote.images.simulate` (galaxies of known shape) and `galvote.images.field` (galaxies in a wide picture)
+`galvote.simulate` (galaxies of known shape) and `galvote.field.detect` (galaxies in a wide picture)
 keep their own names, so that importing this package loads neither astropy nor photutils.
 """
 

@@ -23,6 +23,9 @@ FRAME_EXTENT = 424.0
 FRAME_PIXELS = int(FRAME_EXTENT)
 """Width of a whole GZ2 picture in its own pixels."""
 
+GZ2_R90 = 50.0
+"""The 90 % Petrosian radius of a galaxy in GZ2 pixels, 0.02 × that radius wide (Willett et al. 2013)."""
+
 TOLERATED_SHORTFALL = 0.05
 """Share of the wanted extent that a picture may lack; its edge pixels then fill the rim."""
 

@@ -27,9 +27,9 @@ from typing import IO, Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
-from galvote.atomic import atomic_file
 from galvote.errors import CatalogueError, ImageError
 from galvote.images.geometry import Geometry, try_cutout
+from galvote.io.atomic import atomic_file
 
 _FORMAT = 1
 _CUTOUTS, _SOURCES, _STORE = "cutouts.bin", "sources.jsonl", "store.json"
@@ -38,7 +38,7 @@ _FLUSH_EVERY = 256
 
 @runtime_checkable
 class Readable(Protocol):
-    """A picture that has an id and can be read: a `galvote.catalogue.Source`."""
+    """A picture that has an id and can be read: a `galvote.io.Source`."""
 
     @property
     def id(self) -> str:
@@ -51,7 +51,7 @@ class Readable(Protocol):
 
 @runtime_checkable
 class Listing(Protocol):
-    """Pictures that tell themselves apart from others: `galvote.catalogue.Sources`."""
+    """Pictures that tell themselves apart from others: `galvote.io.Sources`."""
 
     def digest(self) -> str:
         """Return the SHA-256, in hexadecimal, of which pictures they are."""

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float32, UInt8
 
 from galvote.errors import ModelError
-from galvote.model import GalaxyNetwork, best_device, fast_precision, run_network
-from galvote.model.fusion import fuse
-from galvote.model.memory import keep_some_freed_memory
+from galvote.models import GalaxyNetwork, best_device, fast_precision, run_network
+from galvote.models.fusion import fuse
+from galvote.models.memory import keep_some_freed_memory
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -67,7 +67,7 @@ class TorchBackend:
     network
         In evaluation mode.
     precision
-        bfloat16 or float32; `galvote.model.fast_precision` if not given.
+        bfloat16 or float32; `galvote.models.fast_precision` if not given.
     """
 
     def __init__(self, network: GalaxyNetwork, precision: torch.dtype | None = None) -> None:

@@ -16,8 +16,8 @@ from torch.overrides import TorchFunctionMode
 from galvote.errors import ModelError
 from galvote.images import View
 from galvote.inference.predictor import Predictor
-from galvote.model import GalaxyNetwork, network_input
-from galvote.tree import Question
+from galvote.models import GalaxyNetwork, network_input
+from galvote.trees import Question
 
 Method = Literal["gradcam", "integrated-gradients"]
 METHODS: tuple[Method, ...] = get_args(Method)

@@ -25,13 +25,13 @@ from safetensors.numpy import save as save_arrays
 from torch import Tensor, nn
 
 from galvote import __version__
-from galvote.atomic import atomic_file, trial_file
+from galvote.calibration import Calibration
 from galvote.errors import ModelError
-from galvote.evaluation import Calibration
 from galvote.images import describe_warp, to_cutout
 from galvote.inference.backends import choose_backend, open_session
-from galvote.model import Card, GalaxyNetwork, predict_views, run_network
-from galvote.tree import DecisionTree
+from galvote.io.atomic import atomic_file, trial_file
+from galvote.models import Card, GalaxyNetwork, predict_views, run_network
+from galvote.trees import DecisionTree
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -258,7 +258,7 @@ def _take_warp_away(model: ModelProto) -> None:
 
 def _differ(data: bytes, network: GalaxyNetwork, card: Card) -> float:
     """Return the largest difference from torch in float32, on rendered galaxies and noise in two batches."""
-    from galvote.images.simulate import simulate_galaxies
+    from galvote.simulate import simulate_galaxies
 
     cutouts = np.stack(
         [

@@ -29,9 +29,9 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from galvote import __version__
-from galvote.catalogue import Sources
 from galvote.errors import CatalogueError
 from galvote.inference.predictor import LEVEL, Predictor, Settings
+from galvote.io import Sources
 
 MANIFEST = "manifest.json"
 PART_SIZE = 4096
@@ -56,7 +56,7 @@ class Plan(BaseModel):
     views, level, shown, features
         As for `galvote.Predictor.predict`.
     sources_sha256
-        `galvote.catalogue.Sources.digest` of the whole listing.
+        `galvote.io.Sources.digest` of the whole listing.
     galaxies
         How many are listed.
     part_size

@@ -14,10 +14,8 @@ import pyarrow as pa
 import torch
 from jaxtyping import Bool, UInt8
 
-from galvote.catalogue import Reader, Sources, list_sources
-from galvote.catalogue.columns import describe_predictions
+from galvote.calibration import Calibration, check_level
 from galvote.errors import ImageError, ModelError
-from galvote.evaluation import Calibration, check_level
 from galvote.images import Encoded, Geometry, try_cutout, try_read
 from galvote.inference.backends import (
     Backend,
@@ -29,10 +27,12 @@ from galvote.inference.backends import (
     TorchBackend,
     choose_backend,
 )
+from galvote.inference.columns import describe_predictions
 from galvote.inference.export import export_network, read_exported
 from galvote.inference.pipeline import in_batches, run_ahead
-from galvote.model import Card, GalaxyNetwork, load_calibration, load_model, predict_views
-from galvote.tree import DecisionTree
+from galvote.io import Reader, Sources, list_sources
+from galvote.models import Card, GalaxyNetwork, load_calibration, load_model, predict_views
+from galvote.trees import DecisionTree
 
 Pictures = (
     Sources | str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Sequence[np.ndarray] | np.ndarray
@@ -81,7 +81,7 @@ class Predictor:
     Examples
     --------
     >>> import galvote
-    >>> from galvote.images.simulate import simulate_galaxies
+    >>> from galvote.simulate import simulate_galaxies
     >>> pictures = [galaxy.picture for galaxy in simulate_galaxies(2, seed=1)]
     >>> table = galvote.load("galvote-small").predict(pictures)
     >>> table.column_names[:3]
@@ -140,7 +140,7 @@ class Predictor:
         Parameters
         ----------
         pictures
-            Paths (files, folders, Parquet, catalogues: see `galvote.catalogue.list_sources`), or RGB arrays
+            Paths (files, folders, Parquet, catalogues: see `galvote.io.list_sources`), or RGB arrays
             ``(y, x, 3)`` of uint8, one galaxy in the centre of each; a single array is one picture, or
             several, ``(galaxy, y, x, 3)``.
         views

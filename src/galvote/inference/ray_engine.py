@@ -22,10 +22,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from galvote.catalogue import Sources
 from galvote.errors import ClusterError, GalvoteError
 from galvote.inference.parts import Made, Parts, Plan, make_parts, make_plan
 from galvote.inference.predictor import BATCH, Predictor, Settings
+from galvote.io import Sources
 
 _SLICE = 16 * BATCH
 """Most galaxies that a worker takes at once where no parts are asked for."""

@@ -16,7 +16,7 @@ from galvote.inference import Explanation, Method, Predictor
 from galvote.serve import schema
 from galvote.serve.engine import Prediction
 from galvote.serve.fields import FoundField, box_of
-from galvote.tree import GZ2, DecisionTree
+from galvote.trees import GZ2, DecisionTree
 
 _DIGITS = 5
 _OVERLAY = 256  # pixels: small networks see 64, which a browser would blur

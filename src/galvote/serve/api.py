@@ -10,8 +10,8 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from galvote.errors import ImageError
-from galvote.evaluation.tree_drawing import NARROW, WIDE, draw_tree
 from galvote.inference import LEVEL, Method
+from galvote.report.tree_drawing import NARROW, WIDE, draw_tree
 from galvote.serve import answers, schema
 from galvote.serve.engine import Engine
 from galvote.serve.examples import EXAMPLES, draw_example
@@ -21,7 +21,7 @@ from galvote.serve.openapi import Responses, problems, takes_pictures
 from galvote.serve.refusals import RefusalError
 from galvote.serve.settings import MAX_VIEWS
 from galvote.serve.uploads import Upload, UploadRoom
-from galvote.tree import GZ2
+from galvote.trees import GZ2
 
 ModelName = Annotated[str | None, Query(description="Which model answers; the default one if not given.")]
 Views = Annotated[

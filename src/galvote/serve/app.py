@@ -17,8 +17,8 @@ from starlette.staticfiles import StaticFiles
 
 from galvote import __version__
 from galvote.errors import GalvoteError
-from galvote.evaluation.style import style_sheet
 from galvote.inference import Predictor
+from galvote.report.style import style_sheet
 from galvote.serve.api import make_router
 from galvote.serve.engine import Engine
 from galvote.serve.gate import Gate, refusal_response

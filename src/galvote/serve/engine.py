@@ -22,7 +22,7 @@ from galvote.serve.metrics import Metrics
 from galvote.serve.refusals import RefusalError, busy
 from galvote.serve.settings import ServeSettings
 from galvote.serve.uploads import Upload
-from galvote.tree import Step, decision_path
+from galvote.trees import Step, decision_path
 
 Cutout = UInt8[np.ndarray, "p p 3"]
 

@@ -1,4 +1,4 @@
-"""Galaxies to try a server with: drawn by `galvote.images.simulate`, always the same ones."""
+"""Galaxies to try a server with: drawn by `galvote.simulate`, always the same ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import cache
 
 import simplejpeg
 
-from galvote.images.simulate import simulate_galaxies
+from galvote.simulate import simulate_galaxies
 
 _SEED, _PIXELS, _QUALITY = 7, 424, 92
 

@@ -10,8 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from galvote.errors import GalvoteError
-from galvote.images import Geometry, decode_image
-from galvote.images.field import (
+from galvote.field.detect import (
     GZ2_R90,
     FieldGalaxy,
     cut_out,
@@ -19,6 +18,7 @@ from galvote.images.field import (
     refuse_without_photutils,
     to_field_cutout,
 )
+from galvote.images import Geometry, decode_image
 from galvote.serve.refusals import RefusalError
 
 _THUMBNAIL = 96

@@ -12,8 +12,8 @@ from lightning.pytorch.plugins import CheckpointIO
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from galvote.atomic import atomic_file
 from galvote.errors import TrainingError
+from galvote.io.atomic import atomic_file
 
 
 class SafetensorsCheckpointIO(CheckpointIO):

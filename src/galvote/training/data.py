@@ -14,13 +14,13 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from galvote.catalogue import Votes, split_by_id
 from galvote.errors import TrainingError
 from galvote.images import PackedStore, View
-from galvote.model import network_input
+from galvote.labels import Votes, split_by_id
+from galvote.models import network_input
 from galvote.training.recipe import AugmentationSection, Recipe
 from galvote.training.team import ALONE, Team
-from galvote.tree import DecisionTree
+from galvote.trees import DecisionTree
 
 UNBIASED = "complete"
 """The sample of galaxies that were drawn without regard to their votes."""

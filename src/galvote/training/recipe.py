@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from galvote.errors import RecipeError
 from galvote.images import Geometry
-from galvote.model import NetworkSpec
-from galvote.model.heads import HeadKind
-from galvote.model.losses import LossKind
+from galvote.models import NetworkSpec
+from galvote.models.heads import HeadKind
+from galvote.models.losses import LossKind
 
 _LOSSES: Mapping[HeadKind, tuple[LossKind, ...]] = {
     "sigmoid": ("squared",),

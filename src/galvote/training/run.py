@@ -21,18 +21,18 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from galvote.atomic import atomic_file
 from galvote.errors import TrainingError
-from galvote.evaluation import plot_curves
-from galvote.model import Card, fast_precision, save_model
-from galvote.model.memory import keep_freed_memory
+from galvote.io.atomic import atomic_file
+from galvote.models import Card, fast_precision, save_model
+from galvote.models.memory import keep_freed_memory
+from galvote.report import plot_curves
 from galvote.training.checkpoint import SafetensorsCheckpointIO
 from galvote.training.data import TrainingData, make_loaders
 from galvote.training.recipe import Recipe, load_recipe
 from galvote.training.task import GalaxyTask
 from galvote.training.teacher import learn_from_teacher
 from galvote.training.team import ALONE, Team
-from galvote.tree import GZ2, DecisionTree
+from galvote.trees import GZ2, DecisionTree
 
 CHECKPOINT, RUN, METRICS = "checkpoint.safetensors", "run.json", "metrics.csv"
 TEACHER = "teacher"

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from galvote.errors import TrainingError
-from galvote.model import GalaxyNetwork, load_model
-from galvote.model.efficientnet import EfficientNetLite
+from galvote.models import GalaxyNetwork, load_model
+from galvote.models.efficientnet import EfficientNetLite
 
 RANDOM, IMAGENET = "random", "imagenet"
 _IMAGENET_SHA256 = {

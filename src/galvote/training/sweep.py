@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from galvote.atomic import atomic_file
 from galvote.errors import RecipeError, TrainingError
-from galvote.evaluation import plot_heat_map
 from galvote.images.store import available_cores
+from galvote.io.atomic import atomic_file
+from galvote.report import plot_heat_map
 from galvote.training.data import TrainingData
 from galvote.training.recipe import Recipe, load_recipe
 from galvote.training.run import METRICS, RUN, train

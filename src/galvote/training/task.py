@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from galvote.errors import TrainingError
-from galvote.model import GalaxyNetwork
-from galvote.model.losses import (
+from galvote.models import GalaxyNetwork
+from galvote.models.losses import (
     dirichlet_multinomial_loss,
     masked_cross_entropy,
     masked_squared_error,
@@ -21,7 +21,7 @@ from galvote.model.losses import (
 from galvote.training.data import Batch
 from galvote.training.recipe import Recipe
 from galvote.training.start import start_from
-from galvote.tree import DecisionTree
+from galvote.trees import DecisionTree
 
 STATISTICS_BATCHES, FINAL_STATISTICS_BATCHES = 16, 64
 """How many batches measure the statistics of batch normalisation for averaged weights, and at the end."""

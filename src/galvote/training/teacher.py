@@ -12,9 +12,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
-from galvote.atomic import atomic_file
 from galvote.errors import TrainingError
-from galvote.model import average_views, best_device, load_model
+from galvote.io.atomic import atomic_file
+from galvote.models import average_views, best_device, load_model
 from galvote.training.data import TrainingData
 from galvote.training.recipe import Recipe
 

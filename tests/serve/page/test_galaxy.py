@@ -2,7 +2,7 @@
 
 import re
 
-from galvote.tree import GZ2
+from galvote.trees import GZ2
 
 NASTY = '<img src=x onerror=alert(1)> & "quoted".jpg'
 

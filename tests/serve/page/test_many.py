@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from galvote.images.simulate import simulate_galaxies
-from galvote.tree import GZ2
+from galvote.simulate import simulate_galaxies
+from galvote.trees import GZ2
 
 
 @pytest.fixture(scope="module")

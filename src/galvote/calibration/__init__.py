@@ -1,0 +1,17 @@
+"""Intervals that hold, and what is out of distribution."""
+
+from galvote.calibration.calibration import Calibration
+from galvote.calibration.conformal import random_halves
+from galvote.calibration.intervals import CrossFit, Intervals, check_level, cross_fit
+from galvote.calibration.ood import Unlikeness, measure_false_alarms
+
+__all__ = [
+    "Calibration",
+    "CrossFit",
+    "Intervals",
+    "Unlikeness",
+    "check_level",
+    "cross_fit",
+    "measure_false_alarms",
+    "random_halves",
+]

@@ -1,0 +1,45 @@
+"""What held-out galaxies tell about a trained model: how far votes lie from it, what is foreign to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from galvote.calibration.intervals import Intervals
+from galvote.calibration.ood import Unlikeness
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """The intervals of a model's predictions, and what pictures it should not be asked about."""
+
+    intervals: Intervals
+    unlikeness: Unlikeness
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return everything as named arrays, to be saved."""
+        return {
+            f"{part.name}.{value.name}": np.asarray(getattr(getattr(self, part.name), value.name))
+            for part in fields(self)
+            for value in fields(getattr(self, part.name))
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Calibration:
+        """Return what `to_arrays` was called on.
+
+        Raises
+        ------
+        KeyError
+            If an array is missing.
+        """
+
+        def members(part: type) -> dict[str, Any]:
+            name = part.__name__.lower()
+            found = {value.name: arrays[f"{name}.{value.name}"] for value in fields(part)}
+            return {key: array if array.ndim else float(array) for key, array in found.items()}
+
+        return cls(Intervals(**members(Intervals)), Unlikeness(**members(Unlikeness)))

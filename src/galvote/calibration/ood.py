@@ -1,0 +1,167 @@
+"""Which pictures are unlike the galaxies that a model was trained on.
+
+A network says something about every picture, a photograph of a cat included. Its features say whether the
+picture is of the kind that it knows: the Mahalanobis distance from the training galaxies' features is large
+for others (Lee et al. 2018, arXiv:1807.03888).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Bool, Float, Float16, Float32, Float64, UInt8
+
+from galvote.calibration.conformal import random_halves, upper_quantile
+from galvote.errors import GalvoteError
+
+Features = Float[np.ndarray, "galaxy feature"]
+
+
+@dataclass(frozen=True, eq=False)
+class Unlikeness:
+    """The training galaxies' features as one normal distribution, and how far is too far from it.
+
+    Parameters
+    ----------
+    mean
+        Of the training galaxies' features, each scaled to unit length.
+    axes
+        Directions of the largest variances, orthonormal.
+    variances
+        Along those axes.
+    rest
+        Mean variance along all other directions.
+    threshold
+        Squared distance beyond which a picture is unlike.
+    """
+
+    mean: Float32[np.ndarray, " feature"]
+    axes: Float16[np.ndarray, "axis feature"]
+    variances: Float32[np.ndarray, " axis"]
+    rest: float
+    threshold: float
+
+    @classmethod
+    def fit(
+        cls,
+        features: Features,
+        held_out: Float[np.ndarray, "other feature"],
+        *,
+        false_alarms: float = 0.015,
+        axes: int = 128,
+    ) -> Unlikeness:
+        """Describe the training galaxies, and set the threshold on others.
+
+        Parameters
+        ----------
+        features
+            Of training galaxies.
+        held_out
+            Of galaxies that were not trained on.
+        false_alarms
+            Share of such galaxies that may be called unlike.
+        axes
+            How many directions have a variance of their own.
+
+        Raises
+        ------
+        GalvoteError
+            If there are fewer than two training galaxies.
+        """
+        if len(features) < 2:
+            raise GalvoteError(
+                f"{len(features)} training galaxies do not say what galaxies look like; give some hundreds."
+            )
+        directions = _directions(features)
+        mean = directions.mean(axis=0)
+        _, singular, rows = np.linalg.svd(directions - mean, full_matrices=False)
+        variances = np.square(singular) / len(features)
+        kept = min(axes, max(len(variances) - 1, 1))
+        distribution = cls(
+            mean=mean.astype(np.float32),
+            axes=rows[:kept].astype(np.float16),
+            variances=np.maximum(variances[:kept], 1e-12).astype(np.float32),
+            rest=max(float(variances[kept:].sum()) / max(directions.shape[1] - kept, 1), 1e-12),
+            threshold=np.inf,
+        )
+        return distribution.with_threshold(distribution.distances(held_out), false_alarms)
+
+    def distances(self, features: Features) -> Float64[np.ndarray, " galaxy"]:
+        """Return the squared Mahalanobis distances of features from the training galaxies'.
+
+        Notes
+        -----
+        The features' direction is compared, not their length. The covariance is that of probabilistic
+        principal components (Tipping & Bishop 1999, J. R. Stat. Soc. B 61, 611): a variance for each axis and
+        one for all the rest, so that what leaves the subspace of galaxies counts, too (as in Wang et al.
+        2022, arXiv:2203.10807).
+        """
+        axes, products = self._axes
+        apart = _directions(features) - self.mean
+        along = apart @ axes.T
+        # The length of what is outside of the subspace, without making it: float16's axes are not quite
+        # orthonormal.
+        outside = (apart**2).sum(axis=1) + ((along @ products - 2 * along) * along).sum(axis=1)
+        return np.asarray((along**2 / self.variances).sum(axis=1) + np.maximum(outside, 0) / self.rest)
+
+    @cached_property
+    def _axes(self) -> tuple[Float64[np.ndarray, "axis feature"], Float64[np.ndarray, "axis axis"]]:
+        """The axes, and their products with each other."""
+        axes = self.axes.astype(np.float64)
+        return axes, axes @ axes.T
+
+    def flag(
+        self, features: Features, cutouts: UInt8[np.ndarray, "galaxy y x 3"]
+    ) -> Bool[np.ndarray, " galaxy"]:
+        """Return which pictures are unlike the training galaxies.
+
+        Parameters
+        ----------
+        features
+            Of the cutouts.
+        cutouts
+            Those of one colour all over, as from beyond the edge of a survey, are unlike whatever their
+            features: to a network, black is the sky around a galaxy.
+        """
+        return np.asarray((self.distances(features) > self.threshold) | _of_one_colour(cutouts))
+
+    def with_threshold(self, distances: Float64[np.ndarray, " galaxy"], false_alarms: float) -> Unlikeness:
+        """Return the same distribution with the threshold that held-out galaxies' distances give."""
+        threshold = float(upper_quantile(distances, np.array([1 - false_alarms]))[0])
+        return replace(self, threshold=threshold)
+
+
+def measure_false_alarms(
+    distances: Float64[np.ndarray, " galaxy"], false_alarms: float, *, halves: int = 200, seed: int = 0
+) -> tuple[float, float]:
+    """Return the share of real galaxies that is flagged, and its standard deviation over the halves.
+
+    Parameters
+    ----------
+    distances
+        Of galaxies that were not trained on. The threshold is set on random halves of them, and what is
+        beyond it is counted on the others.
+    false_alarms
+        What is aimed at.
+    """
+    shares = []
+    for half in random_halves(len(distances), halves, seed):
+        threshold = upper_quantile(distances[half], np.array([1 - false_alarms]))[0]
+        shares.append(np.mean(distances[~half] > threshold))
+    return float(np.mean(shares)), float(np.std(shares))
+
+
+def _of_one_colour(cutouts: UInt8[np.ndarray, "galaxy y x 3"]) -> Bool[np.ndarray, " galaxy"]:
+    # The middle row tells almost all of them, at a hundredth of the cost.
+    maybe = (cutouts[:, cutouts.shape[1] // 2] == cutouts[:, 0, :1]).all(axis=(1, 2))
+    return np.array(
+        [looked and bool((one == one[0, 0]).all()) for looked, one in zip(maybe, cutouts, strict=True)], bool
+    )
+
+
+def _directions(features: Features) -> Float64[np.ndarray, "galaxy feature"]:
+    """Scale to unit length; features that are all zero stay so."""
+    lengths = np.linalg.norm(features.astype(np.float64), axis=1, keepdims=True)
+    return np.asarray(features / np.maximum(lengths, 1e-12))

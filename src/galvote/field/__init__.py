@@ -1,0 +1,1 @@
+"""A wide image: find its galaxies, measure them, classify them."""

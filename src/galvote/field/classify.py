@@ -1,0 +1,162 @@
+"""What `galvote field` and `galvote demo` do: find a field's galaxies, classify them, show the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+from rich.progress import TaskID
+
+from galvote.calibration import Calibration
+from galvote.cli.progress import plain_console, progress_bar
+from galvote.field.detect import FieldGalaxy, find_galaxies, to_field_cutout
+from galvote.field.files import FieldFiles
+from galvote.field.findings import ClassifiedField, Predicted, print_findings
+from galvote.images import Geometry
+from galvote.inference import LEVEL, Predictor
+from galvote.trees import GZ2, decision_path, describe_path
+from galvote.trees.kinds import name_kind
+
+_BATCH = 256
+
+
+@runtime_checkable
+class FieldPredictor(Protocol):
+    """What a predictor must offer: `galvote.inference.Predictor` does."""
+
+    @property
+    def geometry(self) -> Geometry:
+        """The cutouts that it takes."""
+        ...
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """What gives intervals and the flag, if it is calibrated."""
+        ...
+
+    def predict_features(
+        self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: int = 1
+    ) -> tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]:
+        """Return cumulative fractions, in the order of the Galaxy Zoo 2 tree's columns, and features."""
+        ...
+
+
+def classify_field(
+    rgb: UInt8[np.ndarray, "y x 3"],
+    predictor: FieldPredictor,
+    *,
+    title: str = "",
+    min_radius: float = 5.0,
+    limit: int | None = None,
+    views: int = 1,
+    level: float = LEVEL,
+    on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+) -> ClassifiedField:
+    """Find the galaxies of a wide picture and predict their votes.
+
+    Parameters
+    ----------
+    title
+        Name of the field.
+    min_radius
+        Smallest r90 in pixels; see `find_galaxies`.
+    limit
+        Take only so many of the brightest galaxies.
+    views
+        Orientations averaged for each prediction.
+    level
+        Share of the votes that the intervals of a calibrated model are to hold, in (0, 1).
+    on_progress
+        Called with a stage's name, how much of it is done, and its total.
+
+    Raises
+    ------
+    GalvoteError
+        If `find_galaxies` cannot work.
+    """
+    found = find_galaxies(
+        rgb,
+        min_radius=min_radius,
+        on_progress=lambda done, total: on_progress("finding galaxies", done, total),
+    )
+    galaxies = found.galaxies[:limit]
+    predicted = _predict(rgb, galaxies, predictor, views, level, on_progress)
+    return ClassifiedField(
+        title=title,
+        galaxies=galaxies,
+        too_small=found.too_small,
+        predicted=predicted,
+        findings=tuple(name_kind(GZ2, row) for row in predicted.fractions),
+        paths=tuple(describe_path(decision_path(GZ2, row)) for row in predicted.fractions),
+    )
+
+
+def run_field(
+    rgb: UInt8[np.ndarray, "y x 3"],
+    *,
+    title: str,
+    out: Path,
+    model: str,
+    backend: str | None,
+    level: float | None,
+    min_radius: float,
+    limit: int | None,
+    views: int,
+    catalogue_ending: str,
+    overwrite: bool,
+) -> None:
+    """Classify a field with a saved model, showing progress, and print what was found and where it is."""
+    console = plain_console()
+    files = FieldFiles(out, catalogue_ending)
+    if not overwrite:
+        files.refuse_taken()
+    predictor = Predictor.load(model, backend)
+    if level is not None:
+        predictor.check_level(level)
+    with progress_bar(plain_console(stderr=True)) as progress:
+        bars = dict[str, TaskID]()
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = progress.add_task(stage, total=total)
+            progress.update(bars[stage], completed=done)
+
+        classified = classify_field(
+            rgb,
+            predictor,
+            title=title,
+            min_radius=min_radius,
+            limit=limit,
+            views=views,
+            level=LEVEL if level is None else level,
+            on_progress=show,
+        )
+        written = files.write(rgb, classified, show)
+    print_findings(classified, written, console)
+
+
+def _predict(
+    rgb: UInt8[np.ndarray, "y x 3"],
+    galaxies: Sequence[FieldGalaxy],
+    predictor: FieldPredictor,
+    views: int,
+    level: float,
+    on_progress: Callable[[str, int, int], None],
+) -> Predicted:
+    geometry, calibration = predictor.geometry, predictor.calibration
+    fractions = np.empty((len(galaxies), len(GZ2)), np.float32)
+    unlike = np.empty(len(galaxies), np.bool_)
+    for start in range(0, len(galaxies), _BATCH):
+        batch = galaxies[start : start + _BATCH]
+        part = slice(start, start + len(batch))
+        cutouts = np.stack([to_field_cutout(rgb, galaxy, geometry) for galaxy in batch])
+        fractions[part], features = predictor.predict_features(cutouts, views)
+        if calibration:
+            unlike[part] = calibration.unlikeness.flag(features, cutouts)
+        on_progress("predicting", part.stop, len(galaxies))
+    if calibration is None:
+        return Predicted(fractions, None, None, level, None)
+    return Predicted(fractions, *calibration.intervals.ends(fractions, level), level, unlike)

@@ -1,0 +1,133 @@
+"""What was found in a field: its galaxies, what a model says of them, and how that is told in a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from galvote.field.detect import FieldGalaxy
+from galvote.trees.kinds import Finding, Kind, strongest_first
+
+UNLIKE = "unlike the training galaxies"
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """What a model says of a field's galaxies, in their order.
+
+    Parameters
+    ----------
+    fractions
+        Cumulative vote fractions in [0, 1], in the tree's order.
+    low, high
+        Ends of their intervals; None if the model is not calibrated.
+    level
+        Share of the votes that the intervals are to hold, in (0, 1).
+    unlike
+        Which galaxies are unlike those of the training; None if the model is not calibrated.
+    """
+
+    fractions: Float32[np.ndarray, "galaxy answer"]
+    low: Float32[np.ndarray, "galaxy answer"] | None
+    high: Float32[np.ndarray, "galaxy answer"] | None
+    level: float
+    unlike: Bool[np.ndarray, " galaxy"] | None
+
+
+@dataclass(frozen=True, eq=False)
+class ClassifiedField:
+    """The galaxies of a field, and what they are.
+
+    Parameters
+    ----------
+    title
+        Name of the field; may be empty.
+    galaxies
+        Brightest first.
+    too_small
+        How many more things were found that are too small or faint to classify.
+    predicted
+        What the model says of each galaxy.
+    findings
+        The kind of each galaxy.
+    paths
+        The decision path of each galaxy in words.
+    """
+
+    title: str
+    galaxies: tuple[FieldGalaxy, ...]
+    too_small: int
+    predicted: Predicted
+    findings: tuple[Finding, ...]
+    paths: tuple[str, ...]
+
+    @property
+    def flags(self) -> tuple[bool, ...]:
+        """Whether each galaxy is known to be unlike those of the training."""
+        unlike = self.predicted.unlike
+        return (False,) * len(self.galaxies) if unlike is None else tuple(map(bool, unlike))
+
+    @property
+    def clearest_first(self) -> tuple[int, ...]:
+        """Rows of all galaxies: the clearest of each kind, then the second clearest of each, and so on."""
+        return tuple(strongest_first(self.findings))
+
+    @property
+    def clearest(self) -> tuple[int, ...]:
+        """Row of the clearest galaxy of each kind, the very clearest first."""
+        rows = dict[str, int]()
+        for row in self.clearest_first:
+            rows.setdefault(self.findings[row].kind.name, row)
+        return tuple(rows.values())
+
+    @property
+    def counts(self) -> Counter[Kind]:
+        """How many galaxies there are of each kind."""
+        return Counter(finding.kind for finding in self.findings)
+
+    def say_flagged(self) -> str:
+        """Say how many galaxies are flagged and what that means; nothing if there is no flag."""
+        if self.predicted.unlike is None:
+            return ""
+        return (
+            f"{sum(self.flags)} of the {len(self.flags)} galaxies are {UNLIKE}: intervals promise nothing "
+            "there."
+        )
+
+
+def print_findings(field: ClassifiedField, files: Sequence[Path], console: Console) -> None:
+    """Print how many galaxies there are and are flagged, the clearest of each kind, and what is written."""
+    console.print(
+        f"{len(field.galaxies)} galaxies found and classified; "
+        f"{field.too_small} more are too small or faint for that."
+    )
+    flags = field.flags
+    if field.galaxies:
+        if said := field.say_flagged():
+            console.print(said)
+        headings = ("", "number", "x", "y", "votes", "decision path", *(("flag",) if any(flags) else ()))
+        table = Table(*headings, title="The clearest of each kind")
+        for row in field.clearest:
+            galaxy, finding = field.galaxies[row], field.findings[row]
+            table.add_row(
+                Text(finding.kind.name, finding.kind.colour),
+                f"{galaxy.number}",
+                f"{galaxy.x:.0f}",
+                f"{galaxy.y:.0f}",
+                f"{finding.fraction:.0%}",
+                field.paths[row],
+                *(("unlike" if flags[row] else "",) if any(flags) else ()),
+            )
+        console.print(table)
+    else:
+        console.print("Nothing stands out from the sky: try a smaller --min-radius.")
+    for path in files:
+        console.print(f"  {path}")

@@ -1,0 +1,189 @@
+"""Catalogues of positions: where galaxies are on the sky, and how large."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from jaxtyping import Float64
+
+from galvote.errors import CatalogueError
+from galvote.io.columns import ID_COLUMNS, about, find_id_column, list_names, to_ids
+from galvote.io.sources import TEXT, Reader, Shelf, Sources
+from galvote.io.tables import read_table
+
+RA_COLUMNS = ("ra", "_raj2000", "raj2000", "ra_icrs", "right_ascension", "ra_deg", "alpha_j2000")
+"""Names of a column of right ascensions, in order of preference; upper and lower case are the same."""
+
+DEC_COLUMNS = ("dec", "_dej2000", "dej2000", "de_icrs", "declination", "dec_deg", "delta_j2000")
+"""Names of a column of declinations."""
+
+SIZE_COLUMNS = ("petroR90_r", "r90", "petror90", "petro_r90")
+"""Names of a column of r90, the radius that holds 90 % of the Petrosian flux, in arcseconds."""
+
+_AT_A_TIME = 1024
+_TO_DEGREES = {"deg": 1.0, "degree": 1.0, "degrees": 1.0}
+_TO_ARCSECONDS = {
+    **{"arcsec": 1.0, "arcsecs": 1.0, "arcsecond": 1.0, "arcseconds": 1.0},
+    **{"arcmin": 60.0, "arcmins": 60.0, "arcminute": 60.0, "arcminutes": 60.0},
+    **{unit: 3600 * degrees for unit, degrees in _TO_DEGREES.items()},
+}
+
+Coordinates = Float64[np.ndarray, " galaxy"]
+
+
+@runtime_checkable
+class Atlas(Protocol):
+    """What has pictures of places on the sky: `SkyField` and `CutoutService` of `galvote.images`."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in messages."""
+
+    def pictures(self, ra: Coordinates, dec: Coordinates, r90: Coordinates) -> Sequence[Reader]:
+        """Return what gets each galaxy's picture; ra and dec in degrees, r90 in arcseconds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Positions:
+    """Galaxies on the sky.
+
+    Parameters
+    ----------
+    ids
+        Unique; numbers of the rows, from 0, if the catalogue has no ids.
+    ra, dec
+        Degrees, ICRS; NaN where missing.
+    r90
+        Radii that hold 90 % of the Petrosian flux, arcseconds; NaN where unknown.
+    table
+        The whole catalogue, a row for each galaxy.
+    """
+
+    ids: tuple[str, ...]
+    ra: Coordinates
+    dec: Coordinates
+    r90: Coordinates
+    table: pa.Table
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def with_r90(self, r90: Coordinates) -> Positions:
+        """Return the same galaxies with other sizes."""
+        return replace(self, r90=r90)
+
+    def sources(self, atlas: Atlas) -> Sources:
+        """Return the galaxies' pictures in an atlas, none of which is looked up before it is read."""
+        places = pa.StructArray.from_arrays(
+            [pa.array(column) for column in (self.ra, self.dec, self.r90)], ["ra", "dec", "r90"]
+        )
+        shelf = Shelf(pa.array(self.ids, TEXT), places, _Plates(atlas))
+        return Sources((shelf,) if self.ids else ())
+
+
+def read_positions(path: str | Path, *, size_column: str | None = None) -> Positions:
+    """Read a catalogue of positions.
+
+    Parameters
+    ----------
+    path
+        A table (see `read_table`) with columns of right ascension and declination in degrees, ICRS
+        (`RA_COLUMNS`, `DEC_COLUMNS`), of ids if it has any (`ID_COLUMNS`), and of sizes if it has any.
+    size_column
+        The column of r90; by default the first of `SIZE_COLUMNS` that is there. In arcseconds, unless the
+        column has another unit.
+
+    Raises
+    ------
+    CatalogueError
+        If a column is missing, is no column of numbers or has another unit, or an id occurs twice.
+    """
+    path = Path(path)
+    table = read_table(path)
+    by_name: dict[str, str] = {name.lower(): name for name in reversed(table.column_names)}
+
+    def find(names: Sequence[str], what: str) -> str:
+        if found := next((by_name[name.lower()] for name in names if name.lower() in by_name), None):
+            return found
+        raise CatalogueError(
+            f"{path} has no column of {what}: it has {list_names(table.column_names)}; "
+            f"{list_names(names)} was looked for. "
+            + ("Name one that is there." if names == [size_column] else f"Rename its column to `{names[0]}`.")
+        )
+
+    ra, dec = find(RA_COLUMNS, "right ascensions"), find(DEC_COLUMNS, "declinations")
+    sized = size_column or any(name.lower() in by_name for name in SIZE_COLUMNS)
+    r90 = np.full(len(table), np.nan)
+    if sized:
+        size = find([size_column] if size_column else SIZE_COLUMNS, "sizes")
+        r90 = _numbers(table, size, path) * _unit(table, size, path, _TO_ARCSECONDS)
+    for name in (ra, dec):
+        _unit(table, name, path, _TO_DEGREES)
+    return Positions(
+        ids=_ids(table, path),
+        ra=_numbers(table, ra, path),
+        dec=_numbers(table, dec, path),
+        r90=r90,
+        table=table,
+    )
+
+
+@dataclass(frozen=True)
+class _Plates:
+    """The container of pictures that are looked up in an atlas."""
+
+    atlas: Atlas
+
+    def readers(self, locations: pa.Array) -> Iterator[Reader]:
+        for start in range(0, len(locations), _AT_A_TIME):
+            yield from self.atlas.pictures(*_columns(locations[start : start + _AT_A_TIME]))
+
+    def origins(self, locations: pa.Array) -> pa.Array:
+        ra, dec, r90 = (column.tolist() for column in _columns(locations))
+        return pa.array(
+            [f"{self.atlas.name} at {x} {y}, r90 {z}" for x, y, z in zip(ra, dec, r90, strict=True)], TEXT
+        )
+
+
+def _columns(places: pa.Array) -> tuple[Coordinates, ...]:
+    return tuple(column.to_numpy(zero_copy_only=False) for column in places.flatten())
+
+
+def _ids(table: pa.Table, path: Path) -> tuple[str, ...]:
+    known = {name.lower() for name in ID_COLUMNS}
+    if not known & {name.lower() for name in table.column_names}:
+        return tuple(map(str, range(len(table))))
+    ids = to_ids(table[find_id_column(table.column_names, path)], path)
+    if len(set(ids)) < len(ids):
+        repeated = pc.value_counts(pa.array(ids)).to_pylist()
+        twice = [entry["values"] for entry in repeated if entry["counts"] > 1]
+        raise CatalogueError(
+            f"{path} has {len(twice)} ids more than once: {list_names(twice)}; keep one row of each galaxy."
+        )
+    return ids
+
+
+def _numbers(table: pa.Table, name: str, path: Path) -> Coordinates:
+    column = table[name]
+    known = (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal, pa.types.is_null)
+    if not any(is_so(column.type) for is_so in known):
+        raise CatalogueError(
+            f"{path}: the column `{name}` holds {column.type} and must hold numbers: positions in degrees, "
+            "not in hours or with minutes and seconds; sizes in arcseconds."
+        )
+    return np.asarray(column.cast(pa.float64()).fill_null(np.nan).to_numpy())
+
+
+def _unit(table: pa.Table, name: str, path: Path, known: Mapping[str, float]) -> float:
+    """Return the column's unit in the one that is wanted, which it is taken to have if it says nothing."""
+    wanted = next(iter(known))
+    unit = about(table.schema.field(name)).get("unit") or wanted
+    if unit.lower() not in known:
+        raise CatalogueError(f"{path}: the column `{name}` is in {unit}; convert it to {wanted}.")
+    return known[unit.lower()]

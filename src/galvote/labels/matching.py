@@ -1,0 +1,113 @@
+"""Bring votes and pictures, or predictions and the catalogue that they are of, together by id."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from galvote.errors import CatalogueError
+from galvote.io.columns import ID_COLUMNS, list_names
+from galvote.io.sources import Sources
+from galvote.labels.votes import Votes
+
+
+@dataclass(frozen=True, eq=False)
+class Match:
+    """Galaxies that have votes and a picture: row i of ``votes`` belongs to the i-th of ``sources``."""
+
+    votes: Votes
+    sources: Sources
+    votes_without_image: int
+    images_without_votes: int
+
+    def describe(self) -> str:
+        """Say how many galaxies match and how many were left out."""
+        return (
+            f"{len(self.votes):,} galaxies with votes and an image; left out: {self.votes_without_image:,} "
+            f"with votes but no image, {self.images_without_votes:,} with an image but no votes."
+        )
+
+
+def match_ids(votes: Votes, sources: Sources) -> Match:
+    """Keep the galaxies that have both votes and a picture, in the order of the pictures.
+
+    Raises
+    ------
+    CatalogueError
+        If there is none.
+    """
+    row_of = {id_: row for row, id_ in enumerate(votes.ids)}
+    matched = sources.select(row_of.keys())
+    if not len(matched):
+        raise CatalogueError(
+            f"No id has both votes and an image: the votes' ids are {list_names(votes.ids, 3)}; the images' "
+            f"are {list_names(sources.ids, 3)}. The names of the images, without the ending, must be the ids."
+        )
+    return Match(
+        votes=votes.select(np.array([row_of[id_] for id_ in matched.ids])),
+        sources=matched,
+        votes_without_image=len(votes) - len(matched),
+        images_without_votes=len(sources) - len(matched),
+    )
+
+
+def join_by_id(catalogue: pa.Table, ids: Sequence[str], predictions: pa.Table) -> pa.Table:
+    """Put predictions beside the catalogue of the galaxies that they are of.
+
+    Parameters
+    ----------
+    ids
+        Of the catalogue's rows.
+    predictions
+        With columns ``id``, ``status`` and ``reason`` among others. Galaxies that the catalogue does not have
+        are left out.
+
+    Returns
+    -------
+    All rows and columns of the catalogue in their order, then the columns of the predictions, which are
+    missing where there is no prediction; there, ``status`` is ``missing``. Their ``id`` is left out if the
+    catalogue has one of `ID_COLUMNS`, as it says the same. What the fields' metadata say is kept.
+
+    Raises
+    ------
+    CatalogueError
+        As `refuse_clashes` does.
+    """
+    refuse_clashes(catalogue.column_names, predictions.column_names)
+    rows = pc.index_in(pa.array(ids, predictions["id"].type), predictions["id"])
+    joined = predictions.take(rows)
+    absent = pc.is_null(rows)
+    for name, text in (("status", "missing"), ("reason", "No picture has this id.")):
+        place = joined.column_names.index(name)
+        filled = pc.if_else(absent, text, joined[name])
+        joined = joined.set_column(place, joined.schema.field(name), filled)
+    place = joined.column_names.index("id")
+    if _has_ids(catalogue.column_names):
+        joined = joined.remove_column(place)
+    else:
+        joined = joined.set_column(place, joined.schema.field("id"), pa.array(ids, pa.string()))
+    return pa.Table.from_arrays(
+        [*catalogue.columns, *joined.columns], schema=pa.schema([*catalogue.schema, *joined.schema])
+    )
+
+
+def refuse_clashes(catalogue: Sequence[str], predictions: Sequence[str]) -> None:
+    """Raise `CatalogueError` if columns to be joined have the same name.
+
+    Upper and lower case are the same, as they are in FITS. Only ``id`` may occur in both.
+    """
+    ours = {name.lower() for name in predictions if not (name == "id" and _has_ids(catalogue))}
+    if both := [name for name in catalogue if name.lower() in ours]:
+        raise CatalogueError(
+            f"The catalogue has the columns {list_names(both)}, which predictions have, too; rename them, or "
+            "take them out of the catalogue."
+        )
+
+
+def _has_ids(columns: Sequence[str]) -> bool:
+    known = {name.lower() for name in ID_COLUMNS}
+    return any(name.lower() in known for name in columns)

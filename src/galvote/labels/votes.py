@@ -1,0 +1,273 @@
+"""What volunteers said about galaxies, and other columns by id."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Float, Int
+
+from galvote.errors import CatalogueError, FractionError, GalvoteError
+from galvote.io.columns import cast_to_text, find_id_column, list_names, to_ids
+from galvote.io.tables import read_table
+from galvote.labels.survey import ROUNDING, known_to_cumulative, survey_columns, survey_to_conditional
+from galvote.trees import GZ2, DecisionTree, find_violations
+
+_LOG = logging.getLogger(__name__)
+_SKIP = "Or leave them out with --skip-invalid (skip_invalid=True)."
+
+
+@dataclass(frozen=True, eq=False)
+class Votes:
+    """Vote fractions of galaxies.
+
+    Parameters
+    ----------
+    ids
+        One per galaxy, each once.
+    fractions
+        Cumulative, in [0, 1], in ``tree.columns`` order; NaN where unknown.
+    counts
+        Number of volunteers who gave each answer; NaN where unknown. None if no file had counts.
+    """
+
+    tree: DecisionTree
+    ids: tuple[str, ...]
+    fractions: Float[np.ndarray, "galaxy answer"]
+    counts: Float[np.ndarray, "galaxy answer"] | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def complete(self) -> Bool[np.ndarray, " galaxy"]:
+        """True for each galaxy whose fractions are all known."""
+        return np.asarray(np.isfinite(self.fractions).all(axis=1))
+
+    def select(self, rows: Int[np.ndarray, " row"] | Bool[np.ndarray, " galaxy"]) -> Votes:
+        """Return the votes of some galaxies: by row numbers, in that order, or by a truth value for each."""
+        rows = np.arange(len(self))[rows]
+        return Votes(
+            tree=self.tree,
+            ids=tuple(self.ids[row] for row in rows),
+            fractions=self.fractions[rows],
+            counts=None if self.counts is None else self.counts[rows],
+        )
+
+
+def read_votes(
+    paths: str | Path | Sequence[str | Path],
+    tree: DecisionTree = GZ2,
+    *,
+    skip_invalid: bool = False,
+    report: Callable[[str], None] = _LOG.warning,
+) -> Votes:
+    """Read vote fractions from one or several tables, and stack them.
+
+    A table has a column of ids (`table_columns.ID_COLUMNS`) and either the challenge's columns of
+    cumulative fractions, all or some (those absent are unknown, not zero), or the survey's columns of
+    conditional fractions or counts (``<stem>_fraction``, ``<stem>_count``), which are converted down the
+    tree. Where a question was put to somebody and nobody's answer is recorded, it is unknown.
+
+    Parameters
+    ----------
+    paths
+        CSV, Parquet, FITS or VOTable files.
+    skip_invalid
+        Leave out galaxies whose fractions cannot be true, and all but the first row of an id that occurs
+        again, instead of raising an error.
+    report
+        Is told, in one sentence per kind, how many galaxies were left out.
+
+    Raises
+    ------
+    CatalogueError
+        If a file cannot be read, has no column of ids or votes, or an id occurs twice, in one file or in two.
+    FractionError
+        If fractions are out of range, break the tree by more than 1e-4, or, as the survey publishes them,
+        do not sum to 1 within 0.005.
+    """
+    files = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    if not files:
+        raise CatalogueError("No files of votes were given; name at least one.")
+
+    def keep(votes: Votes, wrong: Bool[np.ndarray, " galaxy"], error: GalvoteError) -> Votes:
+        if not wrong.any():
+            return votes
+        if not skip_invalid:
+            raise error
+        report(f"Left out {wrong.sum():,} of {len(votes):,} galaxies. {str(error).partition(chr(10))[0]}")
+        return votes.select(~wrong)
+
+    votes = _stack([_read_file(file, tree, keep) for file in files])
+    first_rows = {id_: row for row, id_ in reversed(list(enumerate(votes.ids)))}
+    repeated = np.ones(len(votes), dtype=bool)
+    repeated[list(first_rows.values())] = False
+    named = [f"{id_} ({times} times)" for id_, times in Counter(votes.ids).items() if times > 1]
+    return keep(
+        votes,
+        repeated,
+        CatalogueError(
+            f"{len(named):,} ids occur more than once in {list_names([str(file) for file in files])}:\n"
+            f"  {list_names(named, 5)}\nRemove the rows that repeat an id. {_SKIP}"
+        ),
+    )
+
+
+def read_labels(path: str | Path, column: str | None = None) -> dict[str, str]:
+    """Read one column of a table by id: a hard class, or the split a galaxy belongs to.
+
+    Parameters
+    ----------
+    column
+        Its name; not needed if the table has just one beside the ids.
+
+    Returns
+    -------
+    The column's value as text by id, without the galaxies that have none.
+
+    Raises
+    ------
+    CatalogueError
+        If the file cannot be read, there is no such column, or an id occurs twice.
+    """
+    path = Path(path)
+    table = read_table(path)
+    id_column = find_id_column(table.column_names, path)
+    others = [name for name in table.column_names if name != id_column]
+    if column is None and len(others) == 1:
+        column = others[0]
+    if column not in others:
+        asked = (
+            "has several columns; say which one to read" if column is None else f"has no column {column!r}"
+        )
+        raise CatalogueError(f"{path} {asked}. Its columns are {list_names(others)}.")
+    ids = to_ids(table[id_column], path)
+    if repeated := [id_ for id_, times in Counter(ids).items() if times > 1]:
+        raise CatalogueError(
+            f"{path}: {len(repeated):,} ids occur more than once: {list_names(repeated, 5)}. "
+            "Remove the rows that repeat an id."
+        )
+    values = cast_to_text(table[column], f"`{column}`", path).to_pylist()
+    return {id_: value for id_, value in zip(ids, values, strict=True) if value is not None}
+
+
+_Keep = Callable[[Votes, Bool[np.ndarray, " galaxy"], GalvoteError], Votes]
+
+
+def _read_file(path: Path, tree: DecisionTree, keep: _Keep) -> Votes:
+    table = read_table(path)
+    ids = to_ids(table[find_id_column(table.column_names, path)], path)
+    cumulative = _read_columns(table, tree.columns, path)
+    conditional = _read_columns(table, survey_columns(tree, "fraction"), path)
+    counts = _read_columns(table, survey_columns(tree, "count"), path)
+    if cumulative is not None:
+        votes = Votes(tree, ids, cumulative, counts)
+    elif conditional is not None or counts is not None:
+        votes = _convert(Votes(tree, ids, _or_unknown(conditional, ids, tree), counts), path, keep)
+    else:
+        raise CatalogueError(
+            f"{path} has no column of votes: it has {list_names(table.column_names)}; looked for were "
+            f"{tree.columns[0]} … {tree.columns[-1]}, and "
+            f"{tree.answers[0].survey_stem}_fraction or …_count and so on."
+        )
+    violations = find_violations(tree, votes.fractions)
+    return keep(
+        votes,
+        violations.galaxies,
+        FractionError(
+            _describe(
+                path,
+                votes.ids,
+                violations.galaxies,
+                "have fractions that cannot be true",
+                violations.describe,
+            )
+            + f"\nThe columns {tree.columns[0]} … are cumulative: each question sums to the fraction of the "
+            f"answers that lead to it. Correct these rows. {_SKIP}"
+        ),
+    )
+
+
+def _convert(votes: Votes, path: Path, keep: _Keep) -> Votes:
+    """Turn what the survey publishes, in ``votes.fractions`` for now, into cumulative fractions."""
+    tree = votes.tree
+    conditional, wrong = survey_to_conditional(
+        tree, votes.fractions, _or_unknown(votes.counts, votes.ids, tree)
+    )
+
+    invalid = np.asarray(wrong.any(axis=1))
+
+    def describe(row: int) -> str:
+        names = [tree.questions[i].name for i in np.flatnonzero(wrong[row])]
+        return f"question {list_names(names)}"
+
+    sound = keep(
+        replace(votes, fractions=conditional),
+        invalid,
+        FractionError(
+            _describe(
+                path,
+                votes.ids,
+                invalid,
+                f"have conditional fractions that do not sum to 1 within {ROUNDING}, or negative votes",
+                describe,
+            )
+            + f"\nCorrect these rows. {_SKIP}"
+        ),
+    )
+    return replace(sound, fractions=known_to_cumulative(tree, sound.fractions))
+
+
+def _describe(
+    path: Path,
+    ids: Sequence[str],
+    wrong: Bool[np.ndarray, " galaxy"],
+    what: str,
+    describe: Callable[[int], str],
+) -> str:
+    rows = np.flatnonzero(wrong)
+    offenders = "".join(f"\n  {ids[row]}: {describe(int(row))}" for row in rows[:5])
+    return f"{path}: {len(rows):,} of {len(ids):,} galaxies {what}, first of them:{offenders}"
+
+
+def _read_columns(
+    table: pa.Table, names: Sequence[str], path: Path
+) -> Float[np.ndarray, "galaxy answer"] | None:
+    """Return these columns as numbers, NaN where null or absent; None if the table has none of them."""
+    if not set(names) & set(table.column_names):
+        return None
+    found = np.full((table.num_rows, len(names)), np.nan)
+    for i, name in enumerate(names):
+        if name in table.column_names:
+            try:
+                found[:, i] = table[name].cast(pa.float64()).to_numpy()
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                raise CatalogueError(
+                    f"{path}: column {name!r} must hold numbers ({error}); correct it."
+                ) from error
+    return found
+
+
+def _or_unknown(
+    values: Float[np.ndarray, "galaxy answer"] | None, ids: Sequence[str], tree: DecisionTree
+) -> Float[np.ndarray, "galaxy answer"]:
+    return np.full((len(ids), len(tree)), np.nan) if values is None else values
+
+
+def _stack(parts: Sequence[Votes]) -> Votes:
+    tree = parts[0].tree
+    counted = any(part.counts is not None for part in parts)
+    return Votes(
+        tree=tree,
+        ids=tuple(id_ for part in parts for id_ in part.ids),
+        fractions=np.concatenate([part.fractions for part in parts]),
+        counts=np.concatenate([_or_unknown(part.counts, part.ids, tree) for part in parts])
+        if counted
+        else None,
+    )

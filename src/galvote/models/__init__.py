@@ -1,0 +1,50 @@
+"""Networks, the tree head, losses, and the saved model."""
+
+from galvote.models.losses import masked_cross_entropy, masked_squared_error
+from galvote.models.network import (
+    Compute,
+    GalaxyNetwork,
+    NetworkSpec,
+    average_views,
+    best_device,
+    count_parameters,
+    fast_precision,
+    network_input,
+    predict_views,
+    run_network,
+)
+from galvote.models.saved import (
+    CARD,
+    Card,
+    find_model,
+    load_calibration,
+    load_card,
+    load_model,
+    save_calibrated,
+    save_model,
+    with_scores,
+)
+
+__all__ = [
+    "CARD",
+    "Card",
+    "Compute",
+    "GalaxyNetwork",
+    "NetworkSpec",
+    "average_views",
+    "best_device",
+    "count_parameters",
+    "fast_precision",
+    "find_model",
+    "load_calibration",
+    "load_card",
+    "load_model",
+    "masked_cross_entropy",
+    "masked_squared_error",
+    "network_input",
+    "predict_views",
+    "run_network",
+    "save_calibrated",
+    "save_model",
+    "with_scores",
+]

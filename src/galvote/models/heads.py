@@ -1,0 +1,181 @@
+"""From features to vote fractions that flow down the decision tree."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from galvote.errors import ModelError
+from galvote.trees import DecisionTree
+
+HeadKind = Literal["sigmoid", "softmax", "rectified", "entmax", "sparsemax", "dirichlet"]
+
+
+class TreeHead(nn.Module):
+    """A linear layer, then one of several ways to make cumulative vote fractions of its outputs.
+
+    All but ``sigmoid`` divide each question among its answers and let these conditional fractions flow down
+    the tree.
+
+    Parameters
+    ----------
+    features
+        Width of the encoder's features.
+    tree
+        The tree whose columns are predicted.
+    kind
+        ``sigmoid``: 37 independent sigmoids, as in the baseline report; they do not obey the tree.
+        ``softmax``: a softmax within each question.
+        ``rectified``: rectified outputs divided by their sum within each question (Dieleman, Willett & Dambre
+        2015, MNRAS 450, 1441, section 7.4). It reaches hard zeros, as `entmax` and `sparsemax` do.
+        ``dirichlet``: the concentrations of a Dirichlet distribution for each question, whose mean is taken.
+
+    Notes
+    -----
+    `normalise` belongs to ``rectified`` alone: without the division for the first part of training the
+    network starts more reliably (the same paper, section 7.5). Each output clipped to [0, 1] is then a
+    cumulative fraction by itself, as in the winner's own code; multiplied down the tree, unbounded outputs
+    diverge.
+    """
+
+    def __init__(self, features: int, tree: DecisionTree, kind: HeadKind) -> None:
+        super().__init__()
+        self.tree = tree
+        self.kind = kind
+        self.normalise = True
+        self.linear = nn.Linear(features, len(tree))
+        if kind == "rectified":
+            # A rectifier that starts at zero for a whole question has no gradient.
+            nn.init.constant_(self.linear.bias, 0.1)
+        if kind == "dirichlet":
+            # Concentrations of 2.8, unsure of everything: from sigmoid(0), 51, questions that are put to few
+            # come down so slowly that their distributions stay too narrow.
+            nn.init.constant_(self.linear.bias, -4)
+
+    @property
+    def obeys_tree(self) -> bool:
+        """Whether every question's predictions sum to the share of volunteers that is asked it."""
+        return self.kind != "sigmoid"
+
+    def forward(self, features: Float[Tensor, "galaxy feature"]) -> Float[Tensor, "galaxy answer"]:
+        """Return cumulative vote fractions in [0, 1], in ``tree.columns`` order, in float32."""
+        if self.kind == "sigmoid":
+            return torch.sigmoid(self._outputs(features))
+        if self.kind == "rectified" and not self.normalise:
+            return self._outputs(features).clamp(0, 1)
+        return flow_down(self.tree, self.conditional(features))
+
+    def conditional(self, features: Float[Tensor, "galaxy feature"]) -> Float[Tensor, "galaxy answer"]:
+        """Return fractions that sum to 1 within each question, in float32.
+
+        Raises
+        ------
+        ModelError
+            If the head is a sigmoid, which does not know what belongs to a question.
+        """
+        outputs = self._outputs(features)
+        return torch.cat([self._divide(outputs[:, answers]) for answers in self.tree.slices.values()], dim=1)
+
+    def concentrations(self, features: Float[Tensor, "galaxy feature"]) -> Float[Tensor, "galaxy answer"]:
+        """Return what a ``dirichlet`` head predicts: each answer's concentration, from 1 to 101.
+
+        The conditional fraction of an answer with concentration a in a question whose concentrations sum to A
+        is then distributed as Beta(a, A - a).
+
+        Raises
+        ------
+        ModelError
+            If the head is of another kind.
+        """
+        if self.kind != "dirichlet":
+            raise ModelError(f"A {self.kind} head has no concentrations; train one with head = 'dirichlet'.")
+        return _to_concentrations(self._outputs(features))
+
+    def _outputs(self, features: Tensor) -> Tensor:
+        # What follows, above all the multiplications down the tree, needs more digits than bfloat16 has.
+        outputs: Tensor = self.linear(features).float()
+        return outputs
+
+    def _divide(self, outputs: Tensor) -> Tensor:
+        """Divide one question among its answers."""
+        match self.kind:
+            case "sigmoid":
+                raise ModelError("A sigmoid head has no conditional fractions; train one of another kind.")
+            case "softmax":
+                return outputs.softmax(dim=1)
+            case "entmax":
+                return entmax(outputs)
+            case "sparsemax":
+                return sparsemax(outputs)
+            case "rectified":
+                positive = F.relu(outputs)
+                # A question whose outputs are all zero would otherwise lose its votes: share them out.
+                nothing = positive.sum(dim=1, keepdim=True) < 1e-7
+                positive = torch.where(nothing, positive + 1e-7, positive)
+            case "dirichlet":
+                positive = _to_concentrations(outputs)
+        return positive / positive.sum(dim=1, keepdim=True)
+
+
+def flow_down(
+    tree: DecisionTree, conditional: Float[Tensor, "galaxy answer"]
+) -> Float[Tensor, "galaxy answer"]:
+    """Multiply conditional fractions by the share that is asked, as `galvote.trees.to_cumulative` does."""
+    fractions = dict[int, Tensor]()
+    for question in tree.asking_order:
+        columns, parents = tree.slices[question.name], tree.parents[question.name]
+        shares = conditional[:, columns]
+        if parents and not question.always_asked:
+            shares = shares * sum(fractions[i] for i in parents)
+        for i in range(columns.start, columns.stop):
+            fractions[i] = shares[:, i - columns.start, None]
+    return torch.cat([fractions[i] for i in range(len(tree))], dim=1)
+
+
+def entmax(outputs: Float[Tensor, "galaxy answer"]) -> Float[Tensor, "galaxy answer"]:
+    """Return the 1.5-entmax of each row: between softmax and sparsemax, with hard zeros.
+
+    It is max(outputs / 2 - t, 0) squared, with the t that makes a row sum to 1, found by sorting (Peters,
+    Niculae & Martins 2019, *Sparse sequence-to-sequence models*, arXiv:1905.05702, algorithm 2).
+    """
+    z = _below_largest(outputs / 2)
+    ordered = z.sort(dim=1, descending=True).values
+    count = torch.arange(1, z.shape[1] + 1, device=z.device)
+    mean = ordered.cumsum(dim=1) / count
+    spread = ordered.square().cumsum(dim=1) - count * mean.square()
+    # With too many answers the root's argument is negative; whatever stands there is not chosen, but its
+    # gradient must not be infinite.
+    thresholds = mean - ((1 - spread) / count).clamp(min=1e-6).sqrt()
+    return F.relu(z - _at_last(ordered >= thresholds, thresholds)).square()
+
+
+def sparsemax(outputs: Float[Tensor, "galaxy answer"]) -> Float[Tensor, "galaxy answer"]:
+    """Return the sparsemax of each row: the nearest point of the simplex (Martins & Astudillo 2016).
+
+    It is max(outputs - t, 0), with the t that makes a row sum to 1 (arXiv:1602.02068, algorithm 1).
+    """
+    z = _below_largest(outputs)
+    ordered = z.sort(dim=1, descending=True).values
+    count = torch.arange(1, z.shape[1] + 1, device=z.device)
+    thresholds = (ordered.cumsum(dim=1) - 1) / count
+    return F.relu(z - _at_last(ordered >= thresholds, thresholds))
+
+
+def _below_largest(z: Tensor) -> Tensor:
+    # Whatever is 1 or more below the largest has no share; cut off at 2, it costs the sums no digits.
+    return (z - z.amax(dim=1, keepdim=True)).clamp(min=-2)
+
+
+def _at_last(supported: Tensor, thresholds: Tensor) -> Tensor:
+    """Return the threshold of as many answers as have a share: those that stand above their own threshold."""
+    return thresholds.gather(1, supported.sum(dim=1, keepdim=True) - 1)
+
+
+def _to_concentrations(outputs: Tensor) -> Tensor:
+    # As Zoobot has it (Walmsley et al. 2022, MNRAS 509, 3966). From 1 on a question's distribution has one
+    # mode; up to 101 it is about as narrow as any crowd can tell.
+    return 1 + 100 * torch.sigmoid(outputs)

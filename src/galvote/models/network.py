@@ -1,0 +1,282 @@
+"""The whole network: uint8 pictures in, vote fractions out, described by a `NetworkSpec`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, UInt8
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from torch import Tensor, nn
+
+from galvote.images import FRAME_EXTENT, Geometry, View, standard_views, warp_cutout
+from galvote.models.efficientnet import EfficientNetLite
+from galvote.models.encoders import Dieleman2014, Residual, Sharma2020
+from galvote.models.heads import HeadKind, TreeHead
+from galvote.trees import DecisionTree
+
+
+class _Spec(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    extent: float = Field(
+        gt=0, le=FRAME_EXTENT, description="width of sky that the network sees, in GZ2 pixels"
+    )
+    pixels: int = Field(ge=8, le=1024, description="width of the network's input")
+    head: HeadKind = Field(description="how outputs become vote fractions")
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    orientations: Literal[1, 2, 4, 8] = Field(default=1, description="whose features are averaged")
+
+
+class Sharma2020Spec(_Spec):
+    """The baseline report's network and its deeper forms."""
+
+    encoder: Literal["sharma2020"]
+    blocks: int = Field(default=2, ge=1, le=4)
+
+    @model_validator(mode="after")
+    def _check_pixels(self) -> Sharma2020Spec:
+        least = 1
+        for _ in range(self.blocks):
+            least = 2 * least + 2
+        if self.pixels < least:
+            raise ValueError(f"{self.blocks} blocks need pixels = {least} or more, not {self.pixels}")
+        return self
+
+
+class Dieleman2014Spec(_Spec):
+    """The challenge winner's network."""
+
+    encoder: Literal["dieleman2014"]
+    pixels: int = Field(ge=Dieleman2014.view, le=1024, description="width of the network's input")
+
+
+class ResidualSpec(_Spec):
+    """A residual network."""
+
+    encoder: Literal["residual"]
+    widths: tuple[PositiveInt, ...] = Field(default=(32, 64, 128, 192), min_length=1)
+    depths: tuple[PositiveInt, ...] = (1, 2, 2, 2)
+
+    @model_validator(mode="after")
+    def _check_stages(self) -> ResidualSpec:
+        if len(self.widths) != len(self.depths):
+            raise ValueError(
+                f"{len(self.widths)} widths and {len(self.depths)} depths; give one of each a stage"
+            )
+        return self
+
+
+class EfficientNetLiteSpec(_Spec):
+    """EfficientNet-Lite, which may start from ImageNet weights."""
+
+    encoder: Literal["efficientnet-lite"]
+    size: Literal[0, 1] = 0
+
+
+NetworkSpec = Annotated[
+    Sharma2020Spec | Dieleman2014Spec | ResidualSpec | EfficientNetLiteSpec, Field(discriminator="encoder")
+]
+
+
+def build_encoder(spec: NetworkSpec) -> nn.Module:
+    """Build the encoder that a spec describes; it has a ``width`` of features."""
+    match spec:
+        case Sharma2020Spec():
+            return Sharma2020(spec.pixels, spec.blocks, spec.dropout)
+        case Dieleman2014Spec():
+            return Dieleman2014(spec.pixels, spec.dropout)
+        case ResidualSpec():
+            return Residual(spec.widths, spec.depths, spec.dropout)
+        case EfficientNetLiteSpec():
+            return EfficientNetLite(spec.size, spec.dropout)
+
+
+class GalaxyNetwork(nn.Module):
+    """Encoder and tree head behind one interface.
+
+    Parameters
+    ----------
+    spec
+        What to build.
+    tree
+        The tree whose columns are predicted.
+    """
+
+    def __init__(self, spec: NetworkSpec, tree: DecisionTree) -> None:
+        super().__init__()
+        self.spec = spec
+        self.encoder = build_encoder(spec)
+        self.head = TreeHead(int(self.encoder.width), tree, spec.head)  # type: ignore[arg-type]
+
+    def features(
+        self, pictures: UInt8[Tensor, "galaxy y x 3"] | Float[Tensor, "galaxy y x 3"]
+    ) -> Float[Tensor, "galaxy feature"]:
+        """Return the encoder's features of RGB pictures in [0, 255]; floats, too, for they have gradients."""
+        # Pixels stay uint8 until here. The permuted view is channels-last already, which convolutions like.
+        turned = turn_and_mirror(pictures.permute(0, 3, 1, 2).float() / 255, self.spec.orientations)
+        features: Tensor = self.encoder(turned)  # (orientation galaxy) feature
+        # A reshape and no chunks, so that an exported network takes any number of galaxies.
+        return features.reshape(self.spec.orientations, -1, features.shape[1]).mean(dim=0)
+
+    def forward(self, pictures: UInt8[Tensor, "galaxy y x 3"]) -> Float[Tensor, "galaxy answer"]:
+        """Return cumulative vote fractions, float32, in ``tree.columns`` order."""
+        fractions: Tensor = self.head(self.features(pictures))
+        return fractions
+
+
+def turn_and_mirror(pictures: Float[Tensor, "galaxy 3 y x"], count: int) -> Float[Tensor, "turned 3 y x"]:
+    """Return square pictures as they are, then mirrored (2), in quarter turns (4), or in both (8).
+
+    A network that averages the features of 4 or 8 does not see how often the sky is turned by 90°: it pools
+    over a group of symmetries (Cohen & Welling 2016, arXiv:1602.07576).
+    """
+    match count:
+        case 1:
+            return pictures
+        case 2:
+            return torch.cat([pictures, pictures.flip(3)])
+        case _:
+            quarters = torch.cat([torch.rot90(pictures, k, (2, 3)) for k in range(4)])
+            return quarters if count == 4 else turn_and_mirror(quarters, 2)
+
+
+def network_input(
+    cutouts: UInt8[np.ndarray, "galaxy p p 3"],
+    views: list[View],
+    cutout_geometry: Geometry,
+    spec: NetworkSpec,
+) -> UInt8[np.ndarray, "galaxy y x 3"]:
+    """Warp each cutout by its view to what the network sees of it.
+
+    Training, prediction and everything else that feeds a network goes through this function.
+
+    Parameters
+    ----------
+    cutouts
+        RGB cutouts of one geometry.
+    views
+        One view for each.
+
+    Returns
+    -------
+    RGB pictures of ``spec.pixels`` that show ``spec.extent`` GZ2 pixels at zoom 1.
+    """
+    magnified = cutout_geometry.extent / spec.extent
+    pictures = np.empty((len(cutouts), spec.pixels, spec.pixels, 3), dtype=np.uint8)
+    for i, (cutout, view) in enumerate(zip(cutouts, views, strict=True)):
+        seen = View(view.angle, view.flip, view.zoom * magnified, view.shift)
+        pictures[i] = warp_cutout(cutout, seen, spec.pixels)
+    return pictures
+
+
+Compute = Callable[
+    [UInt8[np.ndarray, "galaxy y x 3"]],
+    tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]],
+]
+"""Makes vote fractions and features of a network's input, whatever computes them."""
+
+
+@torch.inference_mode()
+def run_network(
+    network: GalaxyNetwork, pictures: UInt8[np.ndarray, "galaxy y x 3"], precision: torch.dtype | None = None
+) -> tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]:
+    """Return the cumulative vote fractions of a network's input, and the encoder's features.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode, on any device.
+    pictures
+        As `network_input` makes them; as many as fit into one batch.
+    precision
+        bfloat16 or float32; if not given, `fast_precision` of the network's device.
+    """
+    device = next(network.parameters()).device
+    fast = precision or fast_precision(device.type)
+    with torch.autocast(device.type, fast, enabled=fast is not torch.float32):
+        features = network.features(torch.from_numpy(pictures).to(device))
+        fractions: Tensor = network.head(features)
+    return fractions.cpu().numpy(), features.float().cpu().numpy()
+
+
+def average_views(
+    network: GalaxyNetwork,
+    cutouts: UInt8[np.ndarray, "galaxy p p 3"],
+    cutout_geometry: Geometry,
+    views: int,
+) -> Float32[np.ndarray, "galaxy answer"]:
+    """Return a network's mean prediction over `views` orientations of each cutout; see `predict_views`."""
+    return predict_views(partial(run_network, network), network.spec, cutouts, cutout_geometry, views)[0]
+
+
+def predict_views(
+    compute: Compute,
+    spec: NetworkSpec,
+    cutouts: UInt8[np.ndarray, "galaxy p p 3"],
+    cutout_geometry: Geometry,
+    views: int,
+) -> tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]:
+    """Return the mean prediction over `views` orientations of each cutout, and its features as it is.
+
+    Parameters
+    ----------
+    compute
+        What runs the network, such as `run_network`.
+    spec
+        Of the network.
+    cutouts
+        RGB cutouts of one geometry; as many as fit into one batch.
+    views
+        Orientations: see `galvote.images.standard_views`.
+
+    Returns
+    -------
+    Cumulative vote fractions in [0, 1], in the tree's column order, and the encoder's features in the first
+    orientation, which is the cutout's own.
+    """
+    orientations = standard_views(views)
+    made = (
+        compute(network_input(cutouts, [view] * len(cutouts), cutout_geometry, spec)) for view in orientations
+    )
+    fractions, features = next(made)
+    mean = fractions / len(orientations)
+    for fractions, _ in made:
+        mean += fractions / len(orientations)
+    # Sums of rounded numbers may end above 1 by a digit.
+    return mean.clip(0, 1), features
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Count the parameters, those of averaged weights too, which have no gradient."""
+    return sum(p.numel() for p in network.parameters())
+
+
+def best_device() -> str:
+    """Return the kind of device that networks run on here: ``cuda``, ``mps`` or ``cpu``."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def fast_precision(device: str | None = None) -> torch.dtype:
+    """Return bfloat16 where the processor or GPU multiplies it natively, else float32.
+
+    Parameters
+    ----------
+    device
+        ``cuda``, ``mps`` or ``cpu``; `best_device` if not given.
+    """
+    match device or best_device():
+        case "cuda":
+            native = torch.cuda.is_bf16_supported()
+        case "mps":
+            native = False  # not every version of macOS has it
+        case _:
+            # Without the instruction set bfloat16 is emulated, several times slower than float32.
+            capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+            native = any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return torch.bfloat16 if native else torch.float32

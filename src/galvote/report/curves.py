@@ -1,0 +1,75 @@
+"""Loss and RMSE of training and validation against the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.ticker import MaxNLocator
+
+from galvote.report.figures import INK, TRAINING, VALIDATION, new_figure, save_figure, style_axes
+
+History = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
+
+
+def plot_curves(history: History, directory: str | Path) -> tuple[Path, Path]:
+    """Draw ``loss.png`` and ``rmse.png`` of a training run.
+
+    Each file is replaced in one step, so training may redraw them after every epoch while someone looks.
+
+    Parameters
+    ----------
+    history
+        Columns by name, or the rows of ``metrics.csv`` as `csv.DictReader` gives them: ``epoch``,
+        ``training_loss``, ``validation_loss``, ``training_rmse``, ``validation_rmse``. A curve that is absent
+        is not drawn; values that are absent, empty or not finite leave gaps.
+    directory
+        Where the figures go; made if it is not there.
+
+    Returns
+    -------
+    The paths of both figures.
+    """
+    directory = Path(directory)
+    loss, rmse = directory / "loss.png", directory / "rmse.png"
+    _plot(history, "loss", "Loss", loss)
+    _plot(history, "rmse", "RMSE of the vote fractions", rmse)
+    return loss, rmse
+
+
+def _plot(history: History, quantity: str, title: str, path: Path) -> None:
+    figure = new_figure(7.2, 4.2)
+    axes = figure.add_subplot()
+    style_axes(axes, title, "epoch", "")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    epochs = _column(history, "epoch")
+    for part, colour in (("training", TRAINING), ("validation", VALIDATION)):
+        values = _column(history, f"{part}_{quantity}")
+        known = np.isfinite(values)
+        if not known.any():
+            continue
+        best = int(np.nanargmin(np.where(known, values, np.nan)))
+        label = f"{part}, lowest {values[best]:.4f} in epoch {epochs[best]:g}"
+        # Gaps stay visible only between lines, so a curve with few points has marks as well.
+        marker = "." if known.sum() < 30 else ""
+        axes.plot(
+            epochs, np.where(known, values, np.nan), color=colour, linewidth=1.8, marker=marker, label=label
+        )
+        axes.plot(epochs[best], values[best], "o", color=colour, markersize=7, markeredgecolor="white")
+    if axes.lines:
+        axes.legend(frameon=False, labelcolor=INK, loc="best")
+    else:
+        axes.text(0.5, 0.5, "no epoch finished yet", transform=axes.transAxes, ha="center", color=INK)
+    save_figure(figure, path)
+
+
+def _column(history: History, name: str) -> Float[np.ndarray, " epoch"]:
+    if isinstance(history, Mapping):
+        length = max((len(values) for values in history.values()), default=0)
+        values = history.get(name, [None] * length)
+    else:
+        values = [row.get(name) for row in history]
+    return np.array([np.nan if value in (None, "") else float(value) for value in values], dtype=np.float64)

@@ -1,0 +1,109 @@
+"""Simulated galaxies as a folder in the challenge's layout."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+from jaxtyping import Float
+
+from galvote.errors import CatalogueError
+from galvote.io.atomic import atomic_file
+from galvote.simulate.crowd import conditional_fractions
+from galvote.simulate.galaxies import SimulatedGalaxy
+from galvote.trees import GZ2, to_cumulative
+
+PICTURES = "images_training"
+VOTES = "training_solutions.csv"
+COUNTS = "vote_counts.csv"
+TRUTH = "true_fractions.csv"
+_TABLES = (VOTES, COUNTS, TRUTH)
+
+
+def write_galaxies(
+    directory: Path,
+    galaxies: Iterable[SimulatedGalaxy],
+    *,
+    overwrite: bool = False,
+    on_progress: Callable[[SimulatedGalaxy], None] | None = None,
+) -> None:
+    """Write galaxies as the challenge lays out its folder, one galaxy in memory at a time.
+
+    ``images_training/<GalaxyID>.jpg``; ``training_solutions.csv``, cumulative fractions as the challenge has
+    them; ``vote_counts.csv``, counts and conditional fractions as the survey has them (0 where nobody was
+    asked); ``true_fractions.csv``, the cumulative fractions of a crowd without end. The tables appear when
+    all galaxies are written.
+
+    Parameters
+    ----------
+    directory
+        New or empty, unless ``overwrite`` is set.
+    overwrite
+        Replace the galaxies of an earlier simulation.
+    on_progress
+        Called with each galaxy after it was written.
+
+    Raises
+    ------
+    CatalogueError
+        If the directory holds anything and may not be overwritten, or holds something else than simulated
+        galaxies.
+    """
+    _make_room(directory, overwrite)
+    (directory / PICTURES).mkdir(parents=True, exist_ok=True)
+    partial = {name: directory / f"{name}.partial" for name in _TABLES}
+    with ExitStack() as stack:
+        tables = {
+            name: csv.writer(stack.enter_context(path.open("w", encoding="utf-8", newline="")))
+            for name, path in partial.items()
+        }
+        tables[VOTES].writerow(("GalaxyID", *GZ2.columns))
+        tables[TRUTH].writerow(("GalaxyID", *GZ2.columns))
+        stems = [answer.survey_stem for answer in GZ2.answers]
+        tables[COUNTS].writerow(
+            ("objid", "total_votes", *(f"{stem}_{kind}" for stem in stems for kind in ("count", "fraction")))
+        )
+        for galaxy in galaxies:
+            _write_picture(directory / PICTURES / f"{galaxy.id}.jpg", galaxy)
+            truth = to_cumulative(GZ2, galaxy.probabilities[None])[0]
+            shares = np.nan_to_num(conditional_fractions(galaxy.counts))
+            votes = [value for pair in zip(galaxy.counts, _rounded(shares), strict=True) for value in pair]
+            tables[VOTES].writerow((galaxy.id, *_rounded(galaxy.fractions)))
+            tables[TRUTH].writerow((galaxy.id, *_rounded(truth)))
+            tables[COUNTS].writerow((galaxy.id, galaxy.counts.sum(), *votes))
+            if on_progress:
+                on_progress(galaxy)
+    for name, path in partial.items():
+        path.replace(directory / name)
+
+
+def _make_room(directory: Path, overwrite: bool) -> None:
+    if directory.exists() and not directory.is_dir():
+        raise CatalogueError(f"{directory} is a file; name a folder for the simulated galaxies.")
+    if not directory.exists() or not any(directory.iterdir()):
+        return
+    if not overwrite:
+        raise CatalogueError(f"{directory} is not empty; choose another folder or pass --overwrite.")
+    if not any(directory.glob(f"{TRUTH}*")):
+        raise CatalogueError(
+            f"{directory} holds no simulated galaxies ({TRUTH} is missing), so it is left as it is; "
+            "choose another folder."
+        )
+    # The truth goes last: it is what tells that the rest may be removed.
+    for path in (directory / PICTURES).glob("[0-9]" * 6 + ".jpg"):
+        path.unlink()
+    for name in _TABLES:
+        (directory / name).unlink(missing_ok=True)
+
+
+def _write_picture(path: Path, galaxy: SimulatedGalaxy) -> None:
+    with atomic_file(path) as partial:
+        partial.write_bytes(simplejpeg.encode_jpeg(galaxy.picture, quality=92, colorspace="RGB"))
+
+
+def _rounded(values: Float[np.ndarray, " answer"]) -> list[str]:
+    return [f"{value:.6f}" for value in values]

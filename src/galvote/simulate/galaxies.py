@@ -1,0 +1,99 @@
+"""Simulated galaxies one after the other, each a function of its seed and index alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from galvote.errors import CatalogueError
+from galvote.simulate.crowd import answer_probabilities, ask_crowd, cumulative_fractions
+from galvote.simulate.render import render_galaxy
+from galvote.simulate.shapes import GalaxyShape, draw_shape
+from galvote.simulate.sky import EXTENTS
+
+FIRST_ID = 100_000
+LAST_ID = 999_999
+VOLUNTEERS = 40
+
+
+@dataclass(frozen=True)
+class SimulatedGalaxy:
+    """A picture, the truth about it, and what the crowd said.
+
+    Parameters
+    ----------
+    id
+        Six digits.
+    picture
+        RGB, of the whole GZ2 frame (424 pixels wide) or its central 256 GZ2 pixels (128 pixels wide).
+    shape
+        The true parameters.
+    probabilities
+        True conditional fractions: what a crowd without end would answer, in column order of `GZ2`.
+    counts
+        How many volunteers gave each answer.
+    fractions
+        The counts as cumulative fractions, as the challenge publishes them.
+    """
+
+    id: str
+    picture: UInt8[np.ndarray, "y x 3"]
+    shape: GalaxyShape
+    probabilities: Float[np.ndarray, " answer"]
+    counts: Int[np.ndarray, " answer"]
+    fractions: Float[np.ndarray, " answer"]
+
+
+def simulate_galaxies(
+    count: int, seed: int = 0, pixels: int = 128, start: int = 0, volunteers: int = VOLUNTEERS
+) -> Iterator[SimulatedGalaxy]:
+    """Yield galaxies one by one; the galaxy of an index is the same whatever ``count`` and ``start`` are.
+
+    Parameters
+    ----------
+    seed
+        0 or more; another seed gives other galaxies.
+    pixels
+        424 for the whole GZ2 frame, or 128 for its central 256 GZ2 pixels.
+    start
+        Index of the first galaxy; its id is 100000 + index.
+    volunteers
+        Size of the crowd on average; each galaxy's own crowd is about as large.
+
+    Raises
+    ------
+    CatalogueError
+        If ``pixels`` is neither, a number is negative, or the ids would need more than six digits.
+    """
+    if pixels not in EXTENTS:
+        raise CatalogueError(
+            f"Simulated galaxies are 128 or 424 pixels wide, not {pixels}; choose one of these."
+        )
+    if min(seed, start, count) < 0 or FIRST_ID + start + count - 1 > LAST_ID:
+        raise CatalogueError(
+            f"Seed {seed}, start {start} and count {count}: none may be negative, and start + count may be "
+            f"at most {LAST_ID - FIRST_ID + 1}, for ids have six digits."
+        )
+    return (_simulate(index, seed, pixels, volunteers) for index in range(start, start + count))
+
+
+def _simulate(index: int, seed: int, pixels: int, volunteers: int) -> SimulatedGalaxy:
+    # Three streams, so that what one part draws never shifts the others.
+    streams = [
+        np.random.Generator(np.random.SFC64(each)) for each in np.random.SeedSequence((seed, index)).spawn(3)
+    ]
+    shape = draw_shape(streams[0])
+    probabilities = answer_probabilities(shape)
+    asked = max(1, int(streams[1].poisson(volunteers)))
+    counts = ask_crowd(probabilities, asked, streams[1])
+    return SimulatedGalaxy(
+        id=str(FIRST_ID + index),
+        picture=render_galaxy(shape, streams[2], pixels),
+        shape=shape,
+        probabilities=probabilities,
+        counts=counts,
+        fractions=cumulative_fractions(counts),
+    )

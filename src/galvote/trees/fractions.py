@@ -1,0 +1,254 @@
+"""Vote fractions down a decision tree: conditional, cumulative, and whether they can be true.
+
+A *conditional* fraction is a share of the volunteers who were asked the question, so a question's answers sum
+to 1. A *cumulative* fraction is a share of all volunteers, the conditional fraction times the share that was
+asked, as the Kaggle *Galaxy Challenge* publishes it (Willett et al. 2013, MNRAS 435, 2835).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from galvote.errors import FractionError
+from galvote.trees.decision_tree import Answer, DecisionTree, Question
+
+TOLERANCE = 1e-4
+"""How far a question's fractions may be from their sum. Published tables are rounded to about 2e-6."""
+
+
+def asked_share(
+    tree: DecisionTree, cumulative: Float[np.ndarray, "galaxy answer"]
+) -> Float[np.ndarray, "galaxy question"]:
+    """Return the share of volunteers that each question was put to.
+
+    Parameters
+    ----------
+    cumulative
+        Cumulative fractions in [0, 1], in ``tree.columns`` order; NaN where unknown.
+
+    Returns
+    -------
+    Shares in [0, 1], in ``tree.questions`` order: 1 for the root and for questions that are always asked,
+    otherwise the sum of the answers that lead there; NaN where one of those is NaN.
+    """
+    shares = np.ones((len(cumulative), len(tree.questions)), dtype=np.float64)
+    for i, question in enumerate(tree.questions):
+        parents = tree.parents[question.name]
+        if parents and not question.always_asked:
+            shares[:, i] = cumulative[:, parents].sum(axis=1)
+    return shares
+
+
+def to_cumulative(
+    tree: DecisionTree, conditional: Float[np.ndarray, "galaxy answer"]
+) -> Float[np.ndarray, "galaxy answer"]:
+    """Multiply each question's fractions by the share of volunteers that were asked it.
+
+    Parameters
+    ----------
+    conditional
+        Fractions in [0, 1] that sum to 1 within each question, in ``tree.columns`` order. A question that
+        nobody was asked may be NaN.
+
+    Returns
+    -------
+    Cumulative fractions, same shape and order.
+
+    Raises
+    ------
+    FractionError
+        If a question that somebody was asked does not sum to 1 within 1e-4, or a fraction is not in [0, 1].
+
+    Notes
+    -----
+    The weight of a question is the sum of the cumulative fractions of the answers that lead to it. Question 6
+    of the challenge keeps weight 1 (`Question.always_asked`).
+    """
+    cumulative = np.zeros(conditional.shape, dtype=np.float64)
+    for question in tree.asking_order:
+        columns, parents = tree.slices[question.name], tree.parents[question.name]
+        asked = (
+            cumulative[:, parents].sum(axis=1)
+            if parents and not question.always_asked
+            else np.ones(len(conditional))
+        )
+        fractions = conditional[:, columns]
+        # `not (x <= y)` rather than `x > y`, so that NaN counts as wrong.
+        wrong = ~(np.abs(fractions.sum(axis=1) - 1) <= TOLERANCE) | ~_in_range(fractions).all(axis=1)
+        wrong &= asked > TOLERANCE
+        if wrong.any():
+            rows = np.flatnonzero(wrong)
+            raise FractionError(
+                f"Question {question.name!r} has conditional fractions that do not sum to 1 for {len(rows)} "
+                f"galaxies, first row {rows[0]}: {fractions[rows[0]].tolist()}; "
+                "if they are cumulative already, they need no conversion."
+            )
+        cumulative[:, columns] = np.where(asked[:, None] > TOLERANCE, fractions * asked[:, None], 0)
+    return cumulative
+
+
+def to_conditional(
+    tree: DecisionTree, cumulative: Float[np.ndarray, "galaxy answer"]
+) -> Float[np.ndarray, "galaxy answer"]:
+    """Divide each question's fractions by their sum.
+
+    Parameters
+    ----------
+    cumulative
+        Fractions in [0, 1] in ``tree.columns`` order; NaN where unknown.
+
+    Returns
+    -------
+    Conditional fractions, same shape and order, that sum to 1 within each question; NaN where nobody was
+    asked the question or an answer is unknown.
+    """
+    conditional = np.full(cumulative.shape, np.nan)
+    for columns in tree.slices.values():
+        fractions = np.asarray(cumulative[:, columns], dtype=np.float64)
+        asked = fractions.sum(axis=1, keepdims=True)
+        np.divide(fractions, asked, out=conditional[:, columns], where=asked > 0)
+    return conditional
+
+
+@dataclass(frozen=True)
+class Violations:
+    """Which galaxies have fractions that cannot be true, and where.
+
+    Parameters
+    ----------
+    out_of_range
+        True where a known fraction is not in [0, 1].
+    off_tree
+        Per galaxy and question, |sum of the answers − share that was asked|; 0 where an answer is unknown.
+    tolerance
+        What ``off_tree`` may be.
+    """
+
+    tree: DecisionTree
+    out_of_range: Bool[np.ndarray, "galaxy answer"]
+    off_tree: Float[np.ndarray, "galaxy question"]
+    tolerance: float
+
+    @property
+    def galaxies(self) -> Bool[np.ndarray, " galaxy"]:
+        """True for each galaxy with any violation."""
+        return np.asarray(self.out_of_range.any(axis=1) | (self.off_tree > self.tolerance).any(axis=1))
+
+    def describe(self, row: int) -> str:
+        """Say in words what is wrong with one galaxy; empty if nothing is."""
+        said = [f"{self.tree.columns[i]} is not in [0, 1]" for i in np.flatnonzero(self.out_of_range[row])]
+        for i in np.flatnonzero(self.off_tree[row] > self.tolerance):
+            columns = [answer.column for answer in self.tree.questions[i].answers]
+            off = f"{self.off_tree[row, i]:.4f}"
+            said.append(f"{columns[0]}…{columns[-1]} sum {off} away from the share that was asked")
+        return "; ".join(said)
+
+
+def find_violations(
+    tree: DecisionTree, cumulative: Float[np.ndarray, "galaxy answer"], tolerance: float = TOLERANCE
+) -> Violations:
+    """Find the galaxies whose cumulative fractions are out of range or break the tree.
+
+    Parameters
+    ----------
+    cumulative
+        In ``tree.columns`` order; NaN where unknown. Only questions with all their answers, and the answers
+        that lead to them, known are held against the tree.
+    tolerance
+        How far a question's sum may be from the share of volunteers that were asked it.
+    """
+    known = ~np.isnan(cumulative)
+    with np.errstate(invalid="ignore"):  # infinities, which are out of range anyway
+        asked = asked_share(tree, cumulative)
+        off_tree = np.zeros_like(asked)
+        for i, question in enumerate(tree.questions):
+            off_tree[:, i] = np.abs(cumulative[:, tree.slices[question.name]].sum(axis=1) - asked[:, i])
+    return Violations(
+        tree=tree,
+        out_of_range=known & ~_in_range(cumulative, tolerance),
+        off_tree=np.nan_to_num(off_tree, nan=0.0, posinf=np.inf),
+        tolerance=tolerance,
+    )
+
+
+def check_fractions(
+    tree: DecisionTree,
+    cumulative: Float[np.ndarray, "galaxy answer"],
+    ids: Sequence[str] | None = None,
+    tolerance: float = TOLERANCE,
+) -> None:
+    """Raise `FractionError`, naming the offending galaxies, if fractions are out of range or break the tree.
+
+    Parameters
+    ----------
+    cumulative
+        As for `find_violations`.
+    ids
+        Names of the galaxies for the message; row numbers if not given.
+    """
+    violations = find_violations(tree, cumulative, tolerance)
+    offenders = np.flatnonzero(violations.galaxies).tolist()
+    if offenders:
+        named = "\n".join(
+            f"  {ids[row] if ids is not None else f'row {row}'}: {violations.describe(row)}"
+            for row in offenders[:5]
+        )
+        raise FractionError(
+            f"{len(offenders)} of {len(cumulative)} galaxies have fractions that cannot be true, "
+            f"first of them:\n{named}\nConditional fractions must be converted with `to_cumulative` first."
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """One question on a decision path, the answer that most volunteers gave, and its conditional fraction."""
+
+    question: Question
+    answer: Answer
+    fraction: float
+
+
+def decision_path(tree: DecisionTree, cumulative: Float[np.ndarray, " answer"]) -> tuple[Step, ...]:
+    """Follow one galaxy down the tree, at each question along the answer with most votes.
+
+    Parameters
+    ----------
+    cumulative
+        One galaxy's fractions in [0, 1], in ``tree.columns`` order.
+
+    Returns
+    -------
+    The steps from the root to the end; the path stops early where a question has no votes or is unknown.
+    """
+    steps = list[Step]()
+    name: str | None = tree.questions[0].name
+    while name is not None:
+        question = tree.question(name)
+        fractions = np.asarray(cumulative[tree.slices[name]], dtype=np.float64)
+        total = fractions.sum()
+        if not total > 0:
+            break
+        best = int(fractions.argmax())
+        steps.append(Step(question, question.answers[best], float(fractions[best] / total)))
+        name = question.answers[best].leads_to
+    return tuple(steps)
+
+
+def describe_path(steps: Sequence[Step]) -> str:
+    """Say a decision path in words: ``featured → not edge-on → no bar → spiral, loosely wound, 2 arms``."""
+    said = ""
+    for step in steps:
+        joint = ", " if step.question.qualifies else " → "
+        said += (joint if said else "") + step.answer.phrase
+    return said
+
+
+def _in_range(
+    fractions: Float[np.ndarray, "galaxy answer"], tolerance: float = TOLERANCE
+) -> Bool[np.ndarray, "galaxy answer"]:
+    with np.errstate(invalid="ignore"):
+        return np.asarray((fractions >= -tolerance) & (fractions <= 1 + tolerance))

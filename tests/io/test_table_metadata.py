@@ -1,0 +1,131 @@
+"""What is known of a column stays with it, through every format that can say it."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from astropy.io import fits, votable
+from astropy.io.votable.ucd import check_ucd
+from astropy.table import Table
+
+from galvote.errors import CatalogueError
+from galvote.inference.columns import describe_predictions
+from galvote.io import read_table, write_table
+from galvote.io.columns import about, describe
+from galvote.trees import GZ2
+
+TABLE = pa.table(
+    [pa.array(["a", "b"]), pa.array([150.1, None]), pa.array([3.5, 4.5]), pa.array([1, 2])],
+    schema=pa.schema(
+        [
+            describe(pa.field("id", pa.string()), "Name of the galaxy", ucd="meta.id;meta.main"),
+            describe(pa.field("ra", pa.float64()), "Right ascension, ICRS", "deg", "pos.eq.ra;meta.main"),
+            describe(pa.field("flux", pa.float64()), "Of the whole galaxy " * 5, "mJy"),
+            pa.field("n", pa.int64()),
+        ]
+    ),
+)
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".fits", ".vot"])
+def test_descriptions_units_and_ucds_come_back(tmp_path: Path, ending: str) -> None:
+    write_table(TABLE, tmp_path / f"t{ending}")
+    back = read_table(tmp_path / f"t{ending}")
+    assert back.column_names == TABLE.column_names
+    assert back["ra"].to_pylist() == [150.1, None]
+    for field in TABLE.schema:
+        expected = {key: text.strip() for key, text in about(field).items()}
+        found = {key: text.strip() for key, text in about(back.schema.field(field.name)).items()}
+        assert found == expected, field.name
+    # And a second time, into each of the others.
+    for other in (".parquet", ".fits", ".vot"):
+        write_table(back, tmp_path / f"again{other}", overwrite=True)
+        again = read_table(tmp_path / f"again{other}")
+        assert about(again.schema.field("ra")) == about(TABLE.schema.field("ra"))
+
+
+def test_fits_and_votable_say_it_as_others_do(tmp_path: Path) -> None:
+    write_table(TABLE, tmp_path / "t.fits")
+    header = fits.getheader(tmp_path / "t.fits", 1)
+    assert (header["TTYPE2"], header["TUNIT2"], header["TUCD2"]) == ("ra", "deg", "pos.eq.ra;meta.main")
+    assert header["TCOMM2"] == "Right ascension, ICRS"
+    assert header["TUNIT3"] == "mJy"
+    assert "TUNIT4" not in header
+    write_table(TABLE, tmp_path / "t.vot")
+    field = votable.parse_single_table(tmp_path / "t.vot").fields[1]
+    assert (field.name, str(field.unit), field.ucd) == ("ra", "deg", "pos.eq.ra;meta.main")
+    assert field.description.strip() == "Right ascension, ICRS"
+
+
+def test_what_astropy_and_others_wrote_is_understood(tmp_path: Path) -> None:
+    table = Table({"ra": [1.5], "mag": [18.0]})
+    table["ra"].unit, table["ra"].description = "deg", "Right ascension"
+    table["mag"].unit = "mag"
+    for name in ("a.fits", "a.vot"):
+        table.write(tmp_path / name, format="votable" if name.endswith("vot") else "fits")
+        back = read_table(tmp_path / name)
+        assert about(back.schema.field("ra")) == {"description": "Right ascension", "unit": "deg"}
+        assert about(back.schema.field("mag")) == {"unit": "mag"}
+    # A unit that nobody knows, and the second table of a file: only the first is read.
+    tables = [
+        fits.BinTableHDU.from_columns([fits.Column(name, "D", unit="photons/fortnight", array=[1.0])])
+        for name in ("flux", "other")
+    ]
+    units = [fits.PrimaryHDU(), fits.ImageHDU(np.zeros((2, 2))), *tables]
+    fits.HDUList(units).writeto(tmp_path / "odd.fits")
+    odd = read_table(tmp_path / "odd.fits")
+    assert odd.column_names == ["flux"]
+    assert about(odd.schema.field("flux")) == {"unit": "photons/fortnight"}
+
+
+def test_text_that_fits_cannot_hold_does_not_stop_it(tmp_path: Path) -> None:
+    field = describe(pa.field("β", pa.float64()), "Größe in 10″ — naïve")
+    table = pa.table([pa.array([1.0])], schema=pa.schema([field]))
+    write_table(
+        table.rename_columns(["beta"]).cast(pa.schema([field.with_name("beta")])), tmp_path / "t.fits"
+    )
+    assert fits.getheader(tmp_path / "t.fits", 1)["TCOMM1"] == "Gr??e in 10? ? na?ve"
+    write_table(table, tmp_path / "t.vot")
+    assert about(read_table(tmp_path / "t.vot").schema.field("β"))["description"] == "Größe in 10″ — naïve"
+    with pytest.raises(CatalogueError, match="β: names must be ASCII"):
+        write_table(table, tmp_path / "u.fits")
+
+
+@pytest.mark.parametrize("ending", [".fits", ".vot"])
+def test_columns_of_vectors_and_dates(tmp_path: Path, ending: str) -> None:
+    half = pa.array([[1.0, 2.0], None, [3.0, 4.0]], pa.list_(pa.float16(), 2))
+    table = pa.table(
+        {
+            "id": ["a", "b", "c"],
+            "features": half,
+            "on": pa.array([0, None, 1], pa.date32()),
+            "n": [[1], [2], [3]],
+        }
+    )
+    write_table(table, tmp_path / f"t{ending}")
+    back = read_table(tmp_path / f"t{ending}")
+    assert back["features"].to_pylist()[::2] == [[1.0, 2.0], [3.0, 4.0]]
+    assert back["on"].to_pylist() == ["1970-01-01", None, "1970-01-02"]
+    assert np.ravel(back["n"].to_pylist()).tolist() == [1, 2, 3]
+    for ragged in ([[1.0], [1.0, 2.0]], [["x"], ["y"]], [[1], None]):
+        with pytest.raises(CatalogueError, match="write Parquet instead"):
+            write_table(pa.table({"x": ragged}), tmp_path / f"r{ending}")
+
+
+def test_every_column_of_a_prediction_says_what_it_is() -> None:
+    ends = [f"{column}_{end}" for column in GZ2.columns for end in ("low", "high")]
+    names = ["id", "status", "reason", "unlike", *GZ2.columns, *ends, "features"]
+    schema = describe_predictions(pa.schema([(name, pa.float32()) for name in [*names, "more"]]), GZ2, 0.9)
+    assert [field.name for field in schema if not about(field)] == ["more"]
+    assert about(schema.field("Class3.1")) == {
+        "description": 'Predicted share of all votes for "bar" in "Is there a sign of a bar feature through '
+        'the centre of the galaxy?"',
+        "unit": "",
+        "ucd": "stat.probability",
+    }
+    assert about(schema.field("Class3.1_low"))["description"].startswith(
+        "Lower end of the 0.9 interval of the share"
+    )
+    ucds = {about(field)["ucd"] for field in schema if about(field)}
+    assert all(check_ucd(ucd, check_controlled_vocabulary=True) for ucd in ucds)

@@ -1,0 +1,289 @@
+"""Votes from the challenge's tables, from the survey's, in all formats, and what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from galvote.errors import CatalogueError, FractionError
+from galvote.io import read_table, write_table
+from galvote.labels import Votes, read_labels, read_votes
+from galvote.trees import GZ2, find_violations, to_cumulative
+
+RNG = np.random.default_rng(5)
+FOUR = ("10", "11", "12", "13")
+
+
+def draw_conditional(galaxies: int) -> np.ndarray:
+    conditional = np.empty((galaxies, len(GZ2)))
+    for columns in GZ2.slices.values():
+        conditional[:, columns] = RNG.dirichlet(np.ones(columns.stop - columns.start), galaxies)
+    return conditional
+
+
+def challenge_table(ids: tuple[str, ...] = FOUR, id_name: str = "GalaxyID") -> pa.Table:
+    fractions = to_cumulative(GZ2, draw_conditional(len(ids)))
+    return pa.table({id_name: ids} | dict(zip(GZ2.columns, fractions.T, strict=True)))
+
+
+def fractions_of(table: pa.Table) -> np.ndarray:
+    return np.stack([table[name].to_numpy() for name in GZ2.columns], axis=1)
+
+
+def change(table: pa.Table, column: str, row: int, value: float | None) -> pa.Table:
+    values = table[column].to_pylist()
+    values[row] = value
+    return table.set_column(table.column_names.index(column), column, [values])
+
+
+def survey_table(kind: str, values: np.ndarray, ids: tuple[str, ...] = FOUR) -> pa.Table:
+    stems = (answer.survey_stem for answer in GZ2.answers)
+    return pa.table(
+        {"objid": ids} | {f"{stem}_{kind}": column for stem, column in zip(stems, values.T, strict=True)}
+    )
+
+
+def write(table: pa.Table, path: Path) -> Path:
+    write_table(table, path)
+    return path
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet", ".fits", ".vot"])
+@pytest.mark.parametrize("id_name", ["GalaxyID", "GalaxyId", "iauname"])
+def test_challenge_columns_in_every_format(tmp_path: Path, ending: str, id_name: str) -> None:
+    table = change(challenge_table(id_name=id_name), "Class9.1", 2, None)
+    votes = read_votes(write(table, tmp_path / f"votes{ending}"))
+    assert votes.ids == FOUR and len(votes) == 4 and votes.counts is None
+    np.testing.assert_allclose(votes.fractions, fractions_of(table), atol=1e-12)
+    assert votes.complete.tolist() == [True, True, False, True]
+
+
+def test_absent_columns_are_unknown_not_zero(tmp_path: Path) -> None:
+    full = challenge_table(("1", "2"))
+    part = challenge_table(("3", "4", "5")).select(
+        ["GalaxyID", "Class1.1", "Class1.2", "Class1.3", "Class7.1"]
+    )
+    votes = read_votes([write(full, tmp_path / "full.csv"), write(part, tmp_path / "part.parquet")])
+    assert votes.ids == ("1", "2", "3", "4", "5")
+    assert votes.complete.tolist() == [True, True, False, False, False]
+    known = [GZ2.columns.index(name) for name in part.column_names[1:]]
+    assert set(np.flatnonzero(~np.isnan(votes.fractions[3]))) == set(known)
+
+
+def test_whole_number_ids_become_their_digits(tmp_path: Path) -> None:
+    for type_ in (pa.int64(), pa.float64()):
+        table = pa.table({"id": pa.array([8647474690, 7], type_), "Class1.1": [0.5, 0.5]})
+        assert read_votes(write(table, tmp_path / f"{type_}.parquet")).ids == ("8647474690", "7")
+    table = pa.table({"id": [1.5], "Class1.1": [0.5]})
+    with pytest.raises(CatalogueError, match=r"no whole numbers.*store them as text or int64"):
+        read_votes(write(table, tmp_path / "halves.parquet"))
+
+
+def test_select_by_number_and_by_truth(tmp_path: Path) -> None:
+    votes = read_votes(write(challenge_table(), tmp_path / "votes.csv"))
+    assert votes.select(np.array([3, 0])).ids == ("13", "10")
+    some = votes.select(np.array([False, True, False, True]))
+    assert some.ids == ("11", "13")
+    np.testing.assert_array_equal(some.fractions, votes.fractions[[1, 3]])
+
+
+# --- the survey's tables ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ending", [".csv", ".fits"])
+def test_survey_fractions_are_converted_down_the_tree(tmp_path: Path, ending: str) -> None:
+    conditional = draw_conditional(4)
+    votes = read_votes(write(survey_table("fraction", conditional.round(3)), tmp_path / f"table{ending}"))
+    np.testing.assert_allclose(votes.fractions, to_cumulative(GZ2, conditional), atol=5e-3)
+    np.testing.assert_allclose(votes.fractions[:, GZ2.slices["odd"]].sum(axis=1), 1)
+    assert not find_violations(GZ2, votes.fractions, 1e-9).galaxies.any()
+
+
+def test_survey_counts_alone_give_fractions_and_are_kept(tmp_path: Path) -> None:
+    counts = RNG.integers(1, 20, (4, len(GZ2))).astype(float)
+    votes = read_votes(write(survey_table("count", counts), tmp_path / "counts.parquet"))
+    np.testing.assert_array_equal(votes.counts, counts)
+    smooth, featured, star = counts[0, :3]
+    np.testing.assert_allclose(votes.fractions[0, 0], smooth / (smooth + featured + star))
+    edge_on = GZ2.slices["edge_on"]
+    np.testing.assert_allclose(votes.fractions[0, edge_on].sum(), featured / (smooth + featured + star))
+
+
+def test_weighted_fractions_win_over_counts(tmp_path: Path) -> None:
+    conditional, counts = draw_conditional(4), np.ones((4, len(GZ2)))
+    table = survey_table("fraction", conditional)
+    for name in (both := survey_table("count", counts)).column_names[1:]:
+        table = table.append_column(name, both[name])
+    votes = read_votes(write(table, tmp_path / "both.parquet"))
+    np.testing.assert_allclose(votes.fractions, to_cumulative(GZ2, conditional), atol=1e-9)
+    np.testing.assert_array_equal(votes.counts, counts)
+
+
+def test_question_put_to_nobody_is_zero_and_unanswered_one_is_unknown(tmp_path: Path) -> None:
+    conditional = draw_conditional(4)
+    conditional[0, :3] = 0, 0, 1  # all say star: nobody was asked what follows
+    for name in ("edge_on", "roundness"):
+        conditional[0, GZ2.slices[name]] = 0
+    conditional[1, GZ2.slices["spiral"]] = 0  # somebody was asked, no answer is recorded
+    votes = read_votes(write(survey_table("fraction", conditional), tmp_path / "table.csv"))
+    by_question = {name: votes.fractions[:, columns] for name, columns in GZ2.slices.items()}
+    for name in ("edge_on", "roundness", "bar", "spiral", "bulge", "arm_number"):
+        assert (by_question[name][0] == 0).all(), name
+    unknown = {name for name, fractions in by_question.items() if np.isnan(fractions[1]).any()}
+    assert unknown == {"spiral", "arm_winding", "arm_number", "bulge"}
+    assert not np.isnan(votes.fractions[[0, 2, 3]]).any()
+
+
+def test_counts_are_stacked_with_files_that_have_none(tmp_path: Path) -> None:
+    counted = write(survey_table("count", np.ones((4, len(GZ2)))), tmp_path / "counts.csv")
+    votes = read_votes([counted, write(challenge_table(("1",)), tmp_path / "votes.csv")])
+    assert votes.counts is not None
+    assert np.isnan(votes.counts[4]).all() and (votes.counts[:4] == 1).all()
+
+
+def test_the_real_survey_table(real_galaxies: Path) -> None:
+    path = real_galaxies / "gz2_stripe82" / "table5.csv.gz"
+    votes = read_votes(path)
+    assert len(votes) == 19_761
+    assert votes.complete.mean() > 0.93
+    assert not np.isnan(votes.fractions[:, :3]).any()
+    assert not find_violations(GZ2, votes.fractions).galaxies.any()
+    assert votes.counts is not None
+    # The first galaxy's row: 10 of 16 smooth, 5 featured, of whom 1 of 5 edge-on.
+    assert votes.ids[0] == "8647474690312307154"
+    assert votes.counts[0, :5].tolist() == [10, 5, 1, 1, 4]
+    np.testing.assert_allclose(votes.fractions[0, :5], [0.625, 0.312, 0.062, 0.0625, 0.25], atol=2e-3)
+
+
+def test_the_real_challenge_tables(real_galaxies: Path) -> None:
+    votes = read_votes(
+        [real_galaxies / "galaxyzoo" / f"{name}_solutions.csv" for name in ("training", "partial")]
+    )
+    assert (len(votes), votes.complete.sum()) == (11_871, 7_871)
+    with pytest.raises(CatalogueError, match="7,871 ids occur more than once"):
+        read_votes([real_galaxies / "galaxyzoo" / "training_solutions.csv"] * 2)
+
+
+# --- what is refused -------------------------------------------------------------------------------------
+
+
+def assert_skipped(path: Path, ids: tuple[str, ...], said: str) -> None:
+    reports = list[str]()
+    votes = read_votes(path, skip_invalid=True, report=reports.append)
+    assert votes.ids == ids
+    (report,) = reports
+    assert said in report and "\n" not in report
+
+
+@pytest.mark.parametrize("value", [1.5, -0.5, float("inf")])
+def test_out_of_range(tmp_path: Path, value: float) -> None:
+    path = write(change(challenge_table(), "Class1.3", 2, value), tmp_path / "votes.parquet")
+    with pytest.raises(
+        FractionError, match=r"votes.parquet: 1 of 4 galaxies.*\n  12: Class1.3 is not in \[0, 1\]"
+    ) as error:
+        read_votes(path)
+    assert "--skip-invalid" in str(error.value)
+    assert "  10:" not in str(error.value)
+    assert_skipped(path, ("10", "11", "13"), "Left out 1 of 4 galaxies")
+
+
+def test_against_the_tree(tmp_path: Path) -> None:
+    table = challenge_table(tuple(str(number) for number in range(20)))
+    for row in range(1, 8):
+        value = table["Class3.1"][row].as_py()
+        table = change(table, "Class3.1", row, value + 0.01)
+    path = write(table, tmp_path / "votes.csv")
+    with pytest.raises(
+        FractionError, match=r"7 of 20 galaxies.*\n  1: Class3.1…Class3.2 sum 0.0100 away"
+    ) as error:
+        read_votes(path)
+    assert str(error.value).count("Class3.1…") == 5  # the first few
+    assert_skipped(path, tuple(str(n) for n in range(20) if not 1 <= n < 8), "Left out 7 of 20 galaxies")
+
+
+def test_survey_fractions_that_do_not_sum_to_one_and_negative_counts(tmp_path: Path) -> None:
+    conditional = draw_conditional(4)
+    conditional[1, GZ2.slices["bar"]] = 0.3, 0.3
+    path = write(survey_table("fraction", conditional), tmp_path / "table.csv")
+    with pytest.raises(
+        FractionError, match=r"1 of 4 galaxies have conditional.*within 0.005.*\n  11: question bar\n"
+    ):
+        read_votes(path)
+    assert_skipped(path, ("10", "12", "13"), "Left out 1 of 4")
+    counts = np.ones((4, len(GZ2)))
+    counts[3, 0], counts[2, 5] = -1, np.inf
+    path = write(survey_table("count", counts), tmp_path / "counts.parquet")
+    assert_skipped(path, ("10", "11"), "Left out 2 of 4")
+
+
+def test_ids_that_occur_again_in_one_file_or_two(tmp_path: Path) -> None:
+    first = write(challenge_table(("1", "2", "2", "2", "3")), tmp_path / "first.csv")
+    second = write(challenge_table(("3", "4")), tmp_path / "second.csv")
+    with pytest.raises(
+        CatalogueError, match=r"1 ids occur more than once in .*first.csv:\n  2 \(3 times\)\nRemove"
+    ):
+        read_votes(first)
+    with pytest.raises(
+        CatalogueError, match=r"2 ids .*first.csv, .*second.csv:\n  2 \(3 times\), 3 \(2 times\)"
+    ):
+        read_votes([first, second])
+    reports = list[str]()
+    votes = read_votes([first, second], skip_invalid=True, report=reports.append)
+    assert votes.ids == ("1", "2", "3", "4")
+    np.testing.assert_array_equal(votes.fractions[:3], fractions_of(read_table(first))[[0, 1, 4]])
+    assert reports[0].startswith("Left out 3 of 7 galaxies. 2 ids occur more than once")
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"name": ["a"], "Class1.1": [0.5]}, r"no column of ids: it has name, Class1.1; .*GalaxyID, .*`id`"),
+        ({"id": ["a"], "ra": [0.5]}, r"no column of votes: it has id, ra; .*Class1.1 … Class11.6.*_count"),
+        ({"id": ["a"], "Class1.1": ["many"]}, r"column 'Class1.1' must hold numbers"),
+        ({"id": ["a", None, " "], "Class1.1": [0.5] * 3}, r"has 2 rows without an id"),
+    ],
+)  # fmt: skip
+def test_tables_without_what_is_needed(tmp_path: Path, table: dict[str, list[object]], message: str) -> None:
+    with pytest.raises(CatalogueError, match=message):
+        read_votes(write(pa.table(table), tmp_path / "votes.parquet"))
+
+
+def test_no_files() -> None:
+    with pytest.raises(CatalogueError, match="No files of votes were given"):
+        read_votes([])
+
+
+def test_left_out_galaxies_are_logged_unless_told_otherwise(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    read_votes(write(challenge_table(("1", "1")), tmp_path / "votes.csv"), skip_invalid=True)
+    assert "Left out 1 of 2 galaxies" in caplog.text
+
+
+# --- labels ----------------------------------------------------------------------------------------------
+
+
+def test_labels(tmp_path: Path) -> None:
+    path = write(
+        pa.table({"GalaxyID": [1, 2, 3], "split": ["train", None, "test"], "n": [1, 2, 3]}),
+        tmp_path / "s.csv",
+    )
+    assert read_labels(path, "split") == {"1": "train", "3": "test"}
+    assert read_labels(path, "n") == {"1": "1", "2": "2", "3": "3"}
+    with pytest.raises(
+        CatalogueError, match=r"several columns; say which one to read. Its columns are split, n"
+    ):
+        read_labels(path)
+    with pytest.raises(CatalogueError, match=r"no column 'fold'. Its columns are split, n"):
+        read_labels(path, "fold")
+    only = write(pa.table({"id": ["a", "b"], "class": ["disk", "merger"]}), tmp_path / "c.csv")
+    assert read_labels(only) == {"a": "disk", "b": "merger"}
+    twice = write(pa.table({"id": ["a", "a"], "class": ["disk", "merger"]}), tmp_path / "twice.csv")
+    with pytest.raises(CatalogueError, match=r"1 ids occur more than once: a. Remove"):
+        read_labels(twice)
+
+
+def test_votes_can_be_made_by_hand() -> None:
+    votes = Votes(GZ2, ("a",), np.full((1, len(GZ2)), np.nan))
+    assert len(votes) == 1 and not votes.complete.any()

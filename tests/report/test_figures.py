@@ -1,0 +1,81 @@
+import csv
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from galvote.report import plot_curves, plot_heat_map
+
+HISTORY = {
+    "epoch": [1, 2, 3],
+    "training_loss": [0.05, 0.02, 0.015],
+    "validation_loss": [0.06, 0.03, 0.02],
+    "training_rmse": [0.2, 0.14, 0.12],
+    "validation_rmse": [0.21, 0.15, 0.13],
+}
+
+
+def pixels(path) -> np.ndarray:
+    with Image.open(path) as image:
+        assert image.format == "PNG"
+        return np.asarray(image.convert("RGB"))
+
+
+def test_both_figures_are_pngs_with_something_on_them(tmp_path):
+    paths = plot_curves(HISTORY, tmp_path / "run")
+    assert [path.name for path in paths] == ["loss.png", "rmse.png"]
+    for path in paths:
+        image = pixels(path)
+        assert min(image.shape[:2]) > 400
+        assert len(np.unique(image.reshape(-1, 3), axis=0)) > 10
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["loss.png", "rmse.png"]
+
+
+def test_rows_of_a_csv_file_draw_the_same_curves(tmp_path):
+    with (tmp_path / "metrics.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(HISTORY)
+        writer.writerows(zip(*HISTORY.values(), strict=True))
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for one, other in zip(
+        plot_curves(HISTORY, tmp_path / "a"), plot_curves(rows, tmp_path / "b"), strict=True
+    ):
+        assert (pixels(one) == pixels(other)).all()
+
+
+def test_redrawing_replaces_the_figures(tmp_path):
+    before = pixels(plot_curves({name: values[:2] for name, values in HISTORY.items()}, tmp_path)[0])
+    after = pixels(plot_curves(HISTORY, tmp_path)[0])
+    assert before.shape != after.shape or (before != after).any()
+
+
+@pytest.mark.parametrize(
+    "history",
+    [
+        {},
+        [],
+        {"epoch": [1], "training_loss": [0.3]},
+        {"epoch": [1, 2, 3], "training_loss": [0.3, float("nan"), ""], "validation_loss": [None, 0.2, 0.1]},
+    ],
+    ids=["no columns", "no rows", "one epoch", "gaps"],
+)
+def test_unfinished_histories_are_drawn(tmp_path, history):
+    for path in plot_curves(history, tmp_path):
+        pixels(path)
+
+
+def test_heat_map_is_drawn_with_and_without_gaps(tmp_path):
+    values = np.array([[np.nan, 0.2], [0.11, 3.0], [0.13, 250.0]])
+    path = plot_heat_map(values, ["32", "64", "128"], ["0.5", "0.001"], tmp_path / "map.png", title="Sweep")
+    with_gap = pixels(path)
+    values[0, 0] = 0.15
+    plot_heat_map(values, ["32", "64", "128"], ["0.5", "0.001"], path, title="Sweep")
+    assert with_gap.shape == pixels(path).shape
+    assert (with_gap != pixels(path)).any()
+    assert [path.name for path in tmp_path.iterdir()] == ["map.png"]
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0, 0.12])
+def test_heat_map_of_one_cell(tmp_path, value):
+    pixels(plot_heat_map(np.array([[value]]), ["32"], ["0.1"], tmp_path / "map.png", title="One run"))
