@@ -29,7 +29,7 @@ from galvote.images import PackedStore, View
 from galvote.inference.backends import Backend, OnnxBackend, OpenVinoBackend, TorchBackend
 from galvote.inference.export import export_network
 from galvote.labels import read_labels
-from galvote.models import load_model, network_input, predict_views
+from galvote.models import load_model, network_input, predict_tta
 from speed import cores, describe_machine
 from validation import galaxy_errors, load_galaxies, rmse
 
@@ -64,15 +64,15 @@ def main() -> None:
     for model in chosen.models:
         _, card = load_model(model)
         views = [View()] * len(galaxies.cutouts)
-        pictures = network_input(galaxies.cutouts, views, galaxies.geometry, card.network)
+        images = network_input(galaxies.cutouts, views, galaxies.geometry, card.network)
         exact: np.ndarray | None = None
         for name, make in backends(model, ranges, compiled=not chosen.without_compiled):
             backend = make()
-            one = galaxies_per_second(backend, pictures, 1, chosen.rounds)
-            every = galaxies_per_second(backend, pictures, cores(), chosen.rounds)
+            one = galaxies_per_second(backend, images, 1, chosen.rounds)
+            every = galaxies_per_second(backend, images, cores(), chosen.rounds)
             predicted = np.concatenate(
                 [
-                    predict_views(backend.compute, card.network, part, galaxies.geometry, views=1)[0]
+                    predict_tta(backend.compute, card.network, part, galaxies.geometry, tta=1)[0]
                     for part in in_batches(galaxies.cutouts)
                 ]
             )
@@ -107,18 +107,18 @@ def backends(
     yield "openvino int8", lambda: OpenVinoBackend(integers)
 
 
-def quantise(onnx: bytes, pictures: np.ndarray) -> bytes:
+def quantise(onnx: bytes, images: np.ndarray) -> bytes:
     """Return a network in 8-bit integers, its ranges measured on some of its input."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Ranges(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.parts = in_batches(pictures)
+            self.parts = in_batches(images)
 
         def get_next(self) -> dict[str, np.ndarray] | None:
             part = next(self.parts, None)
-            return None if part is None else {"pictures": part}
+            return None if part is None else {"images": part}
 
     with TemporaryDirectory() as folder:
         given, prepared, made = (Path(folder) / f"{name}.onnx" for name in ("given", "prepared", "made"))
@@ -144,14 +144,14 @@ def draw_training_cutouts(store: Path, splits: Path) -> np.ndarray:
     return np.asarray(packed.cutouts[np.sort(drawn)])
 
 
-def in_batches(pictures: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(pictures), BATCH):
-        yield pictures[start : start + BATCH]
+def in_batches(images: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(images), BATCH):
+        yield images[start : start + BATCH]
 
 
-def galaxies_per_second(backend: Backend, pictures: np.ndarray, threads: int, rounds: int) -> float:
+def galaxies_per_second(backend: Backend, images: np.ndarray, threads: int, rounds: int) -> float:
     """Time the network alone, in as many threads, each on one core."""
-    batches = [part for part in in_batches(pictures) if len(part) == BATCH]
+    batches = [part for part in in_batches(images) if len(part) == BATCH]
     before = torch.get_num_threads()
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         list(pool.map(backend.compute, batches[: 2 * threads]))

@@ -2,15 +2,15 @@
 
     python benchmarks/compare.py
     python benchmarks/compare.py --runs runs/galvote-base-0 runs/galvote-base-1 --save
-    galvote evaluate --json --model galvote-base --views 8 --images DATA/compact \
+    galvote evaluate --json --model galvote-base --tta 8 --images DATA/compact \
         --votes DATA/training_solutions.csv --splits DATA/splits.csv --split validation > evaluated.json
-    python benchmarks/compare.py --runs runs/galvote-base-0 --evaluated evaluated.json --views 8 --save
+    python benchmarks/compare.py --runs runs/galvote-base-0 --evaluated evaluated.json --tta 8 --save
 
 The scores are those of `scores.csv`, beside this script, and of the runs that are named: those that
 `recipes.py` scored, or any finished `galvote train`, by its last epoch. `--save` adds the runs to
 `scores.csv`, so that the figure can be drawn again without them.
 
-With `--evaluated` the RMSE is not the run's own but that of an evaluation of its model: in `--views` views,
+With `--evaluated` the RMSE is not the run's own but that of an evaluation of its model: in `--tta` views,
 one unless given, and in float16 if the model is the one that ships, as above. It replaces the line of the
 same recipe, seed and number of views.
 
@@ -54,7 +54,7 @@ class Score:
 
     Parameters
     ----------
-    views
+    tta
         Averaged for each galaxy that was scored.
     macs
         Millions of multiply-adds for one view of one galaxy.
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument(
         "--evaluated", type=Path, help="what `galvote evaluate --json` printed of the one run that is named"
     )
-    parser.add_argument("--views", type=int, default=1, help="those of --evaluated")
+    parser.add_argument("--tta", type=int, default=1, help="those of --evaluated")
     parser.add_argument("--scores", type=Path, default=HERE / "scores.csv")
     parser.add_argument("--save", action="store_true", help="add the runs to the scores")
     parser.add_argument("--picture", type=Path, default=HERE.parent / "docs/pictures/accuracy-cost.png")
@@ -131,7 +131,7 @@ def main() -> None:
         score = score_of(run)
         if chosen.evaluated is not None:
             rmse = json.loads(chosen.evaluated.read_text())["rmse"]
-            score = replace(score, views=chosen.views, rmse=round(rmse, 5))
+            score = replace(score, tta=chosen.views, rmse=round(rmse, 5))
         known[score.recipe, score.seed, score.views] = score
     scores = [known[key] for key in sorted(known)]
     if chosen.save:
@@ -145,7 +145,7 @@ def main() -> None:
     ]
     results.sort(key=lambda result: result.rmse)
     print_table(results)
-    draw(results, chosen.picture)
+    draw(results, chosen.image)
 
 
 def read_scores(path: Path) -> list[Score]:
@@ -154,7 +154,7 @@ def read_scores(path: Path) -> list[Score]:
             Score(
                 recipe=row["recipe"],
                 seed=int(row["seed"]),
-                views=int(row["views"]),
+                tta=int(row["tta"]),
                 rmse=float(row["rmse"]),
                 parameters=int(row["parameters"]),
                 macs=float(row["macs"]),
@@ -195,7 +195,7 @@ def score_of(run: Path) -> Score:
     return Score(
         recipe=recipe.name,
         seed=recipe.seed,
-        views=1,
+        tta=1,
         rmse=round(measured["rmse"], 5),
         parameters=count_parameters(network),
         macs=round(counter.get_total_flops() / 2e6, 1),

@@ -1,6 +1,6 @@
 """Where a model fails: by question, by kind of galaxy, by size, and the galaxies it is furthest from.
 
-    python benchmarks/failures.py --data ../shared/galaxyzoo --store store --model galvote-base --views 8
+    python benchmarks/failures.py --data ../shared/galaxyzoo --store store --model galvote-base --tta 8
 
 Prints tables for the validation split and draws `accuracy-questions.png`, `accuracy-reliability.png` and
 `accuracy-size.png`. The tables name the worst galaxies by id; none is shown.
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with the CSV files")
     parser.add_argument("--store", type=Path, required=True, help="packed store of the galaxies")
     parser.add_argument("--model", default="galvote-base", help="name of a shipped model, or a folder")
-    parser.add_argument("--views", type=int, default=8)
+    parser.add_argument("--tta", type=int, default=8)
     parser.add_argument("--worst", type=int, default=12, help="how many galaxies to name")
     parser.add_argument(
         "--pictures", type=Path, default=Path(__file__).parents[1] / "docs/pictures", help="folder of figures"
@@ -55,7 +55,7 @@ def main() -> None:
     print(f"{len(galaxies.ids)} galaxies, RMSE {scores.rmse:.4f}; {date.today()}\n")
 
     reliabilities = measure_reliability(predicted, galaxies.actual, tree)
-    plot_reliability(reliabilities, chosen.pictures / "accuracy-reliability.png")
+    plot_reliability(reliabilities, chosen.images / "accuracy-reliability.png")
     print("| question | RMSE | mean predictor | ratio | off by |\n|---|---|---|---|---|")
     for name, question in scores.questions.items():
         ratio = question.rmse / question.mean_predictor_rmse
@@ -63,12 +63,12 @@ def main() -> None:
             f"| {name.replace('_', ' ')} | {question.rmse:.4f} | {question.mean_predictor_rmse:.4f} "
             f"| {ratio:.2f} | {reliabilities[name].error:.4f} |"
         )
-    draw_questions(scores, chosen.pictures / "accuracy-questions.png")
+    draw_questions(scores, chosen.images / "accuracy-questions.png")
 
     errors = galaxy_errors(predicted, galaxies.actual)
     constant = galaxy_errors(np.broadcast_to(galaxies.training_mean, predicted.shape), galaxies.actual)
     print_kinds(tree, galaxies, errors, constant)
-    print_sizes(galaxies, errors, constant, chosen.pictures / "accuracy-size.png")
+    print_sizes(galaxies, errors, constant, chosen.images / "accuracy-size.png")
     print_worst(tree, galaxies, predicted, errors, chosen.worst)
 
 
@@ -110,7 +110,9 @@ def print_kinds(tree: DecisionTree, galaxies: Galaxies, errors: np.ndarray, cons
 
 def print_sizes(galaxies: Galaxies, errors: np.ndarray, constant: np.ndarray, path: Path) -> None:
     """Print and draw the RMSE of equally many galaxies at a time, from the smallest to the largest."""
-    radii = np.array([half_light_radius(cutout, galaxies.geometry.extent) for cutout in galaxies.cutouts])
+    radii = np.array(
+        [half_light_radius(cutout, galaxies.geometry.field_of_view) for cutout in galaxies.cutouts]
+    )
     measured = np.flatnonzero(np.isfinite(radii))
     parts = np.array_split(measured[np.argsort(radii[measured])], SIZE_BINS)
     print(
@@ -127,7 +129,7 @@ def print_sizes(galaxies: Galaxies, errors: np.ndarray, constant: np.ndarray, pa
     draw_sizes(radii, errors, constant, parts, path)
 
 
-def half_light_radius(cutout: np.ndarray, extent: float) -> float:
+def half_light_radius(cutout: np.ndarray, field_of_view: float) -> float:
     """Return the radius, in GZ2 pixels, of the circle that holds half the galaxy's brightness.
 
     The galaxy is what hangs together with the middle of the cutout and stands out of the sky by three times
@@ -153,7 +155,7 @@ def half_light_radius(cutout: np.ndarray, extent: float) -> float:
     order = np.argsort(radius[own])
     light = np.cumsum((brightness - sky)[own][order])
     half = np.searchsorted(light, light[-1] / 2)
-    return float(radius[own][order][half] * extent / pixels)
+    return float(radius[own][order][half] * field_of_view / pixels)
 
 
 def draw_sizes(

@@ -178,7 +178,7 @@ def full_disk(survey: Survey, out: Path) -> Outcome:
             subprocess.run(["umount", out], check=True)
 
 
-def bad_pictures(survey: Survey, out: Path) -> Outcome:
+def bad_images(survey: Survey, out: Path) -> Outcome:
     """Make some pictures bad in every way, one of them while the run goes on."""
     place = survey.folder / "bad"
     place.mkdir()
@@ -273,8 +273,8 @@ def contradicted(survey: Survey, out: Path) -> Outcome:
     fewer.write_text("".join(survey.listing.read_text().splitlines(keepends=True)[:-1]))
     moved = survey.write_listing({3: survey.frames[7]}, survey.folder / "moved.csv")
     attempts: list[tuple[list[str], Path | None]] = [
-        (["--views", "2"], None),
-        (["--shown", "400"], None),
+        (["--tta", "2"], None),
+        (["--field-of-view", "8.0"], None),
         (["--features"], None),
         (["--part-size", str(survey.part_size + 1)], None),
         (["--model", "galvote-base" if survey.model == "galvote-small" else "galvote-small"], None),
@@ -298,7 +298,7 @@ FAULTS: dict[str, Callable[[Survey, Path, int], Outcome]] = {
     "terminated": lambda survey, out, times: disturbed(survey, out, signal.SIGTERM, times),
     "interrupted": lambda survey, out, times: disturbed(survey, out, signal.SIGINT, times),
     "full-disk": lambda survey, out, _: full_disk(survey, out),
-    "bad-pictures": lambda survey, out, _: bad_pictures(survey, out),
+    "bad-pictures": lambda survey, out, _: bad_images(survey, out),
     "damaged": damaged,
     "together": lambda survey, out, _: together(survey, out),
     "lost-worker": lambda survey, out, _: lost_worker(survey, out),

@@ -18,12 +18,13 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from unlike_images import FIELD_OF_VIEW, KINDS
 
 import galvote
 from galvote.calibration import (
     CrossFit,
     Intervals,
-    Unlikeness,
+    OodDetector,
     cross_fit,
     measure_false_alarms,
     random_halves,
@@ -35,10 +36,9 @@ from galvote.labels import read_labels, read_votes
 from galvote.metrics import measure_coverage
 from galvote.report.figures import GRID, INK, TRAINING, VALIDATION, new_figure, save_figure, style_axes
 from galvote.trees import GZ2
-from unlike_pictures import EXTENT, KINDS
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
-TRAINING_PICTURES = 3000
+TRAINING_IMAGES = 3000
 FALSE_ALARMS = 0.015
 
 
@@ -57,7 +57,7 @@ def main() -> None:
     labels = read_labels(chosen.data / "splits.csv", "split")
     held_out = [galaxy for galaxy in votes.ids if labels.get(galaxy) == "validation"]
     training = sorted(galaxy for galaxy, split in labels.items() if split == "train")
-    drawn = np.random.default_rng(0).choice(training, TRAINING_PICTURES, replace=False).tolist()
+    drawn = np.random.default_rng(0).choice(training, TRAINING_IMAGES, replace=False).tolist()
     with tempfile.TemporaryDirectory() as folder:
         if chosen.store is not None:
             store = PackedStore.open(chosen.store)
@@ -78,7 +78,7 @@ def main() -> None:
     print_levels(fits)
     print_questions(predicted, actual)
     print_predictions(predicted, actual)
-    print_flag(predictor, Unlikeness.fit(known, features, false_alarms=FALSE_ALARMS), features, real)
+    print_flag(predictor, OodDetector.fit(known, features, false_alarms=FALSE_ALARMS), features, real)
     if chosen.figure:
         levels = tuple(step / 20 for step in range(1, 20))
         curves = {
@@ -158,14 +158,16 @@ def print_predictions(predicted: np.ndarray, actual: np.ndarray) -> None:
         print(f"| {least:g} to {min(most, 1):g} | {shares} |")
 
 
-def print_flag(predictor: Predictor, unlikeness: Unlikeness, features: np.ndarray, real: np.ndarray) -> None:
-    share, spread = measure_false_alarms(unlikeness.distances(features), FALSE_ALARMS)
+def print_flag(predictor: Predictor, ood: OodDetector, features: np.ndarray, real: np.ndarray) -> None:
+    share, spread = measure_false_alarms(ood.distances(features), FALSE_ALARMS)
     print("\n| pictures | how many | flagged as unlike |")
     print("|---|---|---|")
     print(f"| validation galaxies, measured on halves | {len(features)} | {share:.1%} ± {spread:.1%} |")
     for kind, draw in KINDS.items():
-        cutouts = np.stack([to_cutout(picture, predictor.geometry, EXTENT) for picture in draw(real[:150])])
-        flagged = unlikeness.flag(predictor.predict_features(cutouts)[1], cutouts)
+        cutouts = np.stack(
+            [to_cutout(image, predictor.geometry, FIELD_OF_VIEW) for image in draw(real[:150])]
+        )
+        flagged = ood.flag(predictor.predict_features(cutouts)[1], cutouts)
         print(f"| {kind} | {len(flagged)} | {flagged.mean():.0%} |")
 
 

@@ -70,8 +70,8 @@ def main() -> None:
     constant = np.broadcast_to(galaxies.training_mean, galaxies.actual.shape)
     mean_predictor = rmse(galaxy_errors(constant, galaxies.actual))
     print_table(found, mean_predictor)
-    if chosen.picture is not None:
-        draw(found, mean_predictor, Path(chosen.recipe).stem, chosen.picture)
+    if chosen.image is not None:
+        draw(found, mean_predictor, Path(chosen.recipe).stem, chosen.image)
 
 
 def labelled_galaxies(votes: Path, splits: Path) -> list[str]:

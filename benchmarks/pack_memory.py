@@ -70,12 +70,12 @@ class Run:
 
 def pack(frames: list[Path], count: int, place: Path) -> Run:
     """Pack this many pictures and throw the store away."""
-    pictures, store = place / "pictures", place / "store"
-    pictures.mkdir()
+    images, store = place / "images", place / "store"
+    images.mkdir()
     for number in range(count):
-        (pictures / f"{100_000 + number}.jpg").hardlink_to(frames[number % len(frames)])
-    run = Run(*GALVOTE, "pack", pictures, "--out", store)
-    shutil.rmtree(pictures)
+        (images / f"{100_000 + number}.jpg").hardlink_to(frames[number % len(frames)])
+    run = Run(*GALVOTE, "pack", images, "--out", store)
+    shutil.rmtree(images)
     shutil.rmtree(store)
     return run
 

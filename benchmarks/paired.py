@@ -23,13 +23,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with the CSV files")
     parser.add_argument("--store", type=Path, required=True, help="packed store of all galaxies")
     parser.add_argument("--models", nargs="+", required=True, help="names or folders, the reference last")
-    parser.add_argument("--views", type=int, default=1, help="averaged for each galaxy")
+    parser.add_argument("--tta", type=int, default=1, help="averaged for each galaxy")
     chosen = parser.parse_args()
 
     galaxies = load_galaxies(chosen.store, chosen.data / "training_solutions.csv", chosen.data / "splits.csv")
     errors = {
         name: galaxy_errors(
-            galvote.load(name).predict_cutouts(galaxies.cutouts, views=chosen.views), galaxies.actual
+            galvote.load(name).predict_cutouts(galaxies.cutouts, tta=chosen.views), galaxies.actual
         )
         for name in chosen.models
     }

@@ -63,7 +63,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         frames = find_frames(options.data) if options.data else simulate_frames(folder)
-        sources = list_sources(link(frames, options.galaxies, folder / "pictures"))
+        sources = list_sources(link(frames, options.galaxies, folder / "images"))
         places = (folder / f"parts-{number}" for number in count())
         for _ in range(options.rounds):
             for workers in options.workers:

@@ -133,18 +133,18 @@ def load(port: int, clients: int, seconds: int) -> Load:
     return Load((answers - refused) / took * 1e6, p50 / 1000, p99 / 1000, round(refused))
 
 
-def body_of(picture: bytes, field: str = "files", name: str = "a.jpg") -> bytes:
+def body_of(image: bytes, field: str = "files", name: str = "a.jpg") -> bytes:
     """Return the body of a request with one picture."""
     return (
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; filename="{name}"\r\n\r\n'.encode()
-        + picture
+        + image
         + f"\r\n--{BOUNDARY}--\r\n".encode()
     )
 
 
-def request_of(picture: bytes, path: str = "/v1/predict", field: str = "files", name: str = "a.jpg") -> bytes:
+def request_of(image: bytes, path: str = "/v1/predict", field: str = "files", name: str = "a.jpg") -> bytes:
     """Return a whole request with one picture."""
-    body = body_of(picture, field, name)
+    body = body_of(image, field, name)
     head = (
         f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
         f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n"

@@ -39,16 +39,16 @@ def main() -> None:
 
 def mixture() -> list[bytes]:
     """Return requests of all kinds; most of them are predictions."""
-    pictures = [draw_example(name) for name in EXAMPLES]
+    images = [draw_example(name) for name in EXAMPLES]
     field = io.BytesIO()
-    galaxies = [galaxy.picture for galaxy in simulate_galaxies(4, seed=7, pixels=424)]
+    galaxies = [galaxy.image for galaxy in simulate_galaxies(4, seed=7, pixels=424)]
     Image.fromarray(np.hstack(galaxies)).save(field, "JPEG")
-    requests = [request_of(picture) for picture in pictures] * 4
-    requests += [request_of(picture[:900]) for picture in pictures]
-    requests += [request_of(b"not a picture"), request_of(pictures[0], "/v1/explain", "file")]
-    requests += [request_of(pictures[0], "/v1/explain?method=integrated-gradients", "file")]
+    requests = [request_of(image) for image in images] * 4
+    requests += [request_of(image[:900]) for image in images]
+    requests += [request_of(b"not a picture"), request_of(images[0], "/v1/explain", "file")]
+    requests += [request_of(images[0], "/v1/explain?method=integrated-gradients", "file")]
     requests += [
-        request_of(pictures[0], "/v1/turn", "file"),
+        request_of(images[0], "/v1/turn", "file"),
         request_of(field.getvalue(), "/v1/field", "file"),
     ]
     return requests

@@ -55,7 +55,7 @@ def measure_scores(model: Path, data: Path) -> dict[str, Any]:
             subprocess.run(
                 [
                     sys.executable, "-m", "galvote", "evaluate", "--json", "--model", model,
-                    "--views", str(views), "--images", data / "compact",
+                    "--tta", str(views), "--images", data / "compact",
                     "--votes", data / "training_solutions.csv",
                     "--splits", data / "splits.csv", "--split", "validation",
                 ],

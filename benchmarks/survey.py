@@ -113,9 +113,9 @@ def peak_memory(process: subprocess.Popen[bytes]) -> tuple[int, float]:
     return process.returncode, usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def predict(model: str, pictures: Path, out: Path) -> subprocess.Popen[bytes]:
+def predict(model: str, images: Path, out: Path) -> subprocess.Popen[bytes]:
     """Start the real command."""
-    arguments = ["predict", str(pictures), "--model", model, "--out", str(out), "--part-size", "4096"]
+    arguments = ["predict", str(images), "--model", model, "--out", str(out), "--part-size", "4096"]
     return subprocess.Popen([*GALVOTE, *arguments], stderr=subprocess.DEVNULL)
 
 
@@ -124,8 +124,8 @@ def measure_memory(model: str, frames: Sequence[Path], counts: Sequence[int], fo
     peaks = list[float]()
     for count in counts:
         with tempfile.TemporaryDirectory(dir=folder) as place:
-            pictures = link(frames, count, Path(place) / "pictures")
-            status, peak = peak_memory(predict(model, pictures, Path(place) / "parts"))
+            images = link(frames, count, Path(place) / "images")
+            status, peak = peak_memory(predict(model, images, Path(place) / "parts"))
             if status:
                 sys.exit(f"galvote predict ended with status {status}")
             peaks.append(peak)
@@ -135,9 +135,9 @@ def measure_memory(model: str, frames: Sequence[Path], counts: Sequence[int], fo
 def measure_start(model: str, frames: Sequence[Path], count: int, folder: Path) -> str:
     """Return a row: how long until the first of many parts is there, and until the run has stopped."""
     with tempfile.TemporaryDirectory(dir=folder) as place:
-        pictures, out = link(frames, count, Path(place) / "pictures"), Path(place) / "parts"
+        images, out = link(frames, count, Path(place) / "images"), Path(place) / "parts"
         began = time.monotonic()
-        process = predict(model, pictures, out)
+        process = predict(model, images, out)
         while not (out / "part-000000.parquet").exists():
             if process.poll() is not None:
                 sys.exit(f"galvote predict ended with status {process.returncode}")
@@ -209,10 +209,10 @@ def end_to_end(predictor: Predictor, frames: Sequence[Path], count: int, folder:
     from galvote.inference import PART_SIZE, Parts, Settings, make_parts, make_plan
     from galvote.io import list_sources
 
-    pictures = folder / f"linked-{count}"
-    if not pictures.exists():
-        link(frames, count, pictures)
-    sources = list_sources(pictures)
+    images = folder / f"linked-{count}"
+    if not images.exists():
+        link(frames, count, images)
+    sources = list_sources(images)
     plan = make_plan(predictor, sources, Settings(), PART_SIZE)
 
     def task() -> int:
@@ -238,7 +238,7 @@ def network_alone(predictor: Predictor, frames: Sequence[Path], count: int) -> T
             batches,
             lambda cutout: cutout,
             lambda batch: predictor.predict_features(np.stack(batch))[0],
-            ahead=1024,
+            prefetch=1024,
         )
         return sum(map(len, predicted))
 
@@ -277,8 +277,8 @@ def plain_loop(model: str, frames: Sequence[Path], count: int) -> Task:
 
     network, _ = load_model(model)
     spec = network.spec
-    margin = (424 - spec.extent) / 2
-    box = (margin, margin, margin + spec.extent, margin + spec.extent)
+    margin = (424 - spec.field_of_view) / 2
+    box = (margin, margin, margin + spec.field_of_view, margin + spec.field_of_view)
     return loop(network, frames, count, spec.pixels, box, scaled=False)
 
 

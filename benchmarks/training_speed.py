@@ -35,11 +35,11 @@ def plain_step() -> Callable[[], None]:
     )  # fmt: skip
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     loss_of = nn.MSELoss()
-    pictures, votes = torch.rand(BATCH, 3, 64, 64), torch.rand(BATCH, 37)
+    images, votes = torch.rand(BATCH, 3, 64, 64), torch.rand(BATCH, 37)
 
     def step() -> None:
         optimizer.zero_grad()
-        loss_of(network(pictures), votes).backward()
+        loss_of(network(images), votes).backward()
         optimizer.step()
 
     return step

@@ -14,30 +14,30 @@ from skimage import data
 from galvote.field.detect import cut_out, find_galaxies
 from galvote.simulate import simulate_galaxies
 
-EXTENT, SIDE = 256.0, 128  # GZ2 pixels that all of them show, and on how many pixels most do
+FIELD_OF_VIEW, SIDE = 256.0, 128  # GZ2 pixels that all of them show, and on how many pixels most do
 PHOTOGRAPHS = ("astronaut", "camera", "cat", "clock", "coffee", "coins", "moon", "page", "rocket", "text")
 
-Pictures = Iterator[np.ndarray]
+Images = Iterator[np.ndarray]
 
 
 def generators(count: int, seed: int) -> list[np.random.Generator]:
     return list(np.random.default_rng(seed).spawn(count))
 
 
-def as_picture(values: np.ndarray) -> np.ndarray:
+def as_image(values: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip(np.rint(values), 0, 255), dtype=np.uint8)
 
 
-def draw_noise(_: np.ndarray) -> Pictures:
+def draw_noise(_: np.ndarray) -> Images:
     for number, rng in enumerate(generators(60, seed=0)):
         channels = 1 if number % 3 == 2 else 3
         values = rng.normal(rng.uniform(20, 200), rng.uniform(10, 60), (SIDE, SIDE, channels))
         if number % 2:
             values = cv2.GaussianBlur(values, (0, 0), rng.uniform(0.5, 4)).reshape(SIDE, SIDE, channels)
-        yield np.broadcast_to(as_picture(values), (SIDE, SIDE, 3)).copy()
+        yield np.broadcast_to(as_image(values), (SIDE, SIDE, 3)).copy()
 
 
-def draw_colours(_: np.ndarray) -> Pictures:
+def draw_colours(_: np.ndarray) -> Images:
     for number, rng in enumerate(generators(30, seed=1)):
         colour = rng.integers(0, 256, 3 if number % 2 else 1)
         yield np.broadcast_to(colour, (SIDE, SIDE, 3)).astype(np.uint8)
@@ -48,11 +48,11 @@ def draw_sky(rng: np.random.Generator) -> np.ndarray:
     return np.asarray(cv2.GaussianBlur(values, (0, 0), rng.uniform(0.4, 1.2)))
 
 
-def draw_empty_sky(_: np.ndarray) -> Pictures:
-    return (as_picture(draw_sky(rng)) for rng in generators(60, seed=2))
+def draw_empty_sky(_: np.ndarray) -> Images:
+    return (as_image(draw_sky(rng)) for rng in generators(60, seed=2))
 
 
-def draw_stars(_: np.ndarray) -> Pictures:
+def draw_stars(_: np.ndarray) -> Images:
     """Draw one star in the middle of the sky, in every second picture a few more."""
     y, x = np.mgrid[:SIDE, :SIDE]
     for number, rng in enumerate(generators(60, seed=3)):
@@ -65,10 +65,10 @@ def draw_stars(_: np.ndarray) -> Pictures:
             squared = ((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / rng.uniform(0.8, 3.5) ** 2
             colour = np.array([1, rng.uniform(0.8, 1), rng.uniform(0.6, 1)])[:: rng.choice([-1, 1])]
             values += rng.uniform(80, 600) * (1 + squared[..., None] / 3) ** -3 * colour  # Moffat
-        yield as_picture(values)
+        yield as_image(values)
 
 
-def cut_photographs(_: np.ndarray) -> Pictures:
+def cut_photographs(_: np.ndarray) -> Images:
     """Cut the whole and seven random squares out of each photograph."""
     for name, rng in zip(PHOTOGRAPHS, generators(len(PHOTOGRAPHS), seed=4), strict=True):
         photograph = np.asarray(getattr(data, name)())
@@ -85,39 +85,39 @@ def cut_photographs(_: np.ndarray) -> Pictures:
             yield np.ascontiguousarray(photograph[top : top + side, left : left + side, :3])
 
 
-def cut_field(_: np.ndarray) -> Pictures:
+def cut_field(_: np.ndarray) -> Images:
     field = data.hubble_deep_field()
     for galaxy in find_galaxies(field).galaxies:
-        yield cut_out(field, galaxy, extent=EXTENT)
+        yield cut_out(field, galaxy, field_of_view=FIELD_OF_VIEW)
 
 
-def shuffle(galaxies: np.ndarray) -> Pictures:
+def shuffle(galaxies: np.ndarray) -> Images:
     side = SIDE // 4
-    for picture, rng in zip(galaxies, generators(len(galaxies), seed=6), strict=True):
-        tiles = picture.reshape(4, side, 4, side, 3).transpose(0, 2, 1, 3, 4).reshape(16, side, side, 3)
+    for image, rng in zip(galaxies, generators(len(galaxies), seed=6), strict=True):
+        tiles = image.reshape(4, side, 4, side, 3).transpose(0, 2, 1, 3, 4).reshape(16, side, side, 3)
         mixed = tiles[rng.permutation(16)].reshape(4, 4, side, side, 3).transpose(0, 2, 1, 3, 4)
         yield np.ascontiguousarray(mixed.reshape(SIDE, SIDE, 3))
 
 
-def simulate(_: np.ndarray) -> Pictures:
-    return (galaxy.picture for galaxy in simulate_galaxies(150, seed=5))
+def simulate(_: np.ndarray) -> Images:
+    return (galaxy.image for galaxy in simulate_galaxies(150, seed=5))
 
 
-def magnify(galaxies: np.ndarray) -> Pictures:
+def magnify(galaxies: np.ndarray) -> Images:
     third = slice(SIDE // 3, SIDE - SIDE // 3)
     for galaxy in galaxies:
         yield cv2.resize(galaxy[third, third], (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
 
 
-def to_negative(galaxies: np.ndarray) -> Pictures:
+def to_negative(galaxies: np.ndarray) -> Images:
     yield from 255 - galaxies
 
 
-def to_grey(galaxies: np.ndarray) -> Pictures:
+def to_grey(galaxies: np.ndarray) -> Images:
     yield from np.repeat(galaxies.mean(axis=3, keepdims=True).astype(np.uint8), 3, axis=3)
 
 
-KINDS: dict[str, Callable[[np.ndarray], Pictures]] = {
+KINDS: dict[str, Callable[[np.ndarray], Images]] = {
     "noise": draw_noise,
     "one colour": draw_colours,
     "empty sky": draw_empty_sky,

@@ -54,7 +54,7 @@ def main() -> None:
         ]
         # A few galaxies take long enough to time when each is seen often.
         few = galaxies.cutouts[: max(64, len(galaxies.cutouts) // views)]
-        speed = galaxies_per_second(predictor, few, views=views, threads=chosen.threads, rounds=3)
+        speed = galaxies_per_second(predictor, few, tta=views, threads=chosen.threads, rounds=3)
         errors = galaxy_errors(predicted, galaxies.actual)
         low, high = interval(errors)
         against = "| | |"

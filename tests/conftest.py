@@ -5,7 +5,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import hypothesis
 import pytest
@@ -57,7 +57,7 @@ def tiny_recipe(tmp_path_factory) -> Path:
         encoder = "residual"
         widths = [8, 16]
         depths = [1, 1]
-        extent = 208
+        extent = 4.16
         pixels = 32
         dropout = 0.3
         head = "softmax"
@@ -134,7 +134,7 @@ def calibrated(trained, packed, simulated, tmp_path_factory) -> Path:
     """Return the folder of the same model, calibrated on half of the galaxies as if it had not seen them."""
     import numpy as np
 
-    from galvote.calibration import Calibration, Intervals, Unlikeness
+    from galvote.calibration import Calibration, Intervals, OodDetector
     from galvote.images import PackedStore
     from galvote.inference import Predictor
     from galvote.labels import read_votes
@@ -144,7 +144,7 @@ def calibrated(trained, packed, simulated, tmp_path_factory) -> Path:
     predicted, features = Predictor.load(trained).predict_features(np.asarray(store.cutouts))
     actual = votes.fractions[[votes.ids.index(galaxy) for galaxy in store.ids]]
     calibration = Calibration(
-        Intervals.fit(predicted[::2], actual[::2]), Unlikeness.fit(features[1::2], features[::2], axes=4)
+        Intervals.fit(predicted[::2], actual[::2]), OodDetector.fit(features[1::2], features[::2], axes=4)
     )
     folder = tmp_path_factory.mktemp("calibrated") / "tiny"
     return save_calibrated(find_model(trained), calibration, {"galaxies": 30}, folder)
@@ -171,3 +171,27 @@ def command(monkeypatch, capfd) -> Callable[..., Ran]:
         return Ran(int(ended.value.code or 0), *capfd.readouterr())
 
     return run
+
+
+class Crowd(NamedTuple):
+    ids: list[str]
+    predicted: Any
+    actual: Any
+
+
+@pytest.fixture
+def crowd() -> Crowd:
+    import numpy as np
+
+    from galvote.trees import GZ2, to_cumulative
+
+    rng = np.random.default_rng(11)
+
+    def fractions():
+        questions = [rng.dirichlet(np.ones(len(question.answers)), size=40) for question in GZ2.questions]
+        return to_cumulative(GZ2, np.concatenate(questions, axis=1))
+
+    actual = fractions()
+    # A mixture of two galaxies that obey the tree obeys it as well.
+    share = rng.uniform(0, 0.6, size=(40, 1))
+    return Crowd([f"galaxy {i:02}" for i in range(40)], share * fractions() + (1 - share) * actual, actual)

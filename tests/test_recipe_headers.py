@@ -15,7 +15,7 @@ def scores_in_one_view() -> dict[str, list[float]]:
     scores = defaultdict(list)
     with (ROOT / "benchmarks" / "scores.csv").open(newline="") as file:
         for row in csv.DictReader(file):
-            if row["views"] == "1":
+            if row["tta"] == "1":
                 scores[row["recipe"]].append(float(row["rmse"]))
     return dict(scores)
 

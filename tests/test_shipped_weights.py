@@ -41,7 +41,7 @@ def test_real_galaxies_that_no_model_learned_from(name: str, real_galaxies: Path
     coverage = measure_coverage(actual, columns(table, "_low"), columns(table, "_high"), GZ2)
     assert 0.88 < coverage.overall < 0.92
     assert all(0.84 < share < 0.96 for share in coverage.questions.values())
-    assert np.mean(table["unlike"].to_pylist()) < 0.03
+    assert np.mean(table["ood"].to_pylist()) < 0.03
 
     angles = np.random.default_rng(0).uniform(0, 360, len(cutouts))
     turned = [
@@ -55,10 +55,10 @@ def test_what_is_no_galaxy_is_flagged(name: str):
     random = np.random.default_rng(0)
     noise = random.integers(0, 256, (12, SIDE, SIDE, 3), dtype=np.uint8)
     blank = np.repeat(np.arange(0, 260, 20, dtype=np.uint8), SIDE * SIDE * 3).reshape(13, SIDE, SIDE, 3)
-    galaxies = [galaxy.picture for galaxy in simulate_galaxies(24, seed=1)]
+    galaxies = [galaxy.image for galaxy in simulate_galaxies(24, seed=1)]
     predictor = galvote.load(name)
-    assert all(predictor.predict([*noise, *blank])["unlike"].to_pylist())
-    assert np.mean(predictor.predict(galaxies)["unlike"].to_pylist()) < 0.2
+    assert all(predictor.predict([*noise, *blank])["ood"].to_pylist())
+    assert np.mean(predictor.predict(galaxies)["ood"].to_pylist()) < 0.2
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -67,8 +67,6 @@ def test_they_can_be_exported(name: str, tmp_path: Path):
     network, card = load_model(name)
     difference = export_model(network, card, load_calibration(name), tmp_path / "model.onnx")
     assert difference < 1e-5
-    pictures = [galaxy.picture for galaxy in simulate_galaxies(3, seed=2)]
-    found = columns(galvote.load(tmp_path / "model.onnx", "onnx").predict(pictures))
-    np.testing.assert_allclose(
-        found, columns(galvote.load(name, "torch-float32").predict(pictures)), atol=1e-5
-    )
+    images = [galaxy.image for galaxy in simulate_galaxies(3, seed=2)]
+    found = columns(galvote.load(tmp_path / "model.onnx", "onnx").predict(images))
+    np.testing.assert_allclose(found, columns(galvote.load(name, "torch-float32").predict(images)), atol=1e-5)

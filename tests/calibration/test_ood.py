@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from galvote.calibration import Unlikeness, measure_false_alarms
+from galvote.calibration import OodDetector, measure_false_alarms
 from galvote.errors import GalvoteError
 
 
@@ -18,15 +18,15 @@ def draw(count: int, seed: int) -> np.ndarray:
     ).astype(np.float32)
 
 
-def flagged(galaxies: Unlikeness, features: np.ndarray) -> np.ndarray:
+def flagged(galaxies: OodDetector, features: np.ndarray) -> np.ndarray:
     """What the flag says of features alone: their pictures show something."""
     noise = np.random.default_rng(8).integers(0, 256, (len(features), 4, 4, 3), dtype=np.uint8)
     return galaxies.flag(features, noise)
 
 
 @pytest.fixture(scope="module")
-def galaxies() -> Unlikeness:
-    return Unlikeness.fit(draw(1000, 0), draw(500, 1), false_alarms=0.02, axes=4)
+def galaxies() -> OodDetector:
+    return OodDetector.fit(draw(1000, 0), draw(500, 1), false_alarms=0.02, axes=4)
 
 
 def test_few_galaxies_are_flagged(galaxies):
@@ -59,11 +59,11 @@ def test_only_the_direction_counts(galaxies):
 
 
 def test_more_axes_than_features_or_galaxies_are_not_needed():
-    found = Unlikeness.fit(draw(30, 0), draw(100, 1))
+    found = OodDetector.fit(draw(30, 0), draw(100, 1))
     assert found.axes.shape[0] < 30
     assert np.isfinite(found.distances(draw(10, 2))).all()
     with pytest.raises(GalvoteError, match="some hundreds"):
-        Unlikeness.fit(draw(1, 0), draw(100, 1))
+        OodDetector.fit(draw(1, 0), draw(100, 1))
 
 
 def test_false_alarms_are_measured_on_other_galaxies(galaxies):

@@ -59,7 +59,7 @@ def test_a_model_is_calibrated_predicts_and_is_scored(command, calibrate, traine
     assert command("predict", images, "--model", model, "--out", out).returncode == 0
     table = read_table(out)
     ends = [f"{column}_{end}" for column in GZ2.columns for end in ("low", "high")]
-    assert table.column_names == ["id", "status", "reason", "unlike", *GZ2.columns, *ends]
+    assert table.column_names == ["id", "status", "reason", "ood", *GZ2.columns, *ends]
 
     votes = simulated / "training_solutions.csv"
     by_file = command("evaluate", "--predictions", out, "--votes", votes, "--json")
@@ -96,7 +96,7 @@ def test_a_model_that_is_there_stays(calibrate, tmp_path):
     assert (out / "card.json").read_text() == before
     assert calibrate(out, "--overwrite", "--false-alarms", 0.2, model=out).returncode == 0
     after = json.loads((out / "card.json").read_text())
-    assert after["calibration"]["unlike"]["aimed_at"] == 0.2
+    assert after["calibration"]["ood"]["aimed_at"] == 0.2
 
 
 def test_an_exported_model_is_refused_before_any_work(command, tmp_path):
@@ -153,4 +153,4 @@ def test_noise_is_flagged(command, calibrate, tmp_path):
     assert calibrate(model, "--false-alarms", 0.1).returncode == 0
     ran = command("predict", folder, "--model", model, "--out", out)
     assert "5 galaxies" in ran.stderr and "5 unlike the training galaxies" in ran.stderr
-    assert read_table(out)["unlike"].to_pylist() == [True] * 5
+    assert read_table(out)["ood"].to_pylist() == [True] * 5

@@ -66,7 +66,7 @@ STATUSES = ["ok", "ok", "incomplete", "outside", "no-position"]
 
 
 def test_pictures_of_a_field_in_a_folder(command, field: Path, catalogue: Path, tmp_path: Path) -> None:
-    out = tmp_path / "pictures"
+    out = tmp_path / "images"
     run = ("cutouts", "--field", field, "--catalogue", catalogue, "--out", out)
     done = command(*run)
     assert done.returncode == 0, done.stderr
@@ -86,10 +86,10 @@ def test_pictures_of_a_field_in_a_folder(command, field: Path, catalogue: Path, 
         "g2.jpg",
     ]
     # The folder's catalogue is a list of sources for everything else.
-    pictures = [decode_image(source.read()) for source in list_sources(out / "catalogue.csv")[:2]]
-    for picture in pictures:
-        assert picture.shape == (424, 424, 3)
-        assert picture[202:222, 202:222].mean() > 2 * picture[:60].mean()
+    images = [decode_image(source.read()) for source in list_sources(out / "catalogue.csv")[:2]]
+    for image in images:
+        assert image.shape == (424, 424, 3)
+        assert image[202:222, 202:222].mean() > 2 * image[:60].mean()
 
     # Again: what is there stays, what was lost is made, and another run is refused.
     first = (out / "g2.jpg").stat().st_mtime_ns
@@ -219,7 +219,7 @@ def test_clashes_and_missing_places_are_told_before_any_work(
         (("--survey", "sdss", "--catalogue", catalogue, "--engine", "ray"), "all ask the survey at once"),
         ((), "Nothing to predict"),
         ((tmp_path, "--field", field, "--catalogue", catalogue), "either"),
-        (("--field", field, "--catalogue", catalogue, "--shown", 300), "are for pictures"),
+        (("--field", field, "--catalogue", catalogue, "--field-of-view", "6.0"), "are for pictures"),
         ((tmp_path, "--join", tmp_path / "c.parquet"), "columns Status, which predictions have"),
         ((tmp_path, "--join", catalogue, "--format", "challenge"), "leave out --join or --format"),
     ):

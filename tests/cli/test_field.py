@@ -12,7 +12,7 @@ from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
 
-from galvote.calibration import Calibration, Intervals, Unlikeness
+from galvote.calibration import Calibration, Intervals, OodDetector
 from galvote.errors import GalvoteError
 from galvote.field.classify import classify_field
 from galvote.field.files import FieldFiles
@@ -31,7 +31,7 @@ class Stand:
     Calibrated, it calls unlike what is blue.
     """
 
-    geometry = Geometry(extent=256.0, pixels=64)
+    geometry = Geometry(field_of_view=5.12, pixels=64)
 
     def __init__(self, calibration: Calibration | None = None) -> None:
         self.calibration = calibration
@@ -59,7 +59,7 @@ def calibration() -> Calibration:
     predicted = random.uniform(size=(200, len(GZ2)))
     actual = (predicted + random.normal(0, 0.1, predicted.shape)).clip(0, 1)
     red = random.normal([200, 140, 100], 20, (200, 3))
-    return Calibration(Intervals.fit(predicted, actual), Unlikeness.fit(red, red, axes=2))
+    return Calibration(Intervals.fit(predicted, actual), OodDetector.fit(red, red, axes=2))
 
 
 PLACES = ((60, 70, 9.0, "blue"), (200, 90, 7.0, "red"), (320, 200, 12.0, "red"), (120, 230, 8.0, "blue"))
@@ -125,9 +125,9 @@ def test_a_page_shows_the_clearest_with_their_votes_down_the_tree(field: np.ndar
     assert "&lt;Test&gt; &amp; field" in html and "<Test>" not in html
     assert html.count('aria-label="Votes down the decision tree. Most likely: ') == 4
     assert all(f"Most likely: {path}" in html for path in classified.paths)
-    pictures = re.findall(r'<img[^>]* src="([^"]+)"', html)
-    assert pictures[0] == "annotated.png"
-    assert all(address.startswith("data:image/jpeg;base64,/9j/") for address in pictures[1:])
+    images = re.findall(r'<img[^>]* src="([^"]+)"', html)
+    assert images[0] == "annotated.png"
+    assert all(address.startswith("data:image/jpeg;base64,/9j/") for address in images[1:])
     assert 'href="catalogue.vot"' in html
 
 
@@ -141,9 +141,9 @@ def test_a_calibrated_model_gives_intervals_and_the_flag(
         table = read_table(out / "catalogue.csv")
         ends = [f"{column}_{end}" for column in GZ2.columns for end in ("low", "high")]
         start = table.column_names.index("path") + 1
-        assert table.column_names[start:] == ["unlike", *GZ2.columns, *ends]
+        assert table.column_names[start:] == ["ood", *GZ2.columns, *ends]
         rows = table.to_pylist()
-        assert [row["unlike"] for row in rows] == [row["kind"] == "spiral" for row in rows]
+        assert [row["ood"] for row in rows] == [row["kind"] == "spiral" for row in rows]
         for row in rows:
             for column in GZ2.columns:
                 assert 0 <= row[f"{column}_low"] <= row[column] <= row[f"{column}_high"] <= 1
@@ -246,5 +246,5 @@ def test_the_commands_describe_themselves(verb: str) -> None:
 
     answer = CliRunner().invoke(app, [verb, "--help"], env={"COLUMNS": "160", "TERM": "dumb"})
     assert answer.exit_code == 0
-    options = ["out", "model", "backend", "min-radius", "limit", "views", "level", "format", "overwrite"]
+    options = ["out", "model", "backend", "min-radius", "limit", "tta", "level", "format", "overwrite"]
     assert [option for option in options if f"--{option}" not in answer.output] == []

@@ -26,4 +26,4 @@ def test_the_page_runs_as_it_stands(command, tmp_path: Path, monkeypatch: pytest
         table = read_table(name)
         assert table["status"].to_pylist() == ["ok"] * 4
         assert table["z"].to_pylist() == [0.03, 0.05, 0.02, 0.04]
-    assert len(list(Path("pictures").glob("NGC-*.jpg"))) == 4
+    assert len(list(Path("images").glob("NGC-*.jpg"))) == 4

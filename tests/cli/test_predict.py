@@ -51,7 +51,7 @@ def test_a_catalogue_in_any_format(command, trained, some, tmp_path, ending):
 
 def test_the_installed_command(trained, some, tmp_path):
     out = tmp_path / "votes.csv"
-    arguments = ["predict", some, "--model", trained / "best", "--out", out, "--views", "2"]
+    arguments = ["predict", some, "--model", trained / "best", "--out", out, "--tta", "2"]
     subprocess.run([Path(sys.executable).with_name("galvote"), *arguments], check=True, capture_output=True)
     assert len(read_table(out)) == 4
 
@@ -81,12 +81,12 @@ def test_a_calibrated_model_gives_intervals_in_any_format(command, calibrated, s
     assert ran.returncode == 0, ran.stderr
     table = read_table(out)
     ends = [f"{column}_{end}" for column in GZ2.columns for end in ("low", "high")]
-    assert table.column_names == ["id", "status", "reason", "unlike", *GZ2.columns, *ends]
+    assert table.column_names == ["id", "status", "reason", "ood", *GZ2.columns, *ends]
     rows = {row["id"]: row for row in table.to_pylist()}
     assert {rows["broken"][name] for name in ("Class1.1", *ends)} == {None}
-    assert ending == ".fits" or rows["broken"]["unlike"] is None  # FITS has no missing booleans
+    assert ending == ".fits" or rows["broken"]["ood"] is None  # FITS has no missing booleans
     for name in ("100000", "100001", "100002"):
-        assert rows[name]["unlike"] in (True, False)
+        assert rows[name]["ood"] in (True, False)
         for column in GZ2.columns:
             low, high = rows[name][f"{column}_low"], rows[name][f"{column}_high"]
             assert 0 <= low <= rows[name][column] <= high <= 1

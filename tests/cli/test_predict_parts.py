@@ -27,8 +27,8 @@ def listing(simulated, tmp_path_factory) -> Path:
 
 def write_listing(simulated: Path, path: Path, count: int) -> Path:
     (path.parent / "empty.jpg").touch()
-    pictures = sorted((simulated / "images_training").glob("*.jpg"))
-    rows = [f"g{number},{pictures[number % len(pictures)]}\n" for number in range(count)]
+    images = sorted((simulated / "images_training").glob("*.jpg"))
+    rows = [f"g{number},{images[number % len(images)]}\n" for number in range(count)]
     rows[5], rows[70] = "g5,empty.jpg\n", "g70,gone.jpg\n"
     path.write_text("id,source\n" + "".join(rows))
     return path
@@ -119,7 +119,7 @@ def test_what_changed_is_refused_and_overwritten_if_asked(command, trained, cali
     assert command(*arguments, "--model", trained).returncode == 0
     before = files(folder)
     for changed, key in (
-        (["--model", trained, "--views", 2], "views 1, now 2"),
+        (["--model", trained, "--tta", 2], "views 1, now 2"),
         (["--model", calibrated], "calibration_sha256"),
         (["--model", trained, "--part-size", 31], "part_size 30, now 31"),
         (["--model", trained, listing.with_name("empty.jpg")], "sources_sha256"),
@@ -151,7 +151,7 @@ def test_what_changed_is_refused_and_overwritten_if_asked(command, trained, cali
         (["--out", "votes.fits", "--features"], "votes.fits cannot hold --features"),
         (["--out", "votes.vot", "--features"], "votes.vot cannot hold --features"),
         (["--out", "votes.v2"], "none of the endings"),
-        (["--out", "survey/", "--ahead", "63"], "greater than or equal to 64"),
+        (["--out", "survey/", "--prefetch", "63"], "greater than or equal to 64"),
     ],
 )
 def test_what_does_not_go_together_is_refused_before_any_work(command, listing, monkeypatch, options, said):
@@ -225,7 +225,7 @@ def test_stopped_and_killed_runs_end_like_one_that_was_not(start, command, train
     stopped = parts_in(out)
     assert 2 <= stopped < MANY // PART
 
-    process = start(out, "--ahead", "64")
+    process = start(out, "--prefetch", "64")
     wait_for_parts(process, out, stopped + 2)
     process.kill()
     process.communicate()

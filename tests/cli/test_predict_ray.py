@@ -28,11 +28,11 @@ Start = Callable[..., subprocess.Popen[str]]
 
 def write_listing(simulated: Path, folder: Path, count: int) -> Path:
     """List this many pictures, by relative paths; one is empty and one is not there."""
-    pictures = sorted((simulated / "images_training").glob("*.jpg"))
-    for picture in pictures:
-        (folder / picture.name).symlink_to(picture)
+    images = sorted((simulated / "images_training").glob("*.jpg"))
+    for image in images:
+        (folder / image.name).symlink_to(image)
     (folder / "empty.jpg").touch()
-    places = [pictures[number % len(pictures)].name for number in range(count)]
+    places = [images[number % len(images)].name for number in range(count)]
     places[5], places[70] = "empty.jpg", "gone.jpg"
     rows = (f"g{number},{place}\n" for number, place in enumerate(places))
     (folder / "list.csv").write_text("id,source\n" + "".join(rows))

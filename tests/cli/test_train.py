@@ -106,9 +106,9 @@ def test_pictures_packed_for_others_are_not_taken_up(command, arguments, simulat
     ran = command(*diverging)
     assert ran.returncode == 2
     assert "training.learning_rate" in ran.stderr
-    ran = command(*diverging, "--resume", "--shown", 300)
+    ran = command(*diverging, "--resume", "--field-of-view", "6.0")
     assert ran.returncode == 2
-    assert "packed with no --shown, and now there is --shown 300; give the same" in ran.stderr
+    assert "packed with no --field-of-view, and now there is --field-of-view 300; give the same" in ran.stderr
     copied = tmp_path / "copied"
     shutil.copytree(simulated / "images_training", copied)
     for others in (min((simulated / "images_training").glob("*.jpg")), copied):

@@ -49,8 +49,8 @@ def light_of(blobs: Sequence[Blob], height: int, width: int) -> np.ndarray:
 def render(blobs: Sequence[Blob], height: int = 400, width: int = 500) -> UInt8[np.ndarray, "y x 3"]:
     """Stretch the blobs by a square root, as pictures for the eye are, on a noisy sky."""
     noise = np.random.default_rng(7).normal(0, 4, (height, width, 3))
-    picture = 20 + 200 * np.sqrt(light_of(blobs, height, width))[:, :, None] + noise
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    image = 20 + 200 * np.sqrt(light_of(blobs, height, width))[:, :, None] + noise
+    return np.clip(image, 0, 255).astype(np.uint8)
 
 
 def nearest(galaxies: Sequence[FieldGalaxy], blob: Blob) -> FieldGalaxy:
@@ -174,9 +174,9 @@ def test_petrosian_r90_of_known_profiles() -> None:
 def test_a_cutout_has_its_galaxy_in_the_middle_at_the_scale_of_gz2() -> None:
     blob = Blob(220.4, 190.7, 20)
     (galaxy,) = find_galaxies(render([blob])).galaxies
-    picture = cut_out(render([blob]), galaxy, extent=256.0, least_pixels=64)
-    assert len(picture) == pytest.approx(256 / 50 * galaxy.r90, abs=1)
-    cutout = to_cutout(picture, Geometry(extent=256.0, pixels=128), shown=256.0)
+    image = cut_out(render([blob]), galaxy, field_of_view=5.12, least_pixels=64)
+    assert len(image) == pytest.approx(256 / 50 * galaxy.r90, abs=1)
+    cutout = to_cutout(image, Geometry(field_of_view=5.12, pixels=128), field_of_view=5.12)
     (again,) = find_galaxies(cutout).galaxies
     assert (again.x, again.y) == pytest.approx((63.5, 63.5), abs=0.7)
     assert again.r90 == pytest.approx(50 * 128 / 256, rel=0.1)
@@ -184,9 +184,9 @@ def test_a_cutout_has_its_galaxy_in_the_middle_at_the_scale_of_gz2() -> None:
 
 def test_a_small_galaxy_is_enlarged_without_moving() -> None:
     galaxy = FieldGalaxy(1, 50.25, 40.5, 5.0, 1.0, 0.0, 1.0, False, False)
-    picture = cut_out(render([Blob(50.25, 40.5, 5, disc=False)]), galaxy, extent=256.0, least_pixels=256)
-    assert picture.shape == (256, 256, 3)
-    light = np.clip(picture.mean(axis=2) - 60, 0, None)
+    image = cut_out(render([Blob(50.25, 40.5, 5, disc=False)]), galaxy, field_of_view=5.12, least_pixels=256)
+    assert image.shape == (256, 256, 3)
+    light = np.clip(image.mean(axis=2) - 60, 0, None)
     rows, columns = np.mgrid[:256, :256]
     assert (columns * light).sum() / light.sum() == pytest.approx(127.5, abs=3)
     assert (rows * light).sum() / light.sum() == pytest.approx(127.5, abs=3)
@@ -195,11 +195,11 @@ def test_a_small_galaxy_is_enlarged_without_moving() -> None:
 @pytest.mark.parametrize(("x", "y"), [(0.0, 0.0), (499.0, 0.0), (0.0, 399.0), (499.0, 399.0)])
 def test_beyond_the_edge_of_the_field_there_is_sky(x: float, y: float) -> None:
     galaxy = FieldGalaxy(1, x, y, 10.0, 1.0, 0.0, 1.0, True, False)
-    picture = cut_out(render([Blob(x, y, 10)]), galaxy, extent=256.0)
-    outside = picture[0 if y == 0 else -1, 0 if x == 0 else -1]
-    assert picture.shape == (128, 128, 3)
+    image = cut_out(render([Blob(x, y, 10)]), galaxy, field_of_view=5.12)
+    outside = image[0 if y == 0 else -1, 0 if x == 0 else -1]
+    assert image.shape == (128, 128, 3)
     assert np.abs(outside.astype(int) - 20).max() <= 6
-    assert picture[63:65, 63:65].min() > 120
+    assert image[63:65, 63:65].min() > 120
 
 
 def test_without_scikit_image_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +213,7 @@ def test_real_gz2_galaxies_measure_50_gz2_pixels(real_galaxies: Path) -> None:
     sizes = list[float]()
     for file in files:
         # As small as galaxies of a wide picture are
-        frame = to_cutout(decode_image(file.read_bytes()), Geometry(extent=424.0, pixels=106))
+        frame = to_cutout(decode_image(file.read_bytes()), Geometry(field_of_view=8.48, pixels=106))
         found = find_galaxies(frame, min_radius=3.0).galaxies
         sizes += [4 * galaxy.r90 for galaxy in found if max(abs(galaxy.x - 52.5), abs(galaxy.y - 52.5)) < 4]
     assert len(sizes) > 50

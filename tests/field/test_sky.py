@@ -15,7 +15,7 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from galvote.errors import ImageError
-from galvote.field.sky import FRAME_RADII, SkyField
+from galvote.field.sky import FRAME_WIDTH, SkyField
 from galvote.images import decode_image
 
 SCALE = 0.4  # arcseconds a pixel
@@ -75,9 +75,9 @@ def cube(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write(tmp_path_factory.mktemp("sky") / "cube.fits", fits.PrimaryHDU(planes(), tan()))
 
 
-def pictures(place: object, ra: np.ndarray, dec: np.ndarray, r90: float = R90) -> list[np.ndarray]:
+def images(place: object, ra: np.ndarray, dec: np.ndarray, r90: float = R90) -> list[np.ndarray]:
     with SkyField.open(place) as field:
-        return [make() for make in field.pictures(ra, dec, np.full(len(ra), r90))]
+        return [make() for make in field.images(ra, dec, np.full(len(ra), r90))]
 
 
 def failure(make: Callable[[], np.ndarray]) -> tuple[str, str]:
@@ -86,11 +86,11 @@ def failure(make: Callable[[], np.ndarray]) -> tuple[str, str]:
     return failed.value.status, failed.value.reason
 
 
-def middle(picture: np.ndarray) -> tuple[float, float]:
+def middle(image: np.ndarray) -> tuple[float, float]:
     """Return where the brightest part is, from the centre of the frame, in pixels of the picture."""
-    brightness = picture.sum(axis=2, dtype=float)
+    brightness = image.sum(axis=2, dtype=float)
     rows, columns = np.nonzero(brightness > 0.9 * brightness.max())
-    return columns.mean() - (picture.shape[1] - 1) / 2, rows.mean() - (picture.shape[0] - 1) / 2
+    return columns.mean() - (image.shape[1] - 1) / 2, rows.mean() - (image.shape[0] - 1) / 2
 
 
 def alike(one: np.ndarray, other: np.ndarray) -> float:
@@ -99,12 +99,12 @@ def alike(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def test_galaxies_are_in_the_middle_and_at_the_scale_of_gz2(cube: Path) -> None:
-    for picture in pictures(cube, *sky_of(tan())):
-        assert picture.shape == (424, 424, 3)
-        assert picture.dtype == np.uint8
-        assert np.abs(middle(picture)).max() < 2
+    for image in images(cube, *sky_of(tan())):
+        assert image.shape == (424, 424, 3)
+        assert image.dtype == np.uint8
+        assert np.abs(middle(image)).max() < 2
         # The spot is 0.6 r90 to the right: 30 GZ2 pixels of 0.02 r90 from the centre, which is at 211.5.
-        profile = picture[202:222].sum(axis=(0, 2), dtype=float)
+        profile = image[202:222].sum(axis=(0, 2), dtype=float)
         right, left = profile[212:], profile[:212][::-1]
         assert 28.5 <= (right - left)[10:60].argmax() + 10 <= 30.5
 
@@ -125,15 +125,15 @@ def test_no_part_of_a_pixel_is_lost_between_the_sky_and_the_frame(
         plane = 500 * np.exp(-((np.hypot(x - column, y - row) * scale / 2) ** 2))
         plane += np.random.default_rng(band).normal(size=plane.shape)
         files.append(write(tmp_path / f"{band}.fits", fits.PrimaryHDU(plane.astype(np.float32), header)))
-    [picture] = pictures(files, *star, r90)
-    half = round(5 * len(picture) / (r90 * FRAME_RADII))  # 5 arcseconds
-    middle = (len(picture) - 1) / 2
-    y, x = np.mgrid[: len(picture), : len(picture)] - middle
+    [image] = images(files, *star, r90)
+    half = round(5 * len(image) / (r90 * FRAME_WIDTH))  # 5 arcseconds
+    middle = (len(image) - 1) / 2
+    y, x = np.mgrid[: len(image), : len(image)] - middle
     inner = np.hypot(x, y) <= half
     for band in range(3):
-        weights = picture[:, :, band] * inner
+        weights = image[:, :, band] * inner
         centre = np.array([(weights * x).sum(), (weights * y).sum()]) / weights.sum()
-        arcseconds = centre * r90 * FRAME_RADII / len(picture)
+        arcseconds = centre * r90 * FRAME_WIDTH / len(image)
         assert np.abs(arcseconds).max() < 0.04  # a tenth of a pixel
 
 
@@ -144,8 +144,8 @@ def test_one_galaxy_alone_looks_as_its_own_file(tmp_path: Path) -> None:
     path = write(tmp_path / "one.fits", fits.PrimaryHDU(planes(size=size), header))
     ra, dec = sky_of(header, [((size - 1) / 2, (size - 1) / 2)])
     with SkyField.open(path) as field:
-        picture = field.pictures(ra, dec, np.array([size * SCALE / FRAME_RADII]))[0]()
-    np.testing.assert_allclose(picture.astype(int), decode_image(path.read_bytes()), atol=1)
+        image = field.images(ra, dec, np.array([size * SCALE / FRAME_WIDTH]))[0]()
+    np.testing.assert_allclose(image.astype(int), decode_image(path.read_bytes()), atol=1)
 
 
 def test_the_real_picture_of_a_survey_as_its_own_file(real_galaxies: Path) -> None:
@@ -155,14 +155,14 @@ def test_the_real_picture_of_a_survey_as_its_own_file(real_galaxies: Path) -> No
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FITSFixedWarning)
             ra, dec = sky_of(fits.getheader(path), [((len(whole) - 1) / 2,) * 2])
-        picture = field.pictures(ra, dec, np.array([len(whole) * field.scale / FRAME_RADII]))[0]()
+        image = field.images(ra, dec, np.array([len(whole) * field.scale / FRAME_WIDTH]))[0]()
         assert field.scale == pytest.approx(0.262)
-    np.testing.assert_array_equal(picture, whole)
+    np.testing.assert_array_equal(image, whole)
 
 
 def test_the_same_whatever_holds_the_planes(cube: Path, tmp_path: Path) -> None:
     bands, header = planes(), tan()
-    expected = pictures(cube, *sky_of(header))
+    expected = images(cube, *sky_of(header))
     named = [fits.ImageHDU(bands[place], header, name=name) for place, name in ((2, "I"), (0, "G"), (1, "R"))]
     extensions = write(tmp_path / "extensions.fits", fits.PrimaryHDU(), *named)
     five = [*named, *(fits.ImageHDU(bands[0], header, name=name) for name in "ZY")]
@@ -189,13 +189,13 @@ def test_the_same_whatever_holds_the_planes(cube: Path, tmp_path: Path) -> None:
         f"{among_others}[1]",
         [str(file) for file in files],
     ):
-        for picture, wanted in zip(pictures(place, *sky_of(header)), expected, strict=True):
-            np.testing.assert_array_equal(picture, wanted)
+        for image, wanted in zip(images(place, *sky_of(header)), expected, strict=True):
+            np.testing.assert_array_equal(image, wanted)
 
 
 def test_compressed_and_scaled_images_are_read_in_parts(cube: Path, tmp_path: Path) -> None:
     bands, header = planes(), tan()
-    expected = pictures(cube, *sky_of(header))
+    expected = images(cube, *sky_of(header))
     packed = [
         write(tmp_path / f"{band}.fits.fz", fits.PrimaryHDU(), fits.CompImageHDU(plane, header))
         for band, plane in enumerate(bands)
@@ -206,16 +206,16 @@ def test_compressed_and_scaled_images_are_read_in_parts(cube: Path, tmp_path: Pa
         unit.scale("int16", bscale=0.01, bzero=100)
         scaled.append(write(tmp_path / f"{band}.fits", unit))
     for place in (packed, scaled):
-        for picture, wanted in zip(pictures(place, *sky_of(header)), expected, strict=True):
-            assert np.abs(picture.astype(int) - wanted).max() <= 6
+        for image, wanted in zip(images(place, *sky_of(header)), expected, strict=True):
+            assert np.abs(image.astype(int) - wanted).max() <= 6
 
 
 @pytest.mark.parametrize("angle", [37.0, 180.0])
 def test_north_need_not_be_up(tmp_path: Path, angle: float) -> None:
     header = tan(angle)
     path = write(tmp_path / "turned.fits", fits.PrimaryHDU(planes(), header))
-    for picture in pictures(path, *sky_of(header)):
-        assert np.abs(middle(picture)).max() < 2
+    for image in images(path, *sky_of(header)):
+        assert np.abs(middle(image)).max() < 2
 
 
 def test_other_frames_and_distortions(tmp_path: Path) -> None:
@@ -226,8 +226,8 @@ def test_other_frames_and_distortions(tmp_path: Path) -> None:
     distorted.update({"A_ORDER": 2, "A_2_0": 3e-4, "B_ORDER": 2, "B_0_2": -2e-4})
     for name, header in (("galactic", galactic), ("distorted", distorted)):
         path = write(tmp_path / f"{name}.fits", fits.PrimaryHDU(planes(), header))
-        for picture in pictures(path, *sky_of(header)):
-            assert np.abs(middle(picture)).max() < 2
+        for image in images(path, *sky_of(header)):
+            assert np.abs(middle(image)).max() < 2
 
 
 def test_bands_on_grids_of_their_own_lie_on_one_another(cube: Path, tmp_path: Path) -> None:
@@ -244,12 +244,10 @@ def test_bands_on_grids_of_their_own_lie_on_one_another(cube: Path, tmp_path: Pa
         noise = np.random.default_rng(5).normal(size=there.shape)
         plane = (level * there + 10 + 0.5 * noise).astype(np.float32)
         files.append(write(tmp_path / f"{name}.fits", fits.PrimaryHDU(plane, own)))
-    for picture, wanted in zip(
-        pictures(files, *sky_of(header)), pictures(cube, *sky_of(header)), strict=True
-    ):
-        assert np.abs(middle(picture)).max() < 2
+    for image, wanted in zip(images(files, *sky_of(header)), images(cube, *sky_of(header)), strict=True):
+        assert np.abs(middle(image)).max() < 2
         for band in range(3):
-            assert alike(picture[:, :, band], wanted[:, :, band]) > 0.93
+            assert alike(image[:, :, band], wanted[:, :, band]) > 0.93
 
 
 def test_fine_images_are_averaged_to_about_the_pixels_of_a_frame(tmp_path: Path) -> None:
@@ -259,10 +257,10 @@ def test_fine_images_are_averaged_to_about_the_pixels_of_a_frame(tmp_path: Path)
     y, x = np.mgrid[:size, :size].astype(float)
     plane = 100 * light(x, y, scale, places) + np.random.default_rng(1).normal(size=x.shape)
     path = write(tmp_path / "fine.fits", fits.PrimaryHDU(plane.astype(np.float32), header))
-    [picture] = pictures(path, *sky_of(header, places))
-    assert 424 <= len(picture) < 848
-    assert np.abs(middle(picture)).max() < 2
-    assert (picture[:, :, 0] == picture[:, :, 2]).all()
+    [image] = images(path, *sky_of(header, places))
+    assert 424 <= len(image) < 848
+    assert np.abs(middle(image)).max() < 2
+    assert (image[:, :, 0] == image[:, :, 2]).all()
 
 
 def test_what_cannot_be_pictured_says_why(cube: Path) -> None:
@@ -272,7 +270,7 @@ def test_what_cannot_be_pictured_says_why(cube: Path) -> None:
     r90 = np.full(len(ra), R90)
     r90[1] = np.nan
     with SkyField.open(cube) as field:
-        made = field.pictures(ra, dec, r90)
+        made = field.images(ra, dec, r90)
         assert made[0]().shape == (424, 424, 3)
         assert made[2]().shape == (424, 424, 3)  # part of its frame is beyond the edge, but not of its middle
         assert failure(made[1])[0] == "no-size"
@@ -287,7 +285,7 @@ def test_what_cannot_be_pictured_says_why(cube: Path) -> None:
             "no-position",
         ]
         for size, status in ((-1.0, "no-size"), (np.inf, "no-size"), (1e5, "too-large")):
-            assert failure(field.pictures(ra[:1], dec[:1], np.array([size]))[0])[0] == status
+            assert failure(field.images(ra[:1], dec[:1], np.array([size]))[0])[0] == status
 
 
 @pytest.mark.parametrize("blank", [np.nan, 0.0, np.inf])
@@ -298,7 +296,7 @@ def test_where_a_survey_has_not_been_there_is_no_picture(tmp_path: Path, blank: 
     path = write(tmp_path / "half.fits", fits.PrimaryHDU(bands, tan()))
     ra, dec = sky_of(tan(), [*PLACES, (65.0, 250.0)])
     with SkyField.open(path) as field:
-        made = field.pictures(ra, dec, np.full(3, R90))
+        made = field.images(ra, dec, np.full(3, R90))
         assert "beyond the edge or has no data" in failure(made[0])[1]
         assert failure(made[1])[0] == "incomplete"
         assert made[2]().max() > 0  # a small gap is shown as sky
@@ -309,7 +307,7 @@ def test_zeros_that_packing_makes_of_the_sky_are_data(tmp_path: Path) -> None:
     packed = fits.CompImageHDU(sky, tan(), quantize_level=2)
     path = write(tmp_path / "packed.fits.fz", fits.PrimaryHDU(), packed)
     assert (fits.getdata(path) == 0).mean() > 0.1
-    assert all(picture.shape == (424, 424, 3) for picture in pictures(path, *sky_of(tan())))
+    assert all(image.shape == (424, 424, 3) for image in images(path, *sky_of(tan())))
 
 
 def test_masked_whole_numbers_have_gaps_but_zeros_are_data(tmp_path: Path) -> None:
@@ -317,7 +315,7 @@ def test_masked_whole_numbers_have_gaps_but_zeros_are_data(tmp_path: Path) -> No
     counts[:, 300:] = -32768
     path = write(tmp_path / "counts.fits", fits.PrimaryHDU(counts, tan(BLANK=-32768)))
     with SkyField.open(path) as field:
-        made = field.pictures(*sky_of(tan(), [(100.0, 200.0), (330.0, 200.0)]), np.full(2, R90))
+        made = field.images(*sky_of(tan(), [(100.0, 200.0), (330.0, 200.0)]), np.full(2, R90))
         assert made[0]().shape == (424, 424, 3)
         assert failure(made[1])[0] == "incomplete"
 
@@ -368,7 +366,7 @@ def test_an_image_that_is_damaged_somewhere_has_pictures_elsewhere(tmp_path: Pat
         fits.CompImageHDU(plane, header, compression_type="GZIP_1", quantize_level=0),
     )
     with SkyField.open(path) as field:
-        made = field.pictures(*sky_of(header), np.full(2, 3.0))
+        made = field.images(*sky_of(header), np.full(2, 3.0))
         with path.open("rb+") as file:  # the upper rows
             file.seek(path.stat().st_size // 2)
             file.write(bytes(path.stat().st_size // 2))
@@ -389,7 +387,7 @@ def test_a_large_image_is_not_read_whole(tmp_path: Path) -> None:
         file.truncate(path.stat().st_size + 4 * side**2)
     ra, dec = sky_of(header, np.random.default_rng(0).uniform(1000, 11_000, (20, 2)))
     tracemalloc.start()
-    made = pictures(path, ra, dec)
+    made = images(path, ra, dec)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(made) == 20
@@ -399,13 +397,13 @@ def test_a_large_image_is_not_read_whole(tmp_path: Path) -> None:
 def test_threads_and_other_processes_make_the_same_pictures(cube: Path) -> None:
     ra, dec = (np.repeat(values, 8) for values in sky_of(tan()))
     with SkyField.open(cube) as field, ThreadPoolExecutor(4) as pool:
-        made = field.pictures(ra, dec, np.full(len(ra), R90))
+        made = field.images(ra, dec, np.full(len(ra), R90))
         together = list(pool.map(lambda make: make(), made))
         elsewhere = pickle.loads(pickle.dumps(made[0]))
         np.testing.assert_array_equal(elsewhere(), together[0])
         elsewhere.func.__self__.close()
-    for picture in together[:8]:
-        np.testing.assert_array_equal(picture, together[0])
+    for image in together[:8]:
+        np.testing.assert_array_equal(image, together[0])
 
 
 def test_sizes_are_measured_where_a_galaxy_is(cube: Path) -> None:

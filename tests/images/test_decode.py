@@ -28,7 +28,7 @@ def sixteen_bit_png(width: int, height: int, rows: bytes) -> bytes:
 
 
 @pytest.fixture
-def picture() -> np.ndarray:
+def image() -> np.ndarray:
     """Return a smooth picture of 40 rows and 60 columns, another in each channel, dark at the top left."""
     y, x = np.mgrid[:40, :60]
     return np.stack([3 * x + 20, 4 * y + 30, 2 * x + 2 * y], axis=-1).astype(np.uint8)
@@ -47,43 +47,43 @@ def picture() -> np.ndarray:
     ],
 )
 def test_reads_the_common_kinds(
-    picture: np.ndarray, kind: str, options: dict[str, object], tolerance: int
+    image: np.ndarray, kind: str, options: dict[str, object], tolerance: int
 ) -> None:
-    decoded = decode_image(encode(Image.fromarray(picture), kind, **options))
+    decoded = decode_image(encode(Image.fromarray(image), kind, **options))
 
     assert decoded.dtype == np.uint8
-    assert decoded.shape == picture.shape
-    assert np.abs(decoded.astype(int) - picture).mean() <= tolerance
+    assert decoded.shape == image.shape
+    assert np.abs(decoded.astype(int) - image).mean() <= tolerance
 
 
-def test_pixels_pass_unchanged(picture: np.ndarray) -> None:
-    assert np.array_equal(decode_image(picture), picture)
+def test_pixels_pass_unchanged(image: np.ndarray) -> None:
+    assert np.array_equal(decode_image(image), image)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
-def test_grey_becomes_rgb(picture: np.ndarray, kind: str) -> None:
-    decoded = decode_image(encode(Image.fromarray(picture[:, :, 0]), kind))
+def test_grey_becomes_rgb(image: np.ndarray, kind: str) -> None:
+    decoded = decode_image(encode(Image.fromarray(image[:, :, 0]), kind))
 
-    assert decoded.shape == picture.shape
+    assert decoded.shape == image.shape
     assert np.array_equal(decoded[:, :, 0], decoded[:, :, 2])
-    assert np.abs(decoded[:, :, 1].astype(int) - picture[:, :, 0]).max() <= 4
+    assert np.abs(decoded[:, :, 1].astype(int) - image[:, :, 0]).max() <= 4
 
 
-def test_transparent_parts_are_black_as_sky_is(picture: np.ndarray) -> None:
+def test_transparent_parts_are_black_as_sky_is(image: np.ndarray) -> None:
     alpha = np.full((40, 60, 1), 255, np.uint8)
     alpha[:, :20] = 0
     alpha[:, 20:40] = 128
-    rgba = np.concatenate([picture, alpha], axis=2)
+    rgba = np.concatenate([image, alpha], axis=2)
 
     decoded = decode_image(encode(Image.fromarray(rgba), "PNG"))
 
     assert decoded[:, :20].max() == 0
-    assert np.abs(decoded[:, 20:40] - picture[:, 20:40] * (128 / 255)).max() <= 1
-    assert np.array_equal(decoded[:, 40:], picture[:, 40:])
+    assert np.abs(decoded[:, 20:40] - image[:, 20:40] * (128 / 255)).max() <= 1
+    assert np.array_equal(decoded[:, 40:], image[:, 40:])
 
 
-def test_palette_and_palette_with_a_transparent_colour(picture: np.ndarray) -> None:
-    palette = Image.fromarray(picture // 128 * 255).convert("P", palette=Image.Palette.ADAPTIVE, colors=8)
+def test_palette_and_palette_with_a_transparent_colour(image: np.ndarray) -> None:
+    palette = Image.fromarray(image // 128 * 255).convert("P", palette=Image.Palette.ADAPTIVE, colors=8)
     opaque = decode_image(encode(palette, "PNG"))
     seen = decode_image(encode(palette, "PNG", transparency=palette.getpixel((59, 39))))
 
@@ -92,10 +92,10 @@ def test_palette_and_palette_with_a_transparent_colour(picture: np.ndarray) -> N
     assert seen[39, 59].max() == 0
 
 
-def test_cmyk_jpeg(picture: np.ndarray) -> None:
-    decoded = decode_image(encode(Image.fromarray(picture).convert("CMYK"), "JPEG", quality=95))
+def test_cmyk_jpeg(image: np.ndarray) -> None:
+    decoded = decode_image(encode(Image.fromarray(image).convert("CMYK"), "JPEG", quality=95))
 
-    assert np.abs(decoded.astype(int) - picture).mean() < 4
+    assert np.abs(decoded.astype(int) - image).mean() < 4
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
@@ -108,15 +108,15 @@ def test_sixteen_bit_grey_keeps_the_upper_byte(kind: str) -> None:
     assert decoded.max() == 255
 
 
-def test_sixteen_bit_colour_png_keeps_the_upper_byte(picture: np.ndarray) -> None:
-    samples = (picture.astype(int) * 256 + 200).astype(">u2")
+def test_sixteen_bit_colour_png_keeps_the_upper_byte(image: np.ndarray) -> None:
+    samples = (image.astype(int) * 256 + 200).astype(">u2")
     rows = b"".join(b"\0" + row.tobytes() for row in samples)
 
-    assert np.array_equal(decode_image(sixteen_bit_png(60, 40, rows)), picture)
+    assert np.array_equal(decode_image(sixteen_bit_png(60, 40, rows)), image)
 
 
-def test_sixteen_bit_colour_tiff_keeps_the_upper_byte(picture: np.ndarray) -> None:
-    samples = (picture.astype("<u2") * 256 + 200).tobytes()
+def test_sixteen_bit_colour_tiff_keeps_the_upper_byte(image: np.ndarray) -> None:
+    samples = (image.astype("<u2") * 256 + 200).tobytes()
     # width, height, bits (at 200), compression, RGB, strip (at 300), samples, rows, length, layout
     tags = [
         (256, 3, 1, 60), (257, 3, 1, 40), (258, 3, 3, 200), (259, 3, 1, 1), (262, 3, 1, 2), (273, 4, 1, 300),
@@ -126,33 +126,33 @@ def test_sixteen_bit_colour_tiff_keeps_the_upper_byte(picture: np.ndarray) -> No
     tiff = (tiff + bytes(4)).ljust(200, b"\0") + struct.pack("<HHH", 16, 16, 16)
     tiff = tiff.ljust(300, b"\0") + samples
 
-    assert np.array_equal(decode_image(tiff), picture)
+    assert np.array_equal(decode_image(tiff), image)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WebP", "TIFF"])
-def test_exif_orientation_is_applied(picture: np.ndarray, kind: str) -> None:
+def test_exif_orientation_is_applied(image: np.ndarray, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: show the picture turned clockwise
-    stored = Image.fromarray(picture)
+    stored = Image.fromarray(image)
     options = {"quality": 95} if kind == "JPEG" else {"lossless": True} if kind == "WebP" else {}
 
     decoded = decode_image(encode(stored, kind, exif=exif, **options))
 
     assert decoded.shape == (60, 40, 3)
-    assert np.abs(decoded.astype(int) - np.rot90(picture, -1)).mean() < 4
+    assert np.abs(decoded.astype(int) - np.rot90(image, -1)).mean() < 4
 
 
-def test_the_first_of_several_frames_is_shown(picture: np.ndarray) -> None:
-    frames = [Image.fromarray(picture), Image.fromarray(255 - picture)]
+def test_the_first_of_several_frames_is_shown(image: np.ndarray) -> None:
+    frames = [Image.fromarray(image), Image.fromarray(255 - image)]
 
     for kind in ("TIFF", "PNG"):
         data = encode(frames[0], kind, save_all=True, append_images=frames[1:])
-        assert np.array_equal(decode_image(data), picture)
+        assert np.array_equal(decode_image(data), image)
 
 
 @pytest.mark.parametrize("mode", ["F", "I"])
-def test_thirty_two_bit_tiff_is_unsupported_and_says_what_to_do(picture: np.ndarray, mode: str) -> None:
-    data = encode(Image.fromarray(picture[:, :, 0]).convert(mode), "TIFF")
+def test_thirty_two_bit_tiff_is_unsupported_and_says_what_to_do(image: np.ndarray, mode: str) -> None:
+    data = encode(Image.fromarray(image[:, :, 0]).convert(mode), "TIFF")
 
     with pytest.raises(ImageError, match="FITS") as failure:
         decode_image(data)

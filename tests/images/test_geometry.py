@@ -31,8 +31,8 @@ def test_the_challenge_frame_is_averaged_over_its_central_256_pixels() -> None:
     assert np.abs(to_cutout(frame, Geometry(pixels=64)) - block_means(centre, 4)).max() <= 0.5
     thirds = centre.repeat(3, axis=0).repeat(3, axis=1)
     assert np.abs(to_cutout(frame, Geometry(pixels=96)) - block_means(thirds, 8)).max() <= 0.51
-    assert np.array_equal(to_cutout(frame, Geometry(extent=256, pixels=256)), centre)
-    assert np.array_equal(to_cutout(frame, Geometry(extent=424, pixels=424)), frame)
+    assert np.array_equal(to_cutout(frame, Geometry(field_of_view=5.12, pixels=256)), centre)
+    assert np.array_equal(to_cutout(frame, Geometry(field_of_view=8.48, pixels=424)), frame)
 
 
 def test_a_crop_within_pixels_weighs_them_by_area() -> None:
@@ -40,37 +40,37 @@ def test_a_crop_within_pixels_weighs_them_by_area() -> None:
     # The central 207 begin and end in the middle of a pixel: refine each pixel to 2 × 2, then average 6 × 6.
     fine = frame.repeat(2, axis=0).repeat(2, axis=1)[217 : 217 + 414, 217 : 217 + 414]
 
-    cutout = to_cutout(frame, Geometry(extent=207, pixels=69))
+    cutout = to_cutout(frame, Geometry(field_of_view=4.14, pixels=69))
 
     assert np.abs(cutout - block_means(fine, 6)).max() <= 0.51
 
 
 @given(
     side=st.integers(60, 300),
-    shown=st.floats(250, 900),
+    field_of_view=st.floats(250, 900),
     pixels=st.integers(8, 150),
     colour=st.tuples(*[st.integers(0, 255)] * 3),
 )
 def test_a_flat_picture_stays_flat(
-    side: int, shown: float, pixels: int, colour: tuple[int, int, int]
+    side: int, field_of_view: float, pixels: int, colour: tuple[int, int, int]
 ) -> None:
-    cutout = to_cutout(np.full((side, side, 3), colour, np.uint8), Geometry(pixels=pixels), shown)
+    cutout = to_cutout(np.full((side, side, 3), colour, np.uint8), Geometry(pixels=pixels), field_of_view)
 
     assert cutout.shape == (pixels, pixels, 3)
     assert (cutout == np.array(colour)).all()
 
 
-@given(side=st.integers(200, 400), pixels=st.integers(16, 64), shown=st.floats(256, 700))
-def test_a_point_stays_in_its_place(side: int, pixels: int, shown: float) -> None:
+@given(side=st.integers(200, 400), pixels=st.integers(16, 64), field_of_view=st.floats(256, 700))
+def test_a_point_stays_in_its_place(side: int, pixels: int, field_of_view: float) -> None:
     y, x = np.mgrid[:side, :side]
     place = (0.02 * side, -0.03 * side)  # from the centre, in pixels of the picture
     middle = (side - 1) / 2
     spot = np.exp(-((y - middle - place[0]) ** 2 + (x - middle - place[1]) ** 2) / (2 * (side / 60) ** 2))
-    picture = np.repeat((250 * spot)[:, :, None], 3, axis=2).astype(np.uint8)
+    image = np.repeat((250 * spot)[:, :, None], 3, axis=2).astype(np.uint8)
 
-    cutout = to_cutout(picture, Geometry(pixels=pixels), shown)[:, :, 0].astype(float)
+    cutout = to_cutout(image, Geometry(pixels=pixels), field_of_view)[:, :, 0].astype(float)
 
-    scale = pixels * shown / 256 / side
+    scale = pixels * field_of_view / 256 / side
     rows, columns = np.mgrid[:pixels, :pixels] - (pixels - 1) / 2
     found = np.array([(cutout * rows).sum(), (cutout * columns).sum()]) / cutout.sum()
     assert np.allclose(found, np.array(place) * scale, atol=0.1)
@@ -79,7 +79,7 @@ def test_a_point_stays_in_its_place(side: int, pixels: int, shown: float) -> Non
 def test_a_coarse_picture_is_interpolated() -> None:
     ramp = np.tile(np.arange(0, 160, 8, dtype=np.uint8)[None, :, None], (20, 1, 3))
 
-    cutout = to_cutout(ramp, Geometry(extent=424, pixels=40))
+    cutout = to_cutout(ramp, Geometry(field_of_view=8.48, pixels=40))
 
     assert np.diff(cutout[10, 1:-1, 0].astype(int)).tolist() == [4] * 37
     assert (cutout[0] == cutout[-1]).all()
@@ -95,32 +95,34 @@ def test_the_central_square_of_an_oblong_picture_is_used() -> None:
 
 
 def test_what_a_picture_shows_can_be_said() -> None:
-    picture = noise(300, 300)
+    image = noise(300, 300)
 
     assert np.array_equal(
-        to_cutout(picture, Geometry(pixels=150), shown=512.0),
-        to_cutout(picture[75:225, 75:225].copy(), Geometry(pixels=150), shown=256.0),
+        to_cutout(image, Geometry(pixels=150), field_of_view=10.24),
+        to_cutout(image[75:225, 75:225].copy(), Geometry(pixels=150), field_of_view=5.12),
     )
     assert np.array_equal(to_cutout(noise(128, 128), COMPACT), noise(128, 128))
 
 
 def test_a_picture_that_lacks_a_rim_is_filled_with_its_edge() -> None:
-    picture = noise(245, 245)
+    image = noise(245, 245)
 
-    cutout = to_cutout(picture, Geometry(extent=256, pixels=256), shown=245.0)
+    cutout = to_cutout(image, Geometry(field_of_view=5.12, pixels=256), field_of_view=4.9)
 
     assert cutout.shape == (256, 256, 3)
     assert np.abs(cutout[128, 0].astype(int) - cutout[128, 4]).max() <= 1
 
 
 def test_a_picture_that_shows_too_little_says_how_to_say_what_it_shows() -> None:
-    with pytest.raises(ImageError, match=r"only 256 of the 424 GZ2 pixels.*--shown") as failure:
-        to_cutout(noise(128, 128), Geometry(extent=424, pixels=64))
+    with pytest.raises(ImageError, match=r"only 256 of the 424 GZ2 pixels.*--field-of-view") as failure:
+        to_cutout(noise(128, 128), Geometry(field_of_view=8.48, pixels=64))
 
     assert failure.value.status == "unsupported"
 
 
-@pytest.mark.parametrize("wrong", [{"extent": 0}, {"extent": float("nan")}, {"pixels": 2}, {"size": 64}])
+@pytest.mark.parametrize(
+    "wrong", [{"field_of_view": 0.0}, {"field_of_view": float("nan")}, {"pixels": 2}, {"size": 64}]
+)
 def test_a_wrong_geometry_cannot_be_made(wrong: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Geometry(**wrong)
@@ -140,7 +142,7 @@ def originals_and_compact(galaxies: Path, count: int) -> Iterator[tuple[bytes, b
 
 @pytest.mark.parametrize("pixels", [128, 64])
 def test_compact_and_original_give_the_same_cutout(real_galaxies: Path, pixels: int) -> None:
-    geometry = Geometry(extent=256, pixels=pixels)
+    geometry = Geometry(field_of_view=5.12, pixels=pixels)
     differences = [
         np.abs(
             to_cutout(decode_image(original), geometry).astype(int)

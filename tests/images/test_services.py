@@ -20,9 +20,9 @@ from galvote.errors import GalvoteError, ImageError
 from galvote.images import decode_image
 from galvote.images.services import CutoutService
 
-PICTURE = np.random.default_rng(1).integers(0, 255, (424, 424, 3), dtype=np.uint8)
-JPEG = simplejpeg.encode_jpeg(PICTURE, quality=50, colorspace="RGB")
-BLANK = simplejpeg.encode_jpeg(np.zeros_like(PICTURE), colorspace="RGB")
+IMAGE = np.random.default_rng(1).integers(0, 255, (424, 424, 3), dtype=np.uint8)
+JPEG = simplejpeg.encode_jpeg(IMAGE, quality=50, colorspace="RGB")
+BLANK = simplejpeg.encode_jpeg(np.zeros_like(IMAGE), colorspace="RGB")
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
@@ -119,7 +119,7 @@ def impatient(cache: Path, url: str, **settings: object) -> CutoutService:
 def readers(
     service: CutoutService, count: int = 1, r90: float = 5.0
 ) -> list[Callable[[], tuple[bytes, ...]]]:
-    return service.pictures(np.arange(count, dtype=float), np.zeros(count), np.full(count, r90))
+    return service.images(np.arange(count, dtype=float), np.zeros(count), np.full(count, r90))
 
 
 def failure(read: Callable[[], tuple[bytes, ...]]) -> tuple[str, str]:
@@ -312,7 +312,7 @@ def test_a_service_that_is_down_is_left_alone(
     assert "Run the same again later" in reason
 
 
-@pytest.mark.parametrize("well", [answer(), answer(b"", 404)], ids=["picture", "404"])
+@pytest.mark.parametrize("well", [answer(), answer(b"", 404)], ids=["image", "404"])
 def test_a_service_that_answers_now_and_then_is_asked_on(
     server: Server, service: CutoutService, well: Answer
 ) -> None:
@@ -334,7 +334,7 @@ def test_a_picture_of_nothing_is_outside_and_asked_for_once(server: Server, serv
 
 def test_galaxies_without_place_or_size_are_not_asked_for(server: Server, service: CutoutService) -> None:
     ra, dec, r90 = np.array([np.nan, 1.0, 1.0]), np.array([0.0, 95.0, 0.0]), np.array([1.0, 1.0, np.nan])
-    made = service.pictures(ra, dec, r90)
+    made = service.images(ra, dec, r90)
     assert [failure(read)[0] for read in made] == ["no-position", "no-position", "no-size"]
     assert server.asked == []
 

@@ -28,11 +28,11 @@ from galvote.images import (
 )
 from galvote.io import list_sources
 
-SMALL = Geometry(extent=256, pixels=32)
+SMALL = Geometry(field_of_view=5.12, pixels=32)
 
 
 @dataclass(frozen=True)
-class Picture:
+class Image:
     """What `pack` needs of a source."""
 
     id: str
@@ -41,15 +41,15 @@ class Picture:
 
 def jpeg(seed: int, side: int = 106) -> bytes:
     coarse = np.random.default_rng(seed).integers(0, 256, (side // 8 + 1, side // 8 + 1, 3), dtype=np.uint8)
-    picture = np.ascontiguousarray(coarse.repeat(8, axis=0).repeat(8, axis=1)[:side, :side])
-    return simplejpeg.encode_jpeg(picture, quality=90)
+    image = np.ascontiguousarray(coarse.repeat(8, axis=0).repeat(8, axis=1)[:side, :side])
+    return simplejpeg.encode_jpeg(image, quality=90)
 
 
-def pictures(count: int, first: int = 0) -> list[Picture]:
+def images(count: int, first: int = 0) -> list[Image]:
     def reader(seed: int) -> Callable[[], tuple[bytes, ...]]:
         return lambda: (jpeg(seed),)
 
-    return [Picture(str(100 + seed), reader(seed)) for seed in range(first, first + count)]
+    return [Image(str(100 + seed), reader(seed)) for seed in range(first, first + count)]
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -57,18 +57,18 @@ def contents(directory: Path) -> dict[str, bytes]:
 
 
 def test_pack_keeps_order_and_pixels(tmp_path: Path) -> None:
-    store = pack(pictures(20), tmp_path / "store", SMALL, workers=3)
+    store = pack(images(20), tmp_path / "store", SMALL, workers=3)
 
     assert store.ids == tuple(str(100 + seed) for seed in range(20))
     assert len(store) == 20
     assert store.geometry == SMALL
     assert store.failures == ()
-    for cutout, picture in zip(store.cutouts, pictures(20), strict=True):
-        assert np.array_equal(cutout, decode_cutout(picture.read(), SMALL))
+    for cutout, image in zip(store.cutouts, images(20), strict=True):
+        assert np.array_equal(cutout, decode_cutout(image.read(), SMALL))
 
 
 def test_store_is_opened_read_only_and_mapped(tmp_path: Path) -> None:
-    pack(pictures(3), tmp_path, SMALL)
+    pack(images(3), tmp_path, SMALL)
     store = PackedStore.open(tmp_path)
 
     assert isinstance(store.cutouts, np.memmap)
@@ -80,12 +80,12 @@ def test_bad_pictures_are_recorded_and_do_not_end_the_run(tmp_path: Path) -> Non
     def missing() -> tuple[bytes, ...]:
         raise FileNotFoundError("no such file: 7.jpg")
 
-    bad = [Picture("7", missing), Picture("8", lambda: (b"",)), Picture("9", lambda: (b"text",))]
-    bad += [Picture("10", lambda: (jpeg(0)[:500],))]
+    bad = [Image("7", missing), Image("8", lambda: (b"",)), Image("9", lambda: (b"text",))]
+    bad += [Image("10", lambda: (jpeg(0)[:500],))]
     seen = list[tuple[int, int]]()
 
     store = pack(
-        [*bad[:2], *pictures(2), *bad[2:]], tmp_path, SMALL, on_progress=lambda *counts: seen.append(counts)
+        [*bad[:2], *images(2), *bad[2:]], tmp_path, SMALL, on_progress=lambda *counts: seen.append(counts)
     )
 
     assert store.ids == ("100", "101")
@@ -97,20 +97,20 @@ def test_bad_pictures_are_recorded_and_do_not_end_the_run(tmp_path: Path) -> Non
 
 
 def test_a_store_of_failures_only_can_be_opened(tmp_path: Path) -> None:
-    store = pack([Picture("1", lambda: (b"",))], tmp_path, SMALL)
+    store = pack([Image("1", lambda: (b"",))], tmp_path, SMALL)
 
     assert store.cutouts.shape == (0, 32, 32, 3)
     assert len(PackedStore.open(tmp_path).failures) == 1
 
 
 def test_a_finished_store_is_kept_unless_overwritten(tmp_path: Path) -> None:
-    pack(pictures(3), tmp_path, SMALL)
+    pack(images(3), tmp_path, SMALL)
 
     with pytest.raises(CatalogueError, match="--overwrite"):
-        pack(pictures(5), tmp_path, SMALL)
+        pack(images(5), tmp_path, SMALL)
 
     assert len(PackedStore.open(tmp_path)) == 3
-    assert len(pack(pictures(5), tmp_path, SMALL, overwrite=True)) == 5
+    assert len(pack(images(5), tmp_path, SMALL, overwrite=True)) == 5
 
 
 def stopped(directory: Path, count: int, after: int) -> None:
@@ -119,8 +119,8 @@ def stopped(directory: Path, count: int, after: int) -> None:
     def interrupt() -> tuple[bytes, ...]:
         raise KeyboardInterrupt
 
-    sources = pictures(count)
-    sources[after] = Picture(sources[after].id, interrupt)
+    sources = images(count)
+    sources[after] = Image(sources[after].id, interrupt)
     with pytest.raises(KeyboardInterrupt):
         pack(sources, directory, SMALL, workers=2)
 
@@ -139,7 +139,7 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Return a store of 400 pictures that was stopped, and one that was not."""
     folder = tmp_path_factory.mktemp("packed")
     stopped(folder / "stopped", 400, after=300)
-    pack(pictures(400), folder / "whole", SMALL)
+    pack(images(400), folder / "whole", SMALL)
     return folder / "stopped", folder / "whole"
 
 
@@ -159,10 +159,10 @@ def test_resuming_gives_what_one_run_gives_wherever_it_stopped(
         (store / "sources.jsonl").write_text('{"format"')
     first_read = list[str]()
 
-    def note(picture: Picture) -> Picture:
-        return Picture(picture.id, lambda: (first_read.append(picture.id), *picture.read())[1:])
+    def note(image: Image) -> Image:
+        return Image(image.id, lambda: (first_read.append(image.id), *image.read())[1:])
 
-    pack([note(picture) for picture in pictures(400)], store, SMALL, workers=2)
+    pack([note(image) for image in images(400)], store, SMALL, workers=2)
 
     assert contents(store) == contents(interrupted[1])
     assert len(first_read) == (400 if tail == "all lines" else 400 - 256 + 1 + 1)
@@ -173,27 +173,27 @@ def test_resuming_with_another_geometry_or_other_sources_is_refused(
 ) -> None:
     store = tmp_path / "store"
     shutil.copytree(interrupted[0], store)
-    swapped = pictures(400)
+    swapped = images(400)
     swapped[2], swapped[3] = swapped[3], swapped[2]
-    changed = [Picture(old.id, new.read) for old, new in zip(pictures(400), pictures(400, 1), strict=True)]
+    changed = [Image(old.id, new.read) for old, new in zip(images(400), images(400, 1), strict=True)]
 
     with pytest.raises(CatalogueError, match=r"'pixels': 32.*'pixels': 128"):
-        pack(pictures(400), store, COMPACT)
+        pack(images(400), store, COMPACT)
     with pytest.raises(CatalogueError, match=r"shown None.*shown 300"):
-        pack(pictures(400), store, SMALL, shown=300.0)
+        pack(images(400), store, SMALL, field_of_view=6.0)
     with pytest.raises(CatalogueError, match="number 3 is 102, this run's is 103"):
         pack(swapped, store, SMALL)
     with pytest.raises(CatalogueError, match="is missing"):
-        pack(pictures(10), store, SMALL)
+        pack(images(10), store, SMALL)
     with pytest.raises(CatalogueError, match="has changed"):
         pack(changed, store, SMALL)
 
-    pack(pictures(400), store, SMALL)
+    pack(images(400), store, SMALL)
     assert contents(store) == contents(interrupted[1])
 
 
 def test_a_damaged_store_is_refused(tmp_path: Path) -> None:
-    pack(pictures(4), tmp_path, SMALL)
+    pack(images(4), tmp_path, SMALL)
     with (tmp_path / "cutouts.bin").open("ab") as file:
         file.truncate(5000)
 
@@ -205,12 +205,12 @@ def test_a_store_knows_what_it_was_packed_from(tmp_path: Path) -> None:
     for galaxy in (1, 2):
         (tmp_path / f"{galaxy}.jpg").write_bytes(jpeg(galaxy, side=424))
     listed = list_sources([tmp_path / "1.jpg", tmp_path / "2.jpg"])
-    pack(listed, tmp_path / "store", SMALL, shown=300.0)
+    pack(listed, tmp_path / "store", SMALL, field_of_view=6.0)
     store = PackedStore.open(tmp_path / "store")
 
-    assert store.shown == 300
+    assert store.field_of_view == 300
     assert store.sources_sha256 == listed.digest()
-    assert pack(pictures(2), tmp_path / "plain", SMALL).sources_sha256 is None
+    assert pack(images(2), tmp_path / "plain", SMALL).sources_sha256 is None
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_store_knows_what_it_was_packed_from(tmp_path: Path) -> None:
     ],
 )
 def test_a_store_of_which_a_file_is_lost_is_refused(tmp_path: Path, name: str, content: bytes | None) -> None:
-    pack(pictures(4), tmp_path, SMALL)
+    pack(images(4), tmp_path, SMALL)
     if content is None:
         (tmp_path / name).unlink()
     else:
@@ -248,13 +248,13 @@ def test_an_unfinished_store_that_lost_something_is_not_resumed(
     (store / name).write_bytes(content)
 
     with pytest.raises(CatalogueError, match="is damaged: pack it again with --overwrite"):
-        pack(pictures(400), store, SMALL)
+        pack(images(400), store, SMALL)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder of 1,200 pictures, one of them bad."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     frames = [jpeg(seed, side=424) for seed in range(20)]
     for galaxy in range(1200):
         (folder / f"{100000 + galaxy}.jpg").write_bytes(frames[galaxy % 20] if galaxy != 400 else b"")
@@ -290,7 +290,16 @@ def test_a_killed_command_is_resumed_and_equals_an_uninterrupted_one(folder: Pat
 
 
 def test_the_command_takes_geometry_and_refuses_nonsense(folder: Path, tmp_path: Path) -> None:
-    options = ["--out", tmp_path / "store", "--extent", "300", "--pixels", "40", "--shown", "424"]
+    options = [
+        "--out",
+        tmp_path / "store",
+        "--cutout-field-of-view",
+        "6.0",
+        "--pixels",
+        "40",
+        "--field-of-view",
+        "8.48",
+    ]
     one = sorted(folder.iterdir())[0]
 
     subprocess.run(galvote("pack", one, *options), capture_output=True, check=True)
@@ -304,9 +313,9 @@ def test_the_command_takes_geometry_and_refuses_nonsense(folder: Path, tmp_path:
     store = PackedStore.open(tmp_path / "store")
     assert store.ids == ("100000",)
     assert np.array_equal(
-        store.cutouts[0], to_cutout(decode_image(one.read_bytes()), Geometry(extent=300, pixels=40))
+        store.cutouts[0], to_cutout(decode_image(one.read_bytes()), Geometry(field_of_view=6.0, pixels=40))
     )
-    assert json.loads((tmp_path / "store" / "store.json").read_text())["shown"] == 424
+    assert json.loads((tmp_path / "store" / "store.json").read_text())["field_of_view"] == 424
     assert wrong.returncode == 2
     assert "--pixels" in wrong.stderr
 
@@ -321,6 +330,6 @@ def test_importing_images_loads_nothing_heavy() -> None:
 
 
 def test_views_of_a_packed_cutout(tmp_path: Path) -> None:
-    store = pack(pictures(2), tmp_path, SMALL)
+    store = pack(images(2), tmp_path, SMALL)
 
     assert np.array_equal(warp_cutout(store.cutouts[1], View(angle=90.0), 32), np.rot90(store.cutouts[1]))

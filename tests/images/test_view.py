@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galvote.images import View, describe_warp, standard_views, warp_cutout
+from galvote.images import View, describe_warp, tta_views, warp_cutout
 
 
 @pytest.fixture
@@ -79,14 +79,14 @@ def test_matrix_is_the_map_that_the_warp_follows(angle: float, flip: bool, zoom:
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 8, 16, 60])
 def test_standard_views_are_different_and_begin_with_the_identity(count: int) -> None:
-    views = standard_views(count)
+    views = tta_views(count)
 
     assert len(set(views)) == count
     assert views[0] == View()
 
 
 def test_eight_standard_views_are_the_symmetries_of_the_square(cutout: np.ndarray) -> None:
-    shown = {warp_cutout(cutout, view, 128).tobytes() for view in standard_views(8)}
+    shown = {warp_cutout(cutout, view, 128).tobytes() for view in tta_views(8)}
     symmetries = {
         np.ascontiguousarray(np.rot90(side, turns)).tobytes()
         for side in (cutout, cutout[:, ::-1])
@@ -98,7 +98,7 @@ def test_eight_standard_views_are_the_symmetries_of_the_square(cutout: np.ndarra
 
 def test_no_views_are_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        standard_views(0)
+        tta_views(0)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 
 import galvote
 from galvote.errors import ModelError, TreeError
-from galvote.images import View, standard_views, to_cutout
+from galvote.images import View, to_cutout, tta_views
 from galvote.inference import METHODS, attribute, explain, turn
 from galvote.inference.backends import TorchBackend
 from galvote.models import GalaxyNetwork, network_input
@@ -30,13 +30,13 @@ def small():
 def edge_on(small) -> np.ndarray:
     """Return a cutout of an edge-on galaxy that was moved away from the centre."""
     (galaxy,) = simulate_galaxies(1, seed=7, pixels=424, start=EDGE_ON)
-    aside = np.roll(galaxy.picture, (-40, 40), axis=(0, 1))
+    aside = np.roll(galaxy.image, (-40, 40), axis=(0, 1))
     return to_cutout(aside, small.geometry)
 
 
-def conditional(network: GalaxyNetwork, picture: np.ndarray, question: str) -> np.ndarray:
+def conditional(network: GalaxyNetwork, image: np.ndarray, question: str) -> np.ndarray:
     with torch.inference_mode():
-        fractions = network(torch.from_numpy(picture[None]))[0, GZ2.slices[question]].numpy()
+        fractions = network(torch.from_numpy(image[None]))[0, GZ2.slices[question]].numpy()
     return fractions / fractions.sum()
 
 
@@ -80,7 +80,7 @@ def test_what_there_is_not(small, edge_on):
 
 
 def test_grad_cam_needs_a_map_of_the_whole_picture(small, edge_on, monkeypatch):
-    spec = Dieleman2014Spec(encoder="dieleman2014", extent=207, pixels=69, head="softmax")
+    spec = Dieleman2014Spec(encoder="dieleman2014", field_of_view=4.14, pixels=69, head="softmax")
     monkeypatch.setattr(small, "backend", TorchBackend(GalaxyNetwork(spec, GZ2).eval()))
     with pytest.raises(ModelError, match="integrated-gradients"):
         explain(small, edge_on, "spiral")
@@ -104,7 +104,5 @@ def test_turned_predictions_are_those_of_the_same_views(edge_on):
     turned = turn(small, edge_on, np.array([0, 120, 240], np.float32))
     assert turned.shape == (3, len(GZ2))
     np.testing.assert_allclose(turned[0], small.predict_cutouts(edge_on[None])[0], atol=1e-5)
-    assert all(not view.flip for view in standard_views(3))
-    np.testing.assert_allclose(
-        turned.mean(axis=0), small.predict_cutouts(edge_on[None], views=3)[0], atol=1e-5
-    )
+    assert all(not view.flip for view in tta_views(3))
+    np.testing.assert_allclose(turned.mean(axis=0), small.predict_cutouts(edge_on[None], tta=3)[0], atol=1e-5)

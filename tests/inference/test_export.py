@@ -105,7 +105,7 @@ def test_cutouts_of_another_size_are_refused(exported):
         galvote.load(exported).predict_cutouts(np.zeros((1, 32, 32, 3), np.uint8))
 
 
-@pytest.mark.parametrize("views", [1, 6, 8])
+@pytest.mark.parametrize("tta", [1, 6, 8])
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
 def test_an_exported_model_predicts_what_torch_predicts(exported, exact, cutouts, backend, views):
     pytest.importorskip(backend)
@@ -122,7 +122,7 @@ def test_intervals_and_the_flag_come_along(exported, exact, simulated):
     table = galvote.load(exported, "onnx").predict(simulated / "images_training", level=0.8)
     expected = exact.predict(simulated / "images_training", level=0.8)
     assert table.schema == expected.schema
-    assert table["unlike"] == expected["unlike"]
+    assert table["ood"] == expected["ood"]
     for column in table.column_names[4:]:
         np.testing.assert_allclose(table[column], expected[column], atol=1e-3)
 
@@ -212,14 +212,14 @@ def test_a_model_that_differs_from_torch_is_not_written(calibrated, tmp_path, mo
 def test_the_warp_in_the_file_is_opencvs(tmp_path):
     """A large cutout is area-averaged first, and both steps end with whole grey levels."""
     onnx = pytest.importorskip("onnx")
-    network, card = untrained("sharma2020", extent=208.0)
-    card = card.model_copy(update={"cutout": Geometry(extent=424.0, pixels=256)})
+    network, card = untrained("sharma2020", field_of_view=4.16)
+    card = card.model_copy(update={"cutout": Geometry(field_of_view=8.48, pixels=256)})
     export_model(network, card, None, tmp_path / "tiny.onnx")
     model = onnx.load(tmp_path / "tiny.onnx")
-    model.graph.output.extend(value for value in model.graph.value_info if value.name == "pictures")
+    model.graph.output.extend(value for value in model.graph.value_info if value.name == "images")
     session = onnxruntime.InferenceSession(model.SerializeToString())
     noise = np.random.default_rng(1).integers(0, 256, (3, 256, 256, 3), dtype=np.uint8)
-    seen = session.run(["pictures"], {"cutouts": noise})[0].astype(int)
+    seen = session.run(["images"], {"cutouts": noise})[0].astype(int)
     expected = network_input(noise, [View()] * 3, card.cutout, card.network).astype(int)
     assert np.abs(seen - expected).max() <= 1
     assert (seen != expected).mean() < 1e-3

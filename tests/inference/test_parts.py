@@ -87,9 +87,9 @@ def test_the_manifest_says_of_what_it_is(whole, predictor, sources):
         "weights_sha256": predictor.card.weights_sha256,
         "calibration_sha256": "",
         "backend": manifest["backend"],
-        "views": 1,
+        "tta": 1,
         "level": None,
-        "shown": None,
+        "field_of_view": None,
         "features": False,
         "sources_sha256": sources.digest(),
         "galaxies": 64,
@@ -141,7 +141,7 @@ def test_what_is_there_and_what_is_not(make, whole, tmp_path):
 
 @pytest.mark.parametrize(
     ("settings", "key"),
-    [(Settings(views=2), "views"), (Settings(shown=300.0), "shown"), (Settings(features=True), "features")],
+    [(Settings(tta=2), "tta"), (Settings(field_of_view=6.0), "shown"), (Settings(features=True), "features")],
 )
 def test_another_setting_is_refused(make, whole, settings, key):
     before = files(whole)
@@ -179,7 +179,7 @@ def test_parts_or_a_manifest_of_unknown_origin_are_left_alone(make, whole, tmp_p
 
 
 def test_overwriting_begins_anew_and_leaves_other_files(make, whole, tmp_path):
-    make(tmp_path, Settings(views=2))
+    make(tmp_path, Settings(tta=2))
     (tmp_path / "part-000009.parquet").touch()
     (tmp_path / "notes.txt").write_text("mine")
     make(tmp_path, overwrite=True)
@@ -188,7 +188,7 @@ def test_overwriting_begins_anew_and_leaves_other_files(make, whole, tmp_path):
 
 def test_parts_of_an_earlier_plan_are_made_again(make, whole, tmp_path):
     """As when overwriting was stopped after the new manifest and before the last old part."""
-    make(tmp_path, Settings(views=2))
+    make(tmp_path, Settings(tta=2))
     (tmp_path / "manifest.json").write_bytes((whole / "manifest.json").read_bytes())
     make(tmp_path)
     assert files(tmp_path) == files(whole)
@@ -241,7 +241,7 @@ def test_leftovers_of_killed_processes_are_tidied_up(make, whole, tmp_path):
 
 
 def test_nobody_writes_into_another_plan_that_was_begun_meanwhile(make, predictor, sources, tmp_path):
-    other = make_plan(predictor, sources, Settings(views=4), PART)
+    other = make_plan(predictor, sources, Settings(tta=4), PART)
     with pytest.raises(CatalogueError, match="something else: views 4, now 1"):
         make(tmp_path, on_rows=lambda rows: Parts.begin(tmp_path, other, overwrite=True))
     assert list(files(tmp_path)) == ["manifest.json"]
@@ -268,7 +268,7 @@ def test_features_are_those_of_the_encoder(predictor, sources, simulated):
     assert values.shape == (5, width)
     assert np.isfinite(values).all() and values.std() > 0
     np.testing.assert_array_equal(
-        values, np.array(predictor.predict(paths, features=True, views=4)["features"].to_pylist())
+        values, np.array(predictor.predict(paths, features=True, tta=4)["features"].to_pylist())
     )
     mixed = predictor.predict(sources[:5], features=True)
     assert mixed["features"].is_null().to_pylist() == [False, False, False, True, False]

@@ -33,7 +33,7 @@ def test_rows_come_in_order_whoever_is_slow(two_cores):
         time.sleep(0.004 * (numbers[0] % 2))
         return [2 * number for number in numbers]
 
-    rows = run_ahead(in_batches(range(50), 5), read, predict, ahead=20)
+    rows = run_ahead(in_batches(range(50), 5), read, predict, prefetch=20)
     assert list(chain.from_iterable(rows)) == [2 * number for number in range(50)]
 
 
@@ -41,14 +41,14 @@ def test_rows_come_in_order_whoever_is_slow(two_cores):
 def test_no_more_pictures_are_in_memory_than_allowed(two_cores, ahead):
     taken = yielded = most = 0
 
-    def pictures() -> Iterator[int]:
+    def images() -> Iterator[int]:
         nonlocal taken, most
         for number in range(100):
             taken += 1
             most = max(most, taken - yielded)
             yield number
 
-    for batch in run_ahead(in_batches(pictures(), 5), lambda number: number, list, ahead=ahead):
+    for batch in run_ahead(in_batches(images(), 5), lambda number: number, list, prefetch=ahead):
         yielded += len(batch)
     assert yielded == 100
     # One batch more has been taken from the listing when there turns out to be no room for it.
@@ -69,11 +69,11 @@ def test_reading_goes_on_while_a_network_works(two_cores):
             busy.set()
         return number
 
-    assert list(run_ahead(in_batches(range(10), 5), note, predict, ahead=20)) == [5, 5]
+    assert list(run_ahead(in_batches(range(10), 5), note, predict, prefetch=20)) == [5, 5]
 
 
 def test_each_network_has_one_core_and_the_caller_keeps_all(two_cores):
-    cores = run_ahead([[0], [1], [2]], lambda number: number, lambda _: torch.get_num_threads(), ahead=2)
+    cores = run_ahead([[0], [1], [2]], lambda number: number, lambda _: torch.get_num_threads(), prefetch=2)
     assert list(cores) == [1, 1, 1]
     assert torch.get_num_threads() == 2
     found = list[int]()
@@ -93,7 +93,7 @@ def test_an_error_ends_it_and_nothing_is_left_running(two_cores):
 
     made = list[int]()
     with pytest.raises(ValueError, match="number 20"):
-        for first in run_ahead(in_batches(range(1000), 5), lambda number: number, predict, ahead=100):
+        for first in run_ahead(in_batches(range(1000), 5), lambda number: number, predict, prefetch=100):
             made.append(first)
     assert made == [0, 5, 10, 15]
     wait_for_threads(before)
@@ -107,7 +107,7 @@ def test_who_stops_listening_stops_it(two_cores):
         read.append(number)
         return number
 
-    rows = run_ahead(in_batches(range(100_000), 5), note, list, ahead=50)
+    rows = run_ahead(in_batches(range(100_000), 5), note, list, prefetch=50)
     assert next(rows) == [0, 1, 2, 3, 4]
     rows.close()
     wait_for_threads(before)
@@ -124,7 +124,7 @@ def test_a_slow_source_does_not_hold_up_the_end(two_cores):
             first.wait(10)
         return number
 
-    rows = run_ahead(in_batches(range(1000), 5), fetch, list, ahead=500)
+    rows = run_ahead(in_batches(range(1000), 5), fetch, list, prefetch=500)
     assert next(rows) == [0, 1, 2, 3, 4]
     closing = threading.Thread(target=rows.close)
     closing.start()

@@ -28,12 +28,12 @@ def fractions(table: pa.Table) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> list[np.ndarray]:
-    return [galaxy.picture for galaxy in simulate_galaxies(7, seed=4)]
+def images() -> list[np.ndarray]:
+    return [galaxy.image for galaxy in simulate_galaxies(7, seed=4)]
 
 
-def test_a_table_with_a_row_for_each_picture(predictor, pictures):
-    table = predictor.predict(pictures)
+def test_a_table_with_a_row_for_each_picture(predictor, images):
+    table = predictor.predict(images)
     assert table.column_names == ["id", "status", "reason", *GZ2.columns]
     assert table.schema.types == [pa.string()] * 3 + [pa.float32()] * 37
     assert table["id"].to_pylist() == [str(i) for i in range(7)]
@@ -42,15 +42,15 @@ def test_a_table_with_a_row_for_each_picture(predictor, pictures):
     assert table["Class1.1"].null_count == 0
 
 
-def test_predictions_obey_the_tree(predictor, pictures):
-    predicted = fractions(predictor.predict(pictures)).astype(np.float64)
+def test_predictions_obey_the_tree(predictor, images):
+    predicted = fractions(predictor.predict(images)).astype(np.float64)
     assert not find_violations(GZ2, predicted, tolerance=1e-5).galaxies.any()
     assert predicted.min() >= 0 and predicted.max() <= 1
 
 
-def test_a_model_is_loaded_by_its_run_or_its_folder(trained, predictor, pictures):
+def test_a_model_is_loaded_by_its_run_or_its_folder(trained, predictor, images):
     for place in (str(trained), trained / "best"):
-        assert galvote.load(place, "torch-float32").predict(pictures) == predictor.predict(pictures)
+        assert galvote.load(place, "torch-float32").predict(images) == predictor.predict(images)
     assert predictor.geometry.pixels == 64
     with pytest.raises(ModelError, match="No model at"):
         galvote.load("galvote-huge")
@@ -72,9 +72,9 @@ def test_every_kind_of_place_gives_the_same_predictions(predictor, simulated, tm
     np.testing.assert_allclose(fractions(everything.slice(0, 5)), fractions(from_files), atol=0.01)
 
 
-def test_one_array_is_one_picture(predictor, pictures):
-    assert predictor.predict(pictures[0]) == predictor.predict([pictures[0]])
-    assert predictor.predict(np.stack(pictures)) == predictor.predict(pictures)
+def test_one_array_is_one_picture(predictor, images):
+    assert predictor.predict(images[0]) == predictor.predict([images[0]])
+    assert predictor.predict(np.stack(images)) == predictor.predict(images)
 
 
 @pytest.mark.parametrize("shape", [(70, 70), (128,), (1, 2, 128, 128, 3)])
@@ -113,8 +113,8 @@ def test_what_cannot_be_read_becomes_a_row(predictor, simulated, tmp_path):
         np.zeros((0, 128, 3), dtype=np.uint8),
     ],
 )
-def test_an_array_of_another_kind_becomes_a_row(predictor, pictures, array):
-    table = predictor.predict([array, pictures[0]])
+def test_an_array_of_another_kind_becomes_a_row(predictor, images, array):
+    table = predictor.predict([array, images[0]])
     assert table["status"].to_pylist() == ["unsupported", "ok"]
     assert "uint8" in table["reason"][0].as_py()
 
@@ -131,20 +131,20 @@ def test_a_place_that_is_not_there_is_an_error(predictor, tmp_path):
         predictor.predict(tmp_path / "nowhere")
 
 
-def test_a_galaxy_does_not_depend_on_its_neighbours(predictor, pictures):
-    together = fractions(predictor.predict(pictures))
-    for i, picture in enumerate(pictures):
-        np.testing.assert_allclose(fractions(predictor.predict([picture]))[0], together[i], atol=1e-5)
-    backwards = fractions(predictor.predict(pictures[::-1]))
+def test_a_galaxy_does_not_depend_on_its_neighbours(predictor, images):
+    together = fractions(predictor.predict(images))
+    for i, image in enumerate(images):
+        np.testing.assert_allclose(fractions(predictor.predict([image]))[0], together[i], atol=1e-5)
+    backwards = fractions(predictor.predict(images[::-1]))
     np.testing.assert_allclose(backwards[::-1], together, atol=1e-5)
 
 
-def test_batches_keep_every_galaxy_and_its_order(predictor, pictures, monkeypatch):
-    expected = fractions(predictor.predict(pictures))
+def test_batches_keep_every_galaxy_and_its_order(predictor, images, monkeypatch):
+    expected = fractions(predictor.predict(images))
     monkeypatch.setattr("galvote.inference.predictor.BATCH", 2)
     told = list[tuple[int, int]]()
     table = predictor.predict(
-        [*pictures[:3], np.zeros((2, 2), dtype=np.uint8), *pictures[3:]],
+        [*images[:3], np.zeros((2, 2), dtype=np.uint8), *images[3:]],
         on_progress=lambda done, failed: told.append((done, failed)),
     )
     assert table["id"].to_pylist() == [str(i) for i in range(8)]
@@ -156,27 +156,27 @@ def test_batches_keep_every_galaxy_and_its_order(predictor, pictures, monkeypatc
 def test_views_of_a_symmetric_picture_agree(predictor):
     y, x = np.mgrid[-63.5:64, -63.5:64]
     light = 230 * np.exp(-(x**2 + y**2) / 300)
-    picture = np.repeat(light[..., None], 3, axis=2).astype(np.uint8)
-    once = fractions(predictor.predict([picture]))
-    np.testing.assert_allclose(fractions(predictor.predict([picture], views=4)), once, atol=2e-3)
+    image = np.repeat(light[..., None], 3, axis=2).astype(np.uint8)
+    once = fractions(predictor.predict([image]))
+    np.testing.assert_allclose(fractions(predictor.predict([image], tta=4)), once, atol=2e-3)
 
 
-def test_views_are_averaged(predictor, pictures):
-    picture = pictures[0]
-    average = fractions(predictor.predict([picture], views=4))
-    seen = [picture, picture[::-1, ::-1], picture[:, ::-1], picture[::-1]]
+def test_views_are_averaged(predictor, images):
+    image = images[0]
+    average = fractions(predictor.predict([image], tta=4))
+    seen = [image, image[::-1, ::-1], image[:, ::-1], image[::-1]]
     each = fractions(predictor.predict([np.ascontiguousarray(view) for view in seen]))
     assert np.abs(each - each.mean(axis=0)).max() > 1e-3, "the four differ"
     np.testing.assert_allclose(average[0], each.mean(axis=0), atol=2e-3)
     assert not find_violations(GZ2, average.astype(np.float64), tolerance=1e-5).galaxies.any()
 
 
-def test_what_a_picture_shows_may_be_said(predictor, pictures):
+def test_what_a_picture_shows_may_be_said(predictor, images):
     larger = np.zeros((256, 256, 3), dtype=np.uint8)
-    larger[64:192, 64:192] = pictures[0]  # the same galaxy at the same scale, with twice the sky
-    told = fractions(predictor.predict([larger], shown=512.0))
-    np.testing.assert_allclose(told, fractions(predictor.predict([pictures[0]])), atol=2e-3)
-    assert predictor.predict([larger], shown=100.0)["status"].to_pylist() == ["unsupported"]
+    larger[64:192, 64:192] = images[0]  # the same galaxy at the same scale, with twice the sky
+    told = fractions(predictor.predict([larger], field_of_view=10.24))
+    np.testing.assert_allclose(told, fractions(predictor.predict([images[0]])), atol=2e-3)
+    assert predictor.predict([larger], field_of_view=2.0)["status"].to_pylist() == ["unsupported"]
 
 
 def test_cutouts_are_predicted_as_they_are(predictor, packed, simulated):
@@ -197,48 +197,48 @@ def ends(table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def test_a_calibrated_model_says_how_sure_it_is(calibrated, predictor, pictures):
+def test_a_calibrated_model_says_how_sure_it_is(calibrated, predictor, images):
     sure = galvote.load(calibrated, "torch-float32")
-    table = sure.predict([*pictures, np.zeros((0, 1, 3), dtype=np.uint8)])
-    assert table.column_names[:5] == ["id", "status", "reason", "unlike", "Class1.1"]
+    table = sure.predict([*images, np.zeros((0, 1, 3), dtype=np.uint8)])
+    assert table.column_names[:5] == ["id", "status", "reason", "ood", "Class1.1"]
     assert table.column_names[41:44] == ["Class1.1_low", "Class1.1_high", "Class1.2_low"]
     assert len(table.column_names) == 4 + 37 + 74
-    assert table.schema.field("unlike").type == pa.bool_()
+    assert table.schema.field("ood").type == pa.bool_()
     assert {table[name][7].as_py() for name in table.column_names[3:]} == {None}
     read = table.slice(0, 7)
     assert {table[name].null_count for name in table.column_names[3:]} == {1}
-    np.testing.assert_array_equal(fractions(read), fractions(predictor.predict(pictures)))
+    np.testing.assert_array_equal(fractions(read), fractions(predictor.predict(images)))
     low, high = ends(read)
     assert (low <= fractions(read)).all() and (fractions(read) <= high).all()
 
 
-def test_the_level_can_be_chosen(calibrated, pictures):
+def test_the_level_can_be_chosen(calibrated, images):
     sure = galvote.load(calibrated)
-    by_default, ninety, half = (ends(sure.predict(pictures, level=level)) for level in (None, 0.9, 0.5))
+    by_default, ninety, half = (ends(sure.predict(images, level=level)) for level in (None, 0.9, 0.5))
     np.testing.assert_array_equal(by_default, ninety)
     assert (half[0] >= ninety[0]).all() and (half[1] <= ninety[1]).all()
     assert (half[1] - half[0]).mean() < 0.8 * (ninety[1] - ninety[0]).mean()
-    said = sure.predict(pictures, level=0.5).schema.field("Class1.1_low").metadata[b"description"]
+    said = sure.predict(images, level=0.5).schema.field("Class1.1_low").metadata[b"description"]
     assert said.startswith(b"Lower end of the 0.5 interval")
     with pytest.raises(FractionError, match="between 0 and 1"):
-        sure.predict(pictures, level=1.5)
+        sure.predict(images, level=1.5)
 
 
-def test_no_calibration_no_intervals(predictor, pictures):
-    assert "unlike" not in predictor.predict(pictures).column_names
+def test_no_calibration_no_intervals(predictor, images):
+    assert "ood" not in predictor.predict(images).column_names
     with pytest.raises(ModelError, match=r"not calibrated.*galvote calibrate"):
-        predictor.predict(pictures, level=0.9)
+        predictor.predict(images, level=0.9)
 
 
-def test_the_flag_does_not_depend_on_the_views(calibrated, pictures):
+def test_the_flag_does_not_depend_on_the_views(calibrated, images):
     sure = galvote.load(calibrated)
-    once = sure.predict(pictures)
+    once = sure.predict(images)
     assert sure.calibration is not None
-    unlikeness = sure.calibration.unlikeness
-    cutouts = np.stack([to_cutout(picture, sure.geometry) for picture in pictures])
-    distances = unlikeness.distances(sure.predict_features(cutouts)[1])
-    assert once["unlike"].to_pylist() == (distances > unlikeness.threshold).tolist()
-    middle = replace(unlikeness, threshold=float(np.median(distances)))
-    sure.calibration = replace(sure.calibration, unlikeness=middle)
+    ood = sure.calibration.ood
+    cutouts = np.stack([to_cutout(image, sure.geometry) for image in images])
+    distances = ood.distances(sure.predict_features(cutouts)[1])
+    assert once["ood"].to_pylist() == (distances > ood.threshold).tolist()
+    middle = replace(ood, threshold=float(np.median(distances)))
+    sure.calibration = replace(sure.calibration, ood=middle)
     for views in (1, 8):
-        assert sum(sure.predict(pictures, views=views)["unlike"].to_pylist()) == 3
+        assert sum(sure.predict(images, tta=views)["ood"].to_pylist()) == 3

@@ -19,7 +19,7 @@ class Chart:
 
     name = "chart"
 
-    def pictures(self, ra: np.ndarray, dec: np.ndarray, r90: np.ndarray) -> list:
+    def images(self, ra: np.ndarray, dec: np.ndarray, r90: np.ndarray) -> list:
         return [Spot(place) for place in zip(ra.tolist(), dec.tolist(), r90.tolist(), strict=True)]
 
 

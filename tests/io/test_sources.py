@@ -413,7 +413,7 @@ def test_a_folder_of_pictures_and_of_files_that_hold_pictures(tmp_path: Path) ->
 
 
 def test_a_packed_store_is_known_as_one(tmp_path: Path) -> None:
-    pack(list_sources(put(tmp_path / "pictures", "a.jpg")), tmp_path / "store", Geometry())
+    pack(list_sources(put(tmp_path / "images", "a.jpg")), tmp_path / "store", Geometry())
     with pytest.raises(CatalogueError, match=r"store is a packed store. `galvote train`.* name the pictures"):
         list_sources(tmp_path / "store")
 

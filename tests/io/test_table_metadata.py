@@ -115,7 +115,7 @@ def test_columns_of_vectors_and_dates(tmp_path: Path, ending: str) -> None:
 
 def test_every_column_of_a_prediction_says_what_it_is() -> None:
     ends = [f"{column}_{end}" for column in GZ2.columns for end in ("low", "high")]
-    names = ["id", "status", "reason", "unlike", *GZ2.columns, *ends, "features"]
+    names = ["id", "status", "reason", "ood", *GZ2.columns, *ends, "features"]
     schema = describe_predictions(pa.schema([(name, pa.float32()) for name in [*names, "more"]]), GZ2, 0.9)
     assert [field.name for field in schema if not about(field)] == ["more"]
     assert about(schema.field("Class3.1")) == {

@@ -247,14 +247,14 @@ def test_numbers_beyond_int64_go_to_fits_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet", ".fits", ".vot"])
 def test_missing_booleans_stay_missing(tmp_path: Path, ending: str) -> None:
-    values = {"id": ["a", "b", "c"], "unlike": [True, None, False], "odd": [False, True, False]}
-    table = pa.table({**values, "none": pa.nulls(3, pa.bool_()), "two": pa.array(values["unlike"])})
+    values = {"id": ["a", "b", "c"], "ood": [True, None, False], "odd": [False, True, False]}
+    table = pa.table({**values, "none": pa.nulls(3, pa.bool_()), "two": pa.array(values["ood"])})
     write_table(table, tmp_path / f"t{ending}")
     assert read_table(tmp_path / f"t{ending}").to_pydict() == table.to_pydict()
     if ending == ".fits":
         with fits.open(tmp_path / "t.fits") as units:
-            assert units[1].columns["unlike"].format == "L"
-            assert units[1].data.view(np.ndarray)["unlike"].tobytes() == b"T\0F"
+            assert units[1].columns["ood"].format == "L"
+            assert units[1].data.view(np.ndarray)["ood"].tobytes() == b"T\0F"
 
 
 def make_varying(rows: Sequence[Sequence[complex]], kind: type) -> np.ndarray:

@@ -41,8 +41,8 @@ def test_shapes(pixels, stages):
 
 def test_dropout_and_nothing_else_is_random_in_training():
     torch.manual_seed(0)
-    encoder, pictures = EfficientNetLite(0, dropout=0.5).train(), torch.rand(4, 3, 64, 64)
-    one, other = encoder(pictures), encoder(pictures)
+    encoder, images = EfficientNetLite(0, dropout=0.5).train(), torch.rand(4, 3, 64, 64)
+    one, other = encoder(images), encoder(images)
     both = (one != 0) & (other != 0)
     assert 0.15 < both.float().mean() < 0.35
     torch.testing.assert_close(one[both], other[both])
@@ -53,10 +53,10 @@ def gradients(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     layer = DepthwiseConvolution(x.shape[1], weight.shape[-1], stride)
     layer.weight = nn.Parameter(weight.clone())
-    pictures = x.clone().requires_grad_()
-    found = layer(pictures)
+    images = x.clone().requires_grad_()
+    found = layer(images)
     found.backward(towards.to(found.dtype))
-    return pictures.grad.float(), layer.weight.grad.float()
+    return images.grad.float(), layer.weight.grad.float()
 
 
 @pytest.mark.parametrize("kernel", [3, 5])

@@ -21,7 +21,9 @@ SPECS = {
 
 def trained(keys: dict[str, object]) -> GalaxyNetwork:
     """Return a network whose normalisation is not that of a new one."""
-    spec = TypeAdapter(NetworkSpec).validate_python({"extent": 255, "pixels": 64, "head": "softmax"} | keys)
+    spec = TypeAdapter(NetworkSpec).validate_python(
+        {"field_of_view": 5.1, "pixels": 64, "head": "softmax"} | keys
+    )
     torch.manual_seed(1)
     network = GalaxyNetwork(spec, GZ2).eval()
     for layer in network.modules():
@@ -38,11 +40,11 @@ def test_a_fused_network_answers_alike_and_the_other_stays(keys):
     network = trained(keys)
     before = copy.deepcopy(network.state_dict())
     pixels = network.spec.pixels
-    pictures = torch.randint(0, 256, (3, pixels, pixels, 3), dtype=torch.uint8)
+    images = torch.randint(0, 256, (3, pixels, pixels, 3), dtype=torch.uint8)
     fused = fuse(network)
     with torch.inference_mode():
-        torch.testing.assert_close(fused(pictures), network(pictures), atol=1e-5, rtol=0)
-        torch.testing.assert_close(fused.features(pictures), network.features(pictures), atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(fused(images), network(images), atol=1e-5, rtol=0)
+        torch.testing.assert_close(fused.features(images), network.features(images), atol=1e-3, rtol=1e-3)
     assert not any(parameter.requires_grad for parameter in fused.parameters())
     for name, values in network.state_dict().items():
         torch.testing.assert_close(values, before[name])

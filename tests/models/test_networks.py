@@ -17,7 +17,7 @@ def build(name: str) -> GalaxyNetwork:
     return GalaxyNetwork(load_recipe(name).network, GZ2).eval()
 
 
-def draw_pictures(count: int, pixels: int) -> torch.Tensor:
+def draw_images(count: int, pixels: int) -> torch.Tensor:
     return torch.randint(0, 256, (count, pixels, pixels, 3), dtype=torch.uint8)
 
 
@@ -66,7 +66,7 @@ def test_deeper_forms_go_on_in_the_same_way(name, last):
 def test_every_network_predicts_fractions(name):
     network = build(name)
     with torch.inference_mode():
-        fractions = network(draw_pictures(3, network.spec.pixels))
+        fractions = network(draw_images(3, network.spec.pixels))
     assert fractions.shape == (3, 37)
     assert fractions.dtype == torch.float32
     assert fractions.min() >= 0 and fractions.max() <= 1 + 1e-6
@@ -80,9 +80,9 @@ def test_own_networks_weights_fit_into_the_package():
 
 def dot(x: int, y: int, pixels: int = 85) -> torch.Tensor:
     """Return a dark picture with one bright dot, so many pixels right of and below the centre."""
-    picture = torch.zeros(1, 3, pixels, pixels)
-    picture[0, :, pixels // 2 + y, pixels // 2 + x] = 1
-    return picture
+    image = torch.zeros(1, 3, pixels, pixels)
+    image[0, :, pixels // 2 + y, pixels // 2 + x] = 1
+    return image
 
 
 def test_the_sixteen_views_are_two_turns_two_mirrors_four_quarters():
@@ -114,8 +114,8 @@ def test_the_sixteen_views_are_two_turns_two_mirrors_four_quarters():
 
 
 def test_the_sixteen_views_differ():
-    pictures = torch.rand(1, 3, 85, 85, generator=torch.Generator().manual_seed(1))
-    views = Dieleman2014(85).views(pictures)[0].flatten(1)
+    images = torch.rand(1, 3, 85, 85, generator=torch.Generator().manual_seed(1))
+    views = Dieleman2014(85).views(images)[0].flatten(1)
     distances = torch.cdist(views, views)
     assert distances[~torch.eye(16, dtype=torch.bool)].min() > 1
 
@@ -140,7 +140,7 @@ def test_a_short_run_of_the_winners_network_learns(training_data):
     recipe = load_recipe("dieleman2014")
     network = build("dieleman2014").train()
     rows = training_data.training.rows[:8]
-    pictures = torch.from_numpy(
+    images = torch.from_numpy(
         network_input(
             training_data.store.cutouts[rows], [View()] * 8, training_data.store.geometry, recipe.network
         )
@@ -149,7 +149,7 @@ def test_a_short_run_of_the_winners_network_learns(training_data):
     optimizer = torch.optim.SGD(network.parameters(), recipe.training.learning_rate, 0.9, nesterov=True)
     losses = []
     for _ in range(12):
-        squared, known = masked_squared_error(network(pictures), fractions)
+        squared, known = masked_squared_error(network(images), fractions)
         optimizer.zero_grad()
         (squared / known).backward()
         optimizer.step()
@@ -161,10 +161,10 @@ def test_a_short_run_of_the_winners_network_learns(training_data):
 def test_pooled_orientations_do_not_see_symmetries_of_the_sky(count):
     torch.manual_seed(0)
     spec = load_recipe("residual", [f"network.orientations={count}", "network.pixels=32"]).network
-    network, pictures = GalaxyNetwork(spec, GZ2).eval(), draw_pictures(3, 32)
-    mirrored, turned = pictures.flip(2), torch.rot90(pictures, 1, (1, 2))
+    network, images = GalaxyNetwork(spec, GZ2).eval(), draw_images(3, 32)
+    mirrored, turned = images.flip(2), torch.rot90(images, 1, (1, 2))
     with torch.inference_mode():
-        expected = network(pictures)
+        expected = network(images)
         assert torch.allclose(network(mirrored), expected, atol=1e-5) == (count in (2, 8))
         assert torch.allclose(network(turned), expected, atol=1e-5) == (count in (4, 8))
 
@@ -172,11 +172,11 @@ def test_pooled_orientations_do_not_see_symmetries_of_the_sky(count):
 def test_the_network_sees_its_part_of_the_cutout():
     cutout = np.zeros((64, 64, 3), dtype=np.uint8)
     cutout[16:48, 16:48] = 200  # the central half, all that the network is to see
-    spec = load_recipe("sharma2020", ["network.extent=128", "network.pixels=32"]).network
-    seen = network_input(cutout[None], [View()], Geometry(extent=256, pixels=64), spec)
+    spec = load_recipe("sharma2020", ["network.extent=2.56", "network.pixels=32"]).network
+    seen = network_input(cutout[None], [View()], Geometry(field_of_view=5.12, pixels=64), spec)
     assert seen.shape == (1, 32, 32, 3)
     assert (seen == 200).all()
-    turned = network_input(cutout[None], [View(zoom=0.5)], Geometry(extent=256, pixels=64), spec)
+    turned = network_input(cutout[None], [View(zoom=0.5)], Geometry(field_of_view=5.12, pixels=64), spec)
     assert (turned[0, 8:24, 8:24] == 200).all() and (turned[0, :7] == 0).all()
 
 
@@ -184,6 +184,6 @@ def test_precision_follows_the_networks_own_device(monkeypatch):
     monkeypatch.setattr("galvote.models.network.best_device", lambda: "cuda")
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
     monkeypatch.setattr("torch.cpu.get_capabilities", dict, raising=False)  # a processor without bfloat16
-    network, pictures = build("sharma2020"), draw_pictures(3, 64).numpy()
-    fractions, _ = run_network(network, pictures)
-    np.testing.assert_array_equal(fractions, run_network(network, pictures, torch.float32)[0])
+    network, images = build("sharma2020"), draw_images(3, 64).numpy()
+    fractions, _ = run_network(network, images)
+    np.testing.assert_array_equal(fractions, run_network(network, images, torch.float32)[0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from galvote.calibration import Calibration, Intervals, Unlikeness
+from galvote.calibration import Calibration, Intervals, OodDetector
 from galvote.errors import ModelError
 from galvote.images import Geometry
 from galvote.models import (
@@ -39,9 +39,9 @@ def saved(network, tmp_path):
 
 
 def predict(network: GalaxyNetwork) -> np.ndarray:
-    pictures = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
     with torch.inference_mode():
-        return network(torch.from_numpy(pictures)).numpy()
+        return network(torch.from_numpy(images)).numpy()
 
 
 def test_a_model_comes_back_as_it_was(network, saved):
@@ -133,7 +133,9 @@ def calibration() -> Calibration:
     rng = np.random.default_rng(0)
     predicted, features = rng.random((60, 37), dtype=np.float32), rng.random((80, 20), dtype=np.float32)
     actual = np.clip(predicted + rng.normal(0, 0.1, predicted.shape), 0, 1)
-    return Calibration(Intervals.fit(predicted, actual), Unlikeness.fit(features[:60], features[60:], axes=5))
+    return Calibration(
+        Intervals.fit(predicted, actual), OodDetector.fit(features[:60], features[60:], axes=5)
+    )
 
 
 def test_a_calibration_comes_back_as_it_was(saved, calibration, tmp_path):
@@ -148,10 +150,8 @@ def test_a_calibration_comes_back_as_it_was(saved, calibration, tmp_path):
             again.intervals.ends(predicted, level), calibration.intervals.ends(predicted, level)
         )
     features = np.random.default_rng(2).random((9, 20), dtype=np.float32)
-    np.testing.assert_array_equal(
-        again.unlikeness.distances(features), calibration.unlikeness.distances(features)
-    )
-    assert again.unlikeness.threshold == pytest.approx(calibration.unlikeness.threshold)
+    np.testing.assert_array_equal(again.ood.distances(features), calibration.ood.distances(features))
+    assert again.ood.threshold == pytest.approx(calibration.ood.threshold)
     np.testing.assert_allclose(predict(load_model(folder)[0]), predict(load_model(saved)[0]))
 
 

@@ -37,16 +37,16 @@ class Page(HTMLParser):
         self.text += data
 
 
-def picture(shade: int) -> np.ndarray:
+def image(shade: int) -> np.ndarray:
     return np.full((16, 16, 3), shade, dtype=np.uint8)
 
 
 def test_report_shows_the_best_and_the_worst_with_pictures(tmp_path, crowd):
     scores = score(crowd.predicted, crowd.actual, GZ2)
     best, worst = best_and_worst(crowd.predicted, crowd.actual)
-    pictures = {crowd.ids[row]: picture(90) for row in [*best, *worst]}
+    images = {crowd.ids[row]: image(90) for row in [*best, *worst]}
     page = write_report(
-        tmp_path / "report", scores, GZ2, crowd.ids, crowd.predicted, crowd.actual, pictures, title="small"
+        tmp_path / "report", scores, GZ2, crowd.ids, crowd.predicted, crowd.actual, images, title="small"
     )
     parsed = Page(page.read_text(encoding="utf-8"))
     assert parsed.open == []
@@ -82,7 +82,7 @@ def test_ids_and_title_are_escaped(tmp_path, crowd):
         nasty,
         crowd.predicted,
         crowd.actual,
-        {name_of_first: picture(9)},
+        {name_of_first: image(9)},
         title="a<b>&$c",
     )
     html = page.read_text(encoding="utf-8")

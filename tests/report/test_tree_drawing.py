@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from galvote.errors import FractionError
 from galvote.report.figures import INK, VALIDATION
-from galvote.report.pictures import NIGHT
+from galvote.report.images import NIGHT
 from galvote.report.style import palette, style_sheet
 from galvote.report.tree_drawing import NARROW, WIDE, draw_tree
 from galvote.trees import GZ2, Answer, DecisionTree, Question, decision_path, to_cumulative
@@ -81,11 +81,11 @@ def test_the_likely_path_is_marked_and_said() -> None:
     path = {step.answer.column for step in decision_path(GZ2, fractions)}
     for drawn in (bands(drawing), answers(drawing)):
         assert {column for column, each in drawn.items() if "likely" in each.get("class", "")} == path
-    picture = parse(drawing)
-    assert picture.get("role") == "img"
+    image = parse(drawing)
+    assert image.get("role") == "img"
     first = next(iter(decision_path(GZ2, fractions)))
-    assert f"Most likely: {first.answer.phrase}" in picture.get("aria-label", "")
-    assert f"{first.fraction:.0%} of those asked" in picture.findtext("svg:desc", "", NAMES)
+    assert f"Most likely: {first.answer.phrase}" in image.get("aria-label", "")
+    assert f"{first.fraction:.0%} of those asked" in image.findtext("svg:desc", "", NAMES)
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])

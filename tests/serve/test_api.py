@@ -17,7 +17,7 @@ def values(galaxy: dict) -> np.ndarray:
     return np.array([galaxy["fractions"][column]["value"] for column in GZ2.columns])
 
 
-def picture_of(url: str, kind: str = "png") -> np.ndarray:
+def image_of(url: str, kind: str = "png") -> np.ndarray:
     told, _, data = url.partition(",")
     assert told == f"data:image/{kind};base64"
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))))
@@ -43,13 +43,13 @@ def test_predictions_are_those_of_the_predictor(client, predictor, spiral):
     answer = client.post("/v1/predict", files=[("files", ("a b.jpg", spiral))], params={"level": 0.8})
     assert answer.status_code == 200
     said = answer.json()
-    assert (said["schema"], said["views"], said["level"]) == ("1", 1, 0.8)
+    assert (said["schema"], said["tta"], said["level"]) == ("1", 1, 0.8)
     assert said["model"]["weights_sha256"] == predictor.card.weights_sha256
     (galaxy,) = said["galaxies"]
     assert (galaxy["id"], galaxy["status"], galaxy["reason"]) == ("a b.jpg", "ok", "")
     expected = predictor.predict([decode_image(spiral)], level=0.8).to_pylist()[0]
     np.testing.assert_allclose(values(galaxy), [expected[c] for c in GZ2.columns], atol=0.01)
-    assert galaxy["unlike"] == expected["unlike"]
+    assert galaxy["ood"] == expected["ood"]
     for column in GZ2.columns:
         fraction = galaxy["fractions"][column]
         assert 0 <= fraction["low"] <= fraction["value"] <= fraction["high"] <= 1
@@ -78,13 +78,13 @@ def test_nothing_but_bad_files_is_422_with_rows(client):
 def test_fits_and_bare_bodies(client, spiral):
     (galaxy,) = simulate_galaxies(1, seed=3)
     file = io.BytesIO()
-    fits.PrimaryHDU(np.moveaxis(galaxy.picture.astype(np.float32), 2, 0)).writeto(file)
+    fits.PrimaryHDU(np.moveaxis(galaxy.image.astype(np.float32), 2, 0)).writeto(file)
     headers = {"Content-Type": "application/fits"}
     answer = client.post("/v1/predict", content=file.getvalue(), headers=headers)
     assert answer.status_code == 200
     assert answer.json()["galaxies"][0]["status"] == "ok"
     bare = client.post("/v1/predict", content=spiral, headers={"Content-Type": "image/jpeg"}).json()
-    form = client.post("/v1/predict", files=[("files", ("picture", spiral))]).json()
+    form = client.post("/v1/predict", files=[("files", ("image", spiral))]).json()
     assert bare == form
 
 
@@ -101,8 +101,8 @@ def test_explanations(client, spiral, method):
     heat = np.array(said["heat"]["values"])
     assert heat.shape == (said["heat"]["height"], said["heat"]["width"]) == (32, 32)
     assert heat.min() >= 0 and heat.max() in (0, 1)
-    assert picture_of(said["cutout"]).shape == (32, 32, 3)
-    assert picture_of(said["overlay"]).shape == (256, 256, 3)
+    assert image_of(said["cutout"]).shape == (32, 32, 3)
+    assert image_of(said["overlay"]).shape == (256, 256, 3)
 
 
 def test_the_likeliest_answer_is_explained_if_none_is_named(client, spiral):
@@ -125,30 +125,30 @@ def test_turns(client, spiral):
 
 def test_fields(client):
     galaxies = list(simulate_galaxies(2, seed=7, pixels=424, start=6))
-    field = np.hstack([galaxy.picture for galaxy in galaxies])
+    field = np.hstack([galaxy.image for galaxy in galaxies])
     file = io.BytesIO()
     Image.fromarray(field).save(file, "PNG")
     answer = client.post("/v1/field", files={"file": ("f.png", file.getvalue())}, params={"limit": 2})
     said = answer.json()
     assert answer.status_code == 200
     assert (said["width"], said["height"], len(said["galaxies"])) == (848, 424, 2)
-    assert said["picture"] is None
-    asked = client.post("/v1/field", files={"file": ("f.png", file.getvalue())}, params={"picture": True})
-    assert np.abs(picture_of(asked.json()["picture"], "jpeg").astype(float) - field).mean() < 3
+    assert said["image"] is None
+    asked = client.post("/v1/field", files={"file": ("f.png", file.getvalue())}, params={"image": True})
+    assert np.abs(image_of(asked.json()["image"], "jpeg").astype(float) - field).mean() < 3
     for galaxy in said["galaxies"]:
         left, top, right, bottom = galaxy["box"]
         assert left < galaxy["x"] < right and top < galaxy["y"] < bottom
         assert galaxy["status"] == "ok"
-        assert picture_of(galaxy["thumbnail"]).shape[2] == 3
+        assert image_of(galaxy["thumbnail"]).shape[2] == 3
 
 
 def test_examples_are_galaxies_that_can_be_predicted(client):
     examples = client.get("/v1/examples").json()
     assert len(examples) >= 6
     for example in examples:
-        picture = client.get(example["url"])
-        assert picture.headers["content-type"] == "image/jpeg"
-        assert decode_image(picture.content).shape == (424, 424, 3)
+        image = client.get(example["url"])
+        assert image.headers["content-type"] == "image/jpeg"
+        assert decode_image(image.content).shape == (424, 424, 3)
     assert client.get("/v1/examples/quasar.jpg").status_code == 404
 
 

@@ -103,7 +103,7 @@ def test_pixels(serving, spiral):
 
 def test_views_that_could_never_wait(serving, spiral):
     client = serving(queue=10)
-    assert "10 that may wait" in refused(send(client, spiral, views=16), 413, "too-many-views")
+    assert "10 that may wait" in refused(send(client, spiral, tta=16), 413, "too-many-views")
 
 
 def test_a_full_queue_says_when_to_come_back(serving, spiral, monkeypatch):
@@ -161,7 +161,7 @@ def test_no_answer_in_time(serving, spiral, monkeypatch):
 
 @pytest.mark.parametrize(
     ("parameters", "status"),
-    [({"views": 0}, "invalid"), ({"views": 17}, "invalid"), ({"level": 1}, "invalid"),
+    [({"tta": 0}, "invalid"), ({"tta": 17}, "invalid"), ({"level": 1}, "invalid"),
      ({"level": "nan"}, "invalid"), ({"model": "../../etc"}, "unknown-model")],
 )  # fmt: skip
 def test_queries_out_of_range(client, spiral, parameters, status):
@@ -178,7 +178,7 @@ def test_other_queries_out_of_range(client, spiral, path, parameters):
 
 
 def test_bodies_that_hold_no_picture(client):
-    refused(client.post("/v1/predict", json={"picture": 1}), 415, "unsupported")
+    refused(client.post("/v1/predict", json={"image": 1}), 415, "unsupported")
     refused(client.post("/v1/predict"), 415, "unsupported")
     refused(client.post("/v1/predict", data={"a": "b"}, files={}), 415, "unsupported")
     form = {"Content-Type": "multipart/form-data"}
@@ -219,7 +219,7 @@ def test_hostile_pictures_become_rows(client, spiral):
 @pytest.mark.parametrize(
     ("name", "shown"),
     [("../../etc/passwd", "passwd"), ("C:\\temp\\a.jpg", "a.jpg"), ("a\x00b\r\nc.jpg", "abc.jpg"),
-     ("", "picture"), ("dir/", "picture"), ("\u202egpj.exe", "gpj.exe"), ("x" * 999, "x" * 200)],
+     ("", "image"), ("dir/", "image"), ("\u202egpj.exe", "gpj.exe"), ("x" * 999, "x" * 200)],
 )  # fmt: skip
 def test_names_lose_their_paths(name, shown):
     assert safe_name(name) == shown
@@ -288,8 +288,8 @@ def test_many_requests_share_runs_of_the_network_and_get_their_own_numbers(servi
     from galvote.serve.examples import EXAMPLES, draw_example
 
     client = serving(batch_wait=0.2)
-    pictures = [draw_example(name) for name in EXAMPLES]
-    alone = [send(client, picture).json()["galaxies"][0]["fractions"] for picture in pictures]
+    images = [draw_example(name) for name in EXAMPLES]
+    alone = [send(client, image).json()["galaxies"][0]["fractions"] for image in images]
     runs = []
     predict = Predictor.predict_features
     monkeypatch.setattr(
@@ -297,18 +297,18 @@ def test_many_requests_share_runs_of_the_network_and_get_their_own_numbers(servi
         "predict_features",
         lambda self, cutouts, views: (runs.append(len(cutouts)), predict(self, cutouts, views))[1],
     )
-    together = [None] * len(pictures)
+    together = [None] * len(images)
 
     def ask(i: int) -> None:
-        together[i] = send(client, pictures[i]).json()["galaxies"][0]["fractions"]
+        together[i] = send(client, images[i]).json()["galaxies"][0]["fractions"]
 
-    asking = [threading.Thread(target=ask, args=(i,)) for i in range(len(pictures))]
+    asking = [threading.Thread(target=ask, args=(i,)) for i in range(len(images))]
     for thread in asking:
         thread.start()
     for thread in asking:
         thread.join()
-    assert sum(runs) == len(pictures)
-    assert len(runs) < len(pictures)
+    assert sum(runs) == len(images)
+    assert len(runs) < len(images)
     for one, other in zip(alone, together, strict=True):
         for column in one:
             assert other[column]["value"] == pytest.approx(one[column]["value"], abs=2e-5)

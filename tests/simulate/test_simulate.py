@@ -34,7 +34,7 @@ def galaxies() -> list[SimulatedGalaxy]:
     return list(simulate_galaxies(120, seed=3))
 
 
-def picture(shape: GalaxyShape, pixels: int = 128, seed: int = 1) -> np.ndarray:
+def image(shape: GalaxyShape, pixels: int = 128, seed: int = 1) -> np.ndarray:
     return render_galaxy(shape, np.random.default_rng(seed), pixels).astype(float)
 
 
@@ -44,7 +44,7 @@ def probability(shape: GalaxyShape, column: str) -> float:
 
 def unrolled(shape: GalaxyShape, radii: np.ndarray) -> np.ndarray:
     """Brightness along circles of these radii in GZ2 pixels, 256 points each."""
-    grey = picture(shape).mean(axis=2)
+    grey = image(shape).mean(axis=2)
     angle = np.arange(256) / 256 * 2 * np.pi
     x = 63.5 + radii[:, None] / 2 * np.cos(angle)
     y = 63.5 + radii[:, None] / 2 * np.sin(angle)
@@ -57,7 +57,7 @@ def unrolled(shape: GalaxyShape, radii: np.ndarray) -> np.ndarray:
 
 def axis_ratio(shape: GalaxyShape) -> float:
     """Of the second moments of the brighter part, under five skies so that no neighbour stays."""
-    grey = np.median([picture(shape, seed=seed).mean(axis=2) for seed in range(5)], axis=0)
+    grey = np.median([image(shape, seed=seed).mean(axis=2) for seed in range(5)], axis=0)
     y, x = np.nonzero(grey > 0.4 * grey[60:68, 60:68].max())
     smaller, larger = np.linalg.eigvalsh(np.cov(x, y))
     return float(np.sqrt(smaller / larger))
@@ -68,24 +68,24 @@ def test_a_galaxy_depends_on_seed_and_index_alone() -> None:
     one = next(simulate_galaxies(1, seed=7, start=4))
     assert one.id == many[4].id == "100004"
     assert one.shape == many[4].shape
-    np.testing.assert_array_equal(one.picture, many[4].picture)
+    np.testing.assert_array_equal(one.image, many[4].image)
     np.testing.assert_array_equal(one.counts, many[4].counts)
-    assert not np.array_equal(one.picture, next(simulate_galaxies(1, seed=8, start=4)).picture)
+    assert not np.array_equal(one.image, next(simulate_galaxies(1, seed=8, start=4)).image)
 
 
 def test_both_sizes_show_the_same_galaxy() -> None:
     for whole, compact in zip(simulate_galaxies(6, pixels=424), simulate_galaxies(6), strict=True):
-        assert whole.picture.shape == (424, 424, 3)
-        assert compact.picture.shape == (128, 128, 3)
-        centre = to_cutout(whole.picture, COMPACT)
-        assert np.corrcoef(centre.ravel(), compact.picture.ravel())[0, 1] > 0.97
+        assert whole.image.shape == (424, 424, 3)
+        assert compact.image.shape == (128, 128, 3)
+        centre = to_cutout(whole.image, COMPACT)
+        assert np.corrcoef(centre.ravel(), compact.image.ravel())[0, 1] > 0.97
 
 
 @pytest.mark.parametrize("oddity", ["ring", "arc", "disturbed", "irregular", "merger", "dust lane"])
 def test_odd_galaxies_render_at_both_sizes(oddity: str) -> None:
     shape = replace(ELLIPTICAL if oddity == "arc" else DISC, oddity=oddity, odd_strength=0.9)
     centre = to_cutout(render_galaxy(shape, np.random.default_rng(1), 424), COMPACT)
-    assert np.corrcoef(centre.ravel(), picture(shape).ravel())[0, 1] > 0.97
+    assert np.corrcoef(centre.ravel(), image(shape).ravel())[0, 1] > 0.97
 
 
 def test_votes_obey_the_tree(galaxies: list[SimulatedGalaxy]) -> None:
@@ -234,7 +234,7 @@ def test_bulges_of_edge_on_discs(bulge: dict[str, float], answer: int) -> None:
 
 
 def test_bulges_are_red_and_arms_are_blue() -> None:
-    shown = picture(replace(SPIRAL, bulge_share=0.3, redness=0.3))
+    shown = image(replace(SPIRAL, bulge_share=0.3, redness=0.3))
     y, x = np.mgrid[:128, :128] - 63.5
     r = np.hypot(x, y)
     centre, arms = shown[r < 3].mean(axis=0), shown[(r > 12) & (r < 18)].mean(axis=0)
@@ -260,7 +260,7 @@ def test_a_ring_is_brighter_than_what_it_encloses() -> None:
 def test_what_is_odd_shows_and_is_said(shape: GalaxyShape, oddity: str, column: str) -> None:
     odd = replace(shape, oddity=oddity, odd_strength=0.9)
     centre = slice(32, 96)
-    changed = np.abs(picture(odd) - picture(shape))[centre, centre]
+    changed = np.abs(image(odd) - image(shape))[centre, centre]
     assert changed.mean() > 2
     assert probability(shape, "Class6.1") < 0.2 < 0.8 < probability(odd, "Class6.1")
     assert np.argmax(answer_probabilities(odd)[GZ2.slices["odd_feature"]]) == int(column[-1]) - 1
@@ -269,25 +269,25 @@ def test_what_is_odd_shows_and_is_said(shape: GalaxyShape, oddity: str, column: 
 def test_a_star_is_called_a_star() -> None:
     star = GalaxyShape("star", magnitude=13.0, radius=3.0)
     assert probability(star, "Class1.3") > 0.9
-    assert picture(star)[60:68, 60:68].min() > 230
+    assert image(star)[60:68, 60:68].min() > 230
 
 
 def test_the_noise_is_coloured_and_stands_out_more_against_faint_galaxies() -> None:
     def noise_over_signal(magnitude: float) -> float:
         # Neighbours are rarer around a small galaxy.
-        shown = picture(replace(ELLIPTICAL, magnitude=magnitude, radius=6.0))
+        shown = image(replace(ELLIPTICAL, magnitude=magnitude, radius=6.0))
         corner = shown[:24, :24]
         return float(np.median(np.abs(corner - np.median(corner))) + 0.1) / shown[54:74, 54:74].mean()
 
     assert noise_over_signal(17.5) > 1.3 * noise_over_signal(15.0)
-    corner = picture(ELLIPTICAL)[:30, :30]
+    corner = image(ELLIPTICAL)[:30, :30]
     assert 1 < corner.std() < 15
     assert np.corrcoef(corner[..., 0].ravel(), corner[..., 2].ravel())[0, 1] < 0.7
 
 
 def test_bad_seeing_blurs() -> None:
     def sharpness(seeing: float) -> float:
-        shown = picture(replace(SPIRAL, seeing=seeing))[32:96, 32:96]
+        shown = image(replace(SPIRAL, seeing=seeing))[32:96, 32:96]
         return float(np.abs(np.diff(shown, axis=0)).mean())
 
     assert sharpness(0.8) > sharpness(1.6) > sharpness(3.2)
@@ -332,7 +332,7 @@ def test_the_folder_has_the_layout_of_the_challenge(tmp_path: Path) -> None:
     ]
     assert [row[2::2] for row in rows] == [[str(count) for count in galaxy.counts] for galaxy in made]
     decoded = decode_image((tmp_path / "sim" / "images_training" / "100001.jpg").read_bytes())
-    assert np.abs(decoded.astype(float) - made[1].picture).mean() < 5
+    assert np.abs(decoded.astype(float) - made[1].image).mean() < 5
 
 
 def test_an_interrupted_simulation_leaves_no_table_and_can_be_replaced(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def batches_of(recipe, store: PackedStore, votes: Votes, count: int = COUNT) -> 
 
 def seen(batches: list[Batch]) -> list[int]:
     """Return the numbers of the galaxies by how bright they are."""
-    return [int(picture[0, 0, 0]) for batch in batches for picture in batch.pictures]
+    return [int(image[0, 0, 0]) for batch in batches for image in batch.images]
 
 
 def test_a_batch_is_a_function_of_seed_epoch_and_number(store, votes):
@@ -58,11 +58,11 @@ def test_a_batch_is_a_function_of_seed_epoch_and_number(store, votes):
         torch.rand(7)
         np.random.default_rng().random()
     assert all(map(torch.equal, made[:1], again[(3, 2)][:1]))
-    assert not torch.equal(made.pictures, once[(4, 2)].pictures)
-    assert not torch.equal(made.pictures, once[(3, 1)].pictures)
-    assert torch.equal(made.pictures, once[(3, 2)].pictures), "whatever was asked for in between"
+    assert not torch.equal(made.images, once[(4, 2)].images)
+    assert not torch.equal(made.images, once[(3, 1)].images)
+    assert torch.equal(made.images, once[(3, 2)].images), "whatever was asked for in between"
     other = batches_of(recipe_for("galvote-small", "seed=1"), store, votes)
-    assert not torch.equal(made.pictures, other[(3, 2)].pictures)
+    assert not torch.equal(made.images, other[(3, 2)].images)
 
 
 @pytest.mark.parametrize("name", ["galvote-small", "sharma2020"])
@@ -76,7 +76,7 @@ def test_each_galaxy_comes_once_an_epoch_in_another_order(store, votes, name):
 @pytest.mark.parametrize(("galaxies", "sizes"), [(16, [8, 8]), (17, [8, 9]), (18, [8, 8, 2]), (5, [5])])
 def test_a_lone_last_galaxy_joins_the_batch_before(store, votes, galaxies, sizes):
     batches = batches_of(recipe_for(), store, votes, galaxies + 2)
-    assert [len(batches[(0, number)].pictures) for number in range(len(batches))] == sizes
+    assert [len(batches[(0, number)].images) for number in range(len(batches))] == sizes
 
 
 def test_labels_stay_with_their_pictures(store, votes):
@@ -88,12 +88,12 @@ def test_labels_stay_with_their_pictures(store, votes):
 def test_augmentation_turns_moves_and_colours(store, votes):
     store.cutouts[:] = 0
     store.cutouts[:, 3:6, 3:6, 0] = 250
-    still = batches_of(recipe_for("sharma2020"), store, votes)[(0, 0)].pictures
+    still = batches_of(recipe_for("sharma2020"), store, votes)[(0, 0)].images
     assert (still == still[0]).all()
-    moved = batches_of(recipe_for("sharma2020-augmented"), store, votes)[(0, 0)].pictures
-    assert len({tuple(picture.flatten().tolist()) for picture in moved}) == len(moved)
-    coloured = batches_of(recipe_for("sharma2020", "augmentation.colour=0.5"), store, votes)[(0, 0)].pictures
-    assert len({tuple(picture.flatten().tolist()) for picture in coloured}) > len(coloured) // 2
+    moved = batches_of(recipe_for("sharma2020-augmented"), store, votes)[(0, 0)].images
+    assert len({tuple(image.flatten().tolist()) for image in moved}) == len(moved)
+    coloured = batches_of(recipe_for("sharma2020", "augmentation.colour=0.5"), store, votes)[(0, 0)].images
+    assert len({tuple(image.flatten().tolist()) for image in coloured}) > len(coloured) // 2
 
 
 def test_validation_sees_every_galaxy_in_order_as_it_is(store, votes):
@@ -102,9 +102,9 @@ def test_validation_sees_every_galaxy_in_order_as_it_is(store, votes):
     _, loader = make_loaders(recipe, data)
     first, second = list(loader), list(loader)
     assert seen(first) == data.validation.rows.tolist()
-    assert all(torch.equal(a.pictures, b.pictures) for a, b in zip(first, second, strict=True))
+    assert all(torch.equal(a.images, b.images) for a, b in zip(first, second, strict=True))
     expected = torch.from_numpy(store.cutouts[data.validation.rows])[:, :12, :12]
-    assert torch.equal(torch.cat([batch.pictures for batch in first]), expected)
+    assert torch.equal(torch.cat([batch.images for batch in first]), expected)
 
 
 def test_loading_draws_nothing_from_the_stream_of_dropout(store, votes):
@@ -250,7 +250,7 @@ def test_the_last_epochs_draw_from_the_unbiased_sample_and_are_as_long(store, vo
         assert set(drawn[:9]) == {4, 5} and drawn[9:].sum() == 0
     assert orders[2].tolist() != orders[3].tolist()
     last = [batches[(3, number)] for number in range(len(batches))]
-    assert sum(len(batch.pictures) for batch in last) == COUNT - 2
+    assert sum(len(batch.images) for batch in last) == COUNT - 2
     np.testing.assert_array_equal(batches.order(3), orders[3])
 
 
@@ -279,7 +279,7 @@ def test_an_epoch_draws_a_share_of_the_galaxies_with_a_class_alone(store, votes)
         assert data.voted[order].sum() == 20
     drawn = {row for order in orders for row in order}
     assert len(drawn) > 20 + 12, "others in each epoch"
-    assert sum(len(batches[(0, number)].pictures) for number in range(len(batches))) == 28
+    assert sum(len(batches[(0, number)].images) for number in range(len(batches))) == 28
 
 
 def test_pictures_grow(store, votes):
@@ -289,11 +289,11 @@ def test_pictures_grow(store, votes):
     assert widths[0] == 16 and widths == sorted(widths) and widths[6:] == [72, 72]
     assert all(width % 16 == 0 for width in widths[:6]) and len(set(widths)) >= 4
     for epoch in (0, 3, 7):
-        assert batches[(epoch, 0)].pictures.shape == (8, widths[epoch], widths[epoch], 3)
+        assert batches[(epoch, 0)].images.shape == (8, widths[epoch], widths[epoch], 3)
     recipe = recipe_for("residual", *grow)
     data = gather_examples(recipe, store, votes).validation
     watched = GalaxyBatches(recipe, store, data, None, 8)
-    assert watched[(0, 0)].pictures.shape[1] == 72
+    assert watched[(0, 0)].images.shape[1] == 72
 
 
 def test_pictures_that_nothing_else_changes_grow_too(store, votes):
@@ -301,7 +301,7 @@ def test_pictures_that_nothing_else_changes_grow_too(store, votes):
              "augmentation.zoom=1", "augmentation.colour=0")  # fmt: skip
     grow = ("training.first_pixels=16", "network.pixels=72", "training.epochs=8")
     batches = batches_of(recipe_for("residual", *still, *grow), store, votes)
-    assert [batches[(epoch, 0)].pictures.shape[1] for epoch in (0, 7)] == [16, 72]
+    assert [batches[(epoch, 0)].images.shape[1] for epoch in (0, 7)] == [16, 72]
 
 
 @pytest.mark.parametrize("devices", [2, 3])
@@ -320,17 +320,17 @@ def test_devices_share_each_batch_as_one_sees_it(store, votes, devices):
     shares = [batches(Team(devices=devices, rank=rank)) for rank in range(devices)]
     assert {len(share) for share in shares} == {len(whole)}
     for batch, *parts in zip(whole, *shares, strict=True):
-        if len(batch.pictures) >= 2 * devices:
-            assert all(len(part.pictures) >= 2 for part in parts)
-            for key in ("pictures", "fractions", "classes"):
+        if len(batch.images) >= 2 * devices:
+            assert all(len(part.images) >= 2 for part in parts)
+            for key in ("images", "fractions", "classes"):
                 joined = torch.cat([getattr(part, key) for part in parts])
                 torch.testing.assert_close(joined, getattr(batch, key), rtol=0, atol=0, equal_nan=True)
         else:
             torch.testing.assert_close(parts[0].fractions, batch.fractions, equal_nan=True)
             for part in parts[1:]:
-                assert torch.equal(part.pictures, batch.pictures)
+                assert torch.equal(part.images, batch.images)
                 assert part.fractions.isnan().all() and (part.classes == -1).all()
-    assert any(len(batch.pictures) < 2 * devices for batch in whole), "a small batch is among them"
+    assert any(len(batch.images) < 2 * devices for batch in whole), "a small batch is among them"
 
 
 def test_a_batch_has_to_be_large_enough_for_the_devices(store, votes):

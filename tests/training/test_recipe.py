@@ -118,7 +118,7 @@ def test_unknown_keys_of_one_network_are_not_named_for_another():
         ("training=4", r"training: "),
         ("network.encoder=resnet", r"network: .*'sharma2020', 'dieleman2014', 'residual'"),
         ("network.pixels=8", r"2 blocks need pixels = 10 or more"),
-        ("network.extent=300", r"network\.extent = 300 is more than cutout\.extent = 256"),
+        ("network.extent=6.0", r"network\.extent = 6.0 is more than cutout\.extent = 5.12"),
         ("augmentation.zoom=0.5", r"augmentation\.zoom: "),
         ("seed=-1", r"seed: "),
         ("seed.more=1", r"seed: "),

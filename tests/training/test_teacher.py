@@ -34,7 +34,7 @@ def refuse(*arguments: object) -> None:
     pytest.fail("the teacher was asked again")
 
 
-@pytest.mark.parametrize("views", [1, 2])
+@pytest.mark.parametrize("tta", [1, 2])
 def test_labels_are_the_mean_of_votes_and_teacher(tiny_recipe, recipe, training_data, tmp_path, views):
     fractions = training_data.training.fractions.copy()
     fractions[3], fractions[5, 10:] = np.nan, np.nan

@@ -3,13 +3,13 @@
 from galvote.calibration.calibration import Calibration
 from galvote.calibration.conformal import random_halves
 from galvote.calibration.intervals import CrossFit, Intervals, check_level, cross_fit
-from galvote.calibration.ood import Unlikeness, measure_false_alarms
+from galvote.calibration.ood import OodDetector, measure_false_alarms
 
 __all__ = [
     "Calibration",
     "CrossFit",
     "Intervals",
-    "Unlikeness",
+    "OodDetector",
     "check_level",
     "cross_fit",
     "measure_false_alarms",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from galvote.calibration.intervals import Intervals
-from galvote.calibration.ood import Unlikeness
+from galvote.calibration.ood import OodDetector
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +17,7 @@ class Calibration:
     """The intervals of a model's predictions, and what pictures it should not be asked about."""
 
     intervals: Intervals
-    unlikeness: Unlikeness
+    ood: OodDetector
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return everything as named arrays, to be saved."""
@@ -37,9 +37,8 @@ class Calibration:
             If an array is missing.
         """
 
-        def members(part: type) -> dict[str, Any]:
-            name = part.__name__.lower()
+        def members(name: str, part: type) -> dict[str, Any]:
             found = {value.name: arrays[f"{name}.{value.name}"] for value in fields(part)}
             return {key: array if array.ndim else float(array) for key, array in found.items()}
 
-        return cls(Intervals(**members(Intervals)), Unlikeness(**members(Unlikeness)))
+        return cls(Intervals(**members("intervals", Intervals)), OodDetector(**members("ood", OodDetector)))

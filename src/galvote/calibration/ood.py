@@ -20,7 +20,7 @@ Features = Float[np.ndarray, "galaxy feature"]
 
 
 @dataclass(frozen=True, eq=False)
-class Unlikeness:
+class OodDetector:
     """The training galaxies' features as one normal distribution, and how far is too far from it.
 
     Parameters
@@ -51,7 +51,7 @@ class Unlikeness:
         *,
         false_alarms: float = 0.015,
         axes: int = 128,
-    ) -> Unlikeness:
+    ) -> OodDetector:
         """Describe the training galaxies, and set the threshold on others.
 
         Parameters
@@ -127,7 +127,7 @@ class Unlikeness:
         """
         return np.asarray((self.distances(features) > self.threshold) | _of_one_colour(cutouts))
 
-    def with_threshold(self, distances: Float64[np.ndarray, " galaxy"], false_alarms: float) -> Unlikeness:
+    def with_threshold(self, distances: Float64[np.ndarray, " galaxy"], false_alarms: float) -> OodDetector:
         """Return the same distribution with the threshold that held-out galaxies' distances give."""
         threshold = float(upper_quantile(distances, np.array([1 - false_alarms]))[0])
         return replace(self, threshold=threshold)

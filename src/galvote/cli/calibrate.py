@@ -37,16 +37,16 @@ def calibrate(
     train_split: Annotated[
         str, typer.Option(help="Galaxies that it was trained on; of them only pictures are needed.")
     ] = "train",
-    train_pictures: Annotated[
+    train_images: Annotated[
         int, typer.Option(min=1, help="How many of those are looked at, drawn at random.")
     ] = 3000,
     false_alarms: Annotated[
         float, typer.Option(min=0, max=0.5, help="Share of real galaxies that may be flagged as unlike.")
     ] = 0.015,
-    views: Annotated[int, typer.Option(min=1, help="Orientations averaged for each prediction.")] = 1,
-    shown: Annotated[
+    tta: Annotated[int, typer.Option(min=1, help="Orientations averaged for each prediction.")] = 1,
+    field_of_view: Annotated[
         float | None,
-        typer.Option(help="Width of the sky that the pictures show, in GZ2 pixels (424 is a whole frame)."),
+        typer.Option(help="Width of the images, in r90 (8.48 is a whole GZ2 frame)."),
     ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace a model in the folder, which may be the same one.")
@@ -63,7 +63,7 @@ def calibrate(
 
     import numpy as np
 
-    from galvote.calibration import Calibration, Intervals, Unlikeness, cross_fit, measure_false_alarms
+    from galvote.calibration import Calibration, Intervals, OodDetector, cross_fit, measure_false_alarms
     from galvote.cli.progress import plain_console, progress_bar
     from galvote.errors import CatalogueError, ModelError
     from galvote.inference import Predictor
@@ -90,7 +90,7 @@ def calibrate(
             images,
             {*row_of, *training},
             predictor.geometry,
-            shown=shown,
+            field_of_view=field_of_view,
             folder=Path(folder),
             console=console,
         )
@@ -102,8 +102,8 @@ def calibrate(
                 f"{splits}, and of {len(trained_on)} in {train_split!r}; at least {_FEWEST} of each are "
                 "needed, and some hundreds are better."
             )
-        if len(trained_on) > train_pictures:
-            drawn = np.random.default_rng(0).choice(trained_on, train_pictures, replace=False)
+        if len(trained_on) > train_images:
+            drawn = np.random.default_rng(0).choice(trained_on, train_images, replace=False)
             trained_on = sorted(drawn.tolist())
         with progress_bar(console) as progress:
             bar = progress.add_task("predicting", total=len(held_out) + len(trained_on))
@@ -111,27 +111,27 @@ def calibrate(
             def advance(done: int) -> None:
                 progress.advance(bar, done)
 
-            predicted, features = _predict(predictor, store, held_out, views, advance)
+            predicted, features = _predict(predictor, store, held_out, tta, advance)
             _, known_features = _predict(predictor, store, trained_on, 1, advance)
         actual = known.select(np.array([row_of[store.ids[place]] for place in held_out]))
 
     calibration = Calibration(
         Intervals.fit(predicted, actual.fractions),
-        Unlikeness.fit(known_features, features, false_alarms=false_alarms),
+        OodDetector.fit(known_features, features, false_alarms=false_alarms),
     )
     measured = cross_fit(predicted, actual.fractions, known.tree, _LEVELS)
-    flagged, _ = measure_false_alarms(calibration.unlikeness.distances(features), false_alarms)
+    flagged, _ = measure_false_alarms(calibration.ood.distances(features), false_alarms)
     save_calibrated(
         saved,
         calibration,
         {
             "galaxies": len(actual),
             "train_pictures": len(trained_on),
-            "views": views,
+            "tta": tta,
             "galaxies_sha256": _digest(actual),
             "what": "means over random halves of the galaxies, each measured after calibrating on the other",
             "levels": {f"{one.level:g}": _describe(one) for one in measured},
-            "unlike": {"aimed_at": false_alarms, "galaxies_flagged": round(flagged, 4)},
+            "ood": {"aimed_at": false_alarms, "galaxies_flagged": round(flagged, 4)},
         },
         out,
     )
@@ -144,7 +144,7 @@ def _open_store(
     wanted: set[str],
     geometry: Geometry,
     *,
-    shown: float | None,
+    field_of_view: float | None,
     folder: Path,
     console: Console,
 ) -> PackedStore:
@@ -158,19 +158,22 @@ def _open_store(
         store = PackedStore.open(images[0])
         if store.geometry != geometry:
             raise CatalogueError(
-                f"The store shows {store.geometry.extent:g} GZ2 pixels on {store.geometry.pixels}, the model "
-                f"wants {geometry.extent:g} on {geometry.pixels}: name the pictures themselves."
+                f"The store has {store.geometry.field_of_view:g} r90 on {store.geometry.pixels} pixels, "
+                f"the model wants {geometry.field_of_view:g} on {geometry.pixels}: "
+                "name the pictures themselves."
             )
         return store
     listed = list_sources(images).select(wanted)
-    return pack_with_progress(listed, folder / "store", geometry, shown=shown, console=console)
+    return pack_with_progress(
+        listed, folder / "store", geometry, field_of_view=field_of_view, console=console
+    )
 
 
 def _predict(
     predictor: Predictor,
     store: PackedStore,
     places: Sequence[int],
-    views: int,
+    tta: int,
     on_progress: Callable[[int], None],
 ) -> tuple[np.ndarray, np.ndarray]:
     import numpy as np
@@ -178,7 +181,7 @@ def _predict(
     found = []
     for start in range(0, len(places), _BATCH):
         part = places[start : start + _BATCH]
-        found.append(predictor.predict_features(store.cutouts[part], views))
+        found.append(predictor.predict_features(store.cutouts[part], tta))
         on_progress(len(part))
     fractions, features = zip(*found, strict=True)
     return np.concatenate(fractions), np.concatenate(features)

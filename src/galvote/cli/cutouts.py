@@ -36,7 +36,7 @@ _MANIFEST, _CATALOGUE = "cutouts.json", "catalogue.csv"
 _QUALITY = 95
 
 
-class PictureFormat(StrEnum):
+class ImageFormat(StrEnum):
     """How the pictures are written."""
 
     jpg = "jpg"
@@ -53,7 +53,7 @@ def cutouts(
     size_column: SizeColumn = None,
     arcsec: Arcsec = None,
     pixels: Annotated[int, typer.Option(min=8, max=2048, help="Width of the pictures.")] = 424,
-    format_: Annotated[PictureFormat, typer.Option("--format", help="Of the pictures.")] = PictureFormat.jpg,
+    format_: Annotated[ImageFormat, typer.Option("--format", help="Of the pictures.")] = ImageFormat.jpg,
     service_url: ServiceUrl = None,
     cache: Cache = None,
     rate: Annotated[float, typer.Option(min=0.01, help="Requests a second, at most.")] = 2.0,
@@ -78,7 +78,7 @@ def cutouts(
     stopped = "Stopped. The same command goes on from there."
     with stoppable(console, lambda: stopped), progress_bar(console) as progress:
         bar = progress.add_task("cutting out", total=len(sources))
-        rows = _write_pictures(sources, out, pixels, format_, lambda: progress.advance(bar))
+        rows = _write_images(sources, out, pixels, format_, lambda: progress.advance(bar))
     write_table(_to_table(positions, rows), out / _CATALOGUE, overwrite=True)
     said = ", ".join(f"{n} {status}" for status, n in Counter(row["status"] for row in rows).items())
     console.print(f"{len(rows)} galaxies in {out / _CATALOGUE}: {said}", soft_wrap=True)
@@ -98,7 +98,7 @@ def _begin(out: Path, plan: dict[str, Any], overwrite: bool) -> None:
     manifest = out / _MANIFEST
     if overwrite and out.exists():
         for path in out.iterdir():
-            if path.suffix[1:] in set(PictureFormat) or path.name == _CATALOGUE:
+            if path.suffix[1:] in set(ImageFormat) or path.name == _CATALOGUE:
                 path.unlink()
     elif manifest.is_file():
         try:
@@ -117,8 +117,8 @@ def _begin(out: Path, plan: dict[str, Any], overwrite: bool) -> None:
     _write_whole(manifest, (json.dumps(plan, indent=1) + "\n").encode())
 
 
-def _write_pictures(
-    sources: Sources, out: Path, pixels: int, format_: PictureFormat, on_picture: Callable[[], None]
+def _write_images(
+    sources: Sources, out: Path, pixels: int, format_: ImageFormat, on_image: Callable[[], None]
 ) -> list[dict[str, str | None]]:
     """Write the pictures that are not there yet, and return a row for each galaxy, in order."""
     from galvote.images.store import available_cores
@@ -129,12 +129,12 @@ def _write_pictures(
 
     def take() -> None:
         rows.append(waiting.popleft().result())
-        on_picture()
+        on_image()
 
     pool = ThreadPoolExecutor(workers)
     try:
         for source in sources:
-            waiting.append(pool.submit(_write_picture, source, out, pixels, format_))
+            waiting.append(pool.submit(_write_image, source, out, pixels, format_))
             if len(waiting) >= 4 * workers:
                 take()
         while waiting:
@@ -144,7 +144,7 @@ def _write_pictures(
     return rows
 
 
-def _write_picture(source: Source, out: Path, pixels: int, format_: PictureFormat) -> dict[str, str | None]:
+def _write_image(source: Source, out: Path, pixels: int, format_: ImageFormat) -> dict[str, str | None]:
     """Write one picture unless it is there, and return its columns of the catalogue."""
     from galvote.errors import ImageError
 
@@ -152,28 +152,28 @@ def _write_picture(source: Source, out: Path, pixels: int, format_: PictureForma
     path = out / f"{quote(source.id, safe=' +')}.{format_}"
     if not path.exists():
         try:
-            picture = _encode(source, pixels, format_)
+            image = _encode(source, pixels, format_)
         except ImageError as error:
             return {"source": None, "status": error.status, "reason": error.reason}
         except OSError as error:
             return {"source": None, "status": "missing", "reason": f"The file cannot be read ({error})."}
-        _write_whole(path, picture)
+        _write_whole(path, image)
     return {"source": path.name, "status": "ok", "reason": ""}
 
 
-def _encode(source: Source, pixels: int, format_: PictureFormat) -> bytes:
+def _encode(source: Source, pixels: int, format_: ImageFormat) -> bytes:
     """Return the bytes of a galaxy's picture; a survey's JPEG stays as it came if it can."""
     import cv2
     import simplejpeg
 
-    from galvote.images import FRAME_EXTENT, Geometry, decode_image, to_cutout
+    from galvote.images import FRAME_WIDTH, Geometry, decode_image, to_cutout
 
     data = source.read()
-    if isinstance(data, tuple) and format_ is PictureFormat.jpg and pixels == FRAME_EXTENT:
+    if isinstance(data, tuple) and format_ is ImageFormat.jpg and pixels == FRAME_WIDTH:
         return data[0]
-    frame = Geometry(extent=FRAME_EXTENT, pixels=pixels)
-    rgb = to_cutout(decode_image(data), frame, shown=FRAME_EXTENT)
-    if format_ is PictureFormat.png:
+    frame = Geometry(field_of_view=FRAME_WIDTH, pixels=pixels)
+    rgb = to_cutout(decode_image(data), frame, field_of_view=FRAME_WIDTH)
+    if format_ is ImageFormat.png:
         return bytes(cv2.imencode(".png", rgb[:, :, ::-1])[1])
     return bytes(simplejpeg.encode_jpeg(rgb, quality=_QUALITY, colorspace="RGB"))
 

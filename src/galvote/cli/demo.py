@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from galvote.cli.field import CatalogueFormat, Format, Limit, MinRadius, Out, Overwrite
-from galvote.cli.prediction_options import BackendName, Level, Model, Views
+from galvote.cli.prediction_options import BackendName, Level, Model, Tta
 
 
 def demo(
@@ -14,7 +14,7 @@ def demo(
     backend: BackendName = None,
     min_radius: MinRadius = 5.0,
     limit: Limit = None,
-    views: Views = 8,
+    tta: Tta = 8,
     level: Level = None,
     format_: Format = CatalogueFormat.csv,
     overwrite: Overwrite = False,
@@ -41,7 +41,7 @@ def demo(
         level=level,
         min_radius=min_radius,
         limit=limit,
-        views=views,
+        tta=tta,
         catalogue_ending=f".{format_}",
         overwrite=overwrite,
     )

@@ -44,11 +44,11 @@ def evaluate(
         typer.Option(help="Table with a column `split`; its `train` galaxies give the mean votes."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Score only the galaxies of this split.")] = None,
-    shown: Annotated[
+    field_of_view: Annotated[
         float | None,
-        typer.Option(help="Width of the sky that the pictures show, in GZ2 pixels (424 is a whole frame)."),
+        typer.Option(help="Width of the images, in r90 (8.48 is a whole GZ2 frame)."),
     ] = None,
-    views: Annotated[int, typer.Option(min=1, help="Orientations averaged for each prediction.")] = 1,
+    tta: Annotated[int, typer.Option(min=1, help="Orientations averaged for each prediction.")] = 1,
     level: Level = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False,
     report: Annotated[Path | None, typer.Option(help="Directory for an HTML report with pictures.")] = None,
@@ -86,8 +86,8 @@ def evaluate(
         table, origin, promised = read_table(predictions), predictions.name, None
     else:
         assert model is not None and sources is not None
-        table = _predict(model, backend, wanted, sources, views, shown, level, said)
-        origin, promised = f"{model}, {views} view{'s' if views > 1 else ''}", level or LEVEL
+        table = _predict(model, backend, wanted, sources, tta, field_of_view, level, said)
+        origin, promised = f"{model}, {tta} view{'s' if tta > 1 else ''}", level or LEVEL
     title = origin if split is None else f"{origin}, split {split}"
     scored = _match(table, origin, known, wanted)
     left_out = dict(scored.left_out)
@@ -119,7 +119,7 @@ def evaluate(
             scored.ids,
             scored.predicted,
             scored.actual,
-            _read_pictures(scored, sources, shown) if sources is not None else {},
+            _read_images(scored, sources, field_of_view) if sources is not None else {},
             title=title,
             left_out=left_out,
             overwrite=overwrite,
@@ -166,8 +166,8 @@ def _predict(
     backend: str | None,
     votes: Votes,
     sources: Sources,
-    views: int,
-    shown: float | None,
+    tta: int,
+    field_of_view: float | None,
     level: float | None,
     said: Console,
 ) -> pa.Table:
@@ -176,7 +176,9 @@ def _predict(
 
     matched = match_ids(votes, sources).sources
     with said.status(f"Predicting {len(matched):,} galaxies with {model}"):
-        return Predictor.load(model, backend).predict(matched, views=views, shown=shown, level=level)
+        return Predictor.load(model, backend).predict(
+            matched, tta=tta, field_of_view=field_of_view, level=level
+        )
 
 
 def _match(table: pa.Table, origin: str, known: Votes, wanted: Votes) -> _Scored:
@@ -280,20 +282,20 @@ def _usable(mean: np.ndarray | None, actual: np.ndarray) -> np.ndarray | None:
     return mean
 
 
-def _read_pictures(scored: _Scored, sources: Sources, shown: float | None) -> dict[str, np.ndarray]:
+def _read_images(scored: _Scored, sources: Sources, field_of_view: float | None) -> dict[str, np.ndarray]:
     """Return the pictures of the galaxies that the report shows; those that cannot be read are absent."""
     from galvote.errors import ImageError
-    from galvote.images import Geometry, decode_image, to_cutout
+    from galvote.images import COMPACT, FRAME_WIDTH, Geometry, decode_image, to_cutout
     from galvote.report import best_and_worst
 
     # The central part of a GZ2 frame, at its own resolution.
-    geometry = Geometry(extent=min(256.0, shown or 256.0), pixels=256)
+    geometry = Geometry(field_of_view=min(COMPACT.field_of_view, field_of_view or FRAME_WIDTH), pixels=256)
     wanted = {scored.ids[row] for rows in best_and_worst(scored.predicted, scored.actual) for row in rows}
-    pictures = {}
+    images = {}
     for source in sources.select(wanted):
         with suppress(OSError, ImageError):
-            pictures[source.id] = to_cutout(decode_image(source.read()), geometry, shown)
-    return pictures
+            images[source.id] = to_cutout(decode_image(source.read()), geometry, field_of_view)
+    return images
 
 
 def _print_scores(

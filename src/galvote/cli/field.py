@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from galvote.cli.prediction_options import BackendName, Level, Model, Views
+from galvote.cli.prediction_options import BackendName, Level, Model, Tta
 
 
 class CatalogueFormat(StrEnum):
@@ -32,7 +32,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the result
 
 
 def field(
-    picture: Annotated[
+    image: Annotated[
         Path,
         typer.Argument(
             exists=True, dir_okay=False, help="JPEG, PNG, WebP, TIFF or FITS, up to 80 megapixels."
@@ -43,7 +43,7 @@ def field(
     backend: BackendName = None,
     min_radius: MinRadius = 5.0,
     limit: Limit = None,
-    views: Views = 8,
+    tta: Tta = 8,
     level: Level = None,
     format_: Format = CatalogueFormat.csv,
     overwrite: Overwrite = False,
@@ -53,15 +53,15 @@ def field(
     from galvote.images import decode_image
 
     run_field(
-        decode_image(picture.read_bytes()),
-        title=picture.stem,
+        decode_image(image.read_bytes()),
+        title=image.stem,
         out=out,
         model=model,
         backend=backend,
         level=level,
         min_radius=min_radius,
         limit=limit,
-        views=views,
+        tta=tta,
         catalogue_ending=f".{format_}",
         overwrite=overwrite,
     )

@@ -19,14 +19,14 @@ def pack(
         list[Path], typer.Argument(help="Pictures, folders of pictures, lists, catalogues or Parquet files.")
     ],
     out: Annotated[Path, typer.Option(help="Folder of the store.")],
-    extent: Annotated[
-        float, typer.Option(help="Central part to keep, in GZ2 pixels; 424 is the whole frame.")
-    ] = 256.0,
+    cutout_field_of_view: Annotated[
+        float, typer.Option(help="Width of the central part to keep, in r90; 8.48 is a whole GZ2 frame.")
+    ] = 5.12,
     pixels: Annotated[int, typer.Option(help="Width of a cutout in its own pixels.")] = 128,
-    shown: Annotated[
+    field_of_view: Annotated[
         float | None,
         typer.Option(
-            min=1, help="What the pictures show, in GZ2 pixels; by default 424, but 256 if 128 × 128."
+            min=0.02, help="Width of the images, in r90; 8.48 if not given, but 5.12 for 128 × 128 pixels."
         ),
     ] = None,
     workers: Annotated[
@@ -44,17 +44,23 @@ def pack(
     from galvote.io import list_sources
 
     try:
-        geometry = Geometry(extent=extent, pixels=pixels)
+        geometry = Geometry(field_of_view=cutout_field_of_view, pixels=pixels)
     except ValidationError as error:
         problem = error.errors()[0]
         raise typer.BadParameter(problem["msg"], param_hint=f"--{problem['loc'][0]}") from None
     console = plain_console()
     sources = list_sources(places)
     store = pack_with_progress(
-        sources, out, geometry, shown=shown, workers=workers, overwrite=overwrite, console=console
+        sources,
+        out,
+        geometry,
+        field_of_view=field_of_view,
+        workers=workers,
+        overwrite=overwrite,
+        console=console,
     )
     console.print(
-        f"{len(store):,} cutouts of {pixels} × {pixels} pixels, extent {extent:g}, are in {out}.",
+        f"{out}: {len(store):,} cutouts, {cutout_field_of_view:g} r90 on {pixels} × {pixels} pixels.",
         soft_wrap=True,
     )
     if store.failures:
@@ -71,7 +77,7 @@ def pack_with_progress(
     geometry: Geometry,
     *,
     console: Console,
-    shown: float | None = None,
+    field_of_view: float | None = None,
     workers: int | None = None,
     overwrite: bool = False,
 ) -> PackedStore:
@@ -85,7 +91,7 @@ def pack_with_progress(
             sources,
             out,
             geometry,
-            shown=shown,
+            field_of_view=field_of_view,
             workers=workers,
             on_progress=lambda done, failed: progress.update(task, completed=done, failed=failed),
             overwrite=overwrite,

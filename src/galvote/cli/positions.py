@@ -96,12 +96,13 @@ class Sky:
         """
         import numpy as np
 
-        from galvote.field.sky import FRAME_RADII, SkyField
+        from galvote.field.sky import SkyField
+        from galvote.images import FRAME_WIDTH
         from galvote.images.services import CutoutService
 
         unknown = ~(positions.r90 > 0)
         if self.arcsec is not None:
-            positions = positions.with_r90(np.where(unknown, self.arcsec / FRAME_RADII, positions.r90))
+            positions = positions.with_r90(np.where(unknown, self.arcsec / FRAME_WIDTH, positions.r90))
         if self.field:
             image = SkyField.open(self.field)
             if self.arcsec is None and unknown.any():

@@ -30,7 +30,7 @@ from galvote.cli.predict_table import (
     refuse_table,
     refuse_unjoinable,
 )
-from galvote.cli.prediction_options import BackendName, Level, Model, Views
+from galvote.cli.prediction_options import BackendName, Level, Model, Tta
 from galvote.errors import CatalogueError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def predict(
     ] = None,
     model: Model = "galvote-small",
     backend: BackendName = None,
-    views: Views = 1,
+    tta: Tta = 1,
     level: Level = None,
     features: Annotated[
         bool, typer.Option("--features", help="Add the encoder's features, for search and clustering.")
@@ -75,9 +75,9 @@ def predict(
     join: Annotated[
         Path | None, typer.Option(help="Table beside whose columns the predictions are put, by id.")
     ] = None,
-    shown: Annotated[
+    field_of_view: Annotated[
         float | None,
-        typer.Option(help="Width of the sky that the pictures show, in GZ2 pixels (424 is a whole frame)."),
+        typer.Option(help="Width of the images, in r90 (8.48 is a whole GZ2 frame)."),
     ] = None,
     catalogue: CatalogueOption = None,
     field: FieldOption = None,
@@ -99,7 +99,7 @@ def predict(
             "--retry", help="Make parts of a folder again whose pictures were missing or unavailable."
         ),
     ] = False,
-    ahead: Annotated[
+    prefetch: Annotated[
         int | None,
         typer.Option(min=64, help="Most pictures in memory at once; 192 for each core if not given."),
     ] = None,
@@ -136,7 +136,7 @@ def predict(
     # Shards that run at the same time ask a survey together as often as one process would.
     sky = Sky(catalogue, field, survey, service_url, size_column, arcsec, cache, rate=Sky.rate / share[1])
     one_table = bool(ids or join or layout is Layout.challenge)
-    _refuse_ambiguity(sky, sources, one_table or bool(shown))
+    _refuse_ambiguity(sky, sources, one_table or bool(field_of_view))
     if in_parts:
         _refuse_for_a_folder(place, one_table, bool(shard and overwrite))
     else:
@@ -158,7 +158,7 @@ def predict(
     predictor = load()
     if level is not None:
         predictor.check_level(level)
-    settings = Settings(views, shown, level, features)
+    settings = Settings(tta, field_of_view, level, features)
     positions = sky.read() if sky.asked else None
     beside = None
     if positions is not None:
@@ -172,14 +172,14 @@ def predict(
         plan = make_plan(predictor, listed, settings, part_size or PART_SIZE)
         make = partial(make_here, predictor) if cluster is None else partial(make_on_ray, cluster, load)
         parts = Parts.begin(place, plan, overwrite)
-        make_and_report(make, listed, parts, settings, share, ahead, retry, console)
+        make_and_report(make, listed, parts, settings, share, prefetch, retry, console)
         return
 
     def predict_all(listed: Sources, show: Progress) -> pa.Table:
         if cluster is None:
-            return predictor.predict(listed, **vars(settings), ahead=ahead, on_progress=show)
+            return predictor.predict(listed, **vars(settings), prefetch=prefetch, on_progress=show)
         with cluster:
-            return cluster.predict(load, listed, settings, ahead=ahead, on_progress=show)
+            return cluster.predict(load, listed, settings, prefetch=prefetch, on_progress=show)
 
     stopped = f"Stopped; {place} is not written."
     if not one_table:
@@ -200,7 +200,7 @@ def predict(
     )
 
 
-def _refuse_ambiguity(sky: Sky, sources: Sequence[Path] | None, needs_pictures: bool) -> None:
+def _refuse_ambiguity(sky: Sky, sources: Sequence[Path] | None, needs_images: bool) -> None:
     """Raise `CatalogueError` unless either pictures or positions are given, with options that fit."""
     if sky.asked and sources:
         raise CatalogueError("Name either pictures or a --catalogue of positions, and run it twice for both.")
@@ -208,10 +208,10 @@ def _refuse_ambiguity(sky: Sky, sources: Sequence[Path] | None, needs_pictures: 
         raise CatalogueError(
             "Nothing to predict: name pictures, or a --catalogue of positions with --field or --survey."
         )
-    if sky.asked and needs_pictures:
+    if sky.asked and needs_images:
         raise CatalogueError(
-            "--ids, --join, --shown and --format challenge are for pictures; leave them out where galaxies "
-            "are looked up by position."
+            "--ids, --join, --field-of-view and --format challenge are for pictures; leave them out where "
+            "galaxies are looked up by position."
         )
 
 

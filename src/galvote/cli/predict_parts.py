@@ -43,7 +43,7 @@ def make_and_report(
     parts: Parts,
     settings: Settings,
     shard: tuple[int, int],
-    ahead: int | None,
+    prefetch: int | None,
     retry: bool,
     console: Console,
 ) -> None:
@@ -66,7 +66,7 @@ def make_and_report(
             parts,
             settings,
             shard=shard,
-            ahead=ahead,
+            prefetch=prefetch,
             retry=retry,
             on_galaxies=lambda galaxies: progress.advance(bar, galaxies),
         )

@@ -76,8 +76,8 @@ def make_table(
         table = _to_submission(table, tree.columns)
     write_table(table, place, overwrite=overwrite)
     said = say(statuses)
-    if "unlike" in table.column_names and (unlike := pc.sum(table["unlike"]).as_py()):
-        said += f"; {unlike} unlike the training galaxies"
+    if "ood" in table.column_names and (ood := pc.sum(table["ood"]).as_py()):
+        said += f"; {ood} unlike the training galaxies"
     console.print(f"{len(table)} galaxies in {place}: {said}", soft_wrap=True)
 
 

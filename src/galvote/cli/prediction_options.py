@@ -13,7 +13,7 @@ BackendName = Annotated[
         "an exported model.",
     ),
 ]
-Views = Annotated[int, typer.Option(min=1, help="Orientations averaged for each prediction.")]
+Tta = Annotated[int, typer.Option(min=1, help="Orientations averaged for each prediction.")]
 Level = Annotated[
     float | None,
     typer.Option(help="Share of votes that the intervals are to hold, 0 to 1; 0.9 if not given."),

@@ -36,9 +36,9 @@ def sweep(
         typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of all runs; may be given again."),
     ] = None,
     parallel: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
-    shown: Annotated[
+    field_of_view: Annotated[
         float | None,
-        typer.Option(help="Width of the sky that the pictures show, in GZ2 pixels (424 is a whole frame)."),
+        typer.Option(help="Width of the images, in r90 (8.48 is a whole GZ2 frame)."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted sweep.")] = False,
 ) -> None:
@@ -62,7 +62,7 @@ def sweep(
     if epochs is not None:
         plan = replace(plan, epochs=epochs)
     load = partial(
-        load_data, load_recipe(plan.recipe, set_ or []), images, votes, splits, shown, out / "store"
+        load_data, load_recipe(plan.recipe, set_ or []), images, votes, splits, field_of_view, out / "store"
     )
     data = load()  # packs, and finds what is wrong with the data, before any worker starts
 
@@ -103,7 +103,7 @@ def load_data(
     images: Sequence[Path],
     votes: Sequence[Path],
     splits: Path | None,
-    shown: float | None,
+    field_of_view: float | None,
     store: Path,
 ) -> TrainingData:
     """Read the data of a sweep; a function of its own because each worker process calls it."""
@@ -116,7 +116,7 @@ def load_data(
         votes,
         None,
         splits,
-        shown=shown,
+        field_of_view=field_of_view,
         skip_invalid=False,
         store=store,
         overwrite=False,

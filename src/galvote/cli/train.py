@@ -42,9 +42,9 @@ def train(
             "--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given again."
         ),
     ] = None,
-    shown: Annotated[
+    field_of_view: Annotated[
         float | None,
-        typer.Option(help="Width of the sky that the pictures show, in GZ2 pixels (424 is a whole frame)."),
+        typer.Option(help="Width of the images, in r90 (8.48 is a whole GZ2 frame)."),
     ] = None,
     devices: Annotated[
         int, typer.Option(min=1, help="GPUs, or processes without one, that share each batch on a machine.")
@@ -74,7 +74,7 @@ def train(
             classes,
             splits,
             out,
-            shown=shown,
+            field_of_view=field_of_view,
             skip_invalid=skip_invalid,
             resume=resume,
             overwrite=overwrite,
@@ -90,7 +90,7 @@ def _train(
     splits: Path | None,
     out: Path,
     *,
-    shown: float | None,
+    field_of_view: float | None,
     skip_invalid: bool,
     resume: bool,
     overwrite: bool,
@@ -108,7 +108,7 @@ def _train(
             votes,
             classes,
             splits,
-            shown=shown,
+            field_of_view=field_of_view,
             skip_invalid=skip_invalid,
             store=out / STORE,
             overwrite=overwrite and team.leads,
@@ -154,7 +154,7 @@ def load_training_data(
     classes: Path | None,
     splits: Path | None,
     *,
-    shown: float | None,
+    field_of_view: float | None,
     skip_invalid: bool,
     store: Path,
     overwrite: bool,
@@ -174,7 +174,7 @@ def load_training_data(
     known = read_votes(votes, skip_invalid=skip_invalid)
     data = gather_examples(
         recipe,
-        _open_store(recipe, images, store, shown=shown, overwrite=overwrite, console=console),
+        _open_store(recipe, images, store, field_of_view=field_of_view, overwrite=overwrite, console=console),
         known,
         classes=read_labels(classes) if classes else None,
         splits=read_labels(splits, "split") if splits else None,
@@ -220,8 +220,10 @@ def describe(data: TrainingData) -> str:
     )
 
 
-def _refuse_other_pictures(store: PackedStore, place: Path, listed: Sources, shown: float | None) -> None:
-    """Raise an error if a run's store was packed from other pictures, or with another `--shown`."""
+def _refuse_other_images(
+    store: PackedStore, place: Path, listed: Sources, field_of_view: float | None
+) -> None:
+    """Raise an error if a run's store was packed from other pictures, or with another `--field-of-view`."""
     from galvote.errors import CatalogueError
 
     again = f"choose another --out, or delete {place} to have it packed again."
@@ -232,9 +234,10 @@ def _refuse_other_pictures(store: PackedStore, place: Path, listed: Sources, sho
             f"{place} was packed from other pictures, or from another path to them; name those again as "
             f"then, {again}"
         )
-    if store.shown != shown:
+    if store.field_of_view != field_of_view:
         then, now = (
-            "no --shown" if width is None else f"--shown {width:g}" for width in (store.shown, shown)
+            "no --field-of-view" if width is None else f"--field-of-view {width:g}"
+            for width in (store.field_of_view, field_of_view)
         )
         raise CatalogueError(
             f"{place} was packed with {then}, and now there is {now}; give the same, {again}"
@@ -246,7 +249,7 @@ def _open_store(
     images: Sequence[Path],
     place: Path,
     *,
-    shown: float | None,
+    field_of_view: float | None,
     overwrite: bool,
     console: Console,
 ) -> PackedStore:
@@ -261,15 +264,20 @@ def _open_store(
         listed = list_sources(images)
         if is_store(place) and not overwrite:
             store = PackedStore.open(place)
-            _refuse_other_pictures(store, place, listed, shown)
+            _refuse_other_images(store, place, listed, field_of_view)
         else:
             store = pack_with_progress(
-                listed, place, recipe.cutout, shown=shown, overwrite=overwrite, console=console
+                listed,
+                place,
+                recipe.cutout,
+                field_of_view=field_of_view,
+                overwrite=overwrite,
+                console=console,
             )
     if store.geometry != recipe.cutout:
         raise CatalogueError(
-            f"The store shows {store.geometry.extent:g} GZ2 pixels on {store.geometry.pixels}, the recipe "
-            f"wants {recipe.cutout.extent:g} on {recipe.cutout.pixels}: pack again with --extent "
-            f"{recipe.cutout.extent:g} --pixels {recipe.cutout.pixels}."
+            f"The store has {store.geometry.field_of_view:g} r90 on {store.geometry.pixels} pixels, "
+            f"the recipe wants {recipe.cutout.field_of_view:g} on {recipe.cutout.pixels}: pack again with "
+            f"--cutout-field-of-view {recipe.cutout.field_of_view:g} --pixels {recipe.cutout.pixels}."
         )
     return store

@@ -43,7 +43,7 @@ def to_catalogue(field: ClassifiedField) -> pa.Table:
         },
         "kind": pa.array([finding.kind.name for finding in field.findings], pa.string()),
         "path": pa.array(field.paths, pa.string()),
-        **({} if field.predicted.unlike is None else {"unlike": pa.array(field.predicted.unlike)}),
+        **({} if field.predicted.ood is None else {"ood": pa.array(field.predicted.ood)}),
         **{
             name: pa.array(values)
             for name, values in zip(GZ2.columns, field.predicted.fractions.T, strict=True)

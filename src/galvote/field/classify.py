@@ -38,7 +38,7 @@ class FieldPredictor(Protocol):
         ...
 
     def predict_features(
-        self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: int = 1
+        self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], tta: int = 1
     ) -> tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]:
         """Return cumulative fractions, in the order of the Galaxy Zoo 2 tree's columns, and features."""
         ...
@@ -51,7 +51,7 @@ def classify_field(
     title: str = "",
     min_radius: float = 5.0,
     limit: int | None = None,
-    views: int = 1,
+    tta: int = 1,
     level: float = LEVEL,
     on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> ClassifiedField:
@@ -65,7 +65,7 @@ def classify_field(
         Smallest r90 in pixels; see `find_galaxies`.
     limit
         Take only so many of the brightest galaxies.
-    views
+    tta
         Orientations averaged for each prediction.
     level
         Share of the votes that the intervals of a calibrated model are to hold, in (0, 1).
@@ -83,7 +83,7 @@ def classify_field(
         on_progress=lambda done, total: on_progress("finding galaxies", done, total),
     )
     galaxies = found.galaxies[:limit]
-    predicted = _predict(rgb, galaxies, predictor, views, level, on_progress)
+    predicted = _predict(rgb, galaxies, predictor, tta, level, on_progress)
     return ClassifiedField(
         title=title,
         galaxies=galaxies,
@@ -104,7 +104,7 @@ def run_field(
     level: float | None,
     min_radius: float,
     limit: int | None,
-    views: int,
+    tta: int,
     catalogue_ending: str,
     overwrite: bool,
 ) -> None:
@@ -130,7 +130,7 @@ def run_field(
             title=title,
             min_radius=min_radius,
             limit=limit,
-            views=views,
+            tta=tta,
             level=LEVEL if level is None else level,
             on_progress=show,
         )
@@ -142,21 +142,21 @@ def _predict(
     rgb: UInt8[np.ndarray, "y x 3"],
     galaxies: Sequence[FieldGalaxy],
     predictor: FieldPredictor,
-    views: int,
+    tta: int,
     level: float,
     on_progress: Callable[[str, int, int], None],
 ) -> Predicted:
     geometry, calibration = predictor.geometry, predictor.calibration
     fractions = np.empty((len(galaxies), len(GZ2)), np.float32)
-    unlike = np.empty(len(galaxies), np.bool_)
+    ood = np.empty(len(galaxies), np.bool_)
     for start in range(0, len(galaxies), _BATCH):
         batch = galaxies[start : start + _BATCH]
         part = slice(start, start + len(batch))
         cutouts = np.stack([to_field_cutout(rgb, galaxy, geometry) for galaxy in batch])
-        fractions[part], features = predictor.predict_features(cutouts, views)
+        fractions[part], features = predictor.predict_features(cutouts, tta)
         if calibration:
-            unlike[part] = calibration.unlikeness.flag(features, cutouts)
+            ood[part] = calibration.ood.flag(features, cutouts)
         on_progress("predicting", part.stop, len(galaxies))
     if calibration is None:
         return Predicted(fractions, None, None, level, None)
-    return Predicted(fractions, *calibration.intervals.ends(fractions, level), level, unlike)
+    return Predicted(fractions, *calibration.intervals.ends(fractions, level), level, ood)

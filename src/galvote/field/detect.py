@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
 from galvote.errors import GalvoteError
-from galvote.images.geometry import GZ2_R90, Geometry, to_cutout
+from galvote.images.geometry import Geometry, to_cutout
 
 _TILE, _MARGIN = 2048, 256  # pixels; memory is bounded by the tile, whatever the picture
 _MESH = 256  # pixels; wider than most galaxies, or the sky would swallow them
@@ -196,14 +196,14 @@ def petrosian_r90(profile: Float[np.ndarray, " ring"]) -> tuple[float, float]:
 
 
 def cut_out(
-    rgb: UInt8[np.ndarray, "y x 3"], galaxy: FieldGalaxy, *, extent: float, least_pixels: int = 128
+    rgb: UInt8[np.ndarray, "y x 3"], galaxy: FieldGalaxy, *, field_of_view: float, least_pixels: int = 128
 ) -> UInt8[np.ndarray, "p p 3"]:
     """Cut a galaxy out of a wide picture, at the scale of GZ2.
 
     Parameters
     ----------
-    extent
-        Width of the cutout in GZ2 pixels, of which the galaxy's r90 has 50.
+    field_of_view
+        Width of the cutout, in r90.
     least_pixels
         Smaller galaxies are interpolated (bicubic) to so many pixels. Larger ones keep their pixels.
 
@@ -212,7 +212,7 @@ def cut_out(
     Square picture with the galaxy's centre in the middle. Beyond the edge of the field it has the lower
     quartile of the colours that it shows, which is about the sky's.
     """
-    width = extent * galaxy.r90 / GZ2_R90
+    width = field_of_view * galaxy.r90
     return cut_square(rgb, galaxy.x, galaxy.y, width, max(math.ceil(width), least_pixels))
 
 
@@ -220,8 +220,8 @@ def to_field_cutout(
     rgb: UInt8[np.ndarray, "y x 3"], galaxy: FieldGalaxy, geometry: Geometry
 ) -> UInt8[np.ndarray, "p p 3"]:
     """Bring a galaxy of a wide picture to a geometry."""
-    picture = cut_out(rgb, galaxy, extent=geometry.extent, least_pixels=geometry.pixels)
-    return to_cutout(picture, geometry, shown=geometry.extent)
+    image = cut_out(rgb, galaxy, field_of_view=geometry.field_of_view, least_pixels=geometry.pixels)
+    return to_cutout(image, geometry, field_of_view=geometry.field_of_view)
 
 
 def cut_square(

@@ -11,11 +11,11 @@ from jaxtyping import UInt8
 from galvote.errors import GalvoteError
 from galvote.field.catalogue import to_catalogue
 from galvote.field.detect import FieldGalaxy, cut_out
-from galvote.field.findings import UNLIKE, ClassifiedField
+from galvote.field.findings import OOD, ClassifiedField
 from galvote.images import Geometry, to_cutout
 from galvote.io import write_table
 from galvote.report.field_page import draw_field_page
-from galvote.report.pictures import CARDS_PER_SHEET, MUTED, Card, Mark, draw_field, draw_sheet, write_png
+from galvote.report.images import CARDS_PER_SHEET, MUTED, Card, Mark, draw_field, draw_sheet, write_png
 from galvote.report.report import write_page
 from galvote.trees import GZ2
 from galvote.trees.kinds import KINDS, Finding
@@ -24,7 +24,7 @@ MAX_SHEETS = 10
 """Sheets of 40 galaxies that are drawn at most; the catalogue has all galaxies."""
 
 _BARS = (("smooth", "Class1.1"), ("spiral", "Class4.1"), ("edge-on", "Class2.1"), ("merger", "Class8.6"))
-_SHEET = Geometry(extent=200.0, pixels=160)
+_SHEET = Geometry(field_of_view=4.0, pixels=160)
 _OUTLINE = 1.7  # radii r90, so that the outline does not touch what it outlines
 
 
@@ -73,7 +73,7 @@ class FieldFiles:
     def _draw_field(self, rgb: UInt8[np.ndarray, "y x 3"], field: ClassifiedField) -> None:
         legend = [(f"{field.counts[kind]} {kind.name}", kind.colour) for kind in KINDS if field.counts[kind]]
         if any(field.flags):
-            legend.append((f"dashed: {sum(field.flags)} {UNLIKE}", MUTED))
+            legend.append((f"dashed: {sum(field.flags)} {OOD}", MUTED))
         marks = [
             _mark(field.galaxies[row], field.findings[row], field.flags[row]) for row in field.clearest_first
         ]
@@ -117,7 +117,7 @@ def _heading(field: ClassifiedField) -> str:
     return f"{field.title}: {count}" if field.title else count
 
 
-def _mark(galaxy: FieldGalaxy, finding: Finding, unlike: bool) -> Mark:
+def _mark(galaxy: FieldGalaxy, finding: Finding, ood: bool) -> Mark:
     return Mark(
         number=galaxy.number,
         label=finding.label,
@@ -127,19 +127,19 @@ def _mark(galaxy: FieldGalaxy, finding: Finding, unlike: bool) -> Mark:
         axis_ratio=max(galaxy.axis_ratio, 0.35),
         angle=galaxy.angle,
         colour=finding.kind.colour,
-        dashed=unlike,
+        dashed=ood,
     )
 
 
 def _card(rgb: UInt8[np.ndarray, "y x 3"], field: ClassifiedField, row: int) -> Card:
     galaxy, finding, fractions = field.galaxies[row], field.findings[row], field.predicted.fractions[row]
-    picture = cut_out(rgb, galaxy, extent=_SHEET.extent, least_pixels=_SHEET.pixels)
-    notes = {UNLIKE: field.flags[row], "at the edge": galaxy.touches_edge, "crowded": galaxy.crowded}
+    image = cut_out(rgb, galaxy, field_of_view=_SHEET.field_of_view, least_pixels=_SHEET.pixels)
+    notes = {OOD: field.flags[row], "at the edge": galaxy.touches_edge, "crowded": galaxy.crowded}
     return Card(
         number=galaxy.number,
         label=finding.label,
         colour=finding.kind.colour,
-        cutout=to_cutout(picture, _SHEET, shown=_SHEET.extent),
+        cutout=to_cutout(image, _SHEET, field_of_view=_SHEET.field_of_view),
         path=field.paths[row],
         bars=tuple((name, float(fractions[GZ2.columns.index(column)])) for name, column in _BARS),
         note=", ".join(note for note, true in notes.items() if true),

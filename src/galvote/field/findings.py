@@ -16,7 +16,7 @@ from rich.text import Text
 from galvote.field.detect import FieldGalaxy
 from galvote.trees.kinds import Finding, Kind, strongest_first
 
-UNLIKE = "unlike the training galaxies"
+OOD = "unlike the training galaxies"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,7 @@ class Predicted:
     low: Float32[np.ndarray, "galaxy answer"] | None
     high: Float32[np.ndarray, "galaxy answer"] | None
     level: float
-    unlike: Bool[np.ndarray, " galaxy"] | None
+    ood: Bool[np.ndarray, " galaxy"] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +72,8 @@ class ClassifiedField:
     @property
     def flags(self) -> tuple[bool, ...]:
         """Whether each galaxy is known to be unlike those of the training."""
-        unlike = self.predicted.unlike
-        return (False,) * len(self.galaxies) if unlike is None else tuple(map(bool, unlike))
+        ood = self.predicted.ood
+        return (False,) * len(self.galaxies) if ood is None else tuple(map(bool, ood))
 
     @property
     def clearest_first(self) -> tuple[int, ...]:
@@ -95,11 +95,10 @@ class ClassifiedField:
 
     def say_flagged(self) -> str:
         """Say how many galaxies are flagged and what that means; nothing if there is no flag."""
-        if self.predicted.unlike is None:
+        if self.predicted.ood is None:
             return ""
         return (
-            f"{sum(self.flags)} of the {len(self.flags)} galaxies are {UNLIKE}: intervals promise nothing "
-            "there."
+            f"{sum(self.flags)} of the {len(self.flags)} galaxies are {OOD}: intervals promise nothing there."
         )
 
 
@@ -124,7 +123,7 @@ def print_findings(field: ClassifiedField, files: Sequence[Path], console: Conso
                 f"{galaxy.y:.0f}",
                 f"{finding.fraction:.0%}",
                 field.paths[row],
-                *(("unlike" if flags[row] else "",) if any(flags) else ()),
+                *(("ood" if flags[row] else "",) if any(flags) else ()),
             )
         console.print(table)
     else:

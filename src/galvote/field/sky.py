@@ -20,11 +20,8 @@ from galvote.errors import ImageError
 from galvote.field.detect import cut_square, find_in_plane
 from galvote.images.decode import MAX_PIXELS
 from galvote.images.fits import compose
-from galvote.images.geometry import FRAME_EXTENT, FRAME_PIXELS, GZ2_R90
+from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH
 from galvote.images.planes import OpenFiles, Plane, open_planes, quiet
-
-FRAME_RADII = FRAME_EXTENT / GZ2_R90
-"""Width of a GZ2 frame in units of r90: 424 pixels of 0.02 r90."""
 
 TOLERATED_GAPS = 0.05
 """Share of the middle half of a frame that may lack data; sky is shown there."""
@@ -97,7 +94,7 @@ class SkyField:
         """Paths of the files with the numbers of the extensions that are shown, in brackets."""
         return ", ".join(dict.fromkeys(f"{plane.path}[{plane.unit}]" for plane in self.planes))
 
-    def pictures(
+    def images(
         self, ra: Coordinates, dec: Coordinates, r90: Coordinates
     ) -> list[Callable[[], UInt8[np.ndarray, "p p 3"]]]:
         """Return what makes each galaxy's picture when it is called; nothing is read before.
@@ -125,7 +122,7 @@ class SkyField:
         """
         x, y = self._locate(ra, dec)
         return [
-            partial(self._picture, *(float(number) for number in place))
+            partial(self._image, *(float(number) for number in place))
             for place in zip(ra, dec, r90, x, y, strict=True)
         ]
 
@@ -163,11 +160,11 @@ class SkyField:
                 places[:, on_sky[near]] = found
         return places[0], places[1]
 
-    def _picture(self, ra: float, dec: float, r90: float, x: float, y: float) -> UInt8[np.ndarray, "p p 3"]:
+    def _image(self, ra: float, dec: float, r90: float, x: float, y: float) -> UInt8[np.ndarray, "p p 3"]:
         refuse_nowhere(ra, dec, r90)
         if not self._holds(x, y):
             raise ImageError("outside", f"The position is not on {self.name}.")
-        width = r90 * FRAME_RADII / self.scale
+        width = r90 * FRAME_WIDTH / self.scale
         _refuse_huge(math.ceil(width))
         grid = _Grid.around(x, y, width, cell=max(int(width / FRAME_PIXELS), 1))
         width /= grid.cell
@@ -191,7 +188,7 @@ class SkyField:
                 ),
                 default=(math.inf, math.nan),
             )
-            if r90 < window / FRAME_RADII:
+            if r90 < window / FRAME_WIDTH:
                 break
         return r90 * self.scale if r90 >= _LEAST_R90 and distance < max(r90, 3.0) else math.nan
 

@@ -7,7 +7,7 @@ keep their own names, so that importing this package loads neither astropy nor p
 from galvote.images.decode import MAX_PIXELS, Encoded, decode_image
 from galvote.images.geometry import (
     COMPACT,
-    FRAME_EXTENT,
+    FRAME_WIDTH,
     Geometry,
     decode_cutout,
     to_cutout,
@@ -15,11 +15,11 @@ from galvote.images.geometry import (
     try_read,
 )
 from galvote.images.store import PackedStore, is_store, pack
-from galvote.images.view import Resampling, View, describe_warp, standard_views, warp_cutout
+from galvote.images.view import Resampling, View, describe_warp, tta_views, warp_cutout
 
 __all__ = [
     "COMPACT",
-    "FRAME_EXTENT",
+    "FRAME_WIDTH",
     "MAX_PIXELS",
     "Encoded",
     "Geometry",
@@ -31,9 +31,9 @@ __all__ = [
     "describe_warp",
     "is_store",
     "pack",
-    "standard_views",
     "to_cutout",
     "try_cutout",
     "try_read",
+    "tta_views",
     "warp_cutout",
 ]

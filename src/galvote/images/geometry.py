@@ -1,7 +1,7 @@
 """What a cutout shows and on how many pixels, and the one function that brings a picture to it.
 
-A width on the sky is an *extent*, in pixels of the GZ2 frame: 424 of them, each 0.02 of the galaxy's 90 %
-Petrosian radius (Willett et al. 2013, MNRAS 435, 2835, section 2).
+A field of view is a width on the sky in units of r90, the galaxy's 90 % Petrosian radius. A GZ2 frame has 424
+pixels of 0.02 r90, so its field of view is 8.48 r90 (Willett et al. 2013, MNRAS 435, 2835, section 2).
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from galvote.errors import ImageError
 from galvote.images.decode import MAX_PIXELS, Encoded, decode_image, jpeg_size
 
-FRAME_EXTENT = 424.0
-"""Extent of a whole GZ2 picture."""
+FRAME_PIXELS = 424
+"""Width of a GZ2 frame in pixels."""
 
-FRAME_PIXELS = int(FRAME_EXTENT)
-"""Width of a whole GZ2 picture in its own pixels."""
+R90_PIXELS = 50.0
+"""The 90 % Petrosian radius of the galaxy in pixels of a GZ2 frame."""
 
-GZ2_R90 = 50.0
-"""The 90 % Petrosian radius of a galaxy in GZ2 pixels, 0.02 × that radius wide (Willett et al. 2013)."""
+FRAME_WIDTH = FRAME_PIXELS / R90_PIXELS
+"""Field of view of a GZ2 frame, in r90."""
 
 TOLERATED_SHORTFALL = 0.05
-"""Share of the wanted extent that a picture may lack; its edge pixels then fill the rim."""
+"""Share of the wanted field of view that a picture may lack; its edge pixels then fill the rim."""
 
 
 class Geometry(BaseModel):
@@ -35,24 +35,24 @@ class Geometry(BaseModel):
 
     Parameters
     ----------
-    extent
-        Width of the central part that is kept, in GZ2 pixels; 424 is the whole frame.
+    field_of_view
+        Width of the central part that is kept, in r90; 8.48 is a whole GZ2 frame.
     pixels
         Width of the cutout in its own pixels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    extent: float = Field(256.0, gt=0, le=4 * FRAME_EXTENT, allow_inf_nan=False)
+    field_of_view: float = Field(5.12, gt=0, le=4 * FRAME_WIDTH, allow_inf_nan=False)
     pixels: int = Field(128, ge=8, le=2048)
 
 
-COMPACT = Geometry(extent=256.0, pixels=128)
+COMPACT = Geometry(field_of_view=5.12, pixels=128)
 """The form in which GZ2 pictures are passed around: a picture of exactly this size is taken to show this."""
 
 
 def to_cutout(
-    rgb: UInt8[np.ndarray, "y x 3"], geometry: Geometry, shown: float | None = None
+    rgb: UInt8[np.ndarray, "y x 3"], geometry: Geometry, field_of_view: float | None = None
 ) -> UInt8[np.ndarray, "p p 3"]:
     """Bring the central part of a picture to a geometry.
 
@@ -60,8 +60,8 @@ def to_cutout(
     ----------
     rgb
         A whole picture. If it is not square, its central square is used.
-    shown
-        Extent of that square, in GZ2 pixels. By default 424, the whole frame, but 256 for a picture of
+    field_of_view
+        Width of that square, in r90. By default 8.48, a whole GZ2 frame, but 5.12 for an image of
         exactly 128 × 128 pixels (`COMPACT`).
 
     Returns
@@ -72,17 +72,17 @@ def to_cutout(
     Raises
     ------
     ImageError
-        ``unsupported`` if the picture shows less than 95 % of the wanted extent.
+        ``unsupported`` if the picture shows less than 95 % of the wanted field of view.
     """
     height, width = rgb.shape[:2]
-    shown = _extent_shown((height, width), geometry, shown)
-    wanted = geometry.extent / shown * min(height, width)
+    field_of_view = _field_of_view((height, width), geometry, field_of_view)
+    wanted = geometry.field_of_view / field_of_view * min(height, width)
     top, left = (height - wanted) / 2, (width - wanted) / 2
     return _average(rgb, top, left, wanted, geometry.pixels)
 
 
 def decode_cutout(
-    data: Encoded, geometry: Geometry, shown: float | None = None, *, max_pixels: int = MAX_PIXELS
+    data: Encoded, geometry: Geometry, field_of_view: float | None = None, *, max_pixels: int = MAX_PIXELS
 ) -> UInt8[np.ndarray, "p p 3"]:
     """Decode a picture and bring its central part to a geometry.
 
@@ -95,7 +95,7 @@ def decode_cutout(
     ----------
     data
         As for `decode_image`.
-    shown
+    field_of_view
         As for `to_cutout`; its default goes by the size of the picture as it is in the file.
     max_pixels
         As for `decode_image`.
@@ -106,16 +106,16 @@ def decode_cutout(
         As `decode_image` and `to_cutout` do.
     """
     if size := jpeg_size(data):
-        shown = _extent_shown(size, geometry, shown)
-        reduction = geometry.extent / shown * min(size) / geometry.pixels
-        return to_cutout(decode_image(data, reduction, max_pixels=max_pixels), geometry, shown)
-    return to_cutout(decode_image(data, max_pixels=max_pixels), geometry, shown)
+        field_of_view = _field_of_view(size, geometry, field_of_view)
+        reduction = geometry.field_of_view / field_of_view * min(size) / geometry.pixels
+        return to_cutout(decode_image(data, reduction, max_pixels=max_pixels), geometry, field_of_view)
+    return to_cutout(decode_image(data, max_pixels=max_pixels), geometry, field_of_view)
 
 
 def try_cutout(
     read: Callable[[], Encoded],
     geometry: Geometry,
-    shown: float | None = None,
+    field_of_view: float | None = None,
     *,
     max_pixels: int = MAX_PIXELS,
 ) -> UInt8[np.ndarray, "p p 3"] | ImageError:
@@ -127,11 +127,11 @@ def try_cutout(
     ----------
     read
         Returns what `decode_cutout` takes; may raise `ImageError`, or `OSError`, which becomes ``missing``.
-    shown, max_pixels
+    field_of_view, max_pixels
         As for `decode_cutout`.
     """
     try:
-        return np.ascontiguousarray(decode_cutout(read(), geometry, shown, max_pixels=max_pixels))
+        return np.ascontiguousarray(decode_cutout(read(), geometry, field_of_view, max_pixels=max_pixels))
     except (ImageError, OSError) as error:
         return _what_is_wrong(error)
 
@@ -152,20 +152,22 @@ def _what_is_wrong(error: ImageError | OSError) -> ImageError:
     )
 
 
-def _extent_shown(size: tuple[int, int], geometry: Geometry, shown: float | None) -> float:
-    """Return the extent of a picture of this height and width, or raise `ImageError` if it is too little."""
-    if shown is None:
-        shown = COMPACT.extent if size == (COMPACT.pixels, COMPACT.pixels) else FRAME_EXTENT
-    if not shown > 0:
-        raise ImageError("unsupported", f"A picture cannot show {shown:g} GZ2 pixels; say how many it shows.")
-    if shown < (1 - TOLERATED_SHORTFALL) * geometry.extent:
+def _field_of_view(size: tuple[int, int], geometry: Geometry, field_of_view: float | None) -> float:
+    """Return the field of view of an image, or raise `ImageError` if it is too small."""
+    if field_of_view is None:
+        field_of_view = COMPACT.field_of_view if size == (COMPACT.pixels, COMPACT.pixels) else FRAME_WIDTH
+    if not field_of_view > 0:
+        raise ImageError(
+            "unsupported", f"A field of view of {field_of_view:g} r90 is not possible; give a positive width."
+        )
+    if field_of_view < (1 - TOLERATED_SHORTFALL) * geometry.field_of_view:
         raise ImageError(
             "unsupported",
-            f"The picture shows only {shown:g} of the {geometry.extent:g} GZ2 pixels that are wanted. If it "
-            "shows more, say how many with --shown (in Python, shown=); "
-            f"a whole GZ2 frame shows {FRAME_EXTENT:g}.",
+            f"The image is only {field_of_view:g} r90 wide, and {geometry.field_of_view:g} are needed. If it "
+            "is wider, give its width with --field-of-view (in Python, field_of_view=); "
+            f"a whole GZ2 frame is {FRAME_WIDTH:g} r90 wide.",
         )
-    return shown
+    return field_of_view
 
 
 def _average(

@@ -22,9 +22,9 @@ import numpy as np
 from jaxtyping import Float
 
 from galvote.errors import GalvoteError, ImageError
-from galvote.field.sky import FRAME_RADII, refuse_nowhere
+from galvote.field.sky import refuse_nowhere
 from galvote.images.decode import decode_image
-from galvote.images.geometry import FRAME_PIXELS
+from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH
 from galvote.io.atomic import atomic_file
 
 _FLAT = 4  # levels of 255 that a picture without anything on it may vary by
@@ -134,7 +134,7 @@ class CutoutService:
     def _url(self) -> str:
         return self.url or SURVEYS[self.survey].url
 
-    def pictures(
+    def images(
         self,
         ra: Float[np.ndarray, " galaxy"],
         dec: Float[np.ndarray, " galaxy"],
@@ -154,14 +154,14 @@ class CutoutService:
         Functions without arguments. Each returns the bytes of a JPEG: a whole GZ2 frame of 424 × 424 pixels
         of 0.02 r90. Instead it may raise `ImageError` with one of these statuses:
 
-        - ``no-position``, ``no-size``: as for `galvote.field.sky.SkyField.pictures`;
+        - ``no-position``, ``no-size``: as for `galvote.field.sky.SkyField.images`;
         - ``missing``: the service says that there is no such picture;
         - ``outside``: the picture shows nothing, as beyond the survey's edge;
         - ``unavailable``: the service did not give a whole picture. After ten galaxies in a row it is not
           asked any more.
         """
         return [
-            partial(self._picture, *(float(number) for number in place))
+            partial(self._image, *(float(number) for number in place))
             for place in zip(ra, dec, r90, strict=True)
         ]
 
@@ -172,23 +172,23 @@ class CutoutService:
     def address(self, ra: float, dec: float, r90: float) -> str:
         """Return the URL of a galaxy's picture."""
         parts = urlsplit(self._url)
-        ours = SURVEYS[self.survey].query(ra, dec, r90 * FRAME_RADII / FRAME_PIXELS, FRAME_PIXELS)
+        ours = SURVEYS[self.survey].query(ra, dec, r90 * FRAME_WIDTH / FRAME_PIXELS, FRAME_PIXELS)
         query = {**ours, **dict(parse_qsl(parts.query))}
         return urlunsplit(parts._replace(query=urlencode(query)))
 
-    def _picture(self, ra: float, dec: float, r90: float) -> tuple[bytes, ...]:
+    def _image(self, ra: float, dec: float, r90: float) -> tuple[bytes, ...]:
         refuse_nowhere(ra, dec, r90)
         address = self.address(ra, dec, r90)
         name = hashlib.sha256(address.encode()).hexdigest()
         kept = self.cache / name[:2] / f"{name}.jpg"
         try:
             data = kept.read_bytes()
-            picture = decode_image(data)
+            image = decode_image(data)
         except (OSError, ImageError):
             data = self._fetch(address)
-            picture = decode_image(data)
+            image = decode_image(data)
             _keep(data, kept)
-        if np.ptp(picture) <= _FLAT:
+        if np.ptp(image) <= _FLAT:
             raise ImageError("outside", f"The picture shows nothing: {self.survey} has not been there.")
         return (data,)
 

@@ -69,8 +69,8 @@ class PackedStore:
         Their cutouts, mapped into memory: what is not looked at is not read.
     failures
         ``(id, status, reason)`` of the sources that could not, as in `galvote.errors.ImageError`.
-    shown
-        Extent of the pictures that it was packed with, in GZ2 pixels; ``None`` if none was given.
+    field_of_view
+        Field of view of the images that it was packed with, in r90; ``None`` if none was given.
     sources_sha256
         `Listing.digest` of the sources; ``None`` if they have none, or an earlier version packed them.
     """
@@ -79,7 +79,7 @@ class PackedStore:
     cutouts: UInt8[np.ndarray, "galaxy p p 3"]
     geometry: Geometry
     failures: tuple[tuple[str, str, str], ...] = ()
-    shown: float | None = None
+    field_of_view: float | None = None
     sources_sha256: str | None = None
 
     def __len__(self) -> int:
@@ -131,7 +131,7 @@ class PackedStore:
             cutouts,
             geometry,
             tuple(failures),
-            shown=summary.get("shown"),
+            field_of_view=summary.get("field_of_view"),
             sources_sha256=summary.get("sources_sha256"),
         )
 
@@ -146,7 +146,7 @@ def pack(
     directory: str | Path,
     geometry: Geometry,
     *,
-    shown: float | None = None,
+    field_of_view: float | None = None,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     overwrite: bool = False,
@@ -160,7 +160,7 @@ def pack(
         finished store keeps the digest.
     directory
         Made if it does not exist.
-    shown
+    field_of_view
         Extent of the pictures (`galvote.images.to_cutout`).
     workers
         Decoding threads; by default one for each core this process may use.
@@ -185,9 +185,9 @@ def pack(
             (directory / name).unlink(missing_ok=True)
     if (directory / _STORE).exists():
         raise CatalogueError(f"{directory} holds a finished store: choose another directory, or --overwrite.")
-    plan = {"format": _FORMAT, "geometry": geometry.model_dump(), "shown": shown}
+    plan = {"format": _FORMAT, "geometry": geometry.model_dump(), "field_of_view": field_of_view}
     remaining = iter(sources)
-    done, packed = _resume(directory, plan, remaining, geometry, shown)
+    done, packed = _resume(directory, plan, remaining, geometry, field_of_view)
 
     with (
         (directory / _CUTOUTS).open("ab") as pixels,
@@ -201,7 +201,7 @@ def pack(
             _to_disk(lines)
             waiting.clear()
 
-        for source_id, result in _decode_all(remaining, geometry, shown, workers):
+        for source_id, result in _decode_all(remaining, geometry, field_of_view, workers):
             line: dict[str, Any] = {"id": source_id}
             if isinstance(result, ImageError):
                 line |= {"status": result.status, "reason": result.reason}
@@ -228,7 +228,7 @@ def _resume(
     plan: dict[str, Any],
     sources: Iterator[Readable],
     geometry: Geometry,
-    shown: float | None,
+    field_of_view: float | None,
 ) -> tuple[int, int]:
     """Cut both files back to the last whole line, and pass over the sources that are done.
 
@@ -244,8 +244,8 @@ def _resume(
     if before != plan:
         raise CatalogueError(
             f"{directory} holds an unfinished store of {before.get('geometry')}, shown "
-            f"{before.get('shown')}; this run wants {plan['geometry']}, shown {plan['shown']}. Resume with "
-            "the same, or --overwrite."
+            f"{before.get('field_of_view')}; this run wants {plan['geometry']}, "
+            f"shown {plan['field_of_view']}. Resume with the same, or --overwrite."
         )
     done, packed = 0, 0
     last: Readable | None = None
@@ -267,7 +267,7 @@ def _resume(
         file.truncate(packed * size)
     if last is not None:
         stored = np.fromfile(directory / _CUTOUTS, np.uint8, size, offset=(packed - 1) * size)
-        again = _decode(last, geometry, shown)
+        again = _decode(last, geometry, field_of_view)
         if isinstance(again, ImageError) or not np.array_equal(again.ravel(), stored):
             raise CatalogueError(
                 f"{directory} holds an unfinished store of other sources: the picture of {last.id} has "
@@ -277,14 +277,14 @@ def _resume(
 
 
 def _decode_all(
-    sources: Iterator[Readable], geometry: Geometry, shown: float | None, workers: int | None
+    sources: Iterator[Readable], geometry: Geometry, field_of_view: float | None, workers: int | None
 ) -> Iterator[tuple[str, UInt8[np.ndarray, "p p 3"] | ImageError]]:
     """Decode in threads (the decoders release the interpreter lock), in order, with few in flight."""
     workers = workers or available_cores()
     waiting = deque[tuple[str, Future[UInt8[np.ndarray, "p p 3"] | ImageError]]]()
     with ThreadPoolExecutor(workers) as pool:
         for source in sources:
-            waiting.append((source.id, pool.submit(_decode, source, geometry, shown)))
+            waiting.append((source.id, pool.submit(_decode, source, geometry, field_of_view)))
             if len(waiting) >= 4 * workers:
                 source_id, result = waiting.popleft()
                 yield source_id, result.result()
@@ -293,9 +293,9 @@ def _decode_all(
 
 
 def _decode(
-    source: Readable, geometry: Geometry, shown: float | None
+    source: Readable, geometry: Geometry, field_of_view: float | None
 ) -> UInt8[np.ndarray, "p p 3"] | ImageError:
-    return try_cutout(source.read, geometry, shown)
+    return try_cutout(source.read, geometry, field_of_view)
 
 
 def _to_disk(file: IO[Any]) -> None:

@@ -63,7 +63,7 @@ class View:
         return np.column_stack([linear, centre - linear @ np.full(2, (pixels - 1) / 2)])
 
 
-def standard_views(count: int) -> tuple[View, ...]:
+def tta_views(count: int) -> tuple[View, ...]:
     """Return views spread evenly over rotations and flips, the identity first.
 
     An even count is half as many rotations, each as it is and mirrored, so 8 are the symmetries of the

@@ -55,7 +55,7 @@ class Backend(Protocol):
     def width(self) -> int:
         """How many features there are."""
 
-    def compute(self, pictures: UInt8[np.ndarray, "galaxy y x 3"]) -> Outputs:
+    def compute(self, images: UInt8[np.ndarray, "galaxy y x 3"]) -> Outputs:
         """Return cumulative vote fractions and features of a network's input."""
 
 
@@ -89,12 +89,12 @@ class TorchBackend:
         """How many features there are."""
         return self.network.head.linear.in_features
 
-    def compute(self, pictures: UInt8[np.ndarray, "galaxy y x 3"]) -> Outputs:
+    def compute(self, images: UInt8[np.ndarray, "galaxy y x 3"]) -> Outputs:
         """Return cumulative vote fractions and features of a network's input."""
-        count, height, width, _ = pictures.shape
+        count, height, width, _ = images.shape
         at_once = max(1, _PIXELS_AT_ONCE // (height * width)) if best_device() == "cpu" else count
         made = [
-            run_network(self.fused, pictures[start : start + at_once], self._precision)
+            run_network(self.fused, images[start : start + at_once], self._precision)
             for start in range(0, count, at_once)
         ]
         return np.concatenate([some for some, _ in made]), np.concatenate([some for _, some in made])
@@ -106,7 +106,7 @@ class OnnxBackend:
     Parameters
     ----------
     network
-        ONNX bytes that take ``pictures`` and give ``fractions`` and ``features``.
+        ONNX bytes that take ``images`` and give ``fractions`` and ``features``.
     """
 
     name = "onnx float32 cpu"
@@ -115,9 +115,9 @@ class OnnxBackend:
         self._session = open_session(network)
         self.width = int(self._session.get_outputs()[1].shape[1])
 
-    def compute(self, pictures: UInt8[np.ndarray, "galaxy y x 3"]) -> Outputs:
+    def compute(self, images: UInt8[np.ndarray, "galaxy y x 3"]) -> Outputs:
         """Return cumulative vote fractions and features of a network's input."""
-        fractions, features = self._session.run(_OUTPUTS, {"pictures": pictures})
+        fractions, features = self._session.run(_OUTPUTS, {"images": images})
         return fractions, features
 
 
@@ -157,11 +157,11 @@ class OpenVinoBackend:
         self._requests = threading.local()  # a request serves one caller at a time
         self.width = int(self._compiled.output("features").partial_shape[1].get_length())
 
-    def compute(self, pictures: UInt8[np.ndarray, "galaxy y x 3"]) -> Outputs:
+    def compute(self, images: UInt8[np.ndarray, "galaxy y x 3"]) -> Outputs:
         """Return cumulative vote fractions and features of a network's input."""
         if not hasattr(self._requests, "own"):
             self._requests.own = self._compiled.create_infer_request()
-        self._requests.own.infer({"pictures": pictures})
+        self._requests.own.infer({"images": images})
         # Copies: the next call writes into the same memory.
         fractions, features = (np.array(self._requests.own.get_tensor(name).data) for name in _OUTPUTS)
         return fractions, features

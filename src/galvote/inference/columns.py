@@ -24,7 +24,7 @@ def describe_predictions(schema: pa.Schema, tree: DecisionTree, level: float) ->
         "id": ("Name of the galaxy", None, "meta.id;meta.main"),
         "status": ("ok, or what was wrong with the picture", None, "meta.code.status"),
         "reason": ("Why there is no prediction", None, "meta.note"),
-        "unlike": ("Whether the picture is unlike the training galaxies", None, "meta.code.qual"),
+        "ood": ("Whether the picture is unlike the training galaxies", None, "meta.code.qual"),
         "features": ("Features of the picture in the model's network", "", "stat.value"),
     }
     for question in tree.questions:

@@ -102,13 +102,13 @@ def explain(
 
 
 def attribute(
-    network: GalaxyNetwork, picture: UInt8[np.ndarray, "y x 3"], question: str, answer: int
+    network: GalaxyNetwork, image: UInt8[np.ndarray, "y x 3"], question: str, answer: int
 ) -> Float32[np.ndarray, "y x 3"]:
     """Share the difference that a picture makes to an answer out among its samples.
 
     Parameters
     ----------
-    picture
+    image
         As the network sees it.
     answer
         Position of the answer within the question.
@@ -124,7 +124,7 @@ def attribute(
     3): the samples times the mean gradient on the straight path from black to the picture, here at the
     middles of 64 equal steps.
     """
-    whole = _to_device(network, picture[None])
+    whole = _to_device(network, image[None])
     gradient = torch.zeros_like(whole)
     for start in range(0, _STEPS, _BATCH):
         middles = (torch.arange(start, start + _BATCH, device=whole.device) + 0.5) / _STEPS
@@ -163,8 +163,8 @@ def _place_of(answer: str, question: Question) -> int:
     return columns.index(answer)
 
 
-def _to_device(network: GalaxyNetwork, pictures: UInt8[np.ndarray, "n y x 3"]) -> Tensor:
-    return torch.from_numpy(pictures).to(next(network.parameters()).device).float()
+def _to_device(network: GalaxyNetwork, images: UInt8[np.ndarray, "n y x 3"]) -> Tensor:
+    return torch.from_numpy(images).to(next(network.parameters()).device).float()
 
 
 def _shares(network: GalaxyNetwork, features: Tensor, question: str) -> Tensor:

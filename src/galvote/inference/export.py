@@ -1,7 +1,7 @@
 """A model as one ONNX file: uint8 cutouts in, vote fractions out, with all that galvote knows about it.
 
-The graph is that of the network, ``pictures`` to ``fractions`` and ``features``, and before it the nodes
-that make ``pictures`` of ``cutouts``. Whoever has the file alone runs it whole. A `Predictor` takes those
+The graph is that of the network, ``images`` to ``fractions`` and ``features``, and before it the nodes
+that make ``images`` of ``cutouts``. Whoever has the file alone runs it whole. A `Predictor` takes those
 nodes away again, because it shows the network other views of a cutout as well.
 """
 
@@ -30,7 +30,7 @@ from galvote.errors import ModelError
 from galvote.images import describe_warp, to_cutout
 from galvote.inference.backends import choose_backend, open_session
 from galvote.io.atomic import atomic_file, trial_file
-from galvote.models import Card, GalaxyNetwork, predict_views, run_network
+from galvote.models import Card, GalaxyNetwork, predict_tta, run_network
 from galvote.trees import DecisionTree
 
 if TYPE_CHECKING:
@@ -48,13 +48,13 @@ class _Outputs(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.network.features(pictures)
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.network.features(images)
         return self.network.head(features), features
 
 
 def export_network(network: GalaxyNetwork) -> ModelProto:
-    """Return a network in evaluation mode as ONNX: ``pictures`` to ``fractions`` and ``features``.
+    """Return a network in evaluation mode as ONNX: ``images`` to ``fractions`` and ``features``.
 
     Raises
     ------
@@ -70,9 +70,9 @@ def export_network(network: GalaxyNetwork) -> ModelProto:
                 _Outputs(network).eval(),
                 (torch.zeros(2, side, side, 3, dtype=torch.uint8, device=device),),
                 dynamo=True,
-                input_names=["pictures"],
+                input_names=["images"],
                 output_names=["fractions", "features"],
-                dynamic_shapes={"pictures": {0: torch.export.Dim("batch")}},
+                dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
                 verbose=False,
             )
     except Exception as error:  # torch's exporter raises a kind of its own for each of its stages
@@ -195,12 +195,12 @@ def read_exported(path: Path) -> tuple[bytes, Card, Calibration | None]:
 
 
 def _put_warp_before(model: ModelProto, card: Card) -> None:
-    """Let a network's graph take ``cutouts`` and make its ``pictures`` as `network_input` does."""
+    """Let a network's graph take ``cutouts`` and make its ``images`` as `network_input` does."""
     from onnx import numpy_helper, parser
 
     size, spec, graph = card.cutout.pixels, card.network, model.graph
     lines, planes = list[str](), f"{_WARP}planes"
-    steps = describe_warp(size, card.cutout.extent / spec.extent, spec.pixels)
+    steps = describe_warp(size, card.cutout.field_of_view / spec.field_of_view, spec.pixels)
     for number, step in enumerate(steps):
         name = f"{_WARP}{number}"
         for side, matrix in (("left", step.rows), ("right", step.columns.T)):
@@ -243,16 +243,16 @@ def _put_warp_before(model: ModelProto, card: Card) -> None:
 
 
 def _take_warp_away(model: ModelProto) -> None:
-    """Let an exported graph take ``pictures`` again, the network's own input."""
+    """Let an exported graph take ``images`` again, the network's own input."""
     graph = model.graph
     nodes = [node for node in graph.node if not node.name.startswith(_WARP)]
     weights = [weight for weight in graph.initializer if not weight.name.startswith(_WARP)]
-    pictures = [value for value in graph.value_info if value.name == "pictures"]
-    others = [value for value in graph.value_info if value.name != "pictures"]
+    images = [value for value in graph.value_info if value.name == "images"]
+    others = [value for value in graph.value_info if value.name != "images"]
     del graph.node[:], graph.initializer[:], graph.input[:], graph.value_info[:]
     graph.node.extend(nodes)
     graph.initializer.extend(weights)
-    graph.input.extend(pictures)
+    graph.input.extend(images)
     graph.value_info.extend(others)
 
 
@@ -263,14 +263,14 @@ def _differ(data: bytes, network: GalaxyNetwork, card: Card) -> float:
     cutouts = np.stack(
         [
             *(
-                to_cutout(galaxy.picture, card.cutout, card.cutout.extent)
+                to_cutout(galaxy.image, card.cutout, card.cutout.field_of_view)
                 for galaxy in simulate_galaxies(_CHECKED, seed=0)
             ),
             *np.random.default_rng(0).integers(0, 256, (2, *[card.cutout.pixels] * 2, 3), dtype=np.uint8),
         ]
     )
     exact = partial(run_network, network, precision=torch.float32)
-    expected = predict_views(exact, card.network, cutouts, card.cutout, views=1)[0]
+    expected = predict_tta(exact, card.network, cutouts, card.cutout, tta=1)[0]
     session = open_session(data)
     found = [session.run(["fractions"], {"cutouts": part})[0] for part in (cutouts[:1], cutouts[1:])]
     return float(np.abs(np.concatenate(found) - expected).max())

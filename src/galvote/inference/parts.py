@@ -53,7 +53,7 @@ class Plan(BaseModel):
         Name and hashes of the model.
     backend
         What computes, in which precision and where; the name of a `galvote.inference.Backend`.
-    views, level, shown, features
+    tta, level, field_of_view, features
         As for `galvote.Predictor.predict`.
     sources_sha256
         `galvote.io.Sources.digest` of the whole listing.
@@ -71,9 +71,9 @@ class Plan(BaseModel):
     weights_sha256: str
     calibration_sha256: str
     backend: str
-    views: int
+    tta: int
     level: float | None
-    shown: float | None
+    field_of_view: float | None
     features: bool
     sources_sha256: str
     galaxies: int
@@ -303,9 +303,9 @@ def make_plan(predictor: Predictor, sources: Sources, settings: Settings, part_s
         weights_sha256=card.weights_sha256,
         calibration_sha256=card.calibration.get("sha256", ""),
         backend=predictor.backend.name,
-        views=settings.views,
+        tta=settings.tta,
         level=(settings.level or LEVEL) if predictor.calibration else None,
-        shown=settings.shown,
+        field_of_view=settings.field_of_view,
         features=settings.features,
         sources_sha256=sources.digest(),
         galaxies=len(sources),
@@ -320,7 +320,7 @@ def make_parts(
     settings: Settings,
     *,
     shard: tuple[int, int] = (1, 1),
-    ahead: int | None = None,
+    prefetch: int | None = None,
     retry: bool = False,
     on_rows: Callable[[pa.Table], None] | None = None,
     finish: bool = True,
@@ -333,7 +333,7 @@ def make_parts(
         The whole listing, whatever the shard.
     shard
         Which of how many; see `Plan.of_shard`.
-    ahead
+    prefetch
         As for `galvote.Predictor.predict`.
     retry
         Make parts again that hold pictures which were missing, or which a service did not give.
@@ -371,7 +371,7 @@ def make_parts(
                 begun.append(part)
                 yield galaxies
 
-    for table in predictor.predict_parts(missing(), settings, ahead=ahead, on_batch=take):
+    for table in predictor.predict_parts(missing(), settings, prefetch=prefetch, on_batch=take):
         parts.write(begun.popleft(), table)
         done.made += 1
     if finish:

@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from threadpoolctl import threadpool_limits
 
-Picture = TypeVar("Picture")
+Item = TypeVar("Item")
 Read = TypeVar("Read")
 Rows = TypeVar("Rows")
 
@@ -23,7 +23,7 @@ _READ_AT_ONCE = 16
 """Pictures that a thread reads in a row: each change of threads has its price."""
 
 
-def in_batches(items: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
+def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Yield `size` items at a time; the last batch may be smaller."""
     remaining = iter(items)
     while batch := list(islice(remaining, size)):
@@ -31,11 +31,11 @@ def in_batches(items: Iterable[Picture], size: int) -> Iterator[list[Picture]]:
 
 
 def run_ahead(
-    batches: Iterable[Sequence[Picture]],
-    read: Callable[[Picture], Read],
+    batches: Iterable[Sequence[Item]],
+    read: Callable[[Item], Read],
     predict: Callable[[Sequence[Read]], Rows],
     *,
-    ahead: int,
+    prefetch: int,
 ) -> Iterator[Rows]:
     """Read each picture and predict each batch of them in threads, some batches ahead of the caller.
 
@@ -47,7 +47,7 @@ def run_ahead(
         Fetches a picture; called by several threads at once, which wait for the disk in the networks' stead.
     predict
         Makes the rows of a batch, on one core; called by as many threads at once as torch is set to use.
-    ahead
+    prefetch
         Most pictures that are in memory at once, waiting, read or predicted; at least one batch is.
 
     Yields
@@ -68,25 +68,25 @@ def run_ahead(
 
     given_up = threading.Event()
 
-    def read_some(pictures: Sequence[Picture]) -> list[Read]:
+    def read_some(images: Sequence[Item]) -> list[Read]:
         # When nobody listens any more, a slow source shall not hold up the end.
-        return [read(picture) for picture in pictures if not given_up.is_set()]
+        return [read(image) for image in images if not given_up.is_set()]
 
     def predict_when_read(parts: Sequence[Future[list[Read]]]) -> Rows:
-        return predict([picture for part in parts for picture in part.result()])
+        return predict([image for part in parts for image in part.result()])
 
     waiting = deque[tuple[int, Future[Rows]]]()
-    pictures = 0
+    images = 0
     try:
         # NumPy's own threads wait for their next small product by spinning, on cores that others want.
         with threadpool_limits(1, user_api="blas"):
             for batch in batches:
-                while waiting and pictures + len(batch) > ahead:
+                while waiting and images + len(batch) > prefetch:
                     yield waiting[0][1].result()
-                    pictures -= waiting.popleft()[0]
+                    images -= waiting.popleft()[0]
                 parts = [reading.submit(read_some, some) for some in in_batches(batch, _READ_AT_ONCE)]
                 waiting.append((len(batch), predicting.submit(predict_when_read, parts)))
-                pictures += len(batch)
+                images += len(batch)
             while waiting:
                 yield waiting.popleft()[1].result()
     finally:

@@ -31,17 +31,17 @@ from galvote.inference.columns import describe_predictions
 from galvote.inference.export import export_network, read_exported
 from galvote.inference.pipeline import in_batches, run_ahead
 from galvote.io import Reader, Sources, list_sources
-from galvote.models import Card, GalaxyNetwork, load_calibration, load_model, predict_views
+from galvote.models import Card, GalaxyNetwork, load_calibration, load_model, predict_tta
 from galvote.trees import DecisionTree
 
-Pictures = (
+Images = (
     Sources | str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Sequence[np.ndarray] | np.ndarray
 )
-Picture = UInt8[np.ndarray, "y x 3"]
+Image = UInt8[np.ndarray, "y x 3"]
 Cutout = UInt8[np.ndarray, "p p 3"]
 Galaxy = tuple[str, Reader]
 """An id, and what reads the picture."""
-Unlike = Bool[np.ndarray, " galaxy"] | None
+Ood = Bool[np.ndarray, " galaxy"] | None
 """Which are unlike the training galaxies; None if the model is not calibrated."""
 Waiting = Encoded | ImageError
 """A picture on its way from disk to network: its files, its cutout, or what is wrong with it."""
@@ -60,8 +60,8 @@ _BATCHES_AHEAD = 3
 class Settings:
     """What is asked of a prediction; see `Predictor.predict`."""
 
-    views: int = 1
-    shown: float | None = None
+    tta: int = 1
+    field_of_view: float | None = None
     level: float | None = None
     features: bool = False
 
@@ -126,32 +126,32 @@ class Predictor:
 
     def predict(
         self,
-        pictures: Pictures,
+        images: Images,
         *,
-        views: int = 1,
-        shown: float | None = None,
+        tta: int = 1,
+        field_of_view: float | None = None,
         level: float | None = None,
         features: bool = False,
-        ahead: int | None = None,
+        prefetch: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> pa.Table:
         """Predict the votes of any number of galaxies.
 
         Parameters
         ----------
-        pictures
+        images
             Paths (files, folders, Parquet, catalogues: see `galvote.io.list_sources`), or RGB arrays
             ``(y, x, 3)`` of uint8, one galaxy in the centre of each; a single array is one picture, or
             several, ``(galaxy, y, x, 3)``.
-        views
+        tta
             Orientations to average: 1, 2, 4, 8, 16, …
-        shown
-            Width of sky that each picture shows, in GZ2 pixels; see `galvote.images.to_cutout`.
+        field_of_view
+            Width of each image, in r90 (a GZ2 frame is 8.48 r90 wide); see `galvote.images.to_cutout`.
         level
             Share of the volunteers' votes that the intervals are to hold, in (0, 1); 0.9 if not given.
         features
             Add the encoder's features, for search and clustering.
-        ahead
+        prefetch
             Most pictures in memory at once; 192 for each core if not given, and never fewer than 64.
         on_progress
             Called with how many pictures are done and how many of them could not be read.
@@ -162,7 +162,7 @@ class Predictor:
         the tree's columns of cumulative vote fractions in [0, 1], null where there is no prediction. The id
         of an array is its position.
 
-        A calibrated model adds, before the fractions, ``unlike``: whether the picture is unlike the training
+        A calibrated model adds, before the fractions, ``ood``: whether the picture is unlike the training
         galaxies; and after them ``<column>_low`` and ``<column>_high``, the ends of each one's interval.
 
         ``features``, if asked for, is the last column: lists of one length, float16, of the cutout as it is,
@@ -184,10 +184,10 @@ class Predictor:
         A picture's row may depend, in the last digits, on its place: batches begin at every 64th picture. It
         depends neither on the other pictures nor on the number of cores.
         """
-        settings = Settings(views, shown, level, features)
+        settings = Settings(tta, field_of_view, level, features)
         done = failed = 0
         tables = list[pa.Table]()
-        for rows in self._predict([_galaxies(pictures)], settings, ahead):
+        for rows in self._predict([_galaxies(images)], settings, prefetch):
             tables.append(rows)
             done += len(rows)
             failed += sum(status != "ok" for status in rows["status"].to_pylist())
@@ -197,17 +197,17 @@ class Predictor:
         return pa.concat_tables(tables or [self.schema(settings).empty_table()])
 
     def predict_batches(
-        self, pictures: Pictures, settings: Settings = Settings(), *, ahead: int | None = None
+        self, images: Images, settings: Settings = Settings(), *, prefetch: int | None = None
     ) -> Iterator[pa.Table]:
         """Predict in batches, as `predict` does, in bounded memory."""
-        return self._predict([_galaxies(pictures)], settings, ahead)
+        return self._predict([_galaxies(images)], settings, prefetch)
 
     def predict_parts(
         self,
         parts: Iterable[Sources],
         settings: Settings = Settings(),
         *,
-        ahead: int | None = None,
+        prefetch: int | None = None,
         on_batch: Callable[[pa.Table], None] | None = None,
     ) -> Iterator[pa.Table]:
         """Predict one listing after the other without a pause between them.
@@ -231,7 +231,7 @@ class Predictor:
                 yield _galaxies(part)
 
         made = list[pa.Table]()
-        for rows in self._predict(listings(), settings, ahead):
+        for rows in self._predict(listings(), settings, prefetch):
             made.append(rows)
             if on_batch is not None:
                 on_batch(rows)
@@ -243,7 +243,7 @@ class Predictor:
     def schema(self, settings: Settings = Settings()) -> pa.Schema:
         """Return the columns of a prediction; the fields' metadata say what they mean."""
         columns = [(name, pa.string()) for name in ("id", "status", "reason")]
-        columns += [("unlike", pa.bool_())] if self.calibration else []
+        columns += [("ood", pa.bool_())] if self.calibration else []
         columns += [(column, pa.float32()) for column in self.tree.columns]
         if self.calibration:
             ends = (f"{column}_{end}" for column in self.tree.columns for end in ("low", "high"))
@@ -261,16 +261,16 @@ class Predictor:
             )
         check_level(level)
 
-    def predict_cutouts(self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: int = 1) -> Fractions:
+    def predict_cutouts(self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], tta: int = 1) -> Fractions:
         """Predict cutouts that have this model's `geometry` already.
 
         Returns
         -------
         Cumulative vote fractions in [0, 1], in ``tree.columns`` order.
         """
-        return self.predict_features(cutouts, views)[0]
+        return self.predict_features(cutouts, tta)[0]
 
-    def predict_features(self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: int = 1) -> Outputs:
+    def predict_features(self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], tta: int = 1) -> Outputs:
         """Predict cutouts as `predict_cutouts` does, and return the encoder's features of them, too."""
         size = self.geometry.pixels
         if cutouts.shape[1:] != (size, size, 3):
@@ -282,13 +282,13 @@ class Predictor:
         features = np.zeros((len(cutouts), self.backend.width), dtype=np.float32)
         for start in range(0, len(cutouts), BATCH):
             part = slice(start, start + BATCH)
-            fractions[part], features[part] = predict_views(
-                self.backend.compute, self.card.network, cutouts[part], self.geometry, views
+            fractions[part], features[part] = predict_tta(
+                self.backend.compute, self.card.network, cutouts[part], self.geometry, tta
             )
         return fractions, features
 
     def _predict(
-        self, listings: Iterable[Iterator[Galaxy]], settings: Settings, ahead: int | None
+        self, listings: Iterable[Iterator[Galaxy]], settings: Settings, prefetch: int | None
     ) -> Iterator[pa.Table]:
         """Yield the rows of each batch; none holds galaxies of two listings."""
         if settings.level is not None:
@@ -296,30 +296,30 @@ class Predictor:
         batches = (batch for listing in listings for batch in in_batches(listing, BATCH))
         predicted = run_ahead(
             batches,
-            partial(self._read, shown=settings.shown),
-            partial(self._compute, views=settings.views, shown=settings.shown),
-            ahead=ahead or _BATCHES_AHEAD * BATCH * torch.get_num_threads(),
+            partial(self._read, field_of_view=settings.field_of_view),
+            partial(self._compute, tta=settings.tta, field_of_view=settings.field_of_view),
+            prefetch=prefetch or _BATCHES_AHEAD * BATCH * torch.get_num_threads(),
         )
         # Rows are kept, and made here: made in a network's thread, they would lie scattered between its large
         # arrays, and the C library could not give the room around them to the next.
         schema = self.schema(settings)
         return (self._rows(*each, settings, schema) for each in predicted)
 
-    def _read(self, galaxy: Galaxy, shown: float | None) -> tuple[str, Waiting]:
+    def _read(self, galaxy: Galaxy, field_of_view: float | None) -> tuple[str, Waiting]:
         """Read a picture; it waits for its network as its file or as its cutout, whichever is smaller."""
         id_, read = galaxy
         data = try_read(read)
         small = isinstance(data, tuple) and sum(map(len, data)) <= 3 * self.geometry.pixels**2
-        return id_, data if isinstance(data, ImageError) or small else self._cut(data, shown)
+        return id_, data if isinstance(data, ImageError) or small else self._cut(data, field_of_view)
 
-    def _cut(self, data: Encoded, shown: float | None) -> Cutout | ImageError:
-        return try_cutout(lambda: data, self.geometry, shown)
+    def _cut(self, data: Encoded, field_of_view: float | None) -> Cutout | ImageError:
+        return try_cutout(lambda: data, self.geometry, field_of_view)
 
     def _compute(
-        self, read: Sequence[tuple[str, Waiting]], views: int, shown: float | None
-    ) -> tuple[list[str], list[ImageError | None], Fractions, Features, Unlike]:
+        self, read: Sequence[tuple[str, Waiting]], tta: int, field_of_view: float | None
+    ) -> tuple[list[str], list[ImageError | None], Fractions, Features, Ood]:
         # Decoded here, a cutout is still in the core's cache when the network comes to it.
-        results = [self._cut(data, shown) if isinstance(data, tuple) else data for _, data in read]
+        results = [self._cut(data, field_of_view) if isinstance(data, tuple) else data for _, data in read]
         failures = [result if isinstance(result, ImageError) else None for result in results]
         # A picture that cannot be read is black to the network. So the others keep their places in the batch,
         # and their rows are the same to the last digit as if it could be read.
@@ -327,9 +327,9 @@ class Predictor:
         for cutout, result in zip(cutouts, results, strict=True):
             if not isinstance(result, ImageError):
                 cutout[:] = result
-        fractions, features = self.predict_features(cutouts, views)
-        unlike = self.calibration.unlikeness.flag(features, cutouts) if self.calibration else None
-        return [id_ for id_, _ in read], failures, fractions, features, unlike
+        fractions, features = self.predict_features(cutouts, tta)
+        ood = self.calibration.ood.flag(features, cutouts) if self.calibration else None
+        return [id_ for id_, _ in read], failures, fractions, features, ood
 
     def _rows(
         self,
@@ -337,7 +337,7 @@ class Predictor:
         failures: Sequence[ImageError | None],
         fractions: Fractions,
         features: Features,
-        unlike: Unlike,
+        ood: Ood,
         settings: Settings,
         schema: pa.Schema,
     ) -> pa.Table:
@@ -345,7 +345,7 @@ class Predictor:
         values = [*fractions.T]
         if self.calibration:
             low, high = self.calibration.intervals.ends(fractions, settings.level or LEVEL)
-            values = [unlike, *values]
+            values = [ood, *values]
             values += [end for both in zip(low.T, high.T, strict=True) for end in both]
         columns = [pa.array(column, mask=unreadable) for column in values]
         if settings.features:
@@ -388,18 +388,18 @@ def _open_onnx(network: bytes, name: str) -> Backend:
     return OpenVinoBackend(network) if name == "openvino" else OnnxBackend(network)
 
 
-def _galaxies(pictures: Pictures) -> Iterator[Galaxy]:
-    if isinstance(pictures, str | os.PathLike):
-        pictures = [pictures]
-    elif isinstance(pictures, np.ndarray):
-        pictures = _one_or_several(pictures)
-    if not isinstance(pictures, Sources):
-        arrays = [picture for picture in pictures if isinstance(picture, np.ndarray)]
-        if len(arrays) == len(pictures):
-            yield from ((str(number), partial(_as_picture, array)) for number, array in enumerate(arrays))
+def _galaxies(images: Images) -> Iterator[Galaxy]:
+    if isinstance(images, str | os.PathLike):
+        images = [images]
+    elif isinstance(images, np.ndarray):
+        images = _one_or_several(images)
+    if not isinstance(images, Sources):
+        arrays = [image for image in images if isinstance(image, np.ndarray)]
+        if len(arrays) == len(images):
+            yield from ((str(number), partial(_as_image, array)) for number, array in enumerate(arrays))
             return
-        pictures = list_sources([Path(str(place)) for place in pictures])
-    for source in pictures:
+        images = list_sources([Path(str(place)) for place in images])
+    for source in images:
         yield source.id, source.read
 
 
@@ -413,7 +413,7 @@ def _one_or_several(array: np.ndarray) -> np.ndarray:
     return array[None] if array.ndim == 3 else array
 
 
-def _as_picture(array: np.ndarray) -> Picture:
+def _as_image(array: np.ndarray) -> Image:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise ImageError(
             "unsupported", f"An array must be (y, x, 3) of uint8, not {array.shape} of {array.dtype}."

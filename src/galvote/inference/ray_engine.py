@@ -66,7 +66,7 @@ class Work:
     sources: Any
     plan: Plan
     settings: Settings
-    ahead: int | None
+    prefetch: int | None
     retry: bool
     home: Path
     folder: Path | None = None
@@ -138,7 +138,7 @@ class RayEngine:
         settings: Settings,
         *,
         shard: tuple[int, int] = (1, 1),
-        ahead: int | None = None,
+        prefetch: int | None = None,
         retry: bool = False,
         on_part: Callable[[Made], None] | None = None,
     ) -> Made:
@@ -148,7 +148,7 @@ class RayEngine:
         ----------
         load
             Loads the model, on each worker. It, the pictures and the folder are at the same paths there.
-        ahead
+        prefetch
             Most pictures in memory at once, for each worker.
         retry
             As for `galvote.inference.make_parts`.
@@ -161,7 +161,7 @@ class RayEngine:
             If the workers see other paths than this process, or another model or version of galvote.
         """
         done = Made()
-        work = self._work(load, sources, parts.plan, settings, ahead, retry, parts.folder.absolute())
+        work = self._work(load, sources, parts.plan, settings, prefetch, retry, parts.folder.absolute())
         for row in self._run(_PartMaker, work, parts.plan.of_shard(shard), in_order=False):
             for found in map(json.loads, row["made"].to_pylist()):
                 made = Made(**found | {"statuses": Counter(found["statuses"])})
@@ -177,7 +177,7 @@ class RayEngine:
         sources: Sources,
         settings: Settings,
         *,
-        ahead: int | None = None,
+        prefetch: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> pa.Table:
         """Predict as `galvote.Predictor.predict` does, to the same rows.
@@ -189,7 +189,7 @@ class RayEngine:
         size = min(_SLICE, BATCH * max(1, batches))
         predictor = load()
         plan = make_plan(predictor, sources, settings, size)
-        work = self._work(load, sources, plan, settings, ahead)
+        work = self._work(load, sources, plan, settings, prefetch)
         done = failed = 0
         tables = list[pa.Table]()
         for rows in self._run(_RowMaker, work, range(plan.parts), in_order=True):
@@ -206,13 +206,13 @@ class RayEngine:
         sources: Sources,
         plan: Plan,
         settings: Settings,
-        ahead: int | None,
+        prefetch: int | None,
         retry: bool = False,
         folder: Path | None = None,
     ) -> Work:
         import ray
 
-        return Work(load, ray.put(sources), plan, settings, ahead, retry, Path.cwd(), folder)
+        return Work(load, ray.put(sources), plan, settings, prefetch, retry, Path.cwd(), folder)
 
     def _run(
         self, worker: type[_Worker], work: Work, parts: Sequence[int], *, in_order: bool
@@ -355,7 +355,7 @@ class _PartMaker(_Worker):
             Parts(work.folder, work.plan),
             work.settings,
             shard=(part + 1, work.plan.parts),
-            ahead=work.ahead,
+            prefetch=work.prefetch,
             retry=work.retry,
             finish=False,
         )
@@ -369,4 +369,4 @@ class _RowMaker(_Worker):
         """Predict a slice."""
         work = self.work
         galaxies = self.sources[work.plan.places(part)]
-        return self.predictor.predict(galaxies, **vars(work.settings), ahead=work.ahead)
+        return self.predictor.predict(galaxies, **vars(work.settings), prefetch=work.prefetch)

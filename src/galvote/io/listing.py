@@ -15,7 +15,7 @@ from galvote.errors import CatalogueError
 from galvote.io.columns import cast_to_text, find_id_column, is_text, list_names
 from galvote.io.readers.containers import (
     DamagedShardError,
-    NoPictureColumnError,
+    NoImageColumnError,
     ids_as_text,
     list_fits,
     list_parquet,
@@ -25,7 +25,7 @@ from galvote.io.readers.containers import (
 )
 from galvote.io.readers.files import (
     FITS,
-    PICTURES,
+    IMAGES,
     join_paths,
     list_names_in,
     read_list,
@@ -94,8 +94,8 @@ def list_sources(places: str | Path | Sequence[str | Path]) -> Sources:
         if not path.exists():
             raise CatalogueError(f"There is no file or folder {path}; check the path.")
         if path.is_dir():
-            pictures, found = _list_folder(path)
-            files += pictures
+            images, found = _list_folder(path)
+            files += images
             shards += found
         elif (shard := _list_shard(path)) is not None:
             shards.append(shard)
@@ -130,17 +130,17 @@ def _list_shard(path: Path) -> Shelf | None:
 def _list_folder(folder: Path) -> tuple[list[pa.Array], list[Shelf]]:
     """Return the paths of the folder's pictures or, if it has none, its files that hold pictures."""
     names, folders = list_names_in(folder)
-    pictures = [name for name in names if name.lower().endswith(PICTURES)]
-    if pictures:
-        _refuse_shards_beside(folder, pictures[0], names)
-    if pictures and not _are_tables(folder, pictures):
-        return [join_paths(folder, to_text(pictures, folder))], []
-    holders = pictures or [
+    images = [name for name in names if name.lower().endswith(IMAGES)]
+    if images:
+        _refuse_shards_beside(folder, images[0], names)
+    if images and not _are_tables(folder, images):
+        return [join_paths(folder, to_text(images, folder))], []
+    holders = images or [
         name for name in names if name.lower().endswith((".parquet", _TAR, *_COMPRESSED_TAR))
     ]
     listed = {name: _list_shard_in_folder(folder / name) for name in holders}
     if shards := [shard for shard in listed.values() if shard is not None]:
-        others = [name for name in pictures if listed[name] is None]
+        others = [name for name in images if listed[name] is None]
         return [join_paths(folder, to_text(others, folder))], shards
     if _STORE in names:
         raise CatalogueError(
@@ -149,7 +149,7 @@ def _list_folder(folder: Path) -> tuple[list[pa.Array], list[Shelf]]:
         )
     within = f" It has the folders {list_names(folders)}: give one of these." if folders else ""
     raise CatalogueError(
-        f"The folder {folder} has no pictures ({' '.join(PICTURES)}) and no Parquet files with a column "
+        f"The folder {folder} has no pictures ({' '.join(IMAGES)}) and no Parquet files with a column "
         f"`image`, no tar files (.tar) and no FITS tables with a column of pictures.{within}"
     )
 
@@ -160,20 +160,20 @@ def _list_shard_in_folder(path: Path) -> Shelf | None:
         return _list_shard(path)
     except DamagedShardError as error:
         return shelve_damaged(path, error)
-    except NoPictureColumnError:
+    except NoImageColumnError:
         return None  # a row, too, which fails when it is read
 
 
-def _are_tables(folder: Path, pictures: list[str]) -> bool:
+def _are_tables(folder: Path, images: list[str]) -> bool:
     """Whether a folder's files with endings of pictures are FITS tables of pictures.
 
     The last and the first of them show it, so that pictures are not opened, but for tables without pictures
     at the beginning. If all are those, the error says what the first one has.
     """
-    if not all(name.lower().endswith(FITS) for name in pictures):
+    if not all(name.lower().endswith(FITS) for name in images):
         return False
-    refused: NoPictureColumnError | None = None
-    for number, name in enumerate((pictures[-1], *pictures)):
+    refused: NoImageColumnError | None = None
+    for number, name in enumerate((images[-1], *images)):
         try:
             if list_fits(folder / name) is not None:
                 return True
@@ -181,18 +181,18 @@ def _are_tables(folder: Path, pictures: list[str]) -> bool:
                 return False
         except DamagedShardError:
             return True
-        except NoPictureColumnError as error:
+        except NoImageColumnError as error:
             refused = error if number < 2 else refused
     assert refused is not None  # the last file was looked at twice
     raise refused
 
 
-def _refuse_shards_beside(folder: Path, picture: str, names: list[str]) -> None:
+def _refuse_shards_beside(folder: Path, image: str, names: list[str]) -> None:
     """Raise `CatalogueError` if a folder of pictures has Parquet or tar files with pictures, too."""
     for name in names:
         if name.lower().endswith(_TAR) or (name.lower().endswith(".parquet") and _has_images(folder / name)):
             raise CatalogueError(
-                f"The folder {folder} holds pictures, as {picture}, and also files that hold pictures, as "
+                f"The folder {folder} holds pictures, as {image}, and also files that hold pictures, as "
                 f"{name}. Move one kind to another folder and name both folders, or name the files one by "
                 "one."
             )

@@ -45,7 +45,7 @@ class Atlas(Protocol):
     def name(self) -> str:
         """What it is called in messages."""
 
-    def pictures(self, ra: Coordinates, dec: Coordinates, r90: Coordinates) -> Sequence[Reader]:
+    def images(self, ra: Coordinates, dec: Coordinates, r90: Coordinates) -> Sequence[Reader]:
         """Return what gets each galaxy's picture; ra and dec in degrees, r90 in arcseconds."""
 
 
@@ -142,7 +142,7 @@ class _Plates:
 
     def readers(self, locations: pa.Array) -> Iterator[Reader]:
         for start in range(0, len(locations), _AT_A_TIME):
-            yield from self.atlas.pictures(*_columns(locations[start : start + _AT_A_TIME]))
+            yield from self.atlas.images(*_columns(locations[start : start + _AT_A_TIME]))
 
     def origins(self, locations: pa.Array) -> pa.Array:
         ra, dec, r90 = (column.tolist() for column in _columns(locations))

@@ -10,7 +10,7 @@ from galvote.models.network import (
     count_parameters,
     fast_precision,
     network_input,
-    predict_views,
+    predict_tta,
     run_network,
 )
 from galvote.models.saved import (
@@ -42,7 +42,7 @@ __all__ = [
     "masked_cross_entropy",
     "masked_squared_error",
     "network_input",
-    "predict_views",
+    "predict_tta",
     "run_network",
     "save_calibrated",
     "save_model",

@@ -152,10 +152,10 @@ class EfficientNetLite(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, pictures: Float[Tensor, "galaxy 3 y x"]) -> Float[Tensor, "galaxy feature"]:
+    def forward(self, images: Float[Tensor, "galaxy 3 y x"]) -> Float[Tensor, "galaxy feature"]:
         """Return 1280 features a galaxy."""
         # It was trained on pixels from -1 to 1.
-        features = self.last(self.blocks(self.stem(pictures * 2 - 1)))  # galaxy 1280 y/32 x/32
+        features = self.last(self.blocks(self.stem(images * 2 - 1)))  # galaxy 1280 y/32 x/32
         pooled: Tensor = self.dropout(features.mean(dim=(2, 3)))
         return pooled
 

@@ -92,22 +92,22 @@ class Dieleman2014(nn.Module):
         turn = math.sqrt(0.5) * self.view / pixels
         self.register_buffer("turn", torch.tensor([[turn, -turn, 0.0], [turn, turn, 0.0]]), persistent=False)
 
-    def views(self, pictures: Float[Tensor, "galaxy 3 y x"]) -> Float[Tensor, "galaxy 16 3 45 45"]:
+    def views(self, images: Float[Tensor, "galaxy 3 y x"]) -> Float[Tensor, "galaxy 16 3 45 45"]:
         """Return the 16 views: orientation × flip × quarter."""
         # `len` would fix the size of the batch in an exported network.
-        count, margin = pictures.shape[0], (pictures.shape[-1] - self.view) // 2
-        upright = pictures[..., margin : margin + self.view, margin : margin + self.view]
-        turn = self.get_buffer("turn").to(pictures.dtype).expand(count, 2, 3)
+        count, margin = images.shape[0], (images.shape[-1] - self.view) // 2
+        upright = images[..., margin : margin + self.view, margin : margin + self.view]
+        turn = self.get_buffer("turn").to(images.dtype).expand(count, 2, 3)
         grid = F.affine_grid(turn, [count, 3, self.view, self.view], align_corners=False)
-        turned = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+        turned = F.grid_sample(images, grid, padding_mode="border", align_corners=False)
         whole = torch.stack([upright, upright.flip(3), turned, turned.flip(3)], dim=1)
         # Turning by k * 90° brings each quarter in turn to the upper left, the galaxy's centre lower right.
         quarters = [torch.rot90(whole, k, (3, 4))[..., : self.part, : self.part] for k in range(4)]
         return torch.stack(quarters, dim=2).flatten(1, 2)
 
-    def forward(self, pictures: Float[Tensor, "galaxy 3 y x"]) -> Float[Tensor, "galaxy feature"]:
+    def forward(self, images: Float[Tensor, "galaxy 3 y x"]) -> Float[Tensor, "galaxy feature"]:
         """Return 2048 features a galaxy."""
-        views = self.views(pictures)  # galaxy 16 3 45 45
+        views = self.views(images)  # galaxy 16 3 45 45
         features = self.convolutions(views.flatten(0, 1))  # (galaxy 16) 512
         joined: Tensor = self.dense(features.unflatten(0, (-1, 16)).flatten(1))
         return joined
@@ -162,8 +162,8 @@ class Residual(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, pictures: Float[Tensor, "galaxy 3 y x"]) -> Float[Tensor, "galaxy feature"]:
+    def forward(self, images: Float[Tensor, "galaxy 3 y x"]) -> Float[Tensor, "galaxy feature"]:
         """Return as many features as the last stage has channels."""
-        features = self.blocks(self.stem(pictures))  # galaxy channel y/16 x/16
+        features = self.blocks(self.stem(images))  # galaxy channel y/16 x/16
         pooled: Tensor = self.dropout(features.mean(dim=(2, 3)))
         return pooled

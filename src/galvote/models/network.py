@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32, UInt8
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from galvote.images import FRAME_EXTENT, Geometry, View, standard_views, warp_cutout
+from galvote.images import FRAME_WIDTH, Geometry, View, tta_views, warp_cutout
 from galvote.models.efficientnet import EfficientNetLite
 from galvote.models.encoders import Dieleman2014, Residual, Sharma2020
 from galvote.models.heads import HeadKind, TreeHead
@@ -22,8 +22,8 @@ from galvote.trees import DecisionTree
 class _Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    extent: float = Field(
-        gt=0, le=FRAME_EXTENT, description="width of sky that the network sees, in GZ2 pixels"
+    field_of_view: float = Field(
+        gt=0, le=FRAME_WIDTH, description="width of the sky that the network sees, in r90"
     )
     pixels: int = Field(ge=8, le=1024, description="width of the network's input")
     head: HeadKind = Field(description="how outputs become vote fractions")
@@ -113,22 +113,22 @@ class GalaxyNetwork(nn.Module):
         self.head = TreeHead(int(self.encoder.width), tree, spec.head)  # type: ignore[arg-type]
 
     def features(
-        self, pictures: UInt8[Tensor, "galaxy y x 3"] | Float[Tensor, "galaxy y x 3"]
+        self, images: UInt8[Tensor, "galaxy y x 3"] | Float[Tensor, "galaxy y x 3"]
     ) -> Float[Tensor, "galaxy feature"]:
         """Return the encoder's features of RGB pictures in [0, 255]; floats, too, for they have gradients."""
         # Pixels stay uint8 until here. The permuted view is channels-last already, which convolutions like.
-        turned = turn_and_mirror(pictures.permute(0, 3, 1, 2).float() / 255, self.spec.orientations)
+        turned = turn_and_mirror(images.permute(0, 3, 1, 2).float() / 255, self.spec.orientations)
         features: Tensor = self.encoder(turned)  # (orientation galaxy) feature
         # A reshape and no chunks, so that an exported network takes any number of galaxies.
         return features.reshape(self.spec.orientations, -1, features.shape[1]).mean(dim=0)
 
-    def forward(self, pictures: UInt8[Tensor, "galaxy y x 3"]) -> Float[Tensor, "galaxy answer"]:
+    def forward(self, images: UInt8[Tensor, "galaxy y x 3"]) -> Float[Tensor, "galaxy answer"]:
         """Return cumulative vote fractions, float32, in ``tree.columns`` order."""
-        fractions: Tensor = self.head(self.features(pictures))
+        fractions: Tensor = self.head(self.features(images))
         return fractions
 
 
-def turn_and_mirror(pictures: Float[Tensor, "galaxy 3 y x"], count: int) -> Float[Tensor, "turned 3 y x"]:
+def turn_and_mirror(images: Float[Tensor, "galaxy 3 y x"], count: int) -> Float[Tensor, "turned 3 y x"]:
     """Return square pictures as they are, then mirrored (2), in quarter turns (4), or in both (8).
 
     A network that averages the features of 4 or 8 does not see how often the sky is turned by 90°: it pools
@@ -136,17 +136,17 @@ def turn_and_mirror(pictures: Float[Tensor, "galaxy 3 y x"], count: int) -> Floa
     """
     match count:
         case 1:
-            return pictures
+            return images
         case 2:
-            return torch.cat([pictures, pictures.flip(3)])
+            return torch.cat([images, images.flip(3)])
         case _:
-            quarters = torch.cat([torch.rot90(pictures, k, (2, 3)) for k in range(4)])
+            quarters = torch.cat([torch.rot90(images, k, (2, 3)) for k in range(4)])
             return quarters if count == 4 else turn_and_mirror(quarters, 2)
 
 
 def network_input(
     cutouts: UInt8[np.ndarray, "galaxy p p 3"],
-    views: list[View],
+    tta: list[View],
     cutout_geometry: Geometry,
     spec: NetworkSpec,
 ) -> UInt8[np.ndarray, "galaxy y x 3"]:
@@ -158,19 +158,19 @@ def network_input(
     ----------
     cutouts
         RGB cutouts of one geometry.
-    views
+    tta
         One view for each.
 
     Returns
     -------
-    RGB pictures of ``spec.pixels`` that show ``spec.extent`` GZ2 pixels at zoom 1.
+    RGB pictures of ``spec.pixels`` that are ``spec.field_of_view`` r90 wide at zoom 1.
     """
-    magnified = cutout_geometry.extent / spec.extent
-    pictures = np.empty((len(cutouts), spec.pixels, spec.pixels, 3), dtype=np.uint8)
-    for i, (cutout, view) in enumerate(zip(cutouts, views, strict=True)):
+    magnified = cutout_geometry.field_of_view / spec.field_of_view
+    images = np.empty((len(cutouts), spec.pixels, spec.pixels, 3), dtype=np.uint8)
+    for i, (cutout, view) in enumerate(zip(cutouts, tta, strict=True)):
         seen = View(view.angle, view.flip, view.zoom * magnified, view.shift)
-        pictures[i] = warp_cutout(cutout, seen, spec.pixels)
-    return pictures
+        images[i] = warp_cutout(cutout, seen, spec.pixels)
+    return images
 
 
 Compute = Callable[
@@ -182,7 +182,7 @@ Compute = Callable[
 
 @torch.inference_mode()
 def run_network(
-    network: GalaxyNetwork, pictures: UInt8[np.ndarray, "galaxy y x 3"], precision: torch.dtype | None = None
+    network: GalaxyNetwork, images: UInt8[np.ndarray, "galaxy y x 3"], precision: torch.dtype | None = None
 ) -> tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]:
     """Return the cumulative vote fractions of a network's input, and the encoder's features.
 
@@ -190,7 +190,7 @@ def run_network(
     ----------
     network
         In evaluation mode, on any device.
-    pictures
+    images
         As `network_input` makes them; as many as fit into one batch.
     precision
         bfloat16 or float32; if not given, `fast_precision` of the network's device.
@@ -198,7 +198,7 @@ def run_network(
     device = next(network.parameters()).device
     fast = precision or fast_precision(device.type)
     with torch.autocast(device.type, fast, enabled=fast is not torch.float32):
-        features = network.features(torch.from_numpy(pictures).to(device))
+        features = network.features(torch.from_numpy(images).to(device))
         fractions: Tensor = network.head(features)
     return fractions.cpu().numpy(), features.float().cpu().numpy()
 
@@ -207,18 +207,18 @@ def average_views(
     network: GalaxyNetwork,
     cutouts: UInt8[np.ndarray, "galaxy p p 3"],
     cutout_geometry: Geometry,
-    views: int,
+    tta: int,
 ) -> Float32[np.ndarray, "galaxy answer"]:
-    """Return a network's mean prediction over `views` orientations of each cutout; see `predict_views`."""
-    return predict_views(partial(run_network, network), network.spec, cutouts, cutout_geometry, views)[0]
+    """Return a network's mean prediction over `views` orientations of each cutout; see `predict_tta`."""
+    return predict_tta(partial(run_network, network), network.spec, cutouts, cutout_geometry, tta)[0]
 
 
-def predict_views(
+def predict_tta(
     compute: Compute,
     spec: NetworkSpec,
     cutouts: UInt8[np.ndarray, "galaxy p p 3"],
     cutout_geometry: Geometry,
-    views: int,
+    tta: int,
 ) -> tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]:
     """Return the mean prediction over `views` orientations of each cutout, and its features as it is.
 
@@ -230,15 +230,15 @@ def predict_views(
         Of the network.
     cutouts
         RGB cutouts of one geometry; as many as fit into one batch.
-    views
-        Orientations: see `galvote.images.standard_views`.
+    tta
+        Orientations: see `galvote.images.tta_views`.
 
     Returns
     -------
     Cumulative vote fractions in [0, 1], in the tree's column order, and the encoder's features in the first
     orientation, which is the cutout's own.
     """
-    orientations = standard_views(views)
+    orientations = tta_views(tta)
     made = (
         compute(network_input(cutouts, [view] * len(cutouts), cutout_geometry, spec)) for view in orientations
     )

@@ -30,7 +30,7 @@ from galvote.io.atomic import atomic_file
 from galvote.models.network import GalaxyNetwork, NetworkSpec, count_parameters
 from galvote.trees import DecisionTree
 
-FORMAT = 1
+FORMAT = 2
 WEIGHTS, CARD, CALIBRATION = "weights.safetensors", "card.json", "calibration.safetensors"
 
 

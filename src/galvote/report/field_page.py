@@ -10,7 +10,7 @@ from string import Template
 import numpy as np
 from jaxtyping import Float
 
-from galvote.report.pictures import Card, to_data_url
+from galvote.report.images import Card, to_data_url
 from galvote.report.style import style_sheet
 from galvote.report.tree_drawing import NARROW, draw_tree
 from galvote.trees import DecisionTree

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int, UInt8
 from galvote.errors import GalvoteError
 from galvote.io.atomic import atomic_file
 from galvote.metrics.scores import Scores, column_means, galaxy_rmse
-from galvote.report.pictures import to_data_url
+from galvote.report.images import to_data_url
 from galvote.report.reliability import Reliability, measure_reliability
 from galvote.report.style import style_sheet
 from galvote.report.tree_drawing import NARROW, WIDE, draw_tree
@@ -56,7 +56,7 @@ def write_report(
     ids: Sequence[str],
     predicted: Float[np.ndarray, "galaxy answer"],
     actual: Float[np.ndarray, "galaxy answer"],
-    pictures: Mapping[str, UInt8[np.ndarray, "y x 3"]] = MappingProxyType({}),
+    images: Mapping[str, UInt8[np.ndarray, "y x 3"]] = MappingProxyType({}),
     *,
     title: str = "Predicted votes",
     left_out: Mapping[str, int] = MappingProxyType({}),
@@ -70,7 +70,7 @@ def write_report(
         Made if it is not there.
     ids, predicted, actual
         The scored galaxies, as for `score`.
-    pictures
+    images
         RGB pictures by id, of the galaxies of `best_and_worst` at least; a galaxy without one is shown
         without.
     title
@@ -97,7 +97,7 @@ def write_report(
 
     def gallery(rows: Int[np.ndarray, " row"]) -> str:
         return "".join(
-            _galaxy(ids[row], float(own_rmse[row]), predicted[row], actual[row], tree, pictures.get(ids[row]))
+            _galaxy(ids[row], float(own_rmse[row]), predicted[row], actual[row], tree, images.get(ids[row]))
             for row in rows
         )
 
@@ -249,7 +249,7 @@ def _galaxy(
     predicted: Float[np.ndarray, " answer"],
     actual: Float[np.ndarray, " answer"],
     tree: DecisionTree,
-    picture: UInt8[np.ndarray, "y x 3"] | None,
+    image: UInt8[np.ndarray, "y x 3"] | None,
 ) -> str:
     voted, said = (describe_path(decision_path(tree, fractions)) for fractions in (actual, predicted))
     apart = int(np.nanargmax(np.abs(predicted - actual)))
@@ -260,9 +260,9 @@ def _galaxy(
             f"<dt>volunteers</dt><dd>{escape(voted or 'unknown')}</dd>"
             f'<dt>predicted</dt><dd class="differs">{escape(said or "unknown")}</dd>'
         )
-    image = f'<img alt="galaxy {escape(name)}" src="{to_data_url(picture)}">' if picture is not None else ""
+    shown = f'<img alt="galaxy {escape(name)}" src="{to_data_url(image)}">' if image is not None else ""
     return (
-        f'<article class="galaxy">{image}<div>'
+        f'<article class="galaxy">{shown}<div>'
         f"<header><b>{escape(name)}</b><span>RMSE {rmse:.4f}</span></header>"
         f"<dl>{paths}<dt>furthest apart: {escape(tree.answers[apart].phrase)}</dt>"
         f"<dd>{actual[apart]:.2f} voted, {predicted[apart]:.2f} predicted</dd></dl>"

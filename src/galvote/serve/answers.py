@@ -32,7 +32,7 @@ def describe_models(predictors: Mapping[str, Predictor], default: str) -> schema
                 description=predictor.card.description,
                 weights_sha256=predictor.card.weights_sha256,
                 parameters=predictor.card.parameters,
-                extent=predictor.network.spec.extent,
+                field_of_view=predictor.network.spec.field_of_view,
                 calibrated=predictor.calibration is not None,
                 rmse_1_view=predictor.card.scores.get("rmse_1_view"),
                 rmse_8_views=predictor.card.scores.get("rmse_8_views"),
@@ -76,7 +76,7 @@ def describe_galaxy(id_: str, said: Prediction | ImageError, tree: DecisionTree)
     """Say what a model sees in one picture, or why there is no saying."""
     if isinstance(said, ImageError):
         return schema.Galaxy(
-            id=id_, status=said.status, reason=said.reason, unlike=None, path=[], fractions=None
+            id=id_, status=said.status, reason=said.reason, ood=None, path=[], fractions=None
         )
     return schema.Galaxy(id=id_, status="ok", reason="", **_describe(said, tree))
 
@@ -85,7 +85,7 @@ def describe_field(
     found: FoundField,
     predictions: Sequence[Prediction],
     predictor: Predictor,
-    views: int,
+    tta: int,
     level: float,
 ) -> schema.FieldAnswer:
     """Say what a model sees in a wide picture."""
@@ -111,10 +111,10 @@ def describe_field(
         height=found.height,
         too_small=found.too_small,
         left_out=found.left_out,
-        views=views,
+        tta=tta,
         level=level,
         galaxies=rows,
-        picture=None if found.picture is None else to_data_url(found.picture, "jpeg"),
+        image=None if found.image is None else to_data_url(found.image, "jpeg"),
     )
 
 
@@ -157,16 +157,16 @@ def lay_over(
 ) -> UInt8[np.ndarray, "v u 3"]:
     """Lay heat over a picture: where there is none, the picture is left as it is."""
     size = (max(_OVERLAY, seen.shape[1]), max(_OVERLAY, seen.shape[0]))
-    picture = cv2.resize(seen, size, interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    image = cv2.resize(seen, size, interpolation=cv2.INTER_CUBIC).astype(np.float32)
     smooth = cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR)
     colours = cv2.applyColorMap((255 * smooth).astype(np.uint8), cv2.COLORMAP_INFERNO)[:, :, ::-1]
     share = _HEAT * np.sqrt(smooth)[:, :, None]
-    return np.asarray(((1 - share) * picture + share * colours).astype(np.uint8))
+    return np.asarray(((1 - share) * image + share * colours).astype(np.uint8))
 
 
-def to_data_url(picture: UInt8[np.ndarray, "y x 3"], kind: Literal["png", "jpeg"] = "png") -> str:
+def to_data_url(image: UInt8[np.ndarray, "y x 3"], kind: Literal["png", "jpeg"] = "png") -> str:
     """Return a picture in a data URL."""
-    _, data = cv2.imencode(f".{kind}", np.ascontiguousarray(picture[:, :, ::-1]))
+    _, data = cv2.imencode(f".{kind}", np.ascontiguousarray(image[:, :, ::-1]))
     return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}"
 
 
@@ -174,7 +174,7 @@ def _describe(said: Prediction, tree: DecisionTree) -> dict[str, object]:
     ends = [None] * len(tree), [None] * len(tree)
     low, high = ends if said.low is None or said.high is None else (_rounded(said.low), _rounded(said.high))
     return {
-        "unlike": said.unlike,
+        "ood": said.ood,
         "path": [
             schema.Step(
                 question=step.question.name,

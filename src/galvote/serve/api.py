@@ -17,14 +17,14 @@ from galvote.serve.engine import Engine
 from galvote.serve.examples import EXAMPLES, draw_example
 from galvote.serve.gate import json_response
 from galvote.serve.metrics import Metrics
-from galvote.serve.openapi import Responses, problems, takes_pictures
+from galvote.serve.openapi import Responses, problems, takes_images
 from galvote.serve.refusals import RefusalError
 from galvote.serve.settings import MAX_VIEWS
 from galvote.serve.uploads import Upload, UploadRoom
 from galvote.trees import GZ2
 
 ModelName = Annotated[str | None, Query(description="Which model answers; the default one if not given.")]
-Views = Annotated[
+Tta = Annotated[
     int, Query(ge=1, le=MAX_VIEWS, description="Orientations averaged for each prediction.", examples=[8])
 ]
 Level = Annotated[
@@ -188,20 +188,20 @@ def _route_predictions(engine: Engine, metrics: Metrics, reception: _Reception) 
                 "description": "No picture can be read: the rows say why. Or the query is out of range.",
             },
         },
-        openapi_extra=takes_pictures("files", engine.settings.max_files),
+        openapi_extra=takes_images("files", engine.settings.max_files),
     )
     async def predict(
-        request: Request, model: ModelName = None, views: Views = 1, level: Level = LEVEL
+        request: Request, model: ModelName = None, tta: Tta = 1, level: Level = LEVEL
     ) -> Response:
         """Predict the votes of each picture: one row for each, in order, whatever is wrong with others."""
         predictor = engine.choose(model)
         async with reception.receive(request) as (files, _):
-            said = await engine.classify(files, predictor, views, level)
+            said = await engine.classify(files, predictor, tta, level)
         for one in said:
             metrics.read(one.status if isinstance(one, ImageError) else "ok")
         answer = schema.PredictAnswer(
             model=answers.describe_model(predictor),
-            views=views,
+            tta=tta,
             level=level,
             galaxies=[
                 answers.describe_galaxy(file.name, one, predictor.tree)
@@ -218,14 +218,14 @@ def _route_predictions(engine: Engine, metrics: Metrics, reception: _Reception) 
             **UPLOADED,
             501: {"model": schema.ProblemAnswer, "description": "photutils is not installed."},
         },
-        openapi_extra=takes_pictures("file", 1),
+        openapi_extra=takes_images("file", 1),
     )
     async def field(
         request: Request,
-        views: Views = 1,
+        tta: Tta = 1,
         level: Level = LEVEL,
         limit: Annotated[int, Query(ge=1, le=1000, description="Most galaxies, of the brightest.")] = 200,
-        picture: Annotated[
+        image: Annotated[
             bool, Query(description="Return the wide picture, too, for who cannot show the file.")
         ] = False,
         model: ModelName = None,
@@ -233,8 +233,8 @@ def _route_predictions(engine: Engine, metrics: Metrics, reception: _Reception) 
         """Find the galaxies of a wide picture, and predict the votes of each."""
         predictor = engine.choose(model)
         async with reception.receive(request, max_files=1) as ((file,), until):
-            found, said = await engine.classify_field(file, predictor, views, level, limit, until, picture)
-            answer = await asyncio.to_thread(answers.describe_field, found, said, predictor, views, level)
+            found, said = await engine.classify_field(file, predictor, tta, level, limit, until, image)
+            answer = await asyncio.to_thread(answers.describe_field, found, said, predictor, tta, level)
         metrics.read("ok")
         return json_response(answer.model_dump_json())
 
@@ -249,7 +249,7 @@ def _route_explanations(engine: Engine, metrics: Metrics, reception: _Reception)
         "/v1/explain",
         response_model=schema.ExplainAnswer,
         responses=UPLOADED,
-        openapi_extra=takes_pictures("file", 1),
+        openapi_extra=takes_images("file", 1),
     )
     async def explain(
         request: Request,
@@ -274,7 +274,7 @@ def _route_explanations(engine: Engine, metrics: Metrics, reception: _Reception)
         "/v1/turn",
         response_model=schema.TurnAnswer,
         responses=UPLOADED,
-        openapi_extra=takes_pictures("file", 1),
+        openapi_extra=takes_images("file", 1),
     )
     async def turn(
         request: Request,

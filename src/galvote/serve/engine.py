@@ -50,7 +50,7 @@ class Prediction:
     fractions: Float32[np.ndarray, " answer"]
     low: Float32[np.ndarray, " answer"] | None
     high: Float32[np.ndarray, " answer"] | None
-    unlike: bool | None
+    ood: bool | None
     path: tuple[Step, ...]
 
 
@@ -62,11 +62,11 @@ def complete(
     level: float,
 ) -> Prediction:
     """Return what a network said of one cutout with all that follows from it."""
-    low = high = unlike = None
+    low = high = ood = None
     if calibration := predictor.calibration:
         low, high = (ends[0] for ends in calibration.intervals.ends(fractions[None], level))
-        unlike = bool(calibration.unlikeness.flag(features[None], cutout[None])[0])
-    return Prediction(fractions, low, high, unlike, decision_path(predictor.tree, fractions))
+        ood = bool(calibration.ood.flag(features[None], cutout[None])[0])
+    return Prediction(fractions, low, high, ood, decision_path(predictor.tree, fractions))
 
 
 @dataclass(frozen=True)
@@ -74,16 +74,16 @@ class Predict:
     """A task for the networks: predict cutouts, those of several requests together."""
 
     predictor: Predictor
-    views: int
+    tta: int
 
     @property
     def weight(self) -> int:
         """How many views of each cutout the network sees."""
-        return self.views
+        return self.tta
 
     def __call__(self, cutouts: Sequence[Cutout]) -> list[tuple[Any, Any]]:
         """Return the fractions and the features of each cutout."""
-        return list(zip(*self.predictor.predict_features(np.stack(cutouts), self.views), strict=True))
+        return list(zip(*self.predictor.predict_features(np.stack(cutouts), self.tta), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,14 +160,12 @@ class Engine:
         return found
 
     async def classify(
-        self, files: Sequence[Upload], predictor: Predictor, views: int, level: float
+        self, files: Sequence[Upload], predictor: Predictor, tta: int, level: float
     ) -> list[Prediction | ImageError]:
         """Return what a model says of each file, or what is wrong with it."""
-        with self._reserve(len(files) * views) as places:
+        with self._reserve(len(files) * tta) as places:
             return list(
-                await asyncio.gather(
-                    *(self._classify(file, predictor, views, level, places) for file in files)
-                )
+                await asyncio.gather(*(self._classify(file, predictor, tta, level, places) for file in files))
             )
 
     async def explain(
@@ -190,17 +188,17 @@ class Engine:
         self,
         file: Upload,
         predictor: Predictor,
-        views: int,
+        tta: int,
         level: float,
         limit: int,
         until: float,
-        picture: bool,
+        image: bool,
     ) -> tuple[FoundField, list[Prediction]]:
         """Find and classify the galaxies of a wide picture; raise `ImageError` if it cannot be read.
 
         Parameters
         ----------
-        limit, until, picture
+        limit, until, image
             As for `search_field`.
         """
         refuse_if_not_installed()
@@ -208,14 +206,14 @@ class Engine:
             raise busy("Other wide pictures are being searched.")
         self._fields += 1
         search = partial(
-            search_field, file.data, predictor.geometry, limit, until, self.settings.max_pixels, picture
+            search_field, file.data, predictor.geometry, limit, until, self.settings.max_pixels, image
         )
         work = asyncio.get_running_loop().run_in_executor(self._searcher, search)
         work.add_done_callback(self._search_ended)
         found = await work
-        with self._reserve(len(found.cutouts) * views) as places:
+        with self._reserve(len(found.cutouts) * tta) as places:
             predictions = await asyncio.gather(
-                *(self._predict(cutout, predictor, views, level, places) for cutout in found.cutouts)
+                *(self._predict(cutout, predictor, tta, level, places) for cutout in found.cutouts)
             )
         return found, predictions
 
@@ -233,18 +231,18 @@ class Engine:
         return self.queue.reserve(places)
 
     async def _classify(
-        self, file: Upload, predictor: Predictor, views: int, level: float, places: Reservation
+        self, file: Upload, predictor: Predictor, tta: int, level: float, places: Reservation
     ) -> Prediction | ImageError:
         cutout = await self._read(file, predictor.geometry)
         if isinstance(cutout, ImageError):
-            places.forgo(views)
+            places.forgo(tta)
             return cutout
-        return await self._predict(cutout, predictor, views, level, places)
+        return await self._predict(cutout, predictor, tta, level, places)
 
     async def _predict(
-        self, cutout: Cutout, predictor: Predictor, views: int, level: float, places: Reservation
+        self, cutout: Cutout, predictor: Predictor, tta: int, level: float, places: Reservation
     ) -> Prediction:
-        fractions, features = await asyncio.wrap_future(places.put(Predict(predictor, views), cutout))
+        fractions, features = await asyncio.wrap_future(places.put(Predict(predictor, tta), cutout))
         return complete(predictor, cutout, fractions, features, level)
 
     async def _alone(

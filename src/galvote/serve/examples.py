@@ -27,4 +27,4 @@ EXAMPLES = {
 def draw_example(name: str) -> bytes:
     """Return an example as the bytes of a JPEG; raise `KeyError` if there is none of that name."""
     (galaxy,) = simulate_galaxies(1, seed=_SEED, pixels=_PIXELS, start=EXAMPLES[name])
-    return bytes(simplejpeg.encode_jpeg(galaxy.picture, quality=_QUALITY, colorsubsampling="444"))
+    return bytes(simplejpeg.encode_jpeg(galaxy.image, quality=_QUALITY, colorsubsampling="444"))

@@ -11,7 +11,6 @@ from jaxtyping import UInt8
 
 from galvote.errors import GalvoteError
 from galvote.field.detect import (
-    GZ2_R90,
     FieldGalaxy,
     cut_out,
     find_galaxies,
@@ -22,7 +21,7 @@ from galvote.images import Geometry, decode_image
 from galvote.serve.refusals import RefusalError
 
 _THUMBNAIL = 96
-_PICTURE = 4096
+_IMAGE = 4096
 """Pixels along the longer side of a picture that goes back to who asked."""
 
 
@@ -44,7 +43,7 @@ class FoundField:
         How many more are too small or faint to classify.
     left_out
         How many more are beyond the limit.
-    picture
+    image
         The wide picture, no larger than a browser likes, if it was asked for.
     """
 
@@ -55,7 +54,7 @@ class FoundField:
     thumbnails: list[UInt8[np.ndarray, "_ _ 3"]]
     too_small: int
     left_out: int
-    picture: UInt8[np.ndarray, "y x 3"] | None = None
+    image: UInt8[np.ndarray, "y x 3"] | None = None
 
 
 def refuse_if_not_installed() -> None:
@@ -71,7 +70,7 @@ def refuse_if_not_installed() -> None:
 
 
 def search_field(
-    data: bytes, geometry: Geometry, limit: int, until: float, max_pixels: int, picture: bool = False
+    data: bytes, geometry: Geometry, limit: int, until: float, max_pixels: int, image: bool = False
 ) -> FoundField:
     """Decode a wide picture and find its galaxies.
 
@@ -81,7 +80,7 @@ def search_field(
         Most galaxies, of the brightest.
     until
         By `time.monotonic`: nobody waits after that, so the search is given up.
-    picture
+    image
         Whether the answer has the picture, too.
 
     Raises
@@ -106,22 +105,23 @@ def search_field(
         galaxies=galaxies,
         cutouts=[to_field_cutout(rgb, galaxy, geometry) for galaxy in galaxies],
         thumbnails=[
-            cut_out(rgb, galaxy, extent=geometry.extent, least_pixels=_THUMBNAIL) for galaxy in galaxies
+            cut_out(rgb, galaxy, field_of_view=geometry.field_of_view, least_pixels=_THUMBNAIL)
+            for galaxy in galaxies
         ],
         too_small=found.too_small,
         left_out=len(found.galaxies) - len(galaxies),
-        picture=_shrink(rgb) if picture else None,
+        image=_shrink(rgb) if image else None,
     )
 
 
 def _shrink(rgb: UInt8[np.ndarray, "y x 3"]) -> UInt8[np.ndarray, "_ _ 3"]:
     height, width = rgb.shape[:2]
-    scale = min(1.0, _PICTURE / max(height, width))
+    scale = min(1.0, _IMAGE / max(height, width))
     size = (max(1, round(scale * width)), max(1, round(scale * height)))
     return np.ascontiguousarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA))
 
 
 def box_of(galaxy: FieldGalaxy, geometry: Geometry) -> tuple[float, float, float, float]:
     """Return left, top, right and bottom of what the model is shown of a galaxy, in the field's pixels."""
-    half = geometry.extent * galaxy.r90 / GZ2_R90 / 2
+    half = geometry.field_of_view * galaxy.r90 / 2
     return galaxy.x - half, galaxy.y - half, galaxy.x + half, galaxy.y + half

@@ -76,19 +76,19 @@ class Gate:
             )
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        sends_pictures = scope["method"] == "POST"
+        sends_images = scope["method"] == "POST"
         try:
             self._tokens.check(scope["path"], Headers(scope=scope))
-            if sends_pictures and self._open >= self._most:
+            if sends_images and self._open >= self._most:
                 raise busy(f"{self._open} requests are open.")
         except RefusalError as refusal:
             await refusal_response(refusal)(scope, receive, send)
             return
-        self._open += sends_pictures
+        self._open += sends_images
         try:
             await self.app(scope, receive, send)
         finally:
-            self._open -= sends_pictures
+            self._open -= sends_images
 
 
 def refusal_response(refusal: RefusalError) -> Response:

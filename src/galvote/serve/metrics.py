@@ -36,7 +36,7 @@ class Metrics:
             buckets=_SECONDS,
             registry=registry,
         )
-        self._pictures = Counter(
+        self._images = Counter(
             "galvote_pictures", "Pictures by what became of them.", ("status",), registry=registry
         )
         self._batches = Histogram(
@@ -60,7 +60,7 @@ class Metrics:
 
     def read(self, status: str) -> None:
         """Count a picture by its status."""
-        self._pictures.labels(status).inc()
+        self._images.labels(status).inc()
 
     def ran(self, galaxies: int, seconds: float) -> None:
         """Count a batch."""

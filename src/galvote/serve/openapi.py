@@ -46,7 +46,7 @@ def problems(*codes: int) -> Responses:
     return found
 
 
-def takes_pictures(field: str, most: int) -> dict[str, Any]:
+def takes_images(field: str, most: int) -> dict[str, Any]:
     """Return the documentation of a body with pictures."""
     file = {"type": "string", "format": "binary"}
     files = {"type": "array", "items": file, "minItems": 1, "maxItems": most} if most > 1 else file
@@ -72,7 +72,7 @@ def make_examples(predictors: Mapping[str, Predictor], default: str) -> dict[str
         "/v1/tree": answers.describe_tree(predictor.tree),
         "/v1/predict": schema.PredictAnswer(
             model=answers.describe_model(predictor),
-            views=8,
+            tta=8,
             level=LEVEL,
             galaxies=[
                 answers.describe_galaxy(name, one, predictor.tree)

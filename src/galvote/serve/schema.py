@@ -45,7 +45,7 @@ class ModelChoice(_Part):
     description: str
     weights_sha256: str
     parameters: int
-    extent: float = Field(description="width of the sky that it sees, in GZ2 pixels; a frame has 424")
+    field_of_view: float = Field(description="width that it sees, in r90; a GZ2 frame is 8.48 wide")
     calibrated: bool = Field(description="whether it gives intervals and the flag")
     rmse_1_view: float | None = Field(description="on galaxies that it did not learn from; null: unknown")
     rmse_8_views: float | None
@@ -107,7 +107,7 @@ class Galaxy(_Part):
     id: str = Field(description="the file's name without its path", examples=["ngc-4321.jpg"])
     status: str = Field(description="ok, or what is wrong with the file", examples=["ok"])
     reason: str = Field(description="a sentence; empty if all is well")
-    unlike: bool | None = Field(
+    ood: bool | None = Field(
         description="whether the picture is unlike the galaxies that the model learned from; null: unknown"
     )
     path: list[Step] = Field(description="down the tree along the answers with most votes")
@@ -118,7 +118,7 @@ class PredictAnswer(_Answer):
     """One row for each picture, in order."""
 
     model: ModelUsed
-    views: int
+    tta: int
     level: float
     galaxies: list[Galaxy]
 
@@ -173,10 +173,10 @@ class FieldAnswer(_Answer):
     height: int
     too_small: int = Field(description="more that are too small or faint to classify")
     left_out: int = Field(description="more that are large enough, beyond the limit that was asked for")
-    views: int
+    tta: int
     level: float
     galaxies: list[FieldGalaxyRow]
-    picture: str | None = Field(
+    image: str | None = Field(
         None, description="if it was asked for, JPEG of at most 4,096 pixels a side as a data URL"
     )
 

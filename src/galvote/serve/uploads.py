@@ -122,7 +122,7 @@ class _Raw:
 
     def finish(self) -> list[Upload]:
         data = self._data.getvalue()  # no copy, as the bytes of a bytearray would be
-        return [Upload("picture", data)] if data else []
+        return [Upload("image", data)] if data else []
 
 
 class _Form:
@@ -217,4 +217,4 @@ class _Form:
 def safe_name(name: str) -> str:
     """Return a client's file name without its path and without characters that are not printable."""
     base = name.replace("\\", "/").rpartition("/")[2]
-    return "".join(letter for letter in base if letter.isprintable())[:_NAME_LENGTH] or "picture"
+    return "".join(letter for letter in base if letter.isprintable())[:_NAME_LENGTH] or "image"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from jaxtyping import Float, Int
 
-from galvote.images.geometry import GZ2_R90
+from galvote.images.geometry import R90_PIXELS
 from galvote.simulate.shapes import PIXEL_SCALE, SKY_NOISE, GalaxyShape, Oddity
 from galvote.trees import GZ2, to_cumulative
 
@@ -82,7 +82,7 @@ def cumulative_fractions(counts: Int[np.ndarray, " answer"]) -> Float[np.ndarray
 
 
 def _probabilities(shape: GalaxyShape) -> Mapping[str, Float[np.ndarray, " answer"]]:
-    blur = shape.blur / GZ2_R90
+    blur = shape.blur / R90_PIXELS
     camera_pixels = math.pi * (shape.radius / PIXEL_SCALE) ** 2
     signal = shape.flux / camera_pixels / SKY_NOISE
     clear = 1 - math.exp(-signal / 4)

@@ -17,7 +17,7 @@ from galvote.simulate.crowd import conditional_fractions
 from galvote.simulate.galaxies import SimulatedGalaxy
 from galvote.trees import GZ2, to_cumulative
 
-PICTURES = "images_training"
+IMAGES = "images_training"
 VOTES = "training_solutions.csv"
 COUNTS = "vote_counts.csv"
 TRUTH = "true_fractions.csv"
@@ -54,7 +54,7 @@ def write_galaxies(
         galaxies.
     """
     _make_room(directory, overwrite)
-    (directory / PICTURES).mkdir(parents=True, exist_ok=True)
+    (directory / IMAGES).mkdir(parents=True, exist_ok=True)
     partial = {name: directory / f"{name}.partial" for name in _TABLES}
     with ExitStack() as stack:
         tables = {
@@ -68,7 +68,7 @@ def write_galaxies(
             ("objid", "total_votes", *(f"{stem}_{kind}" for stem in stems for kind in ("count", "fraction")))
         )
         for galaxy in galaxies:
-            _write_picture(directory / PICTURES / f"{galaxy.id}.jpg", galaxy)
+            _write_image(directory / IMAGES / f"{galaxy.id}.jpg", galaxy)
             truth = to_cumulative(GZ2, galaxy.probabilities[None])[0]
             shares = np.nan_to_num(conditional_fractions(galaxy.counts))
             votes = [value for pair in zip(galaxy.counts, _rounded(shares), strict=True) for value in pair]
@@ -94,15 +94,15 @@ def _make_room(directory: Path, overwrite: bool) -> None:
             "choose another folder."
         )
     # The truth goes last: it is what tells that the rest may be removed.
-    for path in (directory / PICTURES).glob("[0-9]" * 6 + ".jpg"):
+    for path in (directory / IMAGES).glob("[0-9]" * 6 + ".jpg"):
         path.unlink()
     for name in _TABLES:
         (directory / name).unlink(missing_ok=True)
 
 
-def _write_picture(path: Path, galaxy: SimulatedGalaxy) -> None:
+def _write_image(path: Path, galaxy: SimulatedGalaxy) -> None:
     with atomic_file(path) as partial:
-        partial.write_bytes(simplejpeg.encode_jpeg(galaxy.picture, quality=92, colorspace="RGB"))
+        partial.write_bytes(simplejpeg.encode_jpeg(galaxy.image, quality=92, colorspace="RGB"))
 
 
 def _rounded(values: Float[np.ndarray, " answer"]) -> list[str]:

@@ -12,7 +12,7 @@ from galvote.errors import CatalogueError
 from galvote.simulate.crowd import answer_probabilities, ask_crowd, cumulative_fractions
 from galvote.simulate.render import render_galaxy
 from galvote.simulate.shapes import GalaxyShape, draw_shape
-from galvote.simulate.sky import EXTENTS
+from galvote.simulate.sky import WIDTHS
 
 FIRST_ID = 100_000
 LAST_ID = 999_999
@@ -27,7 +27,7 @@ class SimulatedGalaxy:
     ----------
     id
         Six digits.
-    picture
+    image
         RGB, of the whole GZ2 frame (424 pixels wide) or its central 256 GZ2 pixels (128 pixels wide).
     shape
         The true parameters.
@@ -40,7 +40,7 @@ class SimulatedGalaxy:
     """
 
     id: str
-    picture: UInt8[np.ndarray, "y x 3"]
+    image: UInt8[np.ndarray, "y x 3"]
     shape: GalaxyShape
     probabilities: Float[np.ndarray, " answer"]
     counts: Int[np.ndarray, " answer"]
@@ -68,7 +68,7 @@ def simulate_galaxies(
     CatalogueError
         If ``pixels`` is neither, a number is negative, or the ids would need more than six digits.
     """
-    if pixels not in EXTENTS:
+    if pixels not in WIDTHS:
         raise CatalogueError(
             f"Simulated galaxies are 128 or 424 pixels wide, not {pixels}; choose one of these."
         )
@@ -91,7 +91,7 @@ def _simulate(index: int, seed: int, pixels: int, volunteers: int) -> SimulatedG
     counts = ask_crowd(probabilities, asked, streams[1])
     return SimulatedGalaxy(
         id=str(FIRST_ID + index),
-        picture=render_galaxy(shape, streams[2], pixels),
+        image=render_galaxy(shape, streams[2], pixels),
         shape=shape,
         probabilities=probabilities,
         counts=counts,

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from galvote.images.geometry import FRAME_PIXELS, GZ2_R90
+from galvote.images.geometry import FRAME_PIXELS, R90_PIXELS
 from galvote.simulate.shapes import SKY_NOISE, GalaxyShape
 from galvote.simulate.sky import Light, Sky
 from galvote.simulate.stars import OLD, YOUNG, Chance, galaxy_light
@@ -70,7 +70,7 @@ def _star(shape: GalaxyShape, sky: Sky) -> Light:
 def _dust(shape: GalaxyShape, sky: Sky) -> Light:
     """Return what a lane of dust along the long axis lets through; least in the blue."""
     u, v = sky.axes(shape.angle)
-    depth = 4 * shape.odd_strength * np.exp(-(((v - 1.5) / 4) ** 2) - (u / (0.9 * GZ2_R90)) ** 4)
+    depth = 4 * shape.odd_strength * np.exp(-(((v - 1.5) / 4) ** 2) - (u / (0.9 * R90_PIXELS)) ** 4)
     return np.asarray(np.exp(depth[..., None] * np.array((-1.2, -0.9, -0.7), dtype=np.float32)))
 
 
@@ -84,7 +84,7 @@ def _blur(light: Light, shape: GalaxyShape, sky: Sky) -> Light:
 
 def _add_neighbours(light: Light, shape: GalaxyShape, sky: Sky, rng: np.random.Generator) -> None:
     """Add the faint stars and galaxies that stand around, about 8 a square arcminute."""
-    arcmin = FRAME_PIXELS / GZ2_R90 * shape.radius / 60
+    arcmin = FRAME_PIXELS / R90_PIXELS * shape.radius / 60
     count = min(int(rng.poisson(8 * arcmin**2)), 60)
     x, y = rng.uniform(-FRAME_PIXELS / 2, FRAME_PIXELS / 2, (2, count))
     magnitude = 22.3 + np.log10(rng.uniform(1e-3, 1, count)) / 0.4

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from galvote.images.geometry import GZ2_R90
+from galvote.images.geometry import R90_PIXELS
 
 PIXEL_SCALE = 0.396
 """Width of a pixel of the SDSS camera, arcsec."""
@@ -124,12 +124,12 @@ class GalaxyShape:
     @property
     def camera_pixel(self) -> float:
         """Width of a pixel of the SDSS camera, GZ2 pixels."""
-        return PIXEL_SCALE * GZ2_R90 / self.radius
+        return PIXEL_SCALE * R90_PIXELS / self.radius
 
     @property
     def blur(self) -> float:
         """Full width at half maximum of the point-spread function, GZ2 pixels."""
-        return self.seeing * GZ2_R90 / self.radius
+        return self.seeing * R90_PIXELS / self.radius
 
     def describe(self) -> str:
         """Name the galaxy in a few words, for captions."""

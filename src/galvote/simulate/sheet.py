@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from galvote.images.geometry import COMPACT, GZ2_R90, to_cutout
+from galvote.images.geometry import COMPACT, R90_PIXELS, to_cutout
 from galvote.io.atomic import atomic_file
 from galvote.simulate.crowd import ODD_ANSWERS
 from galvote.simulate.galaxies import SimulatedGalaxy
@@ -45,7 +45,7 @@ class ContactSheet:
         write, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
         for place, kind in enumerate(sorted(self._clearest)):
             row, column = divmod(place, self.columns)
-            cutout = to_cutout(self._clearest[kind][1].picture, COMPACT)
+            cutout = to_cutout(self._clearest[kind][1].image, COMPACT)
             sheet.paste(Image.fromarray(cutout), (column * width, row * height))
             write.text((column * width + 3, row * height + 128), kind, fill="white", font=font)
         # 256 colours are enough for so much black and make the file three times as small.
@@ -57,7 +57,7 @@ class ContactSheet:
 def _clarity(galaxy: SimulatedGalaxy) -> float:
     """Return the probability of the answers that tell the galaxy's kind; less if blurred or inclined."""
     shape, probable = galaxy.shape, dict(zip(GZ2.columns, galaxy.probabilities, strict=True))
-    sharpness = 1 / (1 + shape.blur / (GZ2_R90 * shape.axis_ratio))
+    sharpness = 1 / (1 + shape.blur / (R90_PIXELS * shape.axis_ratio))
     return sharpness * math.prod(float(probable[column]) for column in _telling_answers(shape))
 
 

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
-from galvote.images.geometry import COMPACT, FRAME_EXTENT, FRAME_PIXELS
+from galvote.images.geometry import COMPACT, FRAME_PIXELS, R90_PIXELS
 
-EXTENTS = {COMPACT.pixels: COMPACT.extent, FRAME_PIXELS: FRAME_EXTENT}
+WIDTHS = {COMPACT.pixels: COMPACT.field_of_view * R90_PIXELS, FRAME_PIXELS: float(FRAME_PIXELS)}
 """How much of the frame a picture shows, in GZ2 pixels, by its width in pixels."""
 
 Plane: TypeAlias = Float32[np.ndarray, "y x"]
@@ -26,7 +26,7 @@ class Sky:
     Parameters
     ----------
     pixels
-        Width of the picture; a key of `EXTENTS`.
+        Width of the picture; a key of `WIDTHS`.
     """
 
     pixels: int
@@ -34,12 +34,12 @@ class Sky:
     @property
     def scale(self) -> float:
         """Width of a pixel, GZ2 pixels."""
-        return EXTENTS[self.pixels] / self.pixels
+        return WIDTHS[self.pixels] / self.pixels
 
     @property
     def positions(self) -> Float32[np.ndarray, " pixel"]:
         """Where the picture's columns (and rows) are, GZ2 pixels from its centre."""
-        return (np.arange(self.pixels, dtype=np.float32) + 0.5) * self.scale - EXTENTS[self.pixels] / 2
+        return (np.arange(self.pixels, dtype=np.float32) + 0.5) * self.scale - WIDTHS[self.pixels] / 2
 
     def axes(self, angle: float, x: float = 0.0, y: float = 0.0) -> tuple[Plane, Plane]:
         """Return coordinates along and across an axis through (x, y) that is turned by ``angle`` degrees."""
@@ -51,7 +51,7 @@ class Sky:
         """Lay a square grid that covers the whole frame over the picture, between its cells linearly."""
         cells = len(grid) / FRAME_PIXELS
         step = self.scale * cells
-        start = ((FRAME_PIXELS - EXTENTS[self.pixels] + self.scale) / 2) * cells - 0.5
+        start = ((FRAME_PIXELS - WIDTHS[self.pixels] + self.scale) / 2) * cells - 0.5
         placing = np.array([[step, 0, start], [0, step, start]], dtype=np.float32)
         laid: Float32[np.ndarray, "y x *band"] = cv2.warpAffine(
             grid,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
-from galvote.images.geometry import GZ2_R90
+from galvote.images.geometry import R90_PIXELS
 from galvote.simulate.shapes import GalaxyShape
 from galvote.simulate.sky import Light, Plane, Sky
 
@@ -55,9 +55,9 @@ def galaxy_light(shape: GalaxyShape, sky: Sky, chance: Chance) -> Light:
     u, v = sky.axes(shape.angle)
     disturbed = _strength(shape, "disturbed") + 0.6 * _strength(shape, "merger")
     if disturbed:
-        v = v + disturbed * (14 * (u / GZ2_R90) ** 2 - 8 * (u / GZ2_R90) ** 3)
+        v = v + disturbed * (14 * (u / R90_PIXELS) ** 2 - 8 * (u / R90_PIXELS) ** 3)
     if shape.kind == "elliptical":
-        old = _sersic(_radius(u, v, shape.roundness), GZ2_R90 / 2.15, shape.sersic_index, shape.roundness)
+        old = _sersic(_radius(u, v, shape.roundness), R90_PIXELS / 2.15, shape.sersic_index, shape.roundness)
         mixed = young = np.zeros_like(old)
     else:
         old, mixed, young = _disc_galaxy(shape, sky, u, v, chance)
@@ -81,7 +81,7 @@ def _disc_galaxy(
     ratio = shape.axis_ratio
     across = v / ratio
     # 90 % of an exponential disc lies within 3.9 scale lengths face-on, 2.3 edge-on.
-    scale_length = GZ2_R90 / (2.3 + 1.6 * ratio)
+    scale_length = R90_PIXELS / (2.3 + 1.6 * ratio)
     centre = 8 * _strength(shape, "irregular") + 12 * _strength(shape, "disturbed")
     r = _radius(u - centre, v, ratio)
     disc_share = 1 - shape.bulge_share
@@ -131,7 +131,7 @@ def _sersic(radius: Plane, half_light: float, index: float, axis_ratio: float) -
 def _bar(shape: GalaxyShape, u: Plane, across: Plane) -> Plane:
     """Return a Ferrers bar of index 1, in the plane of the disc."""
     turn = math.radians(shape.bar_angle)
-    long = GZ2_R90 * shape.bar_length
+    long = R90_PIXELS * shape.bar_length
     short = 0.28 * long
     along = u * math.cos(turn) + across * math.sin(turn)
     aside = across * math.cos(turn) - u * math.sin(turn)
@@ -141,7 +141,7 @@ def _bar(shape: GalaxyShape, u: Plane, across: Plane) -> Plane:
 
 def _arms(shape: GalaxyShape, u: Plane, across: Plane, r: Plane, wobble: Plane) -> Plane:
     """Return logarithmic arms: 1 on their ridges, towards 0 between them and inside their start."""
-    start = GZ2_R90 * (shape.bar_length if shape.bar_strength else 0.16)
+    start = R90_PIXELS * (shape.bar_length if shape.bar_strength else 0.16)
     wound = np.log(r / start) / math.tan(math.radians(shape.pitch))
     angle = np.arctan2(across, u) - math.radians(shape.bar_angle)
     phase = shape.arms * (angle + wound if shape.clockwise else angle - wound) + 0.25 * wobble

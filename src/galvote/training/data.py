@@ -31,7 +31,7 @@ CACHE_LIMIT = 2**30
 class Batch(NamedTuple):
     """One batch: pictures, votes and hard classes."""
 
-    pictures: UInt8[Tensor, "galaxy y x 3"]
+    images: UInt8[Tensor, "galaxy y x 3"]
     fractions: Float[Tensor, "galaxy answer"]
     """Cumulative vote fractions; NaN where unknown."""
     classes: Int[Tensor, " galaxy"]
@@ -315,7 +315,7 @@ class GalaxyBatches(Dataset[Batch]):
         self.cached: UInt8[np.ndarray, "galaxy y x 3"] | None = None
         if not self._varies and len(examples) * recipe.network.pixels**2 * 3 <= CACHE_LIMIT:
             everything = np.arange(len(examples))
-            self.cached = self._pictures(everything, 0, None, slice(None))
+            self.cached = self._images(everything, 0, None, slice(None))
 
     @property
     def _varies(self) -> bool:
@@ -344,17 +344,14 @@ class GalaxyBatches(Dataset[Batch]):
         batch = order[number * self.batch_size : end]
         own = self._own_share(len(batch))
         chosen = batch[own]
-        if self.cached is not None:
-            pictures = self.cached[chosen]
-        else:
-            pictures = self._pictures(batch, epoch, random, own)
+        images = self.cached[chosen] if self.cached is not None else self._images(batch, epoch, random, own)
         fractions, classes = self.examples.fractions[chosen], self.examples.classes[chosen]
         counts = None if self.examples.counts is None else self.examples.counts[chosen]
         if own == slice(None) and self.team.rank > 0:
             fractions, classes = np.full_like(fractions, np.nan), np.full_like(classes, -1)
             counts = None if counts is None else np.full_like(counts, np.nan)
         return Batch(
-            torch.from_numpy(pictures),
+            torch.from_numpy(images),
             torch.from_numpy(fractions),
             torch.from_numpy(classes),
             None if counts is None else torch.from_numpy(counts),
@@ -407,7 +404,7 @@ class GalaxyBatches(Dataset[Batch]):
         width = training.first_pixels + grown * (full - training.first_pixels)
         return full if grown == 1 else round(width / 16) * 16
 
-    def _pictures(
+    def _images(
         self,
         batch: Int[np.ndarray, " galaxy"],
         epoch: int,
@@ -421,12 +418,12 @@ class GalaxyBatches(Dataset[Batch]):
         else:
             views = [random_view(random, self.augmentation) for _ in batch][own]
         network = self.recipe.network.model_copy(update={"pixels": self.pixels(epoch)})
-        pictures = network_input(cutouts, views, self.store.geometry, network)
+        images = network_input(cutouts, views, self.store.geometry, network)
         if random is not None and self.augmentation is not None and self.colours is not None:
             weights = random.normal(0, self.augmentation.colour, (len(batch), 3)).astype(np.float32)[own]
             shift = (weights @ self.colours * 255)[:, None, None, :]
-            pictures = np.clip(pictures + shift, 0, 255).astype(np.uint8)
-        return pictures
+            images = np.clip(images + shift, 0, 255).astype(np.uint8)
+        return images
 
 
 def random_view(random: np.random.Generator, augmentation: AugmentationSection) -> View:

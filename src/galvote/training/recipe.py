@@ -160,10 +160,10 @@ class Recipe(_Section):
 
     @model_validator(mode="after")
     def _check_extents(self) -> Recipe:
-        if self.network.extent > self.cutout.extent:
+        if self.network.field_of_view > self.cutout.field_of_view:
             raise ValueError(
-                f"network.extent = {self.network.extent:g} is more than cutout.extent = "
-                f"{self.cutout.extent:g}: the network cannot see what was cut off"
+                f"network.field_of_view = {self.network.field_of_view:g} is more than cutout.field_of_view = "
+                f"{self.cutout.field_of_view:g}: the network cannot see what was cut off"
             )
         return self
 

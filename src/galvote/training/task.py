@@ -82,7 +82,7 @@ class GalaxyTask(LightningModule):
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         """Return the loss of one batch."""
-        features = self.network.features(batch.pictures)
+        features = self.network.features(batch.images)
         total, terms, squared, known = self._compare(self.network, features, batch)
         classified = (batch.classes >= 0).sum()
         # Devices bring gradients to their mean. That is the whole batch's if each one's loss is divided by
@@ -114,7 +114,7 @@ class GalaxyTask(LightningModule):
 
     def validation_step(self, batch: Batch, number: int) -> None:
         """Add up one batch's losses and squared errors."""
-        compared = self._compare(self.kept_network, self.kept_network.features(batch.pictures), batch)
+        compared = self._compare(self.kept_network, self.kept_network.features(batch.images), batch)
         self._validation_totals += torch.stack([number.double() for number in compared])
 
     def on_validation_epoch_end(self) -> None:
@@ -200,7 +200,7 @@ class GalaxyTask(LightningModule):
         for number in range(min(count, len(loader.dataset))):
             batch = loader.dataset[(last, number)]
             with self.trainer.precision_plugin.forward_context():
-                network.features(batch.pictures.to(self.device))
+                network.features(batch.images.to(self.device))
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
             layer.eval()

@@ -37,7 +37,7 @@ def learn_from_teacher(recipe: Recipe, data: TrainingData, out: Path, console: C
     teacher, card = load_model(recipe.training.teacher)
     if card.cutout != recipe.cutout:
         raise TrainingError(
-            f"The teacher takes cutouts of {card.cutout.extent:g} GZ2 pixels on {card.cutout.pixels}; give "
+            f"The teacher takes cutouts {card.cutout.field_of_view:g} r90 wide on {card.cutout.pixels}; give "
             "the recipe the same [cutout], or choose another teacher."
         )
     views = recipe.training.teacher_views

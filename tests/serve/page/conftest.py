@@ -147,9 +147,9 @@ def open_page(browser, address: str) -> Iterator[Callable[..., Visit]]:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory) -> Path:
+def images(tmp_path_factory) -> Path:
     """Return a folder of eight galaxies, one of them with a nasty name, and a file that is no picture."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     for name in EXAMPLES:
         (folder / f"{name}.jpg").write_bytes(draw_example(name))
     (folder / "notes.txt").write_text("This is no picture.")

@@ -10,10 +10,10 @@ NASTY = '<img src=x onerror=alert(1)> & "quoted".jpg'
 PHONE = {"width": 360, "height": 740}
 
 
-def test_a_picture_becomes_a_path_and_a_tree_with_intervals(open_page, pictures, tmp_path):
+def test_a_picture_becomes_a_path_and_a_tree_with_intervals(open_page, images, tmp_path):
     page = open_page()
     named = tmp_path / NASTY
-    named.write_bytes((pictures / "edge-on.jpg").read_bytes())
+    named.write_bytes((images / "edge-on.jpg").read_bytes())
     page.choose(named)
     page.wait_for_tree()
     assert page.text("#answer-name") == NASTY
@@ -83,7 +83,7 @@ def test_the_model_that_answered_explains_even_if_another_is_chosen_for_the_next
     def offer_another(page):
         def answer(route):
             said = route.fetch().json()
-            said["models"].append({**said["models"][0], "name": "another", "extent": 100.0})
+            said["models"].append({**said["models"][0], "name": "another", "field_of_view": 2.0})
             route.fulfill(json=said)
 
         page.route("**/v1/models", answer)

@@ -14,14 +14,12 @@ from galvote.trees import GZ2
 
 
 @pytest.fixture(scope="module")
-def wide_picture(tmp_path_factory) -> Path:
+def wide_image(tmp_path_factory) -> Path:
     """Return a wide picture with three rendered galaxies on it."""
     sky = np.random.default_rng(3).normal(9, 2.5, (300, 780, 3))
     galaxies = simulate_galaxies(3, seed=7, pixels=424, start=4)
     for place, galaxy in enumerate(galaxies):
-        small = np.asarray(
-            Image.fromarray(galaxy.picture).resize((212, 212), Image.Resampling.BOX), np.float64
-        )
+        small = np.asarray(Image.fromarray(galaxy.image).resize((212, 212), Image.Resampling.BOX), np.float64)
         left = 40 + 245 * place
         sky[44:256, left : left + 212] += (small - np.median(small)).clip(0)
     path = tmp_path_factory.mktemp("wide") / "field.png"
@@ -29,9 +27,9 @@ def wide_picture(tmp_path_factory) -> Path:
     return path
 
 
-def test_several_pictures_are_a_table_to_sort_and_download(open_page, pictures):
+def test_several_pictures_are_a_table_to_sort_and_download(open_page, images):
     page = open_page()
-    page.choose(*sorted(pictures.iterdir()))
+    page.choose(*sorted(images.iterdir()))
     page.wait_for_selector("#table tbody tr:nth-child(9)")
     page.wait_for_selector("#working", state="hidden")
     assert "1 of them cannot be read" in page.text_content("#status")
@@ -46,7 +44,7 @@ def test_several_pictures_are_a_table_to_sort_and_download(open_page, pictures):
     assert page.get_attribute("th:has-text('name')", "aria-sort") == "descending"
     assert page.get_attribute("th:has-text('smooth')", "aria-sort") == "none"
     names = page.locator("#table tbody th").all_inner_texts()
-    assert names == sorted((path.name for path in pictures.iterdir()), reverse=True)
+    assert names == sorted((path.name for path in images.iterdir()), reverse=True)
     assert "no picture that galvote reads" in page.text("#table tr:has-text('notes.txt')")
     page.keep("table")
 
@@ -68,10 +66,10 @@ def test_several_pictures_are_a_table_to_sort_and_download(open_page, pictures):
 
 
 @pytest.mark.parametrize("kind", ["png", "tiff"])
-def test_a_wide_picture_shows_its_galaxies_to_click(open_page, wide_picture, tmp_path, kind):
+def test_a_wide_picture_shows_its_galaxies_to_click(open_page, wide_image, tmp_path, kind):
     file = tmp_path / f"field.{kind}"  # no browser but Safari shows TIFF
-    with Image.open(wide_picture) as picture:
-        picture.save(file)
+    with Image.open(wide_image) as image:
+        image.save(file)
     page = open_page()
     page.check("input[value=field]")
     page.choose(file)
@@ -80,7 +78,7 @@ def test_a_wide_picture_shows_its_galaxies_to_click(open_page, wide_picture, tmp
     found = page.locator(".sky button").count()
     assert found >= 3
     assert page.text("#field-title") == f"{file.name}: {found} galaxies"
-    assert page.evaluate("document.querySelector('.sky img').naturalWidth") == picture.width
+    assert page.evaluate("document.querySelector('.sky img').naturalWidth") == image.width
     assert page.locator("#table tbody tr").count() == found
     page.click(".sky button >> nth=0")
     page.wait_for_tree()

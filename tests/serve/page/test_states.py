@@ -25,9 +25,9 @@ def test_pictures_can_be_pasted_and_dropped(open_page, paste):
     assert page.text("#answer-name") == "given.jpg"
 
 
-def test_what_is_no_picture_is_told_beside_the_button(open_page, pictures):
+def test_what_is_no_picture_is_told_beside_the_button(open_page, images):
     page = open_page(expects="422")
-    page.choose(pictures / "notes.txt")
+    page.choose(images / "notes.txt")
     page.wait_for_selector("#problem:not([hidden])")
     said = page.text("#problem")
     assert said.startswith("notes.txt: This is no picture that galvote reads")
@@ -52,12 +52,12 @@ def test_a_server_that_is_gone_can_be_tried_again(open_page):
     page.wait_for_tree()
 
 
-def test_work_shows_its_progress_and_can_be_stopped(open_page, pictures):
+def test_work_shows_its_progress_and_can_be_stopped(open_page, images):
     page = open_page()
     page.wait_for_selector("#examples li")
     held = []
     page.route("**/v1/predict*", lambda route: held.append(route))
-    page.choose(pictures / "ring.jpg")
+    page.choose(images / "ring.jpg")
     page.wait_for_selector("#working:not([hidden])")
     assert page.text("#working-text") == "Looking at ring.jpg …"
     page.wait_for_timeout(100)

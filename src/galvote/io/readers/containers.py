@@ -23,7 +23,7 @@ from jaxtyping import UInt8
 
 from galvote.errors import CatalogueError
 from galvote.io.columns import find_id_column, list_names, refuse_repeated, to_ids
-from galvote.io.readers.files import PICTURES, name_without_ending, read_files, to_text
+from galvote.io.readers.files import IMAGES, name_without_ending, read_files, to_text
 from galvote.io.sources import TEXT, Reader, Shelf, fill_up, join_texts, refuse, to_values
 
 # A batch of pictures and the bytes read ahead are what a shard costs in memory, however large it is.
@@ -42,7 +42,7 @@ class DamagedShardError(CatalogueError):
     """A file of many pictures that is cut short or damaged."""
 
 
-class NoPictureColumnError(CatalogueError):
+class NoImageColumnError(CatalogueError):
     """A FITS file of tables of which no column can be pictures."""
 
 
@@ -197,7 +197,7 @@ def list_tar(path: Path) -> Shelf:
             with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:
                 while member := tar.next():
                     tar.members.clear()  # type: ignore[attr-defined]  # it would remember each
-                    if member.name.lower().endswith(PICTURES) and not member.isdir():
+                    if member.name.lower().endswith(IMAGES) and not member.isdir():
                         place = (member.offset_data, member.size)
                         linked = places.get(member.linkname, _NOT_HELD)
                         places[member.name] = place if member.isreg() else linked
@@ -243,7 +243,7 @@ class FitsRows:
                 table = units[self.unit].data
                 for row in locations[start : start + _BATCH_ROWS].to_pylist():
                     # A slice first: of a column with a zero point astropy would convert all rows.
-                    yield partial(_as_picture, np.array(table[row : row + 1][self.column][0]))
+                    yield partial(_as_image, np.array(table[row : row + 1][self.column][0]))
 
     def origins(self, locations: pa.Array) -> pa.Array:
         """Return the file's name with the number of the row."""
@@ -299,7 +299,7 @@ def list_fits(path: Path) -> Shelf | None:
     if not columns and (otherwise or not names):
         return None
     if not columns:
-        raise NoPictureColumnError(
+        raise NoImageColumnError(
             f"{path} has no column of pictures: it has {list_names(described)}. The cells of such a column "
             "have axes, which TDIM says: planes (3, y, x) or (y, x) of numbers, or RGB (y, x, 3) as uint8. "
             "Write the pictures so, all of one size, or each as a file of its own."
@@ -334,7 +334,7 @@ def _describe_column(format_: str, name: str, kind: np.dtype) -> str:
     return f"{name} {kind.base.name}" + (f" {kind.shape}" if kind.shape else "")
 
 
-def _as_picture(cell: np.ndarray) -> tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]:
+def _as_image(cell: np.ndarray) -> tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]:
     """Return RGB pixels as they are, and planes as a FITS file of them."""
     if cell.dtype == np.uint8 and cell.shape[2:] == (3,):
         return cell

@@ -18,7 +18,7 @@ from galvote.errors import CatalogueError
 from galvote.io.sources import TEXT, Reader, Shelf, join_texts, refuse, to_values
 
 FITS = (".fits.gz", ".fits", ".fit")
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", *FITS)
+IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", *FITS)
 """Endings of pictures, in lower case."""
 
 _BAND_BREAK = "\0"  # no path has one
@@ -148,7 +148,7 @@ def list_names_in(folder: Path) -> tuple[list[str], list[str]]:
     files, folders = list[str](), list[str]()
     with os.scandir(folder) as entries:
         for entry in entries:
-            is_file = entry.name.lower().endswith(PICTURES) or not entry.is_dir()
+            is_file = entry.name.lower().endswith(IMAGES) or not entry.is_dir()
             (files if is_file else folders).append(entry.name)
     return sorted(files), sorted(folders)
 

@@ -11,7 +11,7 @@ const PIXELS = 424;
  * `shown` is the file's picture, or null for a kind that the browser cannot show: then the server's is taken.
  */
 export async function showField(found, file, shown, open) {
-  const image = shown ?? await decode(found.picture);
+  const image = shown ?? await decode(found.image);
   const scale = image.width / found.width;
   const rows = found.galaxies.map((galaxy) => ({
     ...galaxy,
@@ -21,7 +21,7 @@ export async function showField(found, file, shown, open) {
   }));
   byId("field-title").textContent = rows.length ? `${file.name}: ${rows.length} galaxies` : `${file.name}: no galaxies`;
   byId("field-note").textContent = remarks(found);
-  byId("sky").replaceChildren(plane(found, shown ? URL.createObjectURL(file) : found.picture, file.name, rows, open));
+  byId("sky").replaceChildren(plane(found, shown ? URL.createObjectURL(file) : found.image, file.name, rows, open));
   byId("field").hidden = false;
   return rows;
 }

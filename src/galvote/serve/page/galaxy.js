@@ -8,8 +8,8 @@ import { announce, byId, clearProblem, inWords, interval, make, percent, showPro
 const WIDE = 820;
 const NARROW = 336;
 
-const FRAME = 424; // GZ2 pixels
-const COMPACT = { pixels: 128, extent: 256 }; // pictures of so many pixels show only so much of a frame
+const FRAME = 8.48; // r90
+const COMPACT = { pixels: 128, fieldOfView: 5.12 }; // images of so many pixels show only so much of a frame, in r90
 
 let tree = null;
 let models = [];
@@ -66,7 +66,7 @@ export async function showGalaxy(row) {
   byId("answer-name").textContent = row.title ?? row.id;
   byId("answer-title").textContent = inWords(row.path);
   byId("back").hidden = byId("list").hidden;
-  byId("answer-flag").hidden = !row.unlike;
+  byId("answer-flag").hidden = !row.ood;
   byId("answer-model").textContent = `Answered by ${row.model}.`;
   const picture = byId("picture");
   picture.alt = `${row.title ?? row.id}, the picture`;
@@ -84,9 +84,9 @@ export async function showGalaxy(row) {
 
 /** Show the part of a picture that the model's network sees, so that the heat lies where it belongs. */
 function zoom({ naturalWidth: across, naturalHeight: down }, model) {
-  const { extent } = models.find(({ name }) => name === model);
-  const shown = across === COMPACT.pixels && down === COMPACT.pixels ? COMPACT.extent : FRAME;
-  byId("picture").style.scale = Math.max(1, shown / extent);
+  const { field_of_view: seen } = models.find(({ name }) => name === model);
+  const shown = across === COMPACT.pixels && down === COMPACT.pixels ? COMPACT.fieldOfView : FRAME;
+  byId("picture").style.scale = Math.max(1, shown / seen);
 }
 
 /** The answer with most votes. */

@@ -9,7 +9,7 @@ const COLUMNS = [
   { title: "name", value: (row) => row.id },
   { title: "most likely", value: (row) => (row.fractions ? inWords(row.path) : row.reason) },
   ...MAIN.map((column, place) => ({ title: HEADINGS[place], number: true, value: (row) => row.fractions?.[column].value ?? null })),
-  { title: "unlike", value: (row) => (row.unlike ? "unlike" : "") },
+  { title: "unlike", value: (row) => (row.ood ? "unlike" : "") },
 ];
 
 let rows = [];
@@ -71,7 +71,7 @@ function makeRow(row) {
     make("th", { scope: "row" }, name),
     make("td", { className: row.status === "ok" ? "words" : "words failed", textContent: COLUMNS[1].value(row) }),
     ...numbers,
-    make("td", { textContent: row.unlike ? "unlike" : "", title: row.unlike ? "Unlike the galaxies that the model learned from" : "" }));
+    make("td", { textContent: row.ood ? "unlike" : "", title: row.ood ? "Unlike the galaxies that the model learned from" : "" }));
 }
 
 function sortBy(place) {
@@ -104,7 +104,7 @@ function download() {
   const lines = rows.map((row) => {
     const fractions = columns.map((column) => row.fractions?.[column] ?? {});
     return [
-      row.id, row.status, row.reason, row.unlike, inWords(row.path), ...places.map((place) => row[place]),
+      row.id, row.status, row.reason, row.ood, inWords(row.path), ...places.map((place) => row[place]),
       ...fractions.map(({ value }) => value), ...fractions.flatMap(({ low, high }) => [low, high]),
     ];
   });

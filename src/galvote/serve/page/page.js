@@ -12,7 +12,7 @@ const BYTES_AT_ONCE = 24e6;
 let running = null; // what can stop the work that is under way
 
 function settings() {
-  return { model: byId("model").value, views: byId("views").value, level: byId("level").value };
+  return { model: byId("model").value, tta: byId("tta").value, level: byId("level").value };
 }
 
 async function start() {
@@ -140,7 +140,7 @@ function classify(files) {
 function search(file) {
   return work(`Searching ${file.name} for galaxies`, () => search(file), async (signal) => {
     const shown = await createImageBitmap(file).catch(() => null);
-    const found = await ask("/v1/field", { query: { ...settings(), picture: !shown }, files: [["file", file]], signal });
+    const found = await ask("/v1/field", { query: { ...settings(), image: !shown }, files: [["file", file]], signal });
     const rows = await showField(found, file, shown, openRow);
     announce(`${rows.length} galaxies found.`);
     byId("field-title").focus();

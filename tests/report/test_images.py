@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from galvote.errors import TreeError
-from galvote.report.pictures import Card, Mark, draw_field, draw_sheet, write_png
+from galvote.report.images import Card, Mark, draw_field, draw_sheet, write_png
 from galvote.trees import GZ2, to_cumulative
 from galvote.trees.kinds import name_kind, strongest_first
 
@@ -37,9 +37,9 @@ def card(number: int, path: str = "smooth, completely round → nothing odd") ->
 
 
 def has_colour(
-    picture: UInt8[np.ndarray, "y x 3"], rgb: tuple[int, int, int], tolerance: int = 40
+    image: UInt8[np.ndarray, "y x 3"], rgb: tuple[int, int, int], tolerance: int = 40
 ) -> np.ndarray:
-    return np.asarray((np.abs(picture.astype(int) - rgb) <= tolerance).all(axis=2))
+    return np.asarray((np.abs(image.astype(int) - rgb) <= tolerance).all(axis=2))
 
 
 @pytest.mark.parametrize(

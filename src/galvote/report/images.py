@@ -183,7 +183,7 @@ def draw_sheet(cards: Sequence[Card], *, title: str) -> UInt8[np.ndarray, "heigh
     return _pixels(figure)
 
 
-def write_png(picture: UInt8[np.ndarray, "y x 3"], path: Path, *, max_bytes: int = MAX_BYTES) -> None:
+def write_png(image: UInt8[np.ndarray, "y x 3"], path: Path, *, max_bytes: int = MAX_BYTES) -> None:
     """Write a PNG, with fewer shades if it would weigh too much.
 
     PNG spends most of its bytes on the noise of the sky, which lies in the last bits: they are dropped, up to
@@ -192,7 +192,7 @@ def write_png(picture: UInt8[np.ndarray, "y x 3"], path: Path, *, max_bytes: int
     data = b""
     for dropped in range(5):
         file = io.BytesIO()
-        imsave(file, (picture >> dropped) << dropped, format="png", pil_kwargs={"compress_level": 6})
+        imsave(file, (image >> dropped) << dropped, format="png", pil_kwargs={"compress_level": 6})
         data = file.getvalue()
         if len(data) <= max_bytes:
             break
@@ -200,10 +200,10 @@ def write_png(picture: UInt8[np.ndarray, "y x 3"], path: Path, *, max_bytes: int
         partial.write_bytes(data)
 
 
-def to_data_url(picture: UInt8[np.ndarray, "y x 3"]) -> str:
+def to_data_url(image: UInt8[np.ndarray, "y x 3"]) -> str:
     """Return a picture as a JPEG in a data URL, for a page that needs nothing from elsewhere."""
     encoded = io.BytesIO()
-    Image.fromarray(picture).save(encoded, "JPEG", quality=90)
+    Image.fromarray(image).save(encoded, "JPEG", quality=90)
     return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
 
 

@@ -1,0 +1,49 @@
+"""What the shipped models say of an image does not change unless somebody means it to.
+
+`tests/data/shipped_predictions.parquet` holds what version 0.1.0 said, in float32 and one view, of 50
+rendered galaxies and of the challenge's 500 validation galaxies (numbers alone: neither their images nor their votes).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+import galvote
+from galvote.simulate import simulate_galaxies
+
+KEPT = Path(__file__).parent / "data" / "shipped_predictions.parquet"
+MADE_ON = "AVX2"  # other instruction sets add in another order
+TOLERANCE = 1e-6 if torch.backends.cpu.get_cpu_capability() == MADE_ON else 2e-5
+
+
+@pytest.fixture(scope="module")
+def rendered():
+    return [galaxy.image for galaxy in simulate_galaxies(50, seed=7)]
+
+
+def largest_change(model: str, kind: str, images) -> float:
+    table = pq.read_table(KEPT)
+    mine = pc.and_(pc.equal(table["model"], model), pc.equal(table["kind"], kind))
+    before = np.array(table.filter(mine)["fractions"].to_pylist(), np.float32)
+    predictor = galvote.load(model, backend="torch-float32")
+    rows = predictor.predict(images)
+    now = np.stack([rows[column].to_numpy() for column in predictor.tree.columns], axis=1)
+    return float(np.abs(now - before).max())
+
+
+@pytest.mark.parametrize("model", ["galvote-base", "galvote-small"])
+def test_rendered_galaxies(model, rendered, one_thread) -> None:
+    assert largest_change(model, "rendered", rendered) <= TOLERANCE
+
+
+@pytest.mark.parametrize("model", ["galvote-base", "galvote-small"])
+def test_validation_galaxies(model, real_galaxies, one_thread) -> None:
+    table = pq.read_table(KEPT)
+    mine = pc.and_(pc.equal(table["model"], model), pc.equal(table["kind"], "validation"))
+    folder = real_galaxies / "galaxyzoo" / "images_training"
+    paths = [folder / f"{galaxy}.jpg" for galaxy in table.filter(mine)["id"].to_pylist()]
+    assert largest_change(model, "validation", paths) <= TOLERANCE
