@@ -57,7 +57,7 @@ def tiny_recipe(tmp_path_factory) -> Path:
         encoder = "residual"
         widths = [8, 16]
         depths = [1, 1]
-        extent = 4.16
+        field_of_view = 0.0832
         pixels = 32
         dropout = 0.3
         head = "softmax"

@@ -172,7 +172,7 @@ def test_pooled_orientations_do_not_see_symmetries_of_the_sky(count):
 def test_the_network_sees_its_part_of_the_cutout():
     cutout = np.zeros((64, 64, 3), dtype=np.uint8)
     cutout[16:48, 16:48] = 200  # the central half, all that the network is to see
-    spec = load_recipe("sharma2020", ["network.extent=2.56", "network.pixels=32"]).network
+    spec = load_recipe("sharma2020", ["network.field_of_view=2.56", "network.pixels=32"]).network
     seen = network_input(cutout[None], [View()], Geometry(field_of_view=5.12, pixels=64), spec)
     assert seen.shape == (1, 32, 32, 3)
     assert (seen == 200).all()

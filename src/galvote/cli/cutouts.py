@@ -22,7 +22,6 @@ from galvote.cli.positions import (
     SurveyOption,
 )
 from galvote.errors import CatalogueError
-from galvote.io.atomic import atomic_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -192,6 +191,8 @@ def _to_table(positions: Positions, rows: list[dict[str, str | None]]) -> pa.Tab
 
 def _write_whole(path: Path, data: bytes) -> None:
     try:
+        from galvote.io.atomic import atomic_file
+
         with atomic_file(path) as partial:
             partial.write_bytes(data)
     except OSError as error:
