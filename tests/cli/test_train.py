@@ -108,7 +108,7 @@ def test_pictures_packed_for_others_are_not_taken_up(command, arguments, simulat
     assert "training.learning_rate" in ran.stderr
     ran = command(*diverging, "--resume", "--field-of-view", "6.0")
     assert ran.returncode == 2
-    assert "packed with no --field-of-view, and now there is --field-of-view 300; give the same" in ran.stderr
+    assert "packed with no --field-of-view, and now there is --field-of-view 6; give the same" in ran.stderr
     copied = tmp_path / "copied"
     shutil.copytree(simulated / "images_training", copied)
     for others in (min((simulated / "images_training").glob("*.jpg")), copied):

@@ -225,12 +225,12 @@ def _put_warp_before(model: ModelProto, card: Card) -> None:
     grey = "\n".join(lines)
     warp = parser.parse_graph(
         f"""warp (uint8[batch, {size}, {size}, 3] cutouts)
-            => (uint8[batch, {spec.pixels}, {spec.pixels}, 3] pictures) {{
+            => (uint8[batch, {spec.pixels}, {spec.pixels}, 3] images) {{
             {_WARP}float = Cast <to = 1> (cutouts)
             {_WARP}planes = Transpose <perm = [0, 3, 1, 2]> ({_WARP}float)
             {grey}
             {_WARP}pixels = Transpose <perm = [0, 2, 3, 1]> ({planes})
-            pictures = Cast <to = 2> ({_WARP}pixels)
+            images = Cast <to = 2> ({_WARP}pixels)
         }}"""
     )
     for node in warp.node:
