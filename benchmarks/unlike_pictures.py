@@ -12,9 +12,10 @@ import numpy as np
 from skimage import data
 
 from galvote.field.detect import cut_out, find_galaxies
+from galvote.images import Geometry
 from galvote.simulate import simulate_galaxies
 
-FIELD_OF_VIEW, SIDE = 256.0, 128  # GZ2 pixels that all of them show, and on how many pixels most do
+FIELD_OF_VIEW, SIDE = 5.12, 128  # r90 that all of them show, and on how many pixels most do
 PHOTOGRAPHS = ("astronaut", "camera", "cat", "clock", "coffee", "coins", "moon", "page", "rocket", "text")
 
 Images = Iterator[np.ndarray]
@@ -88,7 +89,7 @@ def cut_photographs(_: np.ndarray) -> Images:
 def cut_field(_: np.ndarray) -> Images:
     field = data.hubble_deep_field()
     for galaxy in find_galaxies(field).galaxies:
-        yield cut_out(field, galaxy, field_of_view=FIELD_OF_VIEW)
+        yield cut_out(field, galaxy, Geometry(field_of_view=FIELD_OF_VIEW, pixels=SIDE))
 
 
 def shuffle(galaxies: np.ndarray) -> Images:

@@ -147,7 +147,7 @@ def test_too_many_open_requests(serving, spiral, monkeypatch):
 
 
 def test_a_server_that_cannot_search_says_what_to_install(client, spiral, monkeypatch):
-    monkeypatch.setattr("galvote.field.detect.find_spec", lambda name: None)
+    monkeypatch.setattr("galvote.images.measure.find_spec", lambda name: None)
     answer = client.post("/v1/field", files={"file": ("f.jpg", spiral)})
     assert "pip install 'galvote[field]'" in refused(answer, 501, "not-installed")
 

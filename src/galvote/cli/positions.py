@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from jaxtyping import Bool
     from rich.console import Console
 
-    from galvote.field.sky import SkyField
     from galvote.images.services import CutoutService
+    from galvote.images.sky import SkyField
     from galvote.io import Sources
     from galvote.io.positions import Positions
 
@@ -96,9 +96,9 @@ class Sky:
         """
         import numpy as np
 
-        from galvote.field.sky import SkyField
         from galvote.images import FRAME_WIDTH
         from galvote.images.services import CutoutService
+        from galvote.images.sky import SkyField
 
         unknown = ~(positions.r90 > 0)
         if self.arcsec is not None:

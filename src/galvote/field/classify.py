@@ -12,10 +12,11 @@ from rich.progress import TaskID
 
 from galvote.calibration import Calibration
 from galvote.cli.progress import plain_console, progress_bar
-from galvote.field.detect import FieldGalaxy, find_galaxies, to_field_cutout
+from galvote.field.detect import cut_out, find_galaxies
 from galvote.field.files import FieldFiles
 from galvote.field.findings import ClassifiedField, Predicted, print_findings
 from galvote.images import Geometry
+from galvote.images.measure import FieldGalaxy
 from galvote.inference import LEVEL, Predictor
 from galvote.trees import GZ2, decision_path, describe_path
 from galvote.trees.kinds import name_kind
@@ -80,9 +81,10 @@ def classify_field(
     found = find_galaxies(
         rgb,
         min_radius=min_radius,
+        limit=limit,
         on_progress=lambda done, total: on_progress("finding galaxies", done, total),
     )
-    galaxies = found.galaxies[:limit]
+    galaxies = found.galaxies
     predicted = _predict(rgb, galaxies, predictor, tta, level, on_progress)
     return ClassifiedField(
         title=title,
@@ -152,7 +154,7 @@ def _predict(
     for start in range(0, len(galaxies), _BATCH):
         batch = galaxies[start : start + _BATCH]
         part = slice(start, start + len(batch))
-        cutouts = np.stack([to_field_cutout(rgb, galaxy, geometry) for galaxy in batch])
+        cutouts = np.stack([cut_out(rgb, galaxy, geometry) for galaxy in batch])
         fractions[part], features = predictor.predict_features(cutouts, tta)
         if calibration:
             ood[part] = calibration.ood.flag(features, cutouts)

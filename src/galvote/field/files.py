@@ -10,9 +10,10 @@ from jaxtyping import UInt8
 
 from galvote.errors import GalvoteError
 from galvote.field.catalogue import to_catalogue
-from galvote.field.detect import FieldGalaxy, cut_out
+from galvote.field.detect import cut_out
 from galvote.field.findings import OOD, ClassifiedField
-from galvote.images import Geometry, to_cutout
+from galvote.images import Geometry
+from galvote.images.measure import FieldGalaxy
 from galvote.io import write_table
 from galvote.report.field_page import draw_field_page
 from galvote.report.images import CARDS_PER_SHEET, MUTED, Card, Mark, draw_field, draw_sheet, write_png
@@ -133,13 +134,12 @@ def _mark(galaxy: FieldGalaxy, finding: Finding, ood: bool) -> Mark:
 
 def _card(rgb: UInt8[np.ndarray, "y x 3"], field: ClassifiedField, row: int) -> Card:
     galaxy, finding, fractions = field.galaxies[row], field.findings[row], field.predicted.fractions[row]
-    image = cut_out(rgb, galaxy, field_of_view=_SHEET.field_of_view, least_pixels=_SHEET.pixels)
     notes = {OOD: field.flags[row], "at the edge": galaxy.touches_edge, "crowded": galaxy.crowded}
     return Card(
         number=galaxy.number,
         label=finding.label,
         colour=finding.kind.colour,
-        cutout=to_cutout(image, _SHEET, field_of_view=_SHEET.field_of_view),
+        cutout=cut_out(rgb, galaxy, _SHEET),
         path=field.paths[row],
         bars=tuple((name, float(fractions[GZ2.columns.index(column)])) for name, column in _BARS),
         note=", ".join(note for note, true in notes.items() if true),

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from galvote.field.detect import FieldGalaxy
+from galvote.images.measure import FieldGalaxy
 from galvote.trees.kinds import Finding, Kind, strongest_first
 
 OOD = "unlike the training galaxies"

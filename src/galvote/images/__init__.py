@@ -1,7 +1,7 @@
 """Bytes to cutouts, views of cutouts, and cutouts packed for training.
 
-`galvote.simulate` (galaxies of known shape) and `galvote.field.detect` (galaxies in a wide picture)
-keep their own names, so that importing this package loads neither astropy nor photutils.
+Cutouts by position (`sky`, `services`) and what measures galaxies (`measure`) keep their own names, so that
+importing this package loads neither astropy nor photutils.
 """
 
 from galvote.images.decode import MAX_PIXELS, Encoded, decode_image

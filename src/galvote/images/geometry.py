@@ -6,6 +6,7 @@ pixels of 0.02 r90, so its field of view is 8.48 r90 (Willett et al. 2013, MNRAS
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -79,6 +80,44 @@ def to_cutout(
     wanted = geometry.field_of_view / field_of_view * min(height, width)
     top, left = (height - wanted) / 2, (width - wanted) / 2
     return _average(rgb, top, left, wanted, geometry.pixels)
+
+
+def cut_square(
+    rgb: UInt8[np.ndarray, "y x 3"], x: float, y: float, width: float, pixels: int
+) -> UInt8[np.ndarray, "p p 3"]:
+    """Cut the square around a position out of a wide image, at any scale (bicubic).
+
+    Parameters
+    ----------
+    rgb
+        The image.
+    x, y
+        Middle of the square in pixels; (0, 0) is the centre of the first pixel.
+    width
+        Of the square, in pixels of the image.
+    pixels
+        Width of what is returned, in its own pixels.
+
+    Returns
+    -------
+    ndarray
+        The square. Beyond the edge of the image it has the lower quartile of the colours that it shows.
+    """
+    left, top = x - width / 2, y - width / 2  # of the square's edge, half a pixel before a centre
+    rows = slice(max(math.floor(top) - 2, 0), max(math.ceil(top + width) + 3, 1))
+    columns = slice(max(math.floor(left) - 2, 0), max(math.ceil(left + width) + 3, 1))
+    part = np.ascontiguousarray(rgb[rows, columns])
+    step = width / pixels
+    to_part = np.array([[step, 0, left + step / 2 - columns.start], [0, step, top + step / 2 - rows.start]])
+    square = cv2.warpAffine(
+        part,
+        to_part,
+        (pixels, pixels),
+        flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=np.percentile(part, 25, axis=(0, 1)).tolist(),
+    )
+    return np.asarray(square)
 
 
 def decode_cutout(

@@ -22,9 +22,9 @@ import numpy as np
 from jaxtyping import Float
 
 from galvote.errors import GalvoteError, ImageError
-from galvote.field.sky import refuse_nowhere
 from galvote.images.decode import decode_image
 from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH
+from galvote.images.sky import refuse_nowhere
 from galvote.io.atomic import atomic_file
 
 _FLAT = 4  # levels of 255 that a picture without anything on it may vary by
@@ -154,7 +154,7 @@ class CutoutService:
         Functions without arguments. Each returns the bytes of a JPEG: a whole GZ2 frame of 424 × 424 pixels
         of 0.02 r90. Instead it may raise `ImageError` with one of these statuses:
 
-        - ``no-position``, ``no-size``: as for `galvote.field.sky.SkyField.images`;
+        - ``no-position``, ``no-size``: as for `galvote.images.sky.SkyField.images`;
         - ``missing``: the service says that there is no such picture;
         - ``outside``: the picture shows nothing, as beyond the survey's edge;
         - ``unavailable``: the service did not give a whole picture. After ten galaxies in a row it is not

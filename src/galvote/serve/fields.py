@@ -10,17 +10,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from galvote.errors import GalvoteError
-from galvote.field.detect import (
-    FieldGalaxy,
-    cut_out,
-    find_galaxies,
-    refuse_without_photutils,
-    to_field_cutout,
-)
+from galvote.field.detect import cut_out, find_galaxies
 from galvote.images import Geometry, decode_image
+from galvote.images.measure import FieldGalaxy, refuse_without_photutils
 from galvote.serve.refusals import RefusalError
 
-_THUMBNAIL = 96
+_THUMBNAIL = 128
 _IMAGE = 4096
 """Pixels along the longer side of a picture that goes back to who asked."""
 
@@ -97,19 +92,16 @@ def search_field(
 
     give_up()
     rgb = decode_image(data, max_pixels=max_pixels)
-    found = find_galaxies(rgb, on_progress=give_up)
-    galaxies = found.galaxies[:limit]
+    found = find_galaxies(rgb, limit=limit, on_progress=give_up)
+    small = Geometry(field_of_view=geometry.field_of_view, pixels=_THUMBNAIL)
     return FoundField(
         width=rgb.shape[1],
         height=rgb.shape[0],
-        galaxies=galaxies,
-        cutouts=[to_field_cutout(rgb, galaxy, geometry) for galaxy in galaxies],
-        thumbnails=[
-            cut_out(rgb, galaxy, field_of_view=geometry.field_of_view, least_pixels=_THUMBNAIL)
-            for galaxy in galaxies
-        ],
+        galaxies=found.galaxies,
+        cutouts=[cut_out(rgb, galaxy, geometry) for galaxy in found.galaxies],
+        thumbnails=[cut_out(rgb, galaxy, small) for galaxy in found.galaxies],
         too_small=found.too_small,
-        left_out=len(found.galaxies) - len(galaxies),
+        left_out=found.left_out,
         image=_shrink(rgb) if image else None,
     )
 

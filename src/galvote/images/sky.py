@@ -17,10 +17,10 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from galvote.errors import ImageError
-from galvote.field.detect import cut_square, find_in_plane
 from galvote.images.decode import MAX_PIXELS
 from galvote.images.fits import compose
-from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH
+from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH, cut_square
+from galvote.images.measure import find_in_plane
 from galvote.images.planes import OpenFiles, Plane, open_planes, quiet
 
 TOLERATED_GAPS = 0.05

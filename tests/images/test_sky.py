@@ -15,8 +15,8 @@ from astropy.io import fits
 from astropy.wcs import WCS, FITSFixedWarning
 
 from galvote.errors import ImageError
-from galvote.field.sky import FRAME_WIDTH, SkyField
 from galvote.images import decode_image
+from galvote.images.sky import FRAME_WIDTH, SkyField
 
 SCALE = 0.4  # arcseconds a pixel
 SIZE = 400
