@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -19,9 +19,8 @@ import cv2
 import numpy as np
 
 import galvote
-from galvote.metrics import score
-from galvote.metrics.scores import Scores
-from galvote.report import best_and_worst, measure_reliability, plot_reliability
+from galvote.metrics import Comparison, measure_reliability, score
+from galvote.report import best_and_worst, plot_reliability
 from galvote.report.figures import INK, TRAINING, VALIDATION, new_figure, save_figure, style_axes
 from galvote.trees import DecisionTree, decision_path, describe_path
 from galvote.trees.kinds import name_kind
@@ -49,40 +48,40 @@ def main() -> None:
     galaxies = load_galaxies(chosen.store, chosen.data / "training_solutions.csv", chosen.data / "splits.csv")
     predictor = galvote.load(chosen.model)
     tree = predictor.tree
-    predicted = predictor.predict_cutouts(galaxies.cutouts, chosen.views).astype(np.float64)
-    scores = score(predicted, galaxies.actual, tree, mean=galaxies.training_mean)
+    predicted = predictor.predict_cutouts(galaxies.cutouts, chosen.tta).astype(np.float64)
+    scores = score(Comparison(tree, predicted, galaxies.actual, galaxies.training_mean))
     print(" ".join(["python", *sys.argv]))
-    print(f"{len(galaxies.ids)} galaxies, RMSE {scores.rmse:.4f}; {date.today()}\n")
+    print(f"{len(galaxies.ids)} galaxies, RMSE {scores['rmse']:.4f}; {date.today()}\n")
 
     reliabilities = measure_reliability(predicted, galaxies.actual, tree)
-    plot_reliability(reliabilities, chosen.images / "accuracy-reliability.png")
+    plot_reliability(reliabilities, chosen.pictures / "accuracy-reliability.png")
     print("| question | RMSE | mean predictor | ratio | off by |\n|---|---|---|---|---|")
-    for name, question in scores.questions.items():
-        ratio = question.rmse / question.mean_predictor_rmse
+    for name, question in scores["questions"].items():
+        own, mean = question["rmse"], question["mean_predictor_rmse"]
         print(
-            f"| {name.replace('_', ' ')} | {question.rmse:.4f} | {question.mean_predictor_rmse:.4f} "
-            f"| {ratio:.2f} | {reliabilities[name].error:.4f} |"
+            f"| {name.replace('_', ' ')} | {own:.4f} | {mean:.4f} "
+            f"| {own / mean:.2f} | {reliabilities[name].error:.4f} |"
         )
-    draw_questions(scores, chosen.images / "accuracy-questions.png")
+    draw_questions(scores["questions"], chosen.pictures / "accuracy-questions.png")
 
     errors = galaxy_errors(predicted, galaxies.actual)
     constant = galaxy_errors(np.broadcast_to(galaxies.training_mean, predicted.shape), galaxies.actual)
     print_kinds(tree, galaxies, errors, constant)
-    print_sizes(galaxies, errors, constant, chosen.images / "accuracy-size.png")
+    print_sizes(galaxies, errors, constant, chosen.pictures / "accuracy-size.png")
     print_worst(tree, galaxies, predicted, errors, chosen.worst)
 
 
-def draw_questions(scores: Scores, path: Path) -> None:
+def draw_questions(questions: Mapping[str, Mapping[str, float]], path: Path) -> None:
     """Draw each question's RMSE as a bar, and the mean predictor's as a line across it."""
     figure = new_figure(8, 4.6)
     axes = figure.add_subplot()
     style_axes(axes, "RMSE by question", "RMSE", "")
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x", color="#e3e7ec", linewidth=0.8)
-    names = list(scores.questions)
+    names = list(questions)
     places = np.arange(len(names))
-    own = [scores.questions[name].rmse for name in names]
-    constant = [scores.questions[name].mean_predictor_rmse for name in names]
+    own = [questions[name]["rmse"] for name in names]
+    constant = [questions[name]["mean_predictor_rmse"] for name in names]
     axes.barh(places, own, height=0.62, color=VALIDATION, label="model")
     axes.vlines(constant, places - 0.42, places + 0.42, color=TRAINING, linewidth=3, label="mean predictor")
     axes.set_yticks(places, [name.replace("_", " ") for name in names])

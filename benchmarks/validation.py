@@ -9,8 +9,7 @@ import numpy as np
 
 from galvote.images import Geometry, PackedStore
 from galvote.labels import read_labels, read_votes
-from galvote.metrics import column_means
-from galvote.metrics.scores import squared_errors
+from galvote.metrics import column_means, squared_errors
 
 DRAWS = 2000
 

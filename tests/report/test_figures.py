@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from galvote.report import plot_curves, plot_heat_map
+from galvote.metrics import measure_reliability
+from galvote.report import plot_curves, plot_heat_map, plot_reliability
+from galvote.trees import GZ2
 
 HISTORY = {
     "epoch": [1, 2, 3],
@@ -79,3 +81,13 @@ def test_heat_map_is_drawn_with_and_without_gaps(tmp_path):
 @pytest.mark.parametrize("value", [np.nan, 0.0, 0.12])
 def test_heat_map_of_one_cell(tmp_path, value):
     pixels(plot_heat_map(np.array([[value]]), ["32"], ["0.1"], tmp_path / "map.png", title="One run"))
+
+
+@pytest.mark.parametrize("questions", [1, 3, 11])
+def test_figure_has_room_for_any_number_of_questions(tmp_path, crowd, questions):
+    found = measure_reliability(crowd.predicted, crowd.actual, GZ2)
+    chosen = dict(list(found.items())[:questions])
+    path = plot_reliability(chosen, tmp_path / "figures" / "reliability.png")
+    with Image.open(path) as image:
+        assert image.format == "PNG" and min(image.size) > 300
+    assert [file.name for file in path.parent.iterdir()] == ["reliability.png"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from galvote.errors import GalvoteError
-from galvote.metrics import galaxy_rmse, score
-from galvote.report import best_and_worst, measure_reliability, write_report
+from galvote.metrics import Comparison, galaxy_rmse, measure_reliability, score
+from galvote.report import best_and_worst, write_report
 from galvote.trees import GZ2
 
 
@@ -37,24 +37,27 @@ class Page(HTMLParser):
         self.text += data
 
 
+def scored(crowd):
+    compared = Comparison(GZ2, crowd.predicted, crowd.actual)
+    return score(compared), compared
+
+
 def image(shade: int) -> np.ndarray:
     return np.full((16, 16, 3), shade, dtype=np.uint8)
 
 
 def test_report_shows_the_best_and_the_worst_with_pictures(tmp_path, crowd):
-    scores = score(crowd.predicted, crowd.actual, GZ2)
+    scores, compared = scored(crowd)
     best, worst = best_and_worst(crowd.predicted, crowd.actual)
     images = {crowd.ids[row]: image(90) for row in [*best, *worst]}
-    page = write_report(
-        tmp_path / "report", scores, GZ2, crowd.ids, crowd.predicted, crowd.actual, images, title="small"
-    )
+    page = write_report(tmp_path / "report", scores, compared, crowd.ids, images, title="small")
     parsed = Page(page.read_text(encoding="utf-8"))
     assert parsed.open == []
     assert len(parsed.sources) == 24
     assert all(source.startswith("data:image/jpeg;base64,/9j/") for source in parsed.sources)
     assert parsed.addresses == parsed.sources  # nothing from elsewhere
-    assert f"{scores.rmse:.4f}" in parsed.text
-    assert f"{scores.baselines.mean:.4f}" in parsed.text
+    assert f"{scores['rmse']:.4f}" in parsed.text
+    assert f"{scores['baselines']['mean']:.4f}" in parsed.text
     assert parsed.text.index(crowd.ids[best[0]]) < parsed.text.index(crowd.ids[worst[0]])
     assert "smooth" in parsed.text and "voted" in parsed.text
     assert "url(" not in page.read_text(encoding="utf-8")
@@ -71,17 +74,15 @@ def test_best_and_worst_are_in_order_and_disjoint(crowd):
 
 
 def test_ids_and_title_are_escaped(tmp_path, crowd):
-    scores = score(crowd.predicted, crowd.actual, GZ2)
+    scores, compared = scored(crowd)
     rows = best_and_worst(crowd.predicted, crowd.actual)[0]
     name_of_first = "<script>alert('x')</script>&\"$title"
     nasty = [name_of_first if i == rows[0] else name for i, name in enumerate(crowd.ids)]
     page = write_report(
         tmp_path,
         scores,
-        GZ2,
+        compared,
         nasty,
-        crowd.predicted,
-        crowd.actual,
         {name_of_first: image(9)},
         title="a<b>&$c",
     )
@@ -93,11 +94,11 @@ def test_ids_and_title_are_escaped(tmp_path, crowd):
 
 
 def test_scores_lie_beside_the_page(tmp_path, crowd):
-    scores = score(crowd.predicted, crowd.actual, GZ2)
+    scores, compared = scored(crowd)
     left_out = {"failed_predictions": 3, "predictions_not_finite": 0}
-    page = write_report(tmp_path, scores, GZ2, crowd.ids, crowd.predicted, crowd.actual, left_out=left_out)
+    page = write_report(tmp_path, scores, compared, crowd.ids, left_out=left_out)
     saved = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
-    assert saved["rmse"] == scores.rmse
+    assert saved["rmse"] == scores["rmse"]
     assert saved["left_out"] == left_out
     text = Page(page.read_text(encoding="utf-8")).text
     assert "failed predictions (3)" in text and "not finite" not in text
@@ -108,8 +109,8 @@ def test_masked_columns_single_galaxy_and_coverage(tmp_path, crowd):
     actual = crowd.actual[:1].copy()
     actual[:, GZ2.slices["arm_number"]] = np.nan
     predicted = crowd.predicted[:1].astype(np.float32)
-    scores = score(predicted, actual, GZ2, low=predicted - 0.1, high=predicted + 0.1)
-    page = write_report(tmp_path, scores, GZ2, crowd.ids[:1], predicted, actual)
+    compared = Comparison(GZ2, predicted, actual, low=predicted - 0.1, high=predicted + 0.1)
+    page = write_report(tmp_path, score(compared), compared, crowd.ids[:1])
     html = page.read_text(encoding="utf-8")
     assert "nan" not in re.sub(r"[a-z-]*nan[a-z]+", "", Page(html).text)
     assert "All 31 columns" in html
@@ -117,9 +118,7 @@ def test_masked_columns_single_galaxy_and_coverage(tmp_path, crowd):
 
 
 def test_reliability_is_drawn_said_and_tabled(tmp_path, crowd):
-    page = write_report(
-        tmp_path, score(crowd.predicted, crowd.actual, GZ2), GZ2, crowd.ids, crowd.predicted, crowd.actual
-    )
+    page = write_report(tmp_path, *scored(crowd), crowd.ids)
     parsed = Page(page.read_text(encoding="utf-8"))
     found = measure_reliability(crowd.predicted, crowd.actual, GZ2)
     panels = [label for label in parsed.labels if "off by" in label]
@@ -136,9 +135,7 @@ def test_reliability_is_drawn_said_and_tabled(tmp_path, crowd):
 
 
 def test_votes_are_drawn_down_the_tree_for_all_and_for_each_galaxy_shown(tmp_path, crowd):
-    page = write_report(
-        tmp_path, score(crowd.predicted, crowd.actual, GZ2), GZ2, crowd.ids, crowd.predicted, crowd.actual
-    )
+    page = write_report(tmp_path, *scored(crowd), crowd.ids)
     html = page.read_text(encoding="utf-8")
     drawings = [label for label in Page(html).labels if label.startswith("Votes down the decision tree")]
     assert len(drawings) == 2 + 24  # the mean on a wide and on a narrow page
@@ -148,7 +145,7 @@ def test_votes_are_drawn_down_the_tree_for_all_and_for_each_galaxy_shown(tmp_pat
 
 
 def test_an_existing_report_is_not_replaced(tmp_path, crowd):
-    arguments = (score(crowd.predicted, crowd.actual, GZ2), GZ2, crowd.ids, crowd.predicted, crowd.actual)
+    arguments = (*scored(crowd), crowd.ids)
     page = write_report(tmp_path, *arguments, title="first")
     with pytest.raises(GalvoteError, match="--overwrite"):
         write_report(tmp_path, *arguments, title="second")

@@ -18,7 +18,7 @@ from jaxtyping import Float, Float32
 
 from galvote.calibration.conformal import lower_quantile, random_halves, upper_quantile
 from galvote.errors import FractionError
-from galvote.metrics.scores import Coverage, measure_coverage
+from galvote.metrics import Coverage, measure_coverage
 from galvote.trees import DecisionTree
 
 LEVELS: Float[np.ndarray, " level"] = np.append(np.arange(1, 100) / 100, 0.995)

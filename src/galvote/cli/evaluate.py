@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from galvote.io import Sources
     from galvote.labels import Votes
-    from galvote.metrics import Scores
     from galvote.trees import DecisionTree
 
 
@@ -72,7 +71,7 @@ def evaluate(
     from galvote.inference import LEVEL
     from galvote.io import list_sources, read_table
     from galvote.labels import read_votes
-    from galvote.metrics import score
+    from galvote.metrics import Comparison, score
     from galvote.report import report_path, write_report
 
     said = Console(stderr=True, highlight=False, markup=False)
@@ -93,32 +92,30 @@ def evaluate(
     left_out = dict(scored.left_out)
     if model is not None and sources is not None:
         left_out["images_without_votes"] = len(set(sources.ids) - set(known.ids))
-    scores = score(
+    compared = Comparison(
+        known.tree,
         scored.predicted,
         scored.actual,
-        known.tree,
         mean=_usable(mean, scored.actual),
         low=scored.low,
         high=scored.high,
     )
+    scores = score(compared)
 
     if json:
         from json import dumps
 
-        found = scores.to_dict()
-        if scores.coverage:
-            found["coverage"]["level"] = promised
-        typer.echo(dumps({**found, "left_out": left_out}, indent=2))
+        if "coverage" in scores:
+            scores["coverage"]["level"] = promised
+        typer.echo(dumps({**scores, "left_out": left_out}, indent=2))
     else:
         _print_scores(Console(highlight=False), scores, promised, left_out, known.tree, title)
     if report is not None:
         page = write_report(
             report,
             scores,
-            known.tree,
+            compared,
             scored.ids,
-            scored.predicted,
-            scored.actual,
             _read_images(scored, sources, field_of_view) if sources is not None else {},
             title=title,
             left_out=left_out,
@@ -300,50 +297,52 @@ def _read_images(scored: _Scored, sources: Sources, field_of_view: float | None)
 
 def _print_scores(
     console: Console,
-    scores: Scores,
+    scores: Mapping[str, Any],
     promised: float | None,
     left_out: Mapping[str, int],
     tree: DecisionTree,
     title: str,
 ) -> None:
-    from math import isfinite
-
     from rich.markup import escape
     from rich.table import Table
 
-    low, high = scores.rmse_interval
-    baselines, violations = scores.baselines, scores.tree_violations
-    mean_of = "training galaxies" if baselines.mean_from == "training" else "scored galaxies"
+    low, high = scores["rmse_interval"]
+    baselines, violations = scores["baselines"], scores["tree_violations"]
+    mean_of = "training galaxies" if baselines["mean_from"] == "training" else "scored galaxies"
 
     summary = Table(title=escape(title), show_header=False, title_justify="left")
-    summary.add_row("RMSE", f"[bold]{scores.rmse:.4f}[/]  (95 % interval {low:.4f} to {high:.4f})")
-    summary.add_row("mean predictor", f"{baselines.mean:.4f}  (mean votes of the {mean_of})")
-    summary.add_row("all zeros, all ones", f"{baselines.zeros:.4f}, {baselines.ones:.4f}")
-    summary.add_row("galaxies", f"{scores.galaxies:,}  ({scores.columns_scored} of {len(tree)} columns)")
+    summary.add_row("RMSE", f"[bold]{scores['rmse']:.4f}[/]  (95 % interval {low:.4f} to {high:.4f})")
+    summary.add_row("mean predictor", f"{baselines['mean']:.4f}  (mean votes of the {mean_of})")
+    summary.add_row("all zeros, all ones", f"{baselines['zeros']:.4f}, {baselines['ones']:.4f}")
+    summary.add_row(
+        "galaxies", f"{scores['galaxies']:,}  ({scores['columns_scored']} of {len(tree)} columns)"
+    )
     summary.add_row("left out", _describe(left_out))
     summary.add_row(
-        "break the tree", f"{violations.galaxies:,} galaxies  (largest departure {violations.largest:.1e})"
+        "break the tree",
+        f"{violations['galaxies']:,} galaxies  (largest departure {violations['largest']:.1e})",
     )
-    if coverage := scores.coverage:
+    if coverage := scores.get("coverage"):
         aim = "" if promised is None else f"{promised:.12g} promised, "
         summary.add_row(
-            "votes in their interval", f"{coverage.overall:.1%}  ({aim}mean width {coverage.mean_width:.3f})"
+            "votes in their interval",
+            f"{coverage['overall']:.1%}  ({aim}mean width {coverage['mean_width']:.3f})",
         )
     console.print(summary)
 
     table = Table("question, answers", "column")
     for heading in ("RMSE", "mean predictor", *(["in interval"] if coverage else [])):
         table.add_column(heading, justify="right", no_wrap=True)
-    for name, question in scores.questions.items():
-        if not question.columns:
+    for name, question in scores["questions"].items():
+        if not question["columns"]:
             continue
-        numbers = [f"{question.rmse:.4f}", f"{question.mean_predictor_rmse:.4f}"]
+        numbers = [f"{question['rmse']:.4f}", f"{question['mean_predictor_rmse']:.4f}"]
         if coverage:
-            share = coverage.questions[name]
-            numbers.append(f"{share:.1%}" if isfinite(share) else "")
+            share = coverage["questions"][name]
+            numbers.append("" if share is None else f"{share:.1%}")
         table.add_row(name, "", *numbers, style="bold")
-        for column in question.columns:
+        for column in question["columns"]:
             answer = tree.answers[tree.columns.index(column)].text
-            table.add_row(f"  {answer}", column, f"{scores.columns[column]:.4f}")
+            table.add_row(f"  {answer}", column, f"{scores['columns'][column]:.4f}")
         table.add_section()
     console.print(table)

@@ -2,13 +2,11 @@
 
 from galvote.report.curves import plot_curves
 from galvote.report.heat_map import plot_heat_map
-from galvote.report.reliability import Reliability, measure_reliability, plot_reliability
+from galvote.report.reliability import plot_reliability
 from galvote.report.report import best_and_worst, report_path, write_report
 
 __all__ = [
-    "Reliability",
     "best_and_worst",
-    "measure_reliability",
     "plot_curves",
     "plot_heat_map",
     "plot_reliability",

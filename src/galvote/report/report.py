@@ -9,15 +9,15 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from galvote.errors import GalvoteError
 from galvote.io.atomic import atomic_file
-from galvote.metrics.scores import Scores, column_means, galaxy_rmse
+from galvote.metrics import Comparison, Reliability, column_means, galaxy_rmse, measure_reliability
 from galvote.report.images import to_data_url
-from galvote.report.reliability import Reliability, measure_reliability
 from galvote.report.style import style_sheet
 from galvote.report.tree_drawing import NARROW, WIDE, draw_tree
 from galvote.trees import DecisionTree, Question, decision_path, describe_path
@@ -51,11 +51,9 @@ def best_and_worst(
 
 def write_report(
     directory: str | Path,
-    scores: Scores,
-    tree: DecisionTree,
+    scores: Mapping[str, Any],
+    compared: Comparison,
     ids: Sequence[str],
-    predicted: Float[np.ndarray, "galaxy answer"],
-    actual: Float[np.ndarray, "galaxy answer"],
     images: Mapping[str, UInt8[np.ndarray, "y x 3"]] = MappingProxyType({}),
     *,
     title: str = "Predicted votes",
@@ -68,8 +66,12 @@ def write_report(
     ----------
     directory
         Made if it is not there.
-    ids, predicted, actual
-        The scored galaxies, as for `score`.
+    scores
+        As `score` returns them.
+    compared
+        What was scored.
+    ids
+        Of its galaxies.
     images
         RGB pictures by id, of the galaxies of `best_and_worst` at least; a galaxy without one is shown
         without.
@@ -88,9 +90,11 @@ def write_report(
         If there is a report already and `overwrite` is not set.
     """
     page = report_path(directory, overwrite)
-    shown = [name for name, question in scores.questions.items() if question.columns]
+    tree, predicted, actual = compared.tree, compared.predicted, compared.actual
+    shown = [name for name, question in scores["questions"].items() if question["columns"]]
     longest = max(
-        max(scores.questions[name].rmse, scores.questions[name].mean_predictor_rmse) for name in shown
+        max(scores["questions"][name]["rmse"], scores["questions"][name]["mean_predictor_rmse"])
+        for name in shown
     )
     own_rmse = galaxy_rmse(predicted, actual)
     reliable = measure_reliability(predicted, actual, tree)
@@ -102,7 +106,7 @@ def write_report(
         )
 
     best, worst = best_and_worst(predicted, actual)
-    training = scores.baselines.mean_from == "training"
+    training = scores["baselines"]["mean_from"] == "training"
     template = Template((files("galvote.report") / "report.html").read_text(encoding="utf-8"))
     means = column_means(predicted), column_means(actual)
     html = template.substitute(
@@ -113,19 +117,17 @@ def write_report(
         numbers=_numbers(scores),
         remarks=_remarks(scores, left_out),
         mean_of="the training galaxies" if training else "these very galaxies",
-        coverage_heading='<th class="n">covered</th>' if scores.coverage else "",
+        coverage_heading='<th class="n">covered</th>' if scores.get("coverage") else "",
         longest=f"{longest:.3f}",
         questions="".join(_question_row(tree.question(name), scores, longest) for name in shown),
-        column_count=scores.columns_scored,
+        column_count=scores["columns_scored"],
         columns="".join(_column_table(tree.question(name), scores) for name in shown),
         panels="".join(_reliability_panel(tree.question(name), found) for name, found in reliable.items()),
         bins="".join(_reliability_table(tree.question(name), found) for name, found in reliable.items()),
         best=gallery(best),
         worst=gallery(worst),
     )
-    write_page(
-        page.with_name("scores.json"), json.dumps({**scores.to_dict(), "left_out": dict(left_out)}, indent=2)
-    )
+    write_page(page.with_name("scores.json"), json.dumps({**scores, "left_out": dict(left_out)}, indent=2))
     write_page(page, html)
     return page
 
@@ -136,56 +138,56 @@ def write_page(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
-def _numbers(scores: Scores) -> str:
-    low, high = scores.rmse_interval
-    baselines = scores.baselines
+def _numbers(scores: Mapping[str, Any]) -> str:
+    low, high = scores["rmse_interval"]
+    baselines = scores["baselines"]
     parts = [
-        ("first", f"{scores.rmse:.4f}", f"RMSE, 95 % interval {low:.4f} to {high:.4f}"),
-        ("", f"{baselines.mean:.4f}", "mean predictor"),
-        ("", f"{baselines.zeros:.4f}", "all zeros"),
-        ("", f"{baselines.ones:.4f}", "all ones"),
-        ("", f"{scores.galaxies:,}", f"galaxies, {scores.columns_scored} columns"),
+        ("first", f"{scores['rmse']:.4f}", f"RMSE, 95 % interval {low:.4f} to {high:.4f}"),
+        ("", f"{baselines['mean']:.4f}", "mean predictor"),
+        ("", f"{baselines['zeros']:.4f}", "all zeros"),
+        ("", f"{baselines['ones']:.4f}", "all ones"),
+        ("", f"{scores['galaxies']:,}", f"galaxies, {scores['columns_scored']} columns"),
     ]
-    if scores.coverage:
-        width = f"of votes in their interval, mean width {scores.coverage.mean_width:.3f}"
-        parts.append(("", f"{scores.coverage.overall:.1%}", width))
+    if coverage := scores.get("coverage"):
+        width = f"of votes in their interval, mean width {coverage['mean_width']:.3f}"
+        parts.append(("", f"{coverage['overall']:.1%}", width))
     return "".join(
         f'<div class="{kind}"><b>{number}</b><span>{text}</span></div>' for kind, number, text in parts
     )
 
 
-def _remarks(scores: Scores, left_out: Mapping[str, int]) -> str:
-    violations = scores.tree_violations
-    if violations.galaxies:
-        many, largest = f"{violations.galaxies:,}", f"{violations.largest:.4f}"
+def _remarks(scores: Mapping[str, Any], left_out: Mapping[str, int]) -> str:
+    violations = scores["tree_violations"]
+    if violations["galaxies"]:
+        many, largest = f"{violations['galaxies']:,}", f"{violations['largest']:.4f}"
         said = [f"Predictions of {many} galaxies break the decision tree, by up to {largest}."]
     else:
-        said = [f"All predictions obey the decision tree (largest departure {violations.largest:.1e})."]
+        said = [f"All predictions obey the decision tree (largest departure {violations['largest']:.1e})."]
     if counts := [f"{_words(reason)} ({count:,})" for reason, count in left_out.items() if count]:
         said.append(f"Left out of the scores: {', '.join(counts)}.")
     return "".join(f"<p>{escape(sentence)}</p>" for sentence in said)
 
 
-def _question_row(question: Question, scores: Scores, longest: float) -> str:
-    own = scores.questions[question.name]
+def _question_row(question: Question, scores: Mapping[str, Any], longest: float) -> str:
+    own = scores["questions"][question.name]
     covered = ""
-    if scores.coverage:
-        share = scores.coverage.questions[question.name]
-        covered = f'<td class="n">{f"{share:.1%}" if np.isfinite(share) else "–"}</td>'
+    if coverage := scores.get("coverage"):
+        share = coverage["questions"][question.name]
+        covered = f'<td class="n">{"–" if share is None else f"{share:.1%}"}</td>'
     return (
         f"<tr><td>{escape(_words(question.name))}<small>{escape(question.text)}</small></td>"
-        f'<td class="n">{own.rmse:.4f}</td><td class="n">{own.mean_predictor_rmse:.4f}</td>{covered}'
-        f'<td class="bar"><div><i style="width:{own.rmse / longest:.2%}"></i>'
-        f'<u style="left:calc({own.mean_predictor_rmse / longest:.2%} - 2px)"></u></div></td></tr>'
+        f'<td class="n">{own["rmse"]:.4f}</td><td class="n">{own["mean_predictor_rmse"]:.4f}</td>{covered}'
+        f'<td class="bar"><div><i style="width:{own["rmse"] / longest:.2%}"></i>'
+        f'<u style="left:calc({own["mean_predictor_rmse"] / longest:.2%} - 2px)"></u></div></td></tr>'
     )
 
 
-def _column_table(question: Question, scores: Scores) -> str:
+def _column_table(question: Question, scores: Mapping[str, Any]) -> str:
     rows = "".join(
         f"<tr><td>{escape(answer.text)}<small>{escape(answer.column)}</small></td>"
-        f'<td class="n">{scores.columns[answer.column]:.4f}</td></tr>'
+        f'<td class="n">{scores["columns"][answer.column]:.4f}</td></tr>'
         for answer in question.answers
-        if answer.column in scores.columns
+        if answer.column in scores["columns"]
     )
     heading = f'<tr><th>{escape(_words(question.name))}</th><th class="n">RMSE</th></tr>'
     return f"<table><thead>{heading}</thead>{rows}</table>"

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
-from PIL import Image
 
-from galvote.report import measure_reliability, plot_reliability
+from galvote.metrics import measure_reliability
 from galvote.trees import GZ2
 
 
@@ -48,13 +47,3 @@ def test_unknown_votes_are_left_out(crowd):
     found = measure_reliability(crowd.predicted, actual, GZ2)
     assert "arm_number" not in found
     assert found["spiral"].count == 60
-
-
-@pytest.mark.parametrize("questions", [1, 3, 11])
-def test_figure_has_room_for_any_number_of_questions(tmp_path, crowd, questions):
-    found = measure_reliability(crowd.predicted, crowd.actual, GZ2)
-    chosen = dict(list(found.items())[:questions])
-    path = plot_reliability(chosen, tmp_path / "figures" / "reliability.png")
-    with Image.open(path) as image:
-        assert image.format == "PNG" and min(image.size) > 300
-    assert [file.name for file in path.parent.iterdir()] == ["reliability.png"]

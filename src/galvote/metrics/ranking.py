@@ -1,0 +1,43 @@
+"""Whether galaxies sorted by a prediction are sorted by the votes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from galvote.metrics.comparison import Comparison
+from galvote.metrics.means import known_mean
+from galvote.metrics.registry import register_metric
+
+
+@register_metric("rank_correlation")
+def rank_correlation(compared: Comparison) -> dict[str, Any]:
+    """Return Spearman's ρ between predicted and voted fractions, column by column.
+
+    Parameters
+    ----------
+    compared
+        Predictions and votes.
+
+    Returns
+    -------
+    ``columns`` with ρ in [-1, 1] by column with a known vote, NaN where all galaxies have the same fraction;
+    and their ``mean``.
+    """
+    found = {}
+    for place, column in enumerate(compared.tree.columns):
+        known = compared.known[:, place]
+        if known.any():
+            ranks = _ranks(compared.predicted[known, place]), _ranks(compared.actual[known, place])
+            spread = ranks[0].std() * ranks[1].std()
+            covariance = np.mean(ranks[0] * ranks[1]) - ranks[0].mean() * ranks[1].mean()
+            found[column] = float(covariance / spread) if spread > 0 else np.nan
+    return {"mean": float(known_mean(np.array(list(found.values())))), "columns": found}
+
+
+def _ranks(values: Float[np.ndarray, " galaxy"]) -> Float[np.ndarray, " galaxy"]:
+    """Return each value's rank; equal values share their mean rank."""
+    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((np.cumsum(count) - (count - 1) / 2)[place])

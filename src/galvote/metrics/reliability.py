@@ -1,0 +1,140 @@
+"""Whether predicted fractions mean what they say: the volunteers' against the predicted ones, in bins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from galvote.metrics.comparison import Comparison
+from galvote.metrics.registry import register_metric
+from galvote.trees import DecisionTree
+
+BINS = 10
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The answers whose predicted fraction lies between two edges.
+
+    Parameters
+    ----------
+    lower, upper
+        The edges, in [0, 1].
+    predicted, voted
+        Means of the fractions.
+    low, high
+        The voted fractions' 16th and 84th percentile.
+    count
+        How many answers, at least 1.
+    """
+
+    lower: float
+    upper: float
+    predicted: float
+    voted: float
+    low: float
+    high: float
+    count: int
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """Voted against predicted fractions of one question, in equal bins of the predicted fraction.
+
+    Each answer of each galaxy whose vote is known counts once.
+
+    Parameters
+    ----------
+    bins
+        In increasing order; those without any answer are absent.
+    """
+
+    bins: tuple[Bin, ...]
+
+    @property
+    def count(self) -> int:
+        """How many answers all bins have."""
+        return sum(each.count for each in self.bins)
+
+    @property
+    def error(self) -> float:
+        """Mean distance between the bins' predicted and voted means, each as often as it has answers.
+
+        For hard classes this is the expected calibration error (Naeini, Cooper & Hauskrecht 2015, AAAI 29,
+        2901).
+        """
+        return sum(each.count * abs(each.predicted - each.voted) for each in self.bins) / self.count
+
+    @property
+    def worst(self) -> Bin:
+        """The bin whose means are furthest apart."""
+        return max(self.bins, key=lambda each: abs(each.predicted - each.voted))
+
+
+def measure_reliability(
+    predicted: Float[np.ndarray, "galaxy answer"],
+    actual: Float[np.ndarray, "galaxy answer"],
+    tree: DecisionTree,
+    bins: int = BINS,
+) -> dict[str, Reliability]:
+    """Compare predicted and voted fractions question by question.
+
+    Parameters
+    ----------
+    predicted
+        Cumulative fractions in ``tree.columns`` order; beyond [0, 1] they are clipped.
+    actual
+        The volunteers' fractions, same order; NaN where unknown.
+    tree
+        The tree of the columns.
+    bins
+        How many equal bins [0, 1] is divided into.
+
+    Returns
+    -------
+    By name, in tree order, the questions of which some vote is known.
+    """
+    found = {}
+    for name, columns in tree.slices.items():
+        known = np.isfinite(actual[:, columns])
+        if known.any():
+            across = np.clip(predicted[:, columns][known].astype(np.float64), 0, 1)
+            found[name] = Reliability(_bins(across, actual[:, columns][known].astype(np.float64), bins))
+    return found
+
+
+def _bins(
+    predicted: Float[np.ndarray, " answer"], voted: Float[np.ndarray, " answer"], bins: int
+) -> tuple[Bin, ...]:
+    places = np.minimum((predicted * bins).astype(int), bins - 1)  # 1 belongs to the last bin
+    found = list[Bin]()
+    for place in np.unique(places).tolist():
+        inside = places == place
+        low, high = np.percentile(voted[inside], [16, 84])
+        found.append(
+            Bin(
+                lower=place / bins,
+                upper=(place + 1) / bins,
+                predicted=float(predicted[inside].mean()),
+                voted=float(voted[inside].mean()),
+                low=float(low),
+                high=float(high),
+                count=int(inside.sum()),
+            )
+        )
+    return tuple(found)
+
+
+@register_metric("calibration_error")
+def calibration_error(compared: Comparison) -> dict[str, float]:
+    """Return `Reliability.error` by question.
+
+    Parameters
+    ----------
+    compared
+        Predictions and votes.
+    """
+    found = measure_reliability(compared.predicted, compared.actual, compared.tree)
+    return {name: reliability.error for name, reliability in found.items()}
