@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import typer
@@ -20,7 +19,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from galvote.cli import app
-from galvote.models import NetworkSpec
+from galvote.models.encoders import ENCODERS
 from galvote.training import Recipe, load_recipe, recipe_names
 
 ROOT = Path(__file__).parents[1]
@@ -184,9 +183,8 @@ def recipes_section(title: str) -> str:
 
 def recipe_keys() -> Iterator[tuple[str, str]]:
     """Yield each key of a recipe with its default as the table has it."""
-    networks = get_args(get_args(NetworkSpec)[0])
     for name, field in Recipe.model_fields.items():
-        sections = networks if name == "network" else (field.annotation,)
+        sections = ENCODERS.values() if name == "network" else (field.annotation,)
         for section in sections:
             if isinstance(section, type) and issubclass(section, BaseModel):
                 for key, setting in section.model_fields.items():

@@ -12,7 +12,7 @@ from galvote.images import View, to_cutout, tta_views
 from galvote.inference import METHODS, attribute, explain, turn
 from galvote.inference.backends import TorchBackend
 from galvote.models import GalaxyNetwork, network_input
-from galvote.models.network import Dieleman2014Spec
+from galvote.models.encoders.dieleman2014 import Dieleman2014Spec
 from galvote.simulate import simulate_galaxies
 from galvote.trees import GZ2
 

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from galvote.models import count_parameters
-from galvote.models.efficientnet import DepthwiseConvolution, EfficientNetLite
+from galvote.models.encoders.efficientnet import DepthwiseConvolution, EfficientNetLite
 
 
 # https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite says 4.7 and 5.4 million

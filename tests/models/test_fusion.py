@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from pydantic import TypeAdapter
 from torch import nn
 
 from galvote.models import GalaxyNetwork, NetworkSpec
@@ -21,9 +20,7 @@ SPECS = {
 
 def trained(keys: dict[str, object]) -> GalaxyNetwork:
     """Return a network whose normalisation is not that of a new one."""
-    spec = TypeAdapter(NetworkSpec).validate_python(
-        {"field_of_view": 5.1, "pixels": 64, "head": "softmax"} | keys
-    )
+    spec = NetworkSpec.model_validate({"field_of_view": 5.1, "pixels": 64, "head": "softmax"} | keys)
     torch.manual_seed(1)
     network = GalaxyNetwork(spec, GZ2).eval()
     for layer in network.modules():

@@ -7,7 +7,7 @@ from torch import nn
 
 from galvote.images import Geometry, View
 from galvote.models import GalaxyNetwork, count_parameters, masked_squared_error, network_input, run_network
-from galvote.models.encoders import Dieleman2014
+from galvote.models.encoders.dieleman2014 import Dieleman2014
 from galvote.training import load_recipe, recipe_names
 from galvote.trees import GZ2
 

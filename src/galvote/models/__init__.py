@@ -1,10 +1,10 @@
 """Networks, the tree head, losses, and the saved model."""
 
+from galvote.models.encoders import NetworkSpec, register_encoder
 from galvote.models.losses import masked_cross_entropy, masked_squared_error
 from galvote.models.network import (
     Compute,
     GalaxyNetwork,
-    NetworkSpec,
     average_views,
     best_device,
     count_parameters,
@@ -43,6 +43,7 @@ __all__ = [
     "masked_squared_error",
     "network_input",
     "predict_tta",
+    "register_encoder",
     "run_network",
     "save_calibrated",
     "save_model",

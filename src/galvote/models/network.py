@@ -4,95 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
-from galvote.images import FRAME_WIDTH, Geometry, View, tta_views, warp_cutout
-from galvote.models.efficientnet import EfficientNetLite
-from galvote.models.encoders import Dieleman2014, Residual, Sharma2020
-from galvote.models.heads import HeadKind, TreeHead
+from galvote.images import Geometry, View, tta_views, warp_cutout
+from galvote.models.encoders import NetworkSpec
+from galvote.models.heads import TreeHead
 from galvote.trees import DecisionTree
-
-
-class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    field_of_view: float = Field(
-        gt=0, le=FRAME_WIDTH, description="width of the sky that the network sees, in r90"
-    )
-    pixels: int = Field(ge=8, le=1024, description="width of the network's input")
-    head: HeadKind = Field(description="how outputs become vote fractions")
-    dropout: float = Field(default=0.5, ge=0, lt=1)
-    orientations: Literal[1, 2, 4, 8] = Field(default=1, description="whose features are averaged")
-
-
-class Sharma2020Spec(_Spec):
-    """The baseline report's network and its deeper forms."""
-
-    encoder: Literal["sharma2020"]
-    blocks: int = Field(default=2, ge=1, le=4)
-
-    @model_validator(mode="after")
-    def _check_pixels(self) -> Sharma2020Spec:
-        least = 1
-        for _ in range(self.blocks):
-            least = 2 * least + 2
-        if self.pixels < least:
-            raise ValueError(f"{self.blocks} blocks need pixels = {least} or more, not {self.pixels}")
-        return self
-
-
-class Dieleman2014Spec(_Spec):
-    """The challenge winner's network."""
-
-    encoder: Literal["dieleman2014"]
-    pixels: int = Field(ge=Dieleman2014.view, le=1024, description="width of the network's input")
-
-
-class ResidualSpec(_Spec):
-    """A residual network."""
-
-    encoder: Literal["residual"]
-    widths: tuple[PositiveInt, ...] = Field(default=(32, 64, 128, 192), min_length=1)
-    depths: tuple[PositiveInt, ...] = (1, 2, 2, 2)
-
-    @model_validator(mode="after")
-    def _check_stages(self) -> ResidualSpec:
-        if len(self.widths) != len(self.depths):
-            raise ValueError(
-                f"{len(self.widths)} widths and {len(self.depths)} depths; give one of each a stage"
-            )
-        return self
-
-
-class EfficientNetLiteSpec(_Spec):
-    """EfficientNet-Lite, which may start from ImageNet weights."""
-
-    encoder: Literal["efficientnet-lite"]
-    size: Literal[0, 1] = 0
-
-
-NetworkSpec = Annotated[
-    Sharma2020Spec | Dieleman2014Spec | ResidualSpec | EfficientNetLiteSpec, Field(discriminator="encoder")
-]
-
-
-def build_encoder(spec: NetworkSpec) -> nn.Module:
-    """Build the encoder that a spec describes; it has a ``width`` of features."""
-    match spec:
-        case Sharma2020Spec():
-            return Sharma2020(spec.pixels, spec.blocks, spec.dropout)
-        case Dieleman2014Spec():
-            return Dieleman2014(spec.pixels, spec.dropout)
-        case ResidualSpec():
-            return Residual(spec.widths, spec.depths, spec.dropout)
-        case EfficientNetLiteSpec():
-            return EfficientNetLite(spec.size, spec.dropout)
 
 
 class GalaxyNetwork(nn.Module):
@@ -109,7 +30,7 @@ class GalaxyNetwork(nn.Module):
     def __init__(self, spec: NetworkSpec, tree: DecisionTree) -> None:
         super().__init__()
         self.spec = spec
-        self.encoder = build_encoder(spec)
+        self.encoder = spec.build()
         self.head = TreeHead(int(self.encoder.width), tree, spec.head)  # type: ignore[arg-type]
 
     def features(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 from safetensors import SafetensorError
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
@@ -27,7 +27,8 @@ from galvote.calibration import Calibration
 from galvote.errors import ModelError
 from galvote.images import Geometry
 from galvote.io.atomic import atomic_file
-from galvote.models.network import GalaxyNetwork, NetworkSpec, count_parameters
+from galvote.models.encoders import NetworkSpec
+from galvote.models.network import GalaxyNetwork, count_parameters
 from galvote.trees import DecisionTree
 
 FORMAT = 2
@@ -65,7 +66,7 @@ class Card(BaseModel):
     description: str = ""
     tree: dict[str, Any]
     cutout: Geometry
-    network: NetworkSpec
+    network: SerializeAsAny[NetworkSpec]
     recipe: dict[str, Any] = Field(default_factory=dict)
     data: dict[str, Any] = Field(default_factory=dict)
     scores: dict[str, Any] = Field(default_factory=dict)

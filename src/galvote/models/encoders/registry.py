@@ -1,0 +1,150 @@
+"""What all encoders have in common, and how one is found by its name.
+
+An encoder is one file: a spec, whose fields are the keys of a recipe's ``[network]``, and the module that
+the spec builds. `register_encoder` makes it known::
+
+    @register_encoder("mine")
+    class MySpec(NetworkSpec):
+        depth: int = 3
+
+        def build(self) -> nn.Module:
+            return MyEncoder(self.pixels, self.depth)  # an nn.Module with a `width`
+"""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
+from torch import nn
+
+from galvote.errors import TrainingError
+from galvote.images import FRAME_WIDTH
+from galvote.models.heads import HeadKind
+
+
+class NetworkSpec(BaseModel, ABC):
+    """Encoder and head of a network, and what they see of a galaxy.
+
+    ``NetworkSpec.model_validate`` returns the spec of the encoder that the data name.
+
+    Parameters
+    ----------
+    encoder
+        Name of a registered encoder.
+    field_of_view
+        Width of the sky that the network sees, in r90.
+    pixels
+        Width of the network's input.
+    head
+        How features become vote fractions.
+    dropout
+        Share of the features that is left out in training, in [0, 1).
+    orientations
+        Over how many orientations of the picture features are averaged.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    any_width: ClassVar[bool] = False
+    """Whether the encoder takes pictures of any width once it is built."""
+
+    encoder: str
+    field_of_view: float = Field(
+        gt=0, le=FRAME_WIDTH, description="width of the sky that the network sees, in r90"
+    )
+    pixels: int = Field(ge=8, le=1024, description="width of the network's input")
+    head: HeadKind = Field(description="how features become vote fractions")
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    orientations: Literal[1, 2, 4, 8] = Field(default=1, description="whose features are averaged")
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """Build the encoder with random weights.
+
+        Returns
+        -------
+        A module that takes RGB pictures in [0, 1], (galaxy, 3, y, x), and returns (galaxy, ``width``)
+        features; it has the attribute ``width``.
+        """
+
+    def load_imagenet(self, encoder: nn.Module) -> dict[str, str]:
+        """Put weights that were trained on ImageNet into an encoder.
+
+        Parameters
+        ----------
+        encoder
+            As `build` returns it; changed in place.
+
+        Returns
+        -------
+        What a card says of the weights: name, SHA-256, licence.
+
+        Raises
+        ------
+        TrainingError
+            If there are none for this encoder, or they are not installed.
+        """
+        raise TrainingError(
+            f"There are no ImageNet weights for network.encoder = {self.encoder!r}; leave out "
+            "training.pretrained to start from random ones, or choose efficientnet-lite."
+        )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _choose(cls, data: Any, handler: ModelWrapValidatorHandler[NetworkSpec]) -> NetworkSpec:
+        if not isinstance(data, Mapping) or "encoder" not in data:
+            return handler(data)
+        chosen = find_encoder(data["encoder"])
+        return handler(data) if chosen is cls else chosen.model_validate(data)
+
+
+Spec = TypeVar("Spec", bound=type[NetworkSpec])
+
+ENCODERS: dict[str, type[NetworkSpec]] = {}
+"""The spec of each registered encoder. A name that ends with ``/`` stands for all that begin with it."""
+
+
+def register_encoder(name: str) -> Callable[[Spec], Spec]:
+    """Make an encoder known to recipes and cards.
+
+    Parameters
+    ----------
+    name
+        What ``network.encoder`` calls it. With a ``/`` at its end it stands for all names that begin with it.
+
+    Returns
+    -------
+    A decorator for the encoder's spec.
+    """
+
+    def add(spec: Spec) -> Spec:
+        ENCODERS[name] = spec
+        return spec
+
+    return add
+
+
+def find_encoder(name: object) -> type[NetworkSpec]:
+    """Find an encoder's spec by its name.
+
+    Parameters
+    ----------
+    name
+        As in ``network.encoder``.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message lists the names.
+    """
+    family, slash, _ = str(name).partition("/")
+    if spec := ENCODERS.get(family + slash):
+        return spec
+    near = difflib.get_close_matches(str(name), ENCODERS, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    names = ", ".join(f"{known}NAME" if known.endswith("/") else known for known in ENCODERS)
+    raise ValueError(f"no encoder {name!r}{hint} There are {names}")
