@@ -132,7 +132,7 @@ def test_galaxies_without_a_size(command, field: Path, catalogue: Path, tmp_path
     assert command(*run, "--field", field, "--arcsec", 84.8, "--out", tmp_path / "wide").returncode == 0
     assert read_table(tmp_path / "wide" / "catalogue.csv")["r90"].to_pylist() == pytest.approx([10.0, 10.0])
     for more, reason in (
-        (("--survey", "sdss"), "--size-column, or one width of all pictures with --arcsec"),
+        (("--survey", "sdss"), "--size-column, or one width of all images with --arcsec"),
         ((), "--field or --survey"),
         (("--field", field, "--survey", "sdss"), "--field or --survey"),
         (("--field", field, "--size-column", "size"), "no column of sizes"),

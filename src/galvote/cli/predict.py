@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from galvote.cli.positions import (
+    CATALOGUE_HELP,
     Arcsec,
     Cache,
-    CatalogueOption,
     FieldOption,
     ServiceUrl,
     SizeColumn,
-    Sky,
     SurveyOption,
+    open_service,
 )
 from galvote.cli.predict_parts import make_and_report, make_here, make_on_ray, read_shard
 from galvote.cli.predict_table import (
@@ -79,7 +80,7 @@ def predict(
         float | None,
         typer.Option(help="Width of the images, in r90 (8.48 is a whole GZ2 frame)."),
     ] = None,
-    catalogue: CatalogueOption = None,
+    catalogue: Annotated[Path | None, typer.Option(help=CATALOGUE_HELP)] = None,
     field: FieldOption = None,
     survey: SurveyOption = None,
     size_column: SizeColumn = None,
@@ -125,18 +126,19 @@ def predict(
     """
     from functools import partial
 
-    from galvote.cli.progress import plain_console
+    from galvote.cli.progress import plain_console, show_progress
+    from galvote.images.look_up import look_up
     from galvote.inference import PART_SIZE, Parts, Predictor, Settings, make_plan
     from galvote.io import list_sources
+    from galvote.io.positions import read_positions
 
     console = plain_console(stderr=True)
     place = Path(out)
     in_parts = out.endswith(("/", os.sep)) or place.is_dir() or not place.suffix
     share = read_shard(shard) if shard else (1, 1)
-    # Shards that run at the same time ask a survey together as often as one process would.
-    sky = Sky(catalogue, field, survey, service_url, size_column, arcsec, cache, rate=Sky.rate / share[1])
     one_table = bool(ids or join or layout is Layout.challenge)
-    _refuse_ambiguity(sky, sources, one_table or bool(field_of_view))
+    by_position = bool(catalogue or field or survey)
+    _refuse_ambiguity(by_position, sources, one_table or bool(field_of_view))
     if in_parts:
         _refuse_for_a_folder(place, one_table, bool(shard and overwrite))
     else:
@@ -159,7 +161,11 @@ def predict(
     if level is not None:
         predictor.check_level(level)
     settings = Settings(tta, field_of_view, level, features)
-    positions = sky.read() if sky.asked else None
+    positions = None
+    if by_position:
+        if catalogue is None:
+            raise CatalogueError("Say which galaxies: --catalogue is a table of their positions.")
+        positions = read_positions(catalogue, size_column=size_column)
     beside = None
     if positions is not None:
         beside = Beside(positions.table, positions.ids)
@@ -167,48 +173,63 @@ def predict(
         beside = read_beside(join)
     if beside is not None:
         refuse_unjoinable(beside, predictor.schema(settings), None if in_parts else place, overwrite)
-    listed = list_sources(sources or []) if positions is None else sky.look_up(positions, console)[1]
-    if in_parts:
-        plan = make_plan(predictor, listed, settings, part_size or PART_SIZE)
-        make = partial(make_here, predictor) if cluster is None else partial(make_on_ray, cluster, load)
-        parts = Parts.begin(place, plan, overwrite)
-        make_and_report(make, listed, parts, settings, share, prefetch, retry, console)
-        return
+    with ExitStack() as stack:
+        if positions is None:
+            listed = list_sources(sources or [])
+        else:
+            # Shards that run at the same time ask a survey together as often as one process would.
+            service = open_service(survey, url=service_url, cache=cache, rate=2.0 / share[1])
+            with show_progress(console, "measuring") as show:
+                looked_up = look_up(
+                    positions,
+                    field=field or None,
+                    survey=service,
+                    arcsec=arcsec,
+                    report=console.print,
+                    on_progress=show,
+                )
+                _, listed = stack.enter_context(looked_up)
+        if in_parts:
+            plan = make_plan(predictor, listed, settings, part_size or PART_SIZE)
+            make = partial(make_here, predictor) if cluster is None else partial(make_on_ray, cluster, load)
+            parts = Parts.begin(place, plan, overwrite)
+            make_and_report(make, listed, parts, settings, share, prefetch, retry, console)
+            return
 
-    def predict_all(listed: Sources, show: Progress) -> pa.Table:
-        if cluster is None:
-            return predictor.predict(listed, **vars(settings), prefetch=prefetch, on_progress=show)
-        with cluster:
-            return cluster.predict(load, listed, settings, prefetch=prefetch, on_progress=show)
+        def predict_all(listed: Sources, show: Progress) -> pa.Table:
+            if cluster is None:
+                return predictor.predict(listed, **vars(settings), prefetch=prefetch, on_progress=show)
+            with cluster:
+                return cluster.predict(load, listed, settings, prefetch=prefetch, on_progress=show)
 
-    stopped = f"Stopped; {place} is not written."
-    if not one_table:
-        stopped += (
-            f" Into a folder, as in --out {place.stem}/, the same command goes on where it was stopped."
+        stopped = f"Stopped; {place} is not written."
+        if not one_table:
+            stopped += (
+                f" Into a folder, as in --out {place.stem}/, the same command goes on where it was stopped."
+            )
+        make_table(
+            predict_all,
+            listed,
+            place,
+            ids=ids,
+            beside=beside,
+            layout=layout,
+            tree=predictor.tree,
+            overwrite=overwrite,
+            stopped=stopped,
+            console=console,
         )
-    make_table(
-        predict_all,
-        listed,
-        place,
-        ids=ids,
-        beside=beside,
-        layout=layout,
-        tree=predictor.tree,
-        overwrite=overwrite,
-        stopped=stopped,
-        console=console,
-    )
 
 
-def _refuse_ambiguity(sky: Sky, sources: Sequence[Path] | None, needs_images: bool) -> None:
+def _refuse_ambiguity(by_position: bool, sources: Sequence[Path] | None, needs_images: bool) -> None:
     """Raise `CatalogueError` unless either pictures or positions are given, with options that fit."""
-    if sky.asked and sources:
+    if by_position and sources:
         raise CatalogueError("Name either pictures or a --catalogue of positions, and run it twice for both.")
-    if not (sky.asked or sources):
+    if not (by_position or sources):
         raise CatalogueError(
             "Nothing to predict: name pictures, or a --catalogue of positions with --field or --survey."
         )
-    if sky.asked and needs_images:
+    if by_position and needs_images:
         raise CatalogueError(
             "--ids, --join, --field-of-view and --format challenge are for pictures; leave them out where "
             "galaxies are looked up by position."

@@ -26,6 +26,22 @@ def progress_bar(console: Console, *more: str) -> Progress:
 
 
 @contextmanager
+def show_progress(console: Console, description: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar once there is progress; what is yielded is called with how much is done, and the total.
+
+    Parameters
+    ----------
+    console
+        Where the bar is shown.
+    description
+        What stands before it.
+    """
+    with progress_bar(console) as progress:
+        bar = progress.add_task(description, visible=False)
+        yield lambda done, total: progress.update(bar, completed=done, total=total, visible=True)
+
+
+@contextmanager
 def stoppable(console: Console, say: Callable[[], str]) -> Iterator[None]:
     """When the work is stopped with Ctrl-C, print what `say` then returns and exit with status 130."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import threading
 import time
@@ -90,7 +91,8 @@ class CutoutService:
     survey
         One of `SURVEYS`.
     cache
-        Folder for what was fetched, by the hash of the URL. Only whole pictures get there.
+        Folder for what was fetched, by the hash of the URL; galvote in the user's cache folder by default.
+        Only whole pictures get there.
     url
         Another address of the service, also with a query whose parts replace ours.
     rate
@@ -107,7 +109,7 @@ class CutoutService:
     """
 
     survey: str
-    cache: Path
+    cache: Path = field(default_factory=lambda: _cache_folder() / "galvote")
     url: str | None = None
     rate: float = 2.0
     connections: int = 4
@@ -317,6 +319,10 @@ def _ask(address: str, timeout: float) -> bytes | _Failure:
     except ImageError as error:
         return _Failure(f"it sends {kind}, and no whole picture ({error.status})")
     return body
+
+
+def _cache_folder() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -1,0 +1,189 @@
+"""Write an image of each galaxy of a catalogue of positions."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import pyarrow as pa
+from PIL import Image
+
+from galvote.errors import CatalogueError, ImageError
+from galvote.images.decode import decode_image
+from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH, Geometry, to_cutout
+from galvote.images.look_up import look_up
+from galvote.images.services import CutoutService
+from galvote.images.store import available_cores
+from galvote.io.atomic import atomic_file
+from galvote.io.positions import Positions, read_positions
+from galvote.io.sources import Source
+from galvote.io.tables import write_table
+from galvote.io.threads import map_in_threads
+
+_MANIFEST, _CATALOGUE = "cutouts.json", "catalogue.csv"
+_ENDINGS = (".jpg", ".png")
+
+
+def cutouts(
+    catalogue: str | Path,
+    out: str | Path,
+    *,
+    field: str | Path | Sequence[str | Path] | None = None,
+    survey: str | CutoutService | None = None,
+    size_column: str | None = None,
+    arcsec: float | None = None,
+    pixels: int = FRAME_PIXELS,
+    image_format: Literal["jpg", "png"] = "jpg",
+    overwrite: bool = False,
+    report: Callable[[str], None] = lambda said: None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> pa.Table:
+    """Write an image of each galaxy at the scale of Galaxy Zoo 2, 8.48 r90 wide.
+
+    What an earlier call wrote to the folder stays, and galaxies without an image are tried again.
+
+    Parameters
+    ----------
+    catalogue
+        Table of positions; see `galvote.io.positions.read_positions`.
+    out
+        Folder for the images and their ``catalogue.csv``; made if it does not exist.
+    field, survey, arcsec
+        Where the galaxies are looked up, and how large those of unknown size are; see
+        `galvote.images.look_up.look_up`.
+    size_column
+        Column of the catalogue that holds r90; ``petroR90_r`` or ``r90`` by default.
+    pixels
+        Width of the images, from 8 to 2048 pixels.
+    image_format
+        ``jpg`` or ``png``.
+    overwrite
+        Remove the images of an earlier call first.
+    report
+        Called with what is to be said once.
+    on_progress
+        Called with how many galaxies are done, and their total: of those that are measured, then of all.
+
+    Returns
+    -------
+    pyarrow.Table
+        What ``catalogue.csv`` holds, in the order of the catalogue: ``id``, ``source`` (name of the image's
+        file), ``ra``, ``dec`` (degrees), ``r90`` (arcseconds), ``status`` (``ok``, or what was wrong) and
+        ``reason``.
+
+    Raises
+    ------
+    CatalogueError
+        If the catalogue cannot be used, the folder holds something else, or it cannot be written to.
+    ImageError
+        If the field cannot be opened.
+    """
+    out = Path(out)
+    _refuse_other_things(out)
+    positions = read_positions(catalogue, size_column=size_column)
+    # Ids may hold what names of files may not; quoted, they stay different from one another.
+    paths = [out / f"{quote(id_, safe=' +')}.{image_format}" for id_ in positions.ids]
+    geometry = Geometry(field_of_view=FRAME_WIDTH, pixels=pixels)
+    looked_up = look_up(
+        positions, field=field, survey=survey, arcsec=arcsec, report=report, on_progress=on_progress
+    )
+    with looked_up as (positions, sources):
+        _begin(out, {"pixels": pixels, "format": image_format, "sources": sources.digest()}, overwrite)
+        failures = list[ImageError | None]()
+        write = partial(_write_image, geometry=geometry)
+        # A service is waited for, whatever the number of cores.
+        for failure in map_in_threads(
+            write, zip(sources, paths, strict=True), threads=max(available_cores(), 4)
+        ):
+            failures.append(failure)
+            if on_progress is not None:
+                on_progress(len(failures), len(paths))
+    table = _to_table(positions, paths, failures)
+    write_table(table, out / _CATALOGUE, overwrite=True)
+    return table
+
+
+def _refuse_other_things(out: Path) -> None:
+    """Raise `CatalogueError` if the place holds anything but an earlier run."""
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / _MANIFEST).is_file())):
+        raise CatalogueError(
+            f"{out} holds something that `galvote cutouts` did not write, and is left as it is; choose "
+            "another folder."
+        )
+
+
+def _begin(out: Path, plan: dict[str, Any], overwrite: bool) -> None:
+    """Write down what the folder is to hold, or raise `CatalogueError` if it holds something else."""
+    manifest = out / _MANIFEST
+    if overwrite and out.exists():
+        for path in out.iterdir():
+            if path.suffix in _ENDINGS or path.name == _CATALOGUE:
+                path.unlink()
+    elif manifest.is_file():
+        try:
+            begun = json.loads(manifest.read_text())
+        except ValueError:
+            begun = None
+        if begun != plan:
+            raise CatalogueError(
+                f"{out} holds images of another catalogue or place, or with other settings; go on with "
+                "those, choose another folder, or start anew with --overwrite (overwrite=True)."
+            )
+    _write_whole(manifest, (json.dumps(plan, indent=1) + "\n").encode())
+
+
+def _write_image(place: tuple[Source, Path], geometry: Geometry) -> ImageError | None:
+    """Write one image unless it is there; return what is wrong instead of raising it."""
+    source, path = place
+    if path.exists():
+        return None
+    try:
+        data = _encode(source, path.suffix, geometry)
+    except ImageError as error:
+        return error
+    except OSError as error:
+        return ImageError("missing", f"The file cannot be read ({error}).")
+    _write_whole(path, data)
+    return None
+
+
+def _encode(source: Source, ending: str, geometry: Geometry) -> bytes:
+    """Return the bytes of a galaxy's image; a survey's JPEG stays as it came if it can."""
+    data = source.read()
+    if isinstance(data, tuple) and ending == ".jpg" and geometry.pixels == FRAME_PIXELS:
+        return data[0]
+    file = io.BytesIO()
+    image = Image.fromarray(to_cutout(decode_image(data), geometry, field_of_view=FRAME_WIDTH))
+    if ending == ".png":
+        image.save(file, "PNG")
+    else:
+        image.save(file, "JPEG", quality=95, subsampling=0)
+    return file.getvalue()
+
+
+def _to_table(positions: Positions, paths: Sequence[Path], failures: Sequence[ImageError | None]) -> pa.Table:
+    names = [None if failure else path.name for path, failure in zip(paths, failures, strict=True)]
+    columns = {
+        "id": pa.array(positions.ids, pa.string()),
+        "source": pa.array(names, pa.string()),
+        **{name: pa.array(getattr(positions, name), from_pandas=True) for name in ("ra", "dec", "r90")},
+        "status": pa.array([failure.status if failure else "ok" for failure in failures], pa.string()),
+        "reason": pa.array([failure.reason if failure else "" for failure in failures], pa.string()),
+    }
+    return pa.table(columns)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    try:
+        with atomic_file(path) as partial:
+            partial.write_bytes(data)
+    except OSError as error:
+        raise CatalogueError(
+            f"{path} cannot be written ({error.strerror}). Make room or choose another folder, then run the "
+            "same again: what is there stays."
+        ) from error
