@@ -114,7 +114,9 @@ def test_a_picture_that_lacks_a_rim_is_filled_with_its_edge() -> None:
 
 
 def test_a_picture_that_shows_too_little_says_how_to_say_what_it_shows() -> None:
-    with pytest.raises(ImageError, match=r"only 5.12 r90 wide, and 8.48 are needed.*--field-of-view") as failure:
+    with pytest.raises(
+        ImageError, match=r"only 5.12 r90 wide, and 8.48 are needed.*--field-of-view"
+    ) as failure:
         to_cutout(noise(128, 128), Geometry(field_of_view=8.48, pixels=64))
 
     assert failure.value.status == "unsupported"

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,17 +25,13 @@ from galvote.images import (
     to_cutout,
     warp_cutout,
 )
-from galvote.io import list_sources
+from galvote.io import Source, list_sources
 
 SMALL = Geometry(field_of_view=5.12, pixels=32)
 
 
-@dataclass(frozen=True)
-class Image:
-    """What `pack` needs of a source."""
-
-    id: str
-    read: Callable[[], tuple[bytes, ...]]
+def as_source(id_: str, read: Callable[[], tuple[bytes, ...]]) -> Source:
+    return Source(id_, id_, read)
 
 
 def jpeg(seed: int, side: int = 106) -> bytes:
@@ -45,11 +40,11 @@ def jpeg(seed: int, side: int = 106) -> bytes:
     return simplejpeg.encode_jpeg(image, quality=90)
 
 
-def images(count: int, first: int = 0) -> list[Image]:
+def images(count: int, first: int = 0) -> list[Source]:
     def reader(seed: int) -> Callable[[], tuple[bytes, ...]]:
         return lambda: (jpeg(seed),)
 
-    return [Image(str(100 + seed), reader(seed)) for seed in range(first, first + count)]
+    return [as_source(str(100 + seed), reader(seed)) for seed in range(first, first + count)]
 
 
 def contents(directory: Path) -> dict[str, bytes]:
@@ -80,8 +75,8 @@ def test_bad_pictures_are_recorded_and_do_not_end_the_run(tmp_path: Path) -> Non
     def missing() -> tuple[bytes, ...]:
         raise FileNotFoundError("no such file: 7.jpg")
 
-    bad = [Image("7", missing), Image("8", lambda: (b"",)), Image("9", lambda: (b"text",))]
-    bad += [Image("10", lambda: (jpeg(0)[:500],))]
+    bad = [as_source("7", missing), as_source("8", lambda: (b"",)), as_source("9", lambda: (b"text",))]
+    bad += [as_source("10", lambda: (jpeg(0)[:500],))]
     seen = list[tuple[int, int]]()
 
     store = pack(
@@ -97,7 +92,7 @@ def test_bad_pictures_are_recorded_and_do_not_end_the_run(tmp_path: Path) -> Non
 
 
 def test_a_store_of_failures_only_can_be_opened(tmp_path: Path) -> None:
-    store = pack([Image("1", lambda: (b"",))], tmp_path, SMALL)
+    store = pack([as_source("1", lambda: (b"",))], tmp_path, SMALL)
 
     assert store.cutouts.shape == (0, 32, 32, 3)
     assert len(PackedStore.open(tmp_path).failures) == 1
@@ -120,7 +115,7 @@ def stopped(directory: Path, count: int, after: int) -> None:
         raise KeyboardInterrupt
 
     sources = images(count)
-    sources[after] = Image(sources[after].id, interrupt)
+    sources[after] = as_source(sources[after].id, interrupt)
     with pytest.raises(KeyboardInterrupt):
         pack(sources, directory, SMALL, workers=2)
 
@@ -159,8 +154,8 @@ def test_resuming_gives_what_one_run_gives_wherever_it_stopped(
         (store / "sources.jsonl").write_text('{"format"')
     first_read = list[str]()
 
-    def note(image: Image) -> Image:
-        return Image(image.id, lambda: (first_read.append(image.id), *image.read())[1:])
+    def note(image: Source) -> Source:
+        return as_source(image.id, lambda: (first_read.append(image.id), *image.read())[1:])
 
     pack([note(image) for image in images(400)], store, SMALL, workers=2)
 
@@ -175,7 +170,7 @@ def test_resuming_with_another_geometry_or_other_sources_is_refused(
     shutil.copytree(interrupted[0], store)
     swapped = images(400)
     swapped[2], swapped[3] = swapped[3], swapped[2]
-    changed = [Image(old.id, new.read) for old, new in zip(images(400), images(400, 1), strict=True)]
+    changed = [as_source(old.id, new.read) for old, new in zip(images(400), images(400, 1), strict=True)]
 
     with pytest.raises(CatalogueError, match=r"'pixels': 32.*'pixels': 128"):
         pack(images(400), store, COMPACT)

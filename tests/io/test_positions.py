@@ -15,7 +15,7 @@ from galvote.labels.matching import join_by_id, refuse_clashes
 
 
 class Chart:
-    """An atlas whose pictures say where and how large they are."""
+    """An image service whose images say where and how large they are."""
 
     name = "chart"
 
@@ -104,7 +104,7 @@ def test_catalogues_that_say_too_little_are_refused(tmp_path: Path) -> None:
         read_positions(tmp_path / "pixels.vot")
 
 
-def test_sources_are_looked_up_in_an_atlas(tmp_path: Path) -> None:
+def test_sources_are_looked_up_at_an_image_service(tmp_path: Path) -> None:
     count = 3000
     path = written(
         tmp_path / "sky.parquet",

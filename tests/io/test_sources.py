@@ -3,9 +3,12 @@
 import os
 import pickle
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
+from zipfile import ZipFile
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +19,8 @@ from astropy.table import Table
 
 from galvote.errors import CatalogueError, ImageError
 from galvote.images import Geometry, pack, try_cutout
-from galvote.io import Source, Sources, list_sources, write_table
+from galvote.io import Listing, Read, Source, Sources, list_sources, register, write_table
+from galvote.io.readers import registry
 from galvote.labels import Votes, match_ids
 from galvote.trees import GZ2
 
@@ -332,6 +336,63 @@ def test_fits_tables_without_a_column_of_pictures(tmp_path: Path) -> None:
     assert list_sources(tmp_path / "later.fits").ids == ("later",)
 
 
+# --- packed stores ---------------------------------------------------------------------------------------
+
+
+def test_a_packed_store_has_cutouts_their_field_of_view_and_what_failed(tmp_path: Path) -> None:
+    rgb = np.random.default_rng(0).integers(0, 255, (2, 424, 424, 3), dtype=np.uint8)
+    sources = [Source(str(n), "", partial(np.array, image)) for n, image in enumerate(rgb)]
+    sources.insert(1, Source("bad", "", lambda: (b"no image",)))
+    store = pack(sources, tmp_path / "store", Geometry(field_of_view=5.12, pixels=64))
+    listed = list_sources(tmp_path / "store")
+    assert listed.ids == ("0", "bad", "1")
+    first, bad, last = pickle.loads(pickle.dumps(listed))
+    assert wrong(bad)[0] == "not-an-image" and bad.origin == f"{tmp_path}/store without a cutout"
+    for source, cutout in zip((first, last), store.cutouts, strict=True):
+        again = try_cutout(source.read, store.geometry, source.field_of_view)
+        np.testing.assert_array_equal(again, cutout)
+    assert [source.id for source in listed.select(["1"])] == ["1"] and last.origin == f"{tmp_path}/store 1"
+
+
+# --- formats of others -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def zipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zip files of images are a format that somebody else registers."""
+    monkeypatch.setattr("galvote.io.readers.registry._FORMATS", list(registry._FORMATS))
+
+    @register(".zip")
+    def list_zip(path: Path, id_column: str | None = None) -> Listing:
+        names = pa.array(ZipFile(path).namelist(), pa.large_string())
+        return Listing(names, names, Members(path))
+
+
+@dataclass(frozen=True)
+class Members:
+    path: Path
+
+    def reads(self, locations: pa.Array) -> Iterator[Read]:
+        for name in locations.to_pylist():
+            yield partial(lambda name: (ZipFile(self.path).read(name),), name)
+
+    def origins(self, locations: pa.Array) -> pa.Array:
+        return locations
+
+
+@pytest.mark.usefixtures("zipped")
+def test_a_format_that_is_registered_from_outside_is_read(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with ZipFile(tmp_path / "folder" / "images.zip", "w") as file:
+        file.writestr("a", b"bytes of a")
+        file.writestr("b", b"bytes of b")
+    for place in (tmp_path / "folder", tmp_path / "folder" / "images.zip"):
+        assert contents(list_sources(place)) == {"a": ("bytes of a",), "b": ("bytes of b",)}
+    put(tmp_path / "folder", "x.jpg")
+    with pytest.raises(CatalogueError, match=r"as x.jpg, and also files that hold pictures, as images.zip"):
+        list_sources(tmp_path / "folder")
+
+
 # --- damaged among others --------------------------------------------------------------------------------
 
 
@@ -410,12 +471,6 @@ def test_a_folder_of_pictures_and_of_files_that_hold_pictures(tmp_path: Path) ->
     write_tar(tmp_path / "s.tar", (b"z.jpg", b"z"))
     with pytest.raises(CatalogueError, match=r"holds pictures, as x.jpg, and also .*, as s.tar\. Move one"):
         list_sources(tmp_path)
-
-
-def test_a_packed_store_is_known_as_one(tmp_path: Path) -> None:
-    pack(list_sources(put(tmp_path / "images", "a.jpg")), tmp_path / "store", Geometry())
-    with pytest.raises(CatalogueError, match=r"store is a packed store. `galvote train`.* name the pictures"):
-        list_sources(tmp_path / "store")
 
 
 def test_ids_with_two_pictures_are_named_with_both(tmp_path: Path) -> None:

@@ -18,12 +18,11 @@ from galvote.images.decode import decode_image
 from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH, Geometry, to_cutout
 from galvote.images.look_up import look_up
 from galvote.images.services import CutoutService
-from galvote.images.store import available_cores
 from galvote.io.atomic import atomic_file
 from galvote.io.positions import Positions, read_positions
 from galvote.io.sources import Source
 from galvote.io.tables import write_table
-from galvote.io.threads import map_in_threads
+from galvote.io.threads import available_cores, map_in_threads
 
 _MANIFEST, _CATALOGUE = "cutouts.json", "catalogue.csv"
 _ENDINGS = (".jpg", ".png")

@@ -30,7 +30,7 @@ from galvote.inference.backends import (
 from galvote.inference.columns import describe_predictions
 from galvote.inference.export import export_network, read_exported
 from galvote.inference.pipeline import in_batches, run_ahead
-from galvote.io import Reader, Sources, list_sources
+from galvote.io import Source, Sources, list_sources
 from galvote.models import Card, GalaxyNetwork, load_calibration, load_model, predict_tta
 from galvote.trees import DecisionTree
 
@@ -39,8 +39,6 @@ Images = (
 )
 Image = UInt8[np.ndarray, "y x 3"]
 Cutout = UInt8[np.ndarray, "p p 3"]
-Galaxy = tuple[str, Reader]
-"""An id, and what reads the picture."""
 Ood = Bool[np.ndarray, " galaxy"] | None
 """Which are unlike the training galaxies; None if the model is not calibrated."""
 Waiting = Encoded | ImageError
@@ -225,7 +223,7 @@ class Predictor:
         """
         lengths = deque[int]()
 
-        def listings() -> Iterator[Iterator[Galaxy]]:
+        def listings() -> Iterator[Iterator[Source]]:
             for part in parts:
                 lengths.append(len(part))
                 yield _galaxies(part)
@@ -288,7 +286,7 @@ class Predictor:
         return fractions, features
 
     def _predict(
-        self, listings: Iterable[Iterator[Galaxy]], settings: Settings, prefetch: int | None
+        self, listings: Iterable[Iterator[Source]], settings: Settings, prefetch: int | None
     ) -> Iterator[pa.Table]:
         """Yield the rows of each batch; none holds galaxies of two listings."""
         if settings.level is not None:
@@ -305,12 +303,13 @@ class Predictor:
         schema = self.schema(settings)
         return (self._rows(*each, settings, schema) for each in predicted)
 
-    def _read(self, galaxy: Galaxy, field_of_view: float | None) -> tuple[str, Waiting]:
+    def _read(self, galaxy: Source, field_of_view: float | None) -> tuple[str, Waiting]:
         """Read a picture; it waits for its network as its file or as its cutout, whichever is smaller."""
-        id_, read = galaxy
-        data = try_read(read)
+        data = try_read(galaxy.read)
         small = isinstance(data, tuple) and sum(map(len, data)) <= 3 * self.geometry.pixels**2
-        return id_, data if isinstance(data, ImageError) or small else self._cut(data, field_of_view)
+        if not isinstance(data, ImageError) and not small:
+            data = self._cut(data, galaxy.field_of_view or field_of_view)
+        return galaxy.id, data
 
     def _cut(self, data: Encoded, field_of_view: float | None) -> Cutout | ImageError:
         return try_cutout(lambda: data, self.geometry, field_of_view)
@@ -388,7 +387,7 @@ def _open_onnx(network: bytes, name: str) -> Backend:
     return OpenVinoBackend(network) if name == "openvino" else OnnxBackend(network)
 
 
-def _galaxies(images: Images) -> Iterator[Galaxy]:
+def _galaxies(images: Images) -> Iterator[Source]:
     if isinstance(images, str | os.PathLike):
         images = [images]
     elif isinstance(images, np.ndarray):
@@ -396,11 +395,10 @@ def _galaxies(images: Images) -> Iterator[Galaxy]:
     if not isinstance(images, Sources):
         arrays = [image for image in images if isinstance(image, np.ndarray)]
         if len(arrays) == len(images):
-            yield from ((str(number), partial(_as_image, array)) for number, array in enumerate(arrays))
+            yield from (Source(str(n), "", partial(_as_image, array)) for n, array in enumerate(arrays))
             return
         images = list_sources([Path(str(place)) for place in images])
-    for source in images:
-        yield source.id, source.read
+    yield from images
 
 
 def _one_or_several(array: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from galvote.errors import CatalogueError
 
@@ -34,20 +35,42 @@ def describe(field: pa.Field, description: str, unit: str | None = None, ucd: st
     return field.with_metadata({key: text for key, text in said if text is not None})
 
 
-def find_id_column(columns: Sequence[str], path: Path) -> str:
-    """Return the name of the column of ids, or raise a `CatalogueError` that lists what was looked for."""
-    by_name = {name.lower(): name for name in reversed(columns)}
-    for name in ID_COLUMNS:
-        if name.lower() in by_name:
-            return by_name[name.lower()]
+def find_id_column(columns: Sequence[str], path: Path, name: str | None = None) -> str:
+    """Return the name of a table's column of ids.
+
+    Parameters
+    ----------
+    columns
+        The names of its columns.
+    path
+        The table's, for the message.
+    name
+        The column, if it is known; otherwise the first of `ID_COLUMNS` that is there.
+
+    Raises
+    ------
+    CatalogueError
+        If there is none.
+    """
+    by_name = {column.lower(): column for column in reversed(columns)}
+    wanted = (name,) if name else ID_COLUMNS
+    for column in wanted:
+        if column.lower() in by_name:
+            return by_name[column.lower()]
     raise CatalogueError(
-        f"{path} has no column of ids: it has {list_names(columns)}; one of "
-        f"{list_names(ID_COLUMNS)} was looked for. Rename its column of ids to `id`."
+        f"{path} has no column of ids: it has {list_names(columns)}; one of {list_names(wanted)} was looked "
+        "for. Name the column of ids with --id-column (id_column=)."
     )
 
 
-def to_ids(column: pa.ChunkedArray, path: Path) -> tuple[str, ...]:
-    """Return a column of ids as text: whole numbers as their digits, text without blanks around it."""
+def ids_as_text(column: pa.ChunkedArray, path: Path) -> pa.Array:
+    """Return a column of ids as text: whole numbers as their digits, text without blanks around it.
+
+    Raises
+    ------
+    CatalogueError
+        If a row has no id, or ids are no text and no whole numbers.
+    """
     if pa.types.is_floating(column.type):
         # FITS and pandas turn whole numbers into floats; beyond 2**53 neighbours would become one.
         numbers = column.to_numpy()
@@ -56,12 +79,18 @@ def to_ids(column: pa.ChunkedArray, path: Path) -> tuple[str, ...]:
                 f"{path} has ids that are no whole numbers below 2**53; store them as text or int64."
             )
         column = pa.chunked_array([numbers.astype(np.int64)])
-    ids = tuple((text or "").strip() for text in cast_to_text(column, "of ids", path).to_pylist())
-    if missing := sum(not text for text in ids):
+    texts = pc.fill_null(cast_to_text(column, "of ids", path), "").combine_chunks()
+    ids = pc.utf8_trim_whitespace(texts)
+    if missing := pc.sum(pc.equal(pc.utf8_length(ids), 0)).as_py():
         raise CatalogueError(
             f"{path} has {missing} rows without an id; give each galaxy one or remove these rows."
         )
     return ids
+
+
+def to_ids(column: pa.ChunkedArray, path: Path) -> tuple[str, ...]:
+    """Return a column of ids as `ids_as_text` does."""
+    return tuple(ids_as_text(column, path).to_pylist())
 
 
 def cast_to_text(column: pa.ChunkedArray, which: str, path: Path) -> pa.ChunkedArray:

@@ -14,7 +14,7 @@ from jaxtyping import Float64
 
 from galvote.errors import CatalogueError
 from galvote.io.columns import ID_COLUMNS, about, find_id_column, list_names, to_ids
-from galvote.io.sources import TEXT, Reader, Shelf, Sources
+from galvote.io.sources import TEXT, Listing, Read, Sources
 from galvote.io.tables import read_table
 
 RA_COLUMNS = ("ra", "_raj2000", "raj2000", "ra_icrs", "right_ascension", "ra_deg", "alpha_j2000")
@@ -38,15 +38,23 @@ Coordinates = Float64[np.ndarray, " galaxy"]
 
 
 @runtime_checkable
-class Atlas(Protocol):
-    """What has pictures of places on the sky: `SkyField` and `CutoutService` of `galvote.images`."""
+class ImageService(Protocol):
+    """What has images of places on the sky: a wide image of it, or a survey's cutout service."""
 
     @property
     def name(self) -> str:
         """What it is called in messages."""
 
-    def images(self, ra: Coordinates, dec: Coordinates, r90: Coordinates) -> Sequence[Reader]:
-        """Return what gets each galaxy's picture; ra and dec in degrees, r90 in arcseconds."""
+    def images(self, ra: Coordinates, dec: Coordinates, r90: Coordinates) -> Sequence[Read]:
+        """Return what gets each galaxy's image.
+
+        Parameters
+        ----------
+        ra, dec
+            Degrees, ICRS.
+        r90
+            Arcseconds; NaN where unknown.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,13 +86,19 @@ class Positions:
         """Return the same galaxies with other sizes."""
         return replace(self, r90=r90)
 
-    def sources(self, atlas: Atlas) -> Sources:
-        """Return the galaxies' pictures in an atlas, none of which is looked up before it is read."""
+    def sources(self, service: ImageService) -> Sources:
+        """Return the galaxies' images, none of which is looked up before it is read.
+
+        Parameters
+        ----------
+        service
+            Where they are looked up.
+        """
         places = pa.StructArray.from_arrays(
             [pa.array(column) for column in (self.ra, self.dec, self.r90)], ["ra", "dec", "r90"]
         )
-        shelf = Shelf(pa.array(self.ids, TEXT), places, _Plates(atlas))
-        return Sources((shelf,) if self.ids else ())
+        listing = Listing(pa.array(self.ids, TEXT), places, PositionReader(service))
+        return Sources((listing,) if self.ids else ())
 
 
 def read_positions(path: str | Path, *, size_column: str | None = None) -> Positions:
@@ -135,19 +149,27 @@ def read_positions(path: str | Path, *, size_column: str | None = None) -> Posit
 
 
 @dataclass(frozen=True)
-class _Plates:
-    """The container of pictures that are looked up in an atlas."""
+class PositionReader:
+    """Reads images that are looked up by position; a location is ra, dec and r90.
 
-    atlas: Atlas
+    Parameters
+    ----------
+    service
+        Where they are looked up.
+    """
 
-    def readers(self, locations: pa.Array) -> Iterator[Reader]:
+    service: ImageService
+
+    def reads(self, locations: pa.Array) -> Iterator[Read]:
+        """Yield what gets each image."""
         for start in range(0, len(locations), _AT_A_TIME):
-            yield from self.atlas.images(*_columns(locations[start : start + _AT_A_TIME]))
+            yield from self.service.images(*_columns(locations[start : start + _AT_A_TIME]))
 
     def origins(self, locations: pa.Array) -> pa.Array:
+        """Return the service's name with the position."""
         ra, dec, r90 = (column.tolist() for column in _columns(locations))
         return pa.array(
-            [f"{self.atlas.name} at {x} {y}, r90 {z}" for x, y, z in zip(ra, dec, r90, strict=True)], TEXT
+            [f"{self.service.name} at {x} {y}, r90 {z}" for x, y, z in zip(ra, dec, r90, strict=True)], TEXT
         )
 
 

@@ -1,10 +1,12 @@
-"""One function for work in threads."""
+"""Work in threads, in order and in bounded memory."""
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -12,7 +14,7 @@ Result = TypeVar("Result")
 
 
 def map_in_threads(
-    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int
+    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int | None = None
 ) -> Iterator[Result]:
     """Apply a function to each item in threads.
 
@@ -23,7 +25,7 @@ def map_in_threads(
     items
         Taken in the caller's thread, at most four for each thread ahead of what is yielded.
     threads
-        How many.
+        How many; by default one for each core this process may use.
 
     Yields
     ------
@@ -31,6 +33,7 @@ def map_in_threads(
         What the function returned, in the order of the items. What it raises is raised here; items that are
         not begun then are dropped.
     """
+    threads = threads or available_cores()
     waiting = deque[Future[Result]]()
     pool = ThreadPoolExecutor(threads)
     try:
@@ -42,3 +45,10 @@ def map_in_threads(
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    with suppress(AttributeError):  # not on every system
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

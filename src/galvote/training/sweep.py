@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from galvote.errors import RecipeError, TrainingError
-from galvote.images.store import available_cores
 from galvote.io.atomic import atomic_file
+from galvote.io.threads import available_cores
 from galvote.report import plot_heat_map
 from galvote.training.data import TrainingData
 from galvote.training.recipe import Recipe, load_recipe

@@ -1,4 +1,4 @@
-"""Pictures that are files of their own, alone or three bands together: listing them by their names."""
+"""Images that are files of their own, alone or three bands together: listing them by their names."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from galvote.errors import CatalogueError
-from galvote.io.sources import TEXT, Reader, Shelf, join_texts, refuse, to_values
+from galvote.io.sources import TEXT, Listing, Read, join_texts, to_values
 
 FITS = (".fits.gz", ".fits", ".fit")
 IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", *FITS)
-"""Endings of pictures, in lower case."""
+"""Endings of images, in lower case."""
 
 _BAND_BREAK = "\0"  # no path has one
 _SEPARATORS = f"[{re.escape(os.sep + (os.altsep or ''))}]"
@@ -31,35 +31,16 @@ _FROM_ROOT = r"^([/\\]|[A-Za-z]:)" if os.name == "nt" else "^/"
 
 @dataclass(frozen=True)
 class Files:
-    """Pictures that are files; a location is a path, or the paths of three bands with NUL between them."""
+    """Reads files of their own; a location is a path, or the paths of three bands with NUL between them."""
 
-    def readers(self, locations: pa.Array) -> Iterator[Reader]:
-        """Yield what reads each picture's files."""
+    def reads(self, locations: pa.Array) -> Iterator[Read]:
+        """Yield what reads each image's files."""
         for location in to_values(locations):
             yield partial(read_files, tuple(location.split(_BAND_BREAK)))
 
     def origins(self, locations: pa.Array) -> pa.Array:
         """Return the paths."""
         return pc.replace_substring(locations, _BAND_BREAK, " ")
-
-
-@dataclass(frozen=True)
-class NamedFiles:
-    """Pictures that a catalogue names, or not; a location is a path or else a status and a reason."""
-
-    catalogue: Path
-
-    def readers(self, locations: pa.Array) -> Iterator[Reader]:
-        """Yield what reads each picture's file, or says why there is none."""
-        for row in to_values(locations):
-            if row["path"] is None:
-                yield partial(refuse, row["status"], row["reason"])
-            else:
-                yield partial(read_files, (row["path"],))
-
-    def origins(self, locations: pa.Array) -> pa.Array:
-        """Return the paths; the catalogue's own where it names none."""
-        return pc.fill_null(locations.field("path"), pa.scalar(str(self.catalogue), TEXT))
 
 
 def read_files(paths: tuple[str, ...]) -> tuple[bytes, ...]:
@@ -75,18 +56,18 @@ def _read_whole(path: str) -> bytes:
         return file.readall()
 
 
-def shelve_files(paths: pa.Array) -> Shelf:
-    """Put files on a shelf by their names; the three bands of one galaxy are one, in the place of the g band.
+def list_files(paths: pa.Array) -> Listing:
+    """List files by their names; the three bands of one galaxy are one image, in the place of the g band.
 
     Parameters
     ----------
     paths
-        Of pictures; ``ID_g.fits``, ``ID_r.fits``, ``ID_i.fits`` (or with ``-``) are bands if all are there.
+        Of images; ``ID_g.fits``, ``ID_r.fits``, ``ID_i.fits`` (or with ``-``) are bands if all are there.
     """
     ids = name_without_ending(pc.replace_substring_regex(paths, _FOLDERS, ""))
     is_band = pc.match_substring_regex(paths, _ONE_BAND)
     if not pc.any(is_band).as_py():
-        return Shelf(ids, paths, Files())
+        return Listing(ids, paths, Files())
 
     g, r, i = _find_bands(paths, pc.indices_nonzero(is_band))
     stands_for_all = np.zeros(len(paths), dtype=bool)
@@ -97,28 +78,7 @@ def shelve_files(paths: pa.Array) -> Shelf:
     files = join_texts(paths.take(g), paths.take(r), paths.take(i), by=_BAND_BREAK)
     ids = pc.replace_with_mask(ids, pa.array(stands_for_all), galaxies)
     paths = pc.replace_with_mask(paths, pa.array(stands_for_all), files)
-    return Shelf(ids.filter(pa.array(kept)), paths.filter(pa.array(kept)), Files())
-
-
-def shelve_named(ids: pa.Array, paths: pa.Array, why: tuple[pa.Array, pa.Array], catalogue: Path) -> Shelf:
-    """Put on a shelf what a catalogue names.
-
-    Parameters
-    ----------
-    paths
-        Of pictures; null where the catalogue names none.
-    why
-        The status and the reason that the catalogue gives for that, or null.
-    """
-    if not paths.null_count:
-        return Shelf(ids, paths, Files())
-    status, reason = why
-    said = pc.fill_null(pc.and_(pc.greater(pc.utf8_length(status), 0), pc.not_equal(status, "ok")), False)
-    status = pc.if_else(said, status, pa.scalar("missing", TEXT))
-    no_reason = pa.scalar(f"The catalogue {catalogue} names no picture.", TEXT)
-    reason = pc.if_else(pc.and_(said, pc.is_valid(reason)), reason, no_reason)
-    locations = pa.StructArray.from_arrays([paths, status, reason], ["path", "status", "reason"])
-    return Shelf(ids, locations, NamedFiles(catalogue))
+    return Listing(ids.filter(pa.array(kept)), paths.filter(pa.array(kept)), Files())
 
 
 def _find_bands(paths: pa.Array, places: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
@@ -143,7 +103,7 @@ def name_without_ending(names: pa.Array) -> pa.Array:
 def list_names_in(folder: Path) -> tuple[list[str], list[str]]:
     """Return the names of the files and of the folders in a folder, each sorted.
 
-    What has the ending of a picture is a file: to ask of a million links what they lead to takes long.
+    What has the ending of an image is a file: to ask of a million links what they lead to takes long.
     """
     files, folders = list[str](), list[str]()
     with os.scandir(folder) as entries:
@@ -159,18 +119,6 @@ def join_paths(folder: str | Path, names: pa.Array) -> pa.Array:
         return names
     within = join_texts(str(folder), names, by=os.sep)
     return pc.if_else(pc.match_substring_regex(names, _FROM_ROOT), names, within)
-
-
-def read_list(path: Path) -> pa.Array:
-    """Return the paths in a text file, one a line; they are relative to its folder."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CatalogueError(
-            f"{path} is no UTF-8 text ({error}); save the list of paths as UTF-8."
-        ) from error
-    lines = pc.utf8_trim_whitespace(pc.split_pattern(pa.array([text], TEXT), "\n").flatten())
-    return join_paths(path.parent, lines.filter(pc.not_equal(lines, pa.scalar("", TEXT))))
 
 
 def to_text(names: Sequence[str], place: Path) -> pa.Array:

@@ -1,0 +1,140 @@
+"""The formats of places that hold images: a function for each, found by the ending of the place's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from galvote.errors import CatalogueError
+from galvote.io.sources import TEXT, Listing, Read, refuse
+
+ListImages = Callable[[Path, str | None], Listing | None]
+"""Lists the images of a place without opening them; None if the place is of another format after all.
+
+The second argument is the name of the column of ids, or None to take the usual one (`ID_COLUMNS`).
+"""
+
+
+class DamagedFileError(CatalogueError):
+    """A file of many images that is cut short or damaged."""
+
+
+class NoImagesError(CatalogueError):
+    """A file that could hold many images and holds none."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A registered format.
+
+    Parameters
+    ----------
+    endings
+        Of the names of its files, in lower case; of a folder, the name of a file that marks it.
+    list_images
+        See `ListImages`.
+    in_folders
+        Whether its files are looked for in a folder, or listed only where they are named.
+    """
+
+    endings: tuple[str, ...]
+    list_images: ListImages
+    in_folders: bool
+
+
+_FORMATS = list[Format]()
+
+
+def register(*endings: str, in_folders: bool = True) -> Callable[[ListImages], ListImages]:
+    """Register the function under this decorator as what lists the images of a format.
+
+    Parameters
+    ----------
+    endings, in_folders
+        As for `Format`. Of several formats with one ending the last registered is asked first.
+
+    Examples
+    --------
+    >>> from galvote.io import register
+    >>> @register(".zip")  # doctest: +SKIP
+    ... def list_zip(path, id_column): ...
+    """
+
+    def add(list_images: ListImages) -> ListImages:
+        _FORMATS.insert(0, Format(endings, list_images, in_folders))
+        return list_images
+
+    return add
+
+
+def formats_of(name: str) -> Iterator[Format]:
+    """Yield the formats that a file of this name may have."""
+    lower = name.lower()
+    return (format_ for format_ in _FORMATS if lower.endswith(format_.endings))
+
+
+def markers() -> Iterator[str]:
+    """Yield the names of the files that mark folders."""
+    return (ending for format_ in _FORMATS for ending in format_.endings if not ending.startswith("."))
+
+
+def list_file(path: Path, id_column: str | None = None, *, in_folder: bool = False) -> Listing | None:
+    """List the images that a file holds.
+
+    Parameters
+    ----------
+    path
+        The file, or the one that marks a folder.
+    id_column
+        Name of the column of ids.
+    in_folder
+        Ask only formats that are looked for in folders.
+
+    Returns
+    -------
+    None if the file is of no registered format; it may be an image.
+    """
+    for format_ in formats_of(path.name):
+        if format_.in_folders or not in_folder:
+            listing = format_.list_images(path, id_column)
+            if listing is not None:
+                return listing
+    return None
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """Reads a file whose images nobody can list; a location is its path.
+
+    Parameters
+    ----------
+    reason
+        What is wrong with it.
+    """
+
+    reason: str
+
+    def reads(self, locations: pa.Array) -> Iterator[Read]:
+        """Yield what says that the file is damaged."""
+        for _ in range(len(locations)):
+            yield partial(refuse, "truncated", self.reason)
+
+    def origins(self, locations: pa.Array) -> pa.Array:
+        """Return the path."""
+        return locations
+
+
+def list_damaged(path: Path, error: DamagedFileError) -> Listing:
+    """Return one row for a damaged file, with its path as the id, which fails when it is read."""
+    paths = pa.array([str(path)], TEXT)
+    return Listing(paths, paths, Damaged(str(error)))
+
+
+def damaged(path: Path, format_: str, error: Exception) -> DamagedFileError:
+    """Return the error that says that a file cannot be read as its format."""
+    reason = str(error).rstrip(".")
+    return DamagedFileError(f"{path} cannot be read as {format_}: {reason}. Check that the file is whole.")
