@@ -48,7 +48,7 @@ def mixture() -> list[bytes]:
     requests += [request_of(b"not a picture"), request_of(images[0], "/v1/explain", "file")]
     requests += [request_of(images[0], "/v1/explain?method=integrated-gradients", "file")]
     requests += [
-        request_of(images[0], "/v1/turn", "file"),
+        request_of(images[0], "/v1/rotate", "file"),
         request_of(field.getvalue(), "/v1/field", "file"),
     ]
     return requests

@@ -91,10 +91,12 @@ def test_a_request_that_is_open_is_answered_before_the_end(start, spiral):
     assert process.wait(timeout=30) == 0
 
 
-def test_slow_uploads_are_given_up(start):
+def test_slow_uploads_and_headers_are_given_up(start):
     _, url = start("--timeout", "1", OMP_NUM_THREADS="1")
     head = b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 99\r\n\r\nab"
-    assert talk(url, head, 10).startswith(b"HTTP/1.1 408")
+    assert talk(url, head, 10).startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    unfinished = talk(url, b"GET /healthz HTTP/1.1\r\nHost:", 10)
+    assert unfinished.startswith(b"HTTP/1.1 408 Request Timeout\r\n") and b'"timeout"' in unfinished
 
 
 def test_a_public_address_without_a_token_is_warned_of(command, tmp_path):

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from galvote.serve.refusals import busy
+from galvote.serve.errors import busy
 
 
 @runtime_checkable
@@ -90,7 +90,7 @@ class Batcher:
 
         Raises
         ------
-        RefusalError
+        RequestError
             503 if there are not so many left.
         """
         with self._changed:

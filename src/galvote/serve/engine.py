@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,11 @@ from galvote.errors import ImageError, ModelError
 from galvote.images import Geometry, try_cutout
 from galvote.inference import Explanation, Method, Predictor, explain, turn
 from galvote.serve.batching import Batcher, Reservation
+from galvote.serve.errors import RequestError, busy
 from galvote.serve.fields import FoundField, refuse_if_not_installed, search_field
 from galvote.serve.metrics import Metrics
-from galvote.serve.refusals import RefusalError, busy
 from galvote.serve.settings import ServeSettings
-from galvote.serve.uploads import Upload
+from galvote.serve.uploads import Upload, Uploads
 from galvote.trees import Step, decision_path
 
 Cutout = UInt8[np.ndarray, "p p 3"]
@@ -112,22 +113,25 @@ class Engine:
         If there is none, or two have the same name.
     """
 
-    def __init__(self, predictors: Sequence[Predictor], settings: ServeSettings, metrics: Metrics) -> None:
+    def __init__(self, predictors: Sequence[Predictor], settings: ServeSettings) -> None:
         self.predictors: Mapping[str, Predictor] = {each.card.name: each for each in predictors}
         if not predictors or len(self.predictors) < len(predictors):
             names = ", ".join(each.card.name for each in predictors) or "none"
             raise ModelError(f"A server needs models of different names, not {names}; leave one out.")
         self.default = predictors[0].card.name
         self.settings = settings
+        self.metrics = Metrics()
+        self.uploads = Uploads(settings)
         cores = torch.get_num_threads()
         self.queue = Batcher(
             cores,
             settings.queue,
             batch=settings.batch,
             wait=settings.batch_wait,
-            on_batch=metrics.ran,
+            on_batch=self._count_batch,
         )
-        metrics.watch_queue(lambda: self.queue.reserved)
+        self.metrics.queue.set_function(lambda: self.queue.reserved)
+        self.metrics.open.set_function(lambda: self.uploads.open)
         self._readers = ThreadPoolExecutor(cores + _MORE_READERS, "read")
         self._searcher = ThreadPoolExecutor(1, "search")
         self._fields = 0
@@ -154,7 +158,7 @@ class Engine:
         """Return the model of that name, or the default; refuse another."""
         found = self.predictors.get(name or self.default)
         if found is None:
-            raise RefusalError(
+            raise RequestError(
                 422, "unknown-model", f"There is no such model; ask for one of {', '.join(self.predictors)}."
             )
         return found
@@ -176,10 +180,10 @@ class Engine:
         result: Explanation = await self._alone(file, predictor, run, weight=64)
         return result
 
-    async def turn(
+    async def rotate(
         self, file: Upload, predictor: Predictor, angles: Float32[np.ndarray, " angle"]
     ) -> Float32[np.ndarray, "angle answer"]:
-        """Return the fractions of a galaxy turned; raise `ImageError` if the file cannot be read."""
+        """Return the fractions of a galaxy rotated; raise `ImageError` if the file cannot be read."""
         run = partial(turn, predictor, angles=angles)
         result: np.ndarray = await self._alone(file, predictor, run, weight=len(angles))
         return result
@@ -191,42 +195,46 @@ class Engine:
         tta: int,
         level: float,
         limit: int,
-        until: float,
         image: bool,
     ) -> tuple[FoundField, list[Prediction]]:
         """Find and classify the galaxies of a wide picture; raise `ImageError` if it cannot be read.
 
         Parameters
         ----------
-        limit, until, image
+        limit, image
             As for `search_field`.
         """
         refuse_if_not_installed()
         if self._fields > _WAITING_FIELDS:
             raise busy("Other wide pictures are being searched.")
         self._fields += 1
+        given_up = Event()
         search = partial(
-            search_field, file.data, predictor.geometry, limit, until, self.settings.max_pixels, image
+            search_field, file.data, predictor.geometry, limit, given_up, self.settings.max_pixels, image
         )
-        work = asyncio.get_running_loop().run_in_executor(self._searcher, search)
-        work.add_done_callback(self._search_ended)
-        found = await work
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._searcher, search)
+        finally:
+            self._fields -= 1
+            given_up.set()
+        self.metrics.images.labels("ok").inc()
         with self._reserve(len(found.cutouts) * tta) as places:
             predictions = await asyncio.gather(
                 *(self._predict(cutout, predictor, tta, level, places) for cutout in found.cutouts)
             )
         return found, predictions
 
-    def _search_ended(self, search: object) -> None:
-        self._fields -= 1
+    def _count_batch(self, galaxies: int, seconds: float) -> None:
+        self.metrics.batches.observe(galaxies)
+        self.metrics.network.inc(seconds)
 
     def _reserve(self, places: int) -> Reservation:
         if places > self.queue.places:
-            raise RefusalError(
+            raise RequestError(
                 413,
-                "too-many-views",
-                f"{places} views of all pictures together are more than the {self.queue.places} that may "
-                "wait at once; ask for fewer views, or send fewer pictures at once.",
+                "too-many-images",
+                f"{places} images, times orientations, are more than the {self.queue.places} that may wait "
+                "at once; average fewer orientations, or send fewer images at once.",
             )
         return self.queue.reserve(places)
 
@@ -256,4 +264,6 @@ class Engine:
 
     async def _read(self, file: Upload, geometry: Geometry) -> Cutout | ImageError:
         read = partial(try_cutout, lambda: file.data, geometry, max_pixels=self.settings.max_pixels)
-        return await asyncio.get_running_loop().run_in_executor(self._readers, read)
+        cutout = await asyncio.get_running_loop().run_in_executor(self._readers, read)
+        self.metrics.images.labels(cutout.status if isinstance(cutout, ImageError) else "ok").inc()
+        return cutout

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
+from threading import Event
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from galvote.errors import GalvoteError
 from galvote.field.detect import cut_out, find_galaxies
 from galvote.images import Geometry, decode_image
 from galvote.images.measure import FieldGalaxy, refuse_without_photutils
-from galvote.serve.refusals import RefusalError
+from galvote.serve.errors import RequestError
 
 _THUMBNAIL = 128
 _IMAGE = 4096
@@ -57,7 +57,7 @@ def refuse_if_not_installed() -> None:
     try:
         refuse_without_photutils()
     except GalvoteError as error:
-        raise RefusalError(
+        raise RequestError(
             501,
             "not-installed",
             f"This server cannot search wide pictures. {error}, and start the server anew.",
@@ -65,7 +65,7 @@ def refuse_if_not_installed() -> None:
 
 
 def search_field(
-    data: bytes, geometry: Geometry, limit: int, until: float, max_pixels: int, image: bool = False
+    data: bytes, geometry: Geometry, limit: int, given_up: Event, max_pixels: int, image: bool = False
 ) -> FoundField:
     """Decode a wide picture and find its galaxies.
 
@@ -73,8 +73,8 @@ def search_field(
     ----------
     limit
         Most galaxies, of the brightest.
-    until
-        By `time.monotonic`: nobody waits after that, so the search is given up.
+    given_up
+        Set when nobody waits any more.
     image
         Whether the answer has the picture, too.
 
@@ -83,11 +83,11 @@ def search_field(
     ImageError
         If the picture cannot be read.
     TimeoutError
-        If there is no time left.
+        If nobody waits any more.
     """
 
     def give_up(done: int = 0, total: int = 0) -> None:
-        if time.monotonic() > until:
+        if given_up.is_set():
             raise TimeoutError
 
     give_up()

@@ -1,9 +1,8 @@
-"""What the API says of itself: OpenAPI, with answers that this server's own models gave."""
+"""The OpenAPI description, with responses that this server's own models gave."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,9 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from galvote.images import decode_cutout, try_cutout
-from galvote.inference import LEVEL, Predictor, explain, turn
-from galvote.serve import answers, schema
-from galvote.serve.engine import complete
+from galvote.inference import LEVEL, explain, turn
+from galvote.serve import responses, schema
+from galvote.serve.engine import Engine, complete
 from galvote.serve.examples import draw_example
 from galvote.serve.settings import ServeSettings
 
@@ -22,12 +21,14 @@ EXAMPLE = "spiral"
 PROBLEMS = {
     400: "The body is malformed.",
     401: "The server wants a token.",
+    404: "There is none.",
     408: "The upload is too slow.",
-    413: "Too many bytes, pixels, files or views.",
-    415: "The body is of a type that holds no pictures.",
-    422: "What is asked for does not exist or is out of range, or the picture cannot be read.",
+    413: "Too many bytes, pixels, files or orientations.",
+    415: "The body is of a type that holds no images.",
+    422: "What is asked for does not exist or is out of range, or the image cannot be read.",
     500: "Something unforeseen; the server's log says what.",
-    503: "The server has enough to do.",
+    501: "photutils is not installed.",
+    503: "The server is busy.",
     504: "There was no answer in time.",
 }
 
@@ -35,30 +36,61 @@ Responses = dict[int | str, dict[str, Any]]
 
 
 def problems(*codes: int) -> Responses:
-    """Return how a path may refuse, for its documentation."""
+    """Describe the errors of a path.
+
+    Parameters
+    ----------
+    *codes
+        HTTP statuses, of `PROBLEMS`.
+
+    Returns
+    -------
+    What FastAPI takes as ``responses``.
+    """
     found: Responses = {
         code: {"model": schema.ProblemAnswer, "description": PROBLEMS[code]} for code in codes
     }
     if 503 in found:
-        found[503]["headers"] = {
-            "Retry-After": {"schema": {"type": "integer"}, "description": "Seconds to wait."}
-        }
+        seconds = {"schema": {"type": "integer"}, "description": "Seconds to wait."}
+        found[503]["headers"] = {"Retry-After": seconds}
     return found
 
 
-def takes_images(field: str, most: int) -> dict[str, Any]:
-    """Return the documentation of a body with pictures."""
+def takes_images(field: str, *, many: bool) -> dict[str, Any]:
+    """Describe a body with images.
+
+    Parameters
+    ----------
+    field
+        Name of the form's field.
+    many
+        Whether there may be more than one.
+
+    Returns
+    -------
+    What FastAPI takes as ``openapi_extra``.
+    """
     file = {"type": "string", "format": "binary"}
-    files = {"type": "array", "items": file, "minItems": 1, "maxItems": most} if most > 1 else file
+    files = {"type": "array", "items": file, "minItems": 1} if many else file
     form = {"type": "object", "properties": {field: files}, "required": [field]}
     content: dict[str, Any] = {"multipart/form-data": {"schema": form}}
     content |= {kind: {"schema": file} for kind in ("image/jpeg", "image/png", "application/fits")}
     return {"requestBody": {"required": True, "content": content}}
 
 
-def make_examples(predictors: Mapping[str, Predictor], default: str) -> dict[str, Any]:
-    """Return what the default model says of the example galaxy, by path."""
-    predictor = predictors[default]
+def make_examples(engine: Engine) -> dict[str, Any]:
+    """Make examples of responses: what the default model predicts of the example galaxy.
+
+    Parameters
+    ----------
+    engine
+        The models.
+
+    Returns
+    -------
+    JSON values by path.
+    """
+    predictor = engine.choose(None)
     cutout = decode_cutout(draw_example(EXAMPLE), predictor.geometry)
     fractions, features = predictor.predict_features(cutout[None], 8)
     said = {
@@ -68,23 +100,23 @@ def make_examples(predictors: Mapping[str, Predictor], default: str) -> dict[str
     explanation = explain(predictor, cutout, predictor.tree.questions[0].name)
     angles = np.arange(0, 360, 45, dtype=np.float32)
     found = {
-        "/v1/models": answers.describe_models(predictors, default),
-        "/v1/tree": answers.describe_tree(predictor.tree),
+        "/v1/models": responses.describe_models(engine.predictors, engine.default),
+        "/v1/tree": responses.describe_tree(predictor.tree),
         "/v1/predict": schema.PredictAnswer(
-            model=answers.describe_model(predictor),
+            model=responses.describe_model(predictor),
             tta=8,
             level=LEVEL,
             galaxies=[
-                answers.describe_galaxy(name, one, predictor.tree)
+                responses.describe_galaxy(name, one, predictor.tree)
                 for name, one in said.items()
                 if not isinstance(one, np.ndarray)
             ],
         ),
-        "/v1/explain": answers.describe_explanation(explanation, "gradcam", predictor),
-        "/v1/turn": answers.describe_turn(angles, turn(predictor, cutout, angles), predictor),
+        "/v1/explain": responses.describe_explanation(explanation, "gradcam", predictor),
+        "/v1/rotate": responses.describe_rotation(angles, turn(predictor, cutout, angles), predictor),
     }
     examples = {path: json.loads(answer.model_dump_json()) for path, answer in found.items()}
-    # A picture in full would bury the rest.
+    # An image in full would bury the rest.
     explained = examples["/v1/explain"]
     explained["heat"]["values"] = [row[:4] for row in explained["heat"]["values"][:4]]
     explained |= {name: explained[name][:48] for name in ("overlay", "cutout")}
@@ -92,31 +124,37 @@ def make_examples(predictors: Mapping[str, Predictor], default: str) -> dict[str
 
 
 def describe_api(app: FastAPI, settings: ServeSettings, examples: dict[str, Any]) -> dict[str, Any]:
-    """Return the OpenAPI description of the application."""
-    described = get_openapi(
+    """Describe the application.
+
+    Parameters
+    ----------
+    app
+        The application.
+    settings
+        Its limits.
+    examples
+        Responses by path, as `make_examples` makes them.
+
+    Returns
+    -------
+    The OpenAPI description.
+    """
+    description = get_openapi(
         title=app.title,
         version=app.version,
         summary=app.summary,
         description=(
-            f"Limits of a request: {settings.max_megabytes:g} MB, {settings.max_files} pictures, "
-            f"{settings.max_pixels / 1e6:g} million pixels each, {settings.timeout:g} seconds. Answers have "
-            'the member `schema`, "1": members may be added, but none goes or changes its meaning.'
+            f"Limits of a request: {settings.max_megabytes:g} MB, {settings.max_files} images, "
+            f"{settings.max_pixels / 1e6:g} million pixels each, {settings.timeout:g} seconds. Responses "
+            'have the member `schema`, "1": members may be added, but none goes or changes its meaning.'
         ),
         routes=app.routes,
     )
-    for operations in described["paths"].values():
+    for path, operations in description["paths"].items():
         for operation in operations.values():
-            operation["responses"]["200"]["description"] = "The answer."
             for code, response in operation["responses"].items():
-                if code != "200":  # FastAPI takes a refusal for whatever the answer would have been
+                if code != "200":  # FastAPI describes errors as of the path's own media type
                     response["content"] = {"application/json": next(iter(response["content"].values()))}
-    for path, example in examples.items():
-        for operation in described["paths"][path].values():
-            operation["responses"]["200"]["content"]["application/json"]["example"] = example
-    if settings.tokens:
-        described["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
-        for path, operations in described["paths"].items():
-            if path.startswith(("/v1/", "/metrics")):
-                for operation in operations.values():
-                    operation["security"] = [{"token": []}]
-    return described
+                elif path in examples:
+                    response["content"]["application/json"]["example"] = examples[path]
+    return description

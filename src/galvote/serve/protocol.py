@@ -1,86 +1,72 @@
-"""HTTP/1.1 as uvicorn speaks it, with limits on what is not a request yet."""
+"""HTTP/1.1 as uvicorn speaks it, with limits on what is no request yet and errors in the API's form."""
 
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from galvote.serve.refusals import RefusalError, busy, describe_refusal
-from galvote.serve.settings import ServeSettings
-
-_IDLE = 256
-"""Connections beyond the requests that may be open."""
+from galvote.serve.errors import RequestError, busy
 
 
-def make_protocol(settings: ServeSettings) -> type[H11Protocol]:
-    """Return the protocol with a server's limits.
+class LimitedProtocol(H11Protocol):
+    """uvicorn's protocol, which alone would wait for ever for the end of a header.
 
-    uvicorn waits for ever for the end of a header, and answers what it cannot read in plain text. This one
-    closes a connection on which no request has begun after ``settings.stall`` seconds, refuses connections
-    that are too many, and answers in the API's form.
+    Parameters
+    ----------
+    *args, **kwargs
+        As uvicorn passes them.
     """
 
-    class LimitedProtocol(H11Protocol):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self._impatience: asyncio.TimerHandle | None = None
+    header_timeout = 10.0
+    """Seconds within which a request must begin, its header complete."""
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            if len(self.connections) > settings.requests + _IDLE:
-                self._refuse(busy(f"{len(self.connections)} connections are open."))
-            else:
-                self._wait_for_request()
+    max_connections = 512
+    """Connections beyond which others are refused."""
 
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
-            if self.cycle is not None and not self.cycle.response_complete:
-                self._stop_waiting()
-            elif self._impatience is None:
-                # A header, or the rest of a body that was refused.
-                self._wait_for_request()
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._header_timer: asyncio.TimerHandle | None = None
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            self._stop_waiting()
-            super().connection_lost(exc)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # noqa: D102
+        super().connection_made(transport)
+        if len(self.connections) > self.max_connections:
+            self._refuse(busy(f"{len(self.connections)} connections are open."))
+        else:
+            self._start_timer()
 
-        def send_400_response(self, msg: str) -> None:
-            self._refuse(
-                RefusalError(
-                    400,
-                    "malformed",
-                    "This is no HTTP/1.1 request, or its header is longer than 64 kB; send a shorter one.",
-                )
-            )
+    def data_received(self, data: bytes) -> None:  # noqa: D102
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._stop_timer()
+        elif self._header_timer is None:  # the next header, or the rest of a body that was refused
+            self._start_timer()
 
-        def _wait_for_request(self) -> None:
-            self._impatience = self.loop.call_later(settings.stall, self._give_up)
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
+        self._stop_timer()
+        super().connection_lost(exc)
 
-        def _stop_waiting(self) -> None:
-            if self._impatience is not None:
-                self._impatience.cancel()
-                self._impatience = None
+    def send_400_response(self, msg: str) -> None:  # noqa: D102
+        message = "This is no HTTP/1.1 request, or its header is longer than 64 kB; send a shorter one."
+        self._refuse(RequestError(400, "malformed", message))
 
-        def _give_up(self) -> None:
-            self._refuse(
-                RefusalError(408, "timeout", f"No request came within {settings.stall:g} seconds; ask again.")
-            )
+    def _start_timer(self) -> None:
+        message = f"No request came within {self.header_timeout:g} seconds; ask again."
+        error = RequestError(408, "timeout", message)
+        self._header_timer = self.loop.call_later(self.header_timeout, self._refuse, error)
 
-        def _refuse(self, refusal: RefusalError) -> None:
-            if self.transport.is_closing():
-                return
-            if self.cycle is None or not self.cycle.response_started:
-                body = describe_refusal(refusal).encode()
-                headers = {
-                    "Content-Type": "application/json",
-                    "Content-Length": str(len(body)),
-                    "Connection": "close",
-                    **refusal.headers,
-                }
-                lines = [f"HTTP/1.1 {refusal.code} Refused", *(f"{k}: {v}" for k, v in headers.items())]
-                self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
-            self.transport.close()
+    def _stop_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
 
-    return LimitedProtocol
+    def _refuse(self, error: RequestError) -> None:
+        if not self.transport.is_closing() and (self.cycle is None or not self.cycle.response_started):
+            response = error.response()
+            status = f"HTTP/1.1 {error.code} {HTTPStatus(error.code).phrase}".encode()
+            headers = [b": ".join(header) for header in response.raw_headers]
+            body = bytes(response.body)
+            self.transport.write(b"\r\n".join([status, *headers, b"connection: close", b"", body]))
+        self.transport.close()

@@ -5,34 +5,68 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Sequence
+from typing import Any
 
 import uvicorn
+from pythonjsonlogger.core import RESERVED_ATTRS
 from threadpoolctl import threadpool_limits
 
 from galvote.errors import GalvoteError
 from galvote.inference import Predictor
 from galvote.serve.app import create_app
-from galvote.serve.logs import log, write_json_lines
-from galvote.serve.protocol import make_protocol
+from galvote.serve.middleware import LOG
+from galvote.serve.protocol import LimitedProtocol
 from galvote.serve.settings import ServeSettings
+
+JSON_LINES: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {
+        "json": {
+            "()": "pythonjsonlogger.json.JsonFormatter",
+            "fmt": ["levelname", "name", "message"],
+            "rename_fields": {"levelname": "level", "name": "logger", "message": "event"},
+            "reserved_attrs": [*RESERVED_ATTRS, "color_message"],
+            "timestamp": "time",
+        }
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"level": "WARNING", "handlers": ["stderr"]},
+    "loggers": {"galvote.serve": {"level": "INFO"}, "uvicorn.error": {"level": "INFO"}},
+}
+"""Logs on standard error, a JSON object a line."""
+
+_IDLE = 256
+"""Connections beyond the requests that may be open."""
 
 
 def run_server(predictors: Sequence[Predictor], settings: ServeSettings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; requests that are open then are answered first.
+
+    Parameters
+    ----------
+    predictors
+        The models; the first is the default.
+    settings
+        Limits and tokens.
+    host
+        Name or address to listen on.
+    port
+        Port to listen on; 0 takes any free one.
 
     Raises
     ------
     GalvoteError
         If the address cannot be listened on.
     """
-    write_json_lines()
-    app = create_app(predictors, settings)
+    limits = {
+        "header_timeout": min(settings.stall, settings.timeout),
+        "max_connections": settings.requests + _IDLE,
+    }
     config = uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        http=make_protocol(settings),
-        log_config=None,
+        create_app(predictors, settings),
+        http=type("Protocol", (LimitedProtocol,), limits),
+        log_config=JSON_LINES,
         access_log=False,
         server_header=False,
         ws="none",
@@ -40,7 +74,8 @@ def run_server(predictors: Sequence[Predictor], settings: ServeSettings, host: s
     )
     listener = _listen(host, port)
     address, taken = listener.getsockname()[:2]
-    log("listening", url=f"http://{f'[{address}]' if ':' in address else address}:{taken}/")
+    url = f"http://{f'[{address}]' if ':' in address else address}:{taken}/"
+    LOG.info("listening", extra={"url": url})
     # uvicorn answers what is open and then raises the signal again: SIGTERM is no failure.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     # NumPy's own threads would spin on the networks' cores; see galvote.inference.pipeline.
@@ -52,7 +87,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # asyncio sends without delay only where the protocol is named; else an answer's body waits 40 ms.
+        # asyncio sends without delay only where the protocol is named; else a body waits 40 ms.
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)

@@ -144,8 +144,8 @@ class ExplainAnswer(_Answer):
     cutout: str = Field(description="PNG as a data URL: what the network saw")
 
 
-class TurnAnswer(_Answer):
-    """The same galaxy turned."""
+class RotateAnswer(_Answer):
+    """The same galaxy rotated."""
 
     model: ModelUsed
     angles: list[float] = Field(description="degrees, counter-clockwise")

@@ -1,58 +1,84 @@
-"""Who may ask, and what a browser may do with an answer."""
+"""Who may ask, and what a browser may do with a response."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+from base64 import b64encode
 from collections.abc import Sequence
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from fastapi import Request
+from fastapi.security import HTTPBearer
 
-from galvote.serve.refusals import RefusalError
+from galvote.serve.errors import RequestError
+
+POLICY = (
+    "default-src 'none'; script-src 'self'{script}; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 
 HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": POLICY.format(script=""),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-
-PROTECTED = ("/v1/", "/metrics")
-"""Paths that want a token, where there are any."""
+"""Headers of every response."""
 
 
-class Tokens:
-    """The tokens that may ask.
+def allow_script(script: str) -> str:
+    """Return a content security policy that allows one inline script.
+
+    Parameters
+    ----------
+    script
+        The script, to the letter.
+
+    Returns
+    -------
+    The policy of `HEADERS` with the script's hash.
+    """
+    digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return POLICY.format(script=f" 'sha256-{digest}'")
+
+
+class Tokens(HTTPBearer):
+    """A dependency of routes that want a token.
 
     Parameters
     ----------
     tokens
-        Of which a request must bear one; if there are none, everybody may ask.
+        Of which a request must bear one.
     """
 
     def __init__(self, tokens: Sequence[str]) -> None:
+        super().__init__(scheme_name="token", auto_error=False)
         self._digests = [_digest(token) for token in tokens]
 
-    def check(self, path: str, headers: Headers) -> None:
-        """Raise the refusal of a request that bears none of them.
+    async def __call__(self, request: Request) -> None:  # type: ignore[override]
+        """Refuse a request without a known token.
+
+        Parameters
+        ----------
+        request
+            The request.
+
+        Raises
+        ------
+        RequestError
+            401 if it bears none of the tokens.
 
         Notes
         -----
-        Digests of one length are compared, each in constant time, and all of them: how long it takes says
-        nothing of how close a guess came.
+        Digests of one length are compared, each in constant time, and all of them: how long it takes tells
+        nothing about how close a guess came.
         """
-        if not self._digests or not path.startswith(PROTECTED):
-            return
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        digest = _digest(given.strip())
+        given = await super().__call__(request)
+        digest = _digest(given.credentials if given else "")
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        if scheme.lower() != "bearer" or not any(matches):
-            raise RefusalError(
+        if not any(matches):
+            raise RequestError(
                 401,
                 "unauthorized",
                 "This server wants a token; send it in a header: Authorization: Bearer TOKEN.",
@@ -60,24 +86,5 @@ class Tokens:
             )
 
 
-class SecurityHeaders:
-    """ASGI middleware that adds `HEADERS` to every answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer."""
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
-
-
 def _digest(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+    return hashlib.sha256(token.strip().encode()).digest()

@@ -6,6 +6,11 @@ from dataclasses import dataclass, field
 
 from galvote.errors import GalvoteError
 
+SHORTEST_TOKEN = 16
+MAX_TTA = 16
+BODIES = 8
+"""All bodies in memory together may be so many times as large as one."""
+
 
 @dataclass(frozen=True)
 class ServeSettings:
@@ -14,25 +19,25 @@ class ServeSettings:
     Parameters
     ----------
     max_megabytes
-        Largest body of a request. All bodies in memory together may have `TOGETHER` times as much.
+        Largest body of a request. All bodies in memory together may have `BODIES` times as much.
     max_pixels
-        Pictures whose header announces more are refused before a pixel is decoded.
+        Images whose header announces more are refused before a pixel is decoded.
     max_files
-        Most pictures in one request.
+        Most images in one request.
     timeout
         Seconds from a request's first byte to its answer.
     stall
         Seconds that an upload may pause.
     queue
-        Most pictures that wait for a network, each counted once for every view.
+        Most images that wait for a network, each counted once for every orientation.
     requests
-        Most requests that send pictures or wait for their answer at the same time.
+        Most requests that send images or wait for their answer at the same time.
     batch_wait
-        Seconds that a batch waits at most for pictures that are still being decoded.
+        Seconds that a batch waits at most for images that are still being decoded.
     batch
-        Most views that a network takes at once; 1 is one request at a time.
+        Most images, times orientations, that a network takes at once; 1 is one request at a time.
     tokens
-        Whoever asks must bear one of them; nobody must if there are none.
+        A request must bear one of them; none is needed if there are none.
 
     Raises
     ------
@@ -67,8 +72,3 @@ class ServeSettings:
     def max_bytes(self) -> int:
         """Largest body of a request in bytes."""
         return int(self.max_megabytes * 1e6)
-
-
-SHORTEST_TOKEN = 16
-TOGETHER = 8
-MAX_VIEWS = 16

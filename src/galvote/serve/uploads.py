@@ -1,4 +1,4 @@
-"""Pictures out of the body of a request, within its limits: nothing is kept that will be refused."""
+"""Images out of the body of a request, within its limits: nothing is kept that will be refused."""
 
 from __future__ import annotations
 
@@ -8,77 +8,119 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from python_multipart import FormParser
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import Field, File, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
-from galvote.serve.refusals import RefusalError, busy, unsupported
-from galvote.serve.settings import TOGETHER, ServeSettings
+from galvote.serve.errors import RequestError, busy
+from galvote.serve.settings import BODIES, ServeSettings
 
 _MAX_FIELDS = 16
 _RAW = ("image/", "application/fits", "application/octet-stream", "application/gzip")
 _NAME_LENGTH = 200
+_IN_MEMORY = {"MAX_MEMORY_FILE_SIZE": float("inf")}
 
 
 @dataclass(frozen=True)
 class Upload:
-    """One file of a request: its name without a path, and its bytes."""
+    """One file of a request.
+
+    Parameters
+    ----------
+    name
+        The file's name without its path.
+    data
+        Its bytes.
+    """
 
     name: str
     data: bytes = field(repr=False)
 
 
-class UploadRoom:
-    """Bytes of all requests that are in memory at once, and the limits of each."""
+class Uploads:
+    """The bodies of all requests that are in memory at once, and the limits of each.
+
+    Parameters
+    ----------
+    settings
+        The limits.
+    """
 
     def __init__(self, settings: ServeSettings) -> None:
         self.settings = settings
+        self.open = 0
+        """Requests that send images or wait for their answer."""
         self.held = 0
+        """Bytes in memory."""
 
     @asynccontextmanager
-    async def receive(
-        self, request: Request, until: float, *, max_files: int | None = None
-    ) -> AsyncIterator[list[Upload]]:
-        """Receive the pictures of a request, and hold them as long as the ``with`` block runs.
+    async def receive(self, request: Request, max_files: int | None = None) -> AsyncIterator[list[Upload]]:
+        """Receive the images of a request and hold them until the end of the ``with`` block.
 
         Parameters
         ----------
-        until
-            Of the event loop's clock; an upload that takes longer is refused.
+        request
+            The request.
         max_files
-            Most pictures; the settings' number if not given.
+            Most images; the settings' number if not given.
+
+        Yields
+        ------
+        The images. The block must end within what is left of the request's time.
 
         Raises
         ------
-        RefusalError
-            400 malformed, 408 too slow, 413 too many bytes or files, 415 no pictures, 422 empty, 503 no room.
+        RequestError
+            400 malformed, 408 too slow, 413 too many bytes or files, 415 no images, 422 empty, 503 no room,
+            504 if the block takes too long.
         """
-        kind = request.headers.get("content-type", "")
-        most = max_files or self.settings.max_files
-        bare = kind.partition(";")[0].strip().lower()
-        if bare == "multipart/form-data":
-            form: _Form | _Raw = _Form(kind, most)
-        elif bare.startswith(_RAW):
-            form = _Raw()
-        else:
-            raise unsupported(bare)
-        self._refuse_long(request.headers.get("content-length", ""))
+        if self.open >= self.settings.requests:
+            raise busy(f"{self.open} requests are open.")
+        until = asyncio.get_running_loop().time() + self.settings.timeout
         size = 0
+        self.open += 1
         try:
+            body = self._choose_body(request, max_files or self.settings.max_files)
             async for chunk in self._chunks(request, until):
                 if size + len(chunk) > self.settings.max_bytes:
                     raise self._too_large()
-                if self.held + len(chunk) > TOGETHER * self.settings.max_bytes:
+                if self.held + len(chunk) > BODIES * self.settings.max_bytes:
                     raise busy("Other requests fill the memory.")
                 size += len(chunk)
                 self.held += len(chunk)
-                form.write(chunk)
-            files = form.finish()
+                body.write(chunk)
+            files = body.finish()
             if not files:
-                raise RefusalError(422, "no-files", "The request holds no picture; send at least one.")
-            yield files
+                raise RequestError(422, "no-files", "The request holds no image; send at least one.")
+            try:
+                async with asyncio.timeout_at(until):
+                    yield files
+            except TimeoutError as error:
+                raise RequestError(
+                    504,
+                    "timeout",
+                    f"There was no answer within {self.settings.timeout:g} seconds; send fewer or smaller "
+                    "images, or average fewer orientations.",
+                ) from error
         finally:
+            self.open -= 1
             self.held -= size
+
+    def _choose_body(self, request: Request, max_files: int) -> _Form | _Raw:
+        content_type = request.headers.get("content-type", "")
+        bare = content_type.partition(";")[0].strip().lower()
+        if bare != "multipart/form-data" and not bare.startswith(_RAW):
+            raise RequestError(
+                415,
+                "unsupported",
+                f"The body is {bare or 'of no declared type'}; send multipart/form-data with images in it, "
+                "or the bytes of one image as image/jpeg, image/png, application/fits or the like.",
+            )
+        announced = request.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > self.settings.max_bytes:
+            raise self._too_large()
+        return _Raw() if bare != "multipart/form-data" else _Form(content_type, max_files)
 
     async def _chunks(self, request: Request, until: float) -> AsyncIterator[bytes]:
         clock = asyncio.get_running_loop().time
@@ -86,39 +128,33 @@ class UploadRoom:
         while True:
             try:
                 async with asyncio.timeout(max(0.0, min(self.settings.stall, until - clock()))):
-                    yield_chunk = await anext(stream)
+                    chunk = await anext(stream)
             except TimeoutError as error:
-                raise RefusalError(
+                raise RequestError(
                     408,
                     "timeout",
                     f"The upload paused for {self.settings.stall:g} seconds, or took longer than "
-                    f"{self.settings.timeout:g}; send fewer pictures at once, or over a faster connection.",
+                    f"{self.settings.timeout:g}; send fewer images at once, or over a faster connection.",
                     {"Connection": "close"},
                 ) from error
             except (StopAsyncIteration, ClientDisconnect):
                 return
-            yield yield_chunk
+            yield chunk
 
-    def _refuse_long(self, announced: str) -> None:
-        if announced.isdecimal() and int(announced) > self.settings.max_bytes:
-            raise self._too_large()
-
-    def _too_large(self) -> RefusalError:
-        return RefusalError(
+    def _too_large(self) -> RequestError:
+        return RequestError(
             413,
             "too-large",
-            f"The body has more than {self.settings.max_megabytes:g} MB; send fewer or smaller pictures.",
+            f"The body has more than {self.settings.max_megabytes:g} MB; send fewer or smaller images.",
         )
 
 
 class _Raw:
-    """A body that is one picture."""
+    """A body that is one image."""
 
     def __init__(self) -> None:
         self._data = io.BytesIO()
-
-    def write(self, chunk: bytes) -> None:
-        self._data.write(chunk)
+        self.write = self._data.write
 
     def finish(self) -> list[Upload]:
         data = self._data.getvalue()  # no copy, as the bytes of a bytearray would be
@@ -126,33 +162,21 @@ class _Raw:
 
 
 class _Form:
-    """A multipart form: its files are kept, other fields are counted and dropped."""
+    """A multipart form: its files are kept in memory, other fields are counted and dropped."""
 
     def __init__(self, content_type: str, max_files: int) -> None:
         _, options = parse_options_header(content_type)
         boundary = options.get(b"boundary", b"")
         if not 0 < len(boundary) <= 200:
-            raise RefusalError(
+            raise RequestError(
                 400, "malformed", "The multipart body has no boundary; let a library write it."
             )
         self._max_files = max_files
-        self._files = list[tuple[str, io.BytesIO]]()
+        self._files = list[Upload]()
         self._fields = 0
-        self._header = (bytearray(), bytearray())
-        self._disposition = b""
-        self._into: io.BytesIO | None = None
-        self._ended = False
-        self._parser = MultipartParser(
-            boundary,
-            {
-                "on_part_begin": self._begin,
-                "on_part_data": self._keep,
-                "on_header_field": self._name_header,
-                "on_header_value": self._value_header,
-                "on_header_end": self._end_header,
-                "on_headers_finished": self._open,
-                "on_end": self._end,
-            },
+        self._complete = False
+        self._parser = FormParser(
+            "multipart/form-data", self._drop, self._keep, self._end, boundary, config=_IN_MEMORY
         )
 
     def write(self, chunk: bytes) -> None:
@@ -162,59 +186,45 @@ class _Form:
             raise self._malformed() from error
 
     def finish(self) -> list[Upload]:
-        if not self._ended:
+        if not self._complete:
             raise self._malformed()
-        return [Upload(name, data.getvalue()) for name, data in self._files]
+        return self._files
 
-    def _malformed(self) -> RefusalError:
-        return RefusalError(
-            400,
-            "malformed",
-            "The multipart body is cut short or malformed; send it again, written by a library.",
-        )
+    def _drop(self, field: Field) -> None:
+        self._fields += 1
+        if self._fields > _MAX_FIELDS:
+            raise RequestError(413, "too-many-fields", "Send images only; the form has other fields.")
 
-    def _begin(self) -> None:
-        self._disposition = b""
-        self._into = None
-
-    def _name_header(self, data: bytes, start: int, end: int) -> None:
-        self._header[0].extend(data[start:end])
-
-    def _value_header(self, data: bytes, start: int, end: int) -> None:
-        self._header[1].extend(data[start:end])
-
-    def _end_header(self) -> None:
-        name, value = map(bytes, self._header)
-        if name.lower() == b"content-disposition":
-            self._disposition = value
-        self._header = (bytearray(), bytearray())
-
-    def _open(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        if b"filename" not in options:
-            self._fields += 1
-            if self._fields > _MAX_FIELDS:
-                raise RefusalError(413, "too-many-fields", "Send pictures only; the form has other fields.")
-            return
+    def _keep(self, file: File) -> None:
         if len(self._files) == self._max_files:
-            raise RefusalError(
+            raise RequestError(
                 413,
                 "too-many-files",
-                f"The request holds more than {self._max_files} pictures; send the others in another one.",
+                f"The request holds more than {self._max_files} images; send the others in another one.",
             )
-        name = options[b"filename"].decode("utf-8", "replace")
-        self._into = io.BytesIO()
-        self._files.append((safe_name(name), self._into))
-
-    def _keep(self, data: bytes, start: int, end: int) -> None:
-        if self._into is not None:
-            self._into.write(data[start:end])
+        name = (file.file_name or b"").decode("utf-8", "replace")
+        assert isinstance(file.file_object, io.BytesIO)
+        self._files.append(Upload(safe_name(name), file.file_object.getvalue()))
 
     def _end(self) -> None:
-        self._ended = True
+        self._complete = True
+
+    def _malformed(self) -> RequestError:
+        message = "The multipart body is cut short or malformed; send it again, written by a library."
+        return RequestError(400, "malformed", message)
 
 
 def safe_name(name: str) -> str:
-    """Return a client's file name without its path and without characters that are not printable."""
+    """Clean a client's file name.
+
+    Parameters
+    ----------
+    name
+        As it was sent.
+
+    Returns
+    -------
+    The name without its path and without characters that are not printable, at most 200 of them.
+    """
     base = name.replace("\\", "/").rpartition("/")[2]
     return "".join(letter for letter in base if letter.isprintable())[:_NAME_LENGTH] or "image"

@@ -26,7 +26,7 @@ def test_everything_can_be_done_with_the_keyboard(open_page):
     page.keyboard.press("Enter")
     page.wait_for_tree()
     page.until("document.activeElement.id === 'answer-title'")
-    tab_to("turn")
+    tab_to("rotate")
     page.keyboard.press("Enter")
     page.wait_for_selector(".chart")
     for _ in range(10):
@@ -58,9 +58,9 @@ def test_an_answer_is_accessible_at_a_desk_and_on_a_phone(open_page, scheme):
         page.wait_for_selector("#heat:not([hidden])")
         if name != "phone" or scheme == "light":
             page.keep(name)
-        page.click("#turn")
+        page.click("#rotate")
         page.wait_for_selector(".chart")
-        page.click("#turn")
+        page.click("#rotate")
         page.click("summary:has-text('All answers')")
         assert page.violations() == []
         assert page.fits()

@@ -1,4 +1,4 @@
-"""One galaxy on the page: its path and tree, what mattered, how it is turned."""
+"""One galaxy on the page: its path and tree, what mattered, how it is rotated."""
 
 import re
 
@@ -60,17 +60,17 @@ def test_what_mattered_is_shown_for_the_answer_that_is_chosen(open_page):
     assert page.is_hidden("#heat")
 
 
-def test_the_turned_galaxy_says_how_stable_it_is(open_page):
+def test_the_rotated_galaxy_says_how_stable_it_is(open_page):
     page = open_page(reduced_motion="no-preference")
     page.click("#examples button:has-text('oval')")
     page.wait_for_tree()
-    page.click("#turn")
+    page.click("#rotate")
     page.until("Number(document.querySelector('#angle').value) >= 10")
-    assert page.text("#turn") == "Pause"
-    page.click("#turn")
+    assert page.text("#rotate") == "Pause"
+    page.click("#rotate")
     page.fill("#angle", "90")
     assert page.evaluate("getComputedStyle(document.querySelector('#picture')).rotate") == "-90deg"
-    assert "points from their mean" in page.text("#turn-note")
+    assert "points from their mean" in page.text("#rotate-note")
     assert re.search(r"“smooth” has from \d+ % to \d+ %", page.get_attribute(".chart", "aria-label"))
     assert page.locator(".chart polyline").count() == 3
     page.click("#tree g.answer[data-answer='Class7.2']")
@@ -99,9 +99,9 @@ def test_the_model_that_answered_explains_even_if_another_is_chosen_for_the_next
     assert "Answered by galvote-small." in page.text("#tree-note")
     with page.expect_request("**/v1/explain?*") as explained:
         page.check("input[value=heat]", force=True)
-    with page.expect_request("**/v1/turn?*") as turned:
-        page.click("#turn")
-    for asked in (explained, turned):
+    with page.expect_request("**/v1/rotate?*") as rotated:
+        page.click("#rotate")
+    for asked in (explained, rotated):
         assert "model=galvote-small&" in asked.value.url
     page.wait_for_selector(".chart")
     page.evaluate("document.querySelector('#picture').onload()")
@@ -112,7 +112,7 @@ def test_nothing_moves_for_those_who_do_not_want_it(open_page):
     page = open_page(reduced_motion="reduce")
     page.click("#examples button:has-text('oval')")
     page.wait_for_tree()
-    page.click("#turn")
+    page.click("#rotate")
     page.wait_for_selector(".chart")
     page.wait_for_timeout(200)
     assert page.input_value("#angle") == "0"

@@ -98,3 +98,9 @@ def test_the_policy_allows_nothing_inline_and_nothing_from_elsewhere(address):
     assert not re.search(r"\sstyle=|<style|\son\w+=|<script(?![^>]*\ssrc=)", html)
     for place in re.findall(r"(?:src|href)=\"([^\"]+)\"", html):
         assert place.startswith(("/", "#", "https://doi.org/")), place
+
+
+def test_the_documentation_needs_nothing_from_elsewhere(open_page):
+    page = open_page(path="docs")
+    page.click("[data-path='/v1/predict']")
+    page.wait_for_selector("pre:has-text('galvote-small')")

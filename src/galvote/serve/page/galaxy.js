@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { backTo, markRow } from "./list.js";
-import { startTurning, stopTurning, turnTo } from "./turn.js";
+import { startRotating, stopRotating, rotateTo } from "./rotate.js";
 import { announce, byId, clearProblem, inWords, interval, make, percent, showProblem } from "./words.js";
 
 const WIDE = 820;
@@ -29,15 +29,15 @@ export function startGalaxy(decisionTree, knownModels) {
     input.onchange = () => (input.value === "heat" ? showWhatMattered() : showPicture());
   }
   byId("back").onclick = () => backTo(galaxy);
-  byId("turn").onclick = async () => {
+  byId("rotate").onclick = async () => {
     showPicture();
-    await startTurning(galaxy, asking?.signal);
-    turnQuestion();
+    await startRotating(galaxy, asking?.signal);
+    rotateQuestion();
   };
   byId("angle").oninput = () => {
     showPicture();
-    stopTurning();
-    turnTo(Number(byId("angle").value));
+    stopRotating();
+    rotateTo(Number(byId("angle").value));
   };
   new ResizeObserver(() => {
     if (galaxy && drawnFor !== null && drawnFor !== widthOfDrawing()) drawVotes();
@@ -47,7 +47,7 @@ export function startGalaxy(decisionTree, knownModels) {
 /** Forget the galaxy that is shown. */
 export function hideGalaxy() {
   asking?.abort();
-  stopTurning(true);
+  stopRotating(true);
   galaxy = null;
   byId("answer").hidden = true;
 }
@@ -62,7 +62,7 @@ export async function showGalaxy(row) {
   galaxy = row;
   row.file ??= await row.cut();
   markRow(row);
-  for (const id of ["heat-problem", "turn-problem", "tree-problem"]) clearProblem(byId(id));
+  for (const id of ["heat-problem", "rotate-problem", "tree-problem"]) clearProblem(byId(id));
   byId("answer-name").textContent = row.title ?? row.id;
   byId("answer-title").textContent = inWords(row.path);
   byId("back").hidden = byId("list").hidden;
@@ -144,7 +144,7 @@ function setChosen(question, answer) {
   chosen = { question, answer };
   byId("question").value = question;
   markChosen();
-  turnQuestion();
+  rotateQuestion();
 }
 
 function choose(question, answer) {
@@ -160,8 +160,8 @@ function markChosen() {
   }
 }
 
-function turnQuestion() {
-  turnTo(Number(byId("angle").value), tree.questions.find(({ key }) => key === chosen.question), chosen.answer);
+function rotateQuestion() {
+  rotateTo(Number(byId("angle").value), tree.questions.find(({ key }) => key === chosen.question), chosen.answer);
 }
 
 function show(what) {
@@ -186,8 +186,8 @@ async function explain() {
 
 async function showWhatMattered() {
   const [shown, asked] = [galaxy, chosen];
-  stopTurning();
-  turnTo(0);
+  stopRotating();
+  rotateTo(0);
   show("heat");
   byId("heat").hidden = true;
   clearProblem(byId("heat-problem"));

@@ -137,14 +137,14 @@ def describe_explanation(
     )
 
 
-def describe_turn(
+def describe_rotation(
     angles: Float32[np.ndarray, " angle"],
     fractions: Float32[np.ndarray, "angle answer"],
     predictor: Predictor,
-) -> schema.TurnAnswer:
-    """Say how much a prediction owes to the picture's orientation."""
+) -> schema.RotateAnswer:
+    """Say how much a prediction owes to the image's orientation."""
     columns = fractions.T.astype(np.float64).round(_DIGITS).tolist()
-    return schema.TurnAnswer(
+    return schema.RotateAnswer(
         model=describe_model(predictor),
         angles=angles.tolist(),
         fractions=dict(zip(predictor.tree.columns, columns, strict=True)),
