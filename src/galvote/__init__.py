@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from galvote.inference import Predictor
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["GZ2", "DecisionTree", "GalvoteError", "Predictor", "load"]
 
 

@@ -1,49 +1,51 @@
 """The `galvote` command: one module per verb, which imports what it needs when it runs."""
 
 import sys
+from importlib import import_module
+from typing import Annotated
 
 import typer
 
-from galvote.cli.calibrate import calibrate
-from galvote.cli.cutouts import cutouts
-from galvote.cli.demo import demo
-from galvote.cli.evaluate import evaluate
-from galvote.cli.export import export
-from galvote.cli.field import field
-from galvote.cli.models import models
-from galvote.cli.pack import pack
-from galvote.cli.parts import parts
-from galvote.cli.predict import predict
-from galvote.cli.serve import serve
-from galvote.cli.simulate import simulate
-from galvote.cli.sweep import sweep
-from galvote.cli.train import train
-from galvote.cli.tree import tree
 from galvote.errors import GalvoteError
+
+VERBS = {
+    "Use a model": ("predict", "evaluate", "field", "serve", "demo", "models"),
+    "Make a model": ("train", "calibrate", "sweep", "export"),
+    "Data": ("pack", "cutouts", "simulate", "parts", "tree"),
+}
+"""The verbs by their group in the help; each is a function of that name in a module of that name."""
 
 app = typer.Typer(
     name="galvote",
-    help="From a picture of a galaxy to the votes of a crowd.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.command()(calibrate)
-app.command()(cutouts)
-app.command()(demo)
-app.command()(evaluate)
-app.command()(export)
-app.command()(field)
-app.command()(models)
-app.command()(pack)
-app.command()(parts)
-app.command()(predict)
-app.command()(serve)
-app.command()(simulate)
-app.command()(sweep)
-app.command()(train)
-app.command()(tree)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from galvote import __version__
+
+        typer.echo(f"galvote {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _galvote(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Predict from an image of a galaxy what Galaxy Zoo volunteers would say about it."""
+
+
+for _group, _names in VERBS.items():
+    for _name in _names:
+        _verb = getattr(import_module(f"galvote.cli.{_name}"), _name)
+        app.command(rich_help_panel=_group)(_verb)
 
 
 def main() -> None:
