@@ -17,6 +17,10 @@ class CatalogueError(GalvoteError):
     """A table of galaxies that cannot be read, matched or written."""
 
 
+class OutputError(GalvoteError):
+    """A place that cannot be written to, or that holds something already."""
+
+
 class ImageError(GalvoteError):
     """A picture that cannot become a cutout.
 

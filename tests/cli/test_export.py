@@ -22,7 +22,7 @@ def test_a_model_is_exported_and_predicts(command, trained, simulated, tmp_path)
     model.write_text("mine")
     ran = command("export", "--model", trained, "--out", model)
     assert ran.returncode == 2
-    assert "exists; choose another name or pass --overwrite" in ran.stderr
+    assert "exists already; choose another place or pass --overwrite" in ran.stderr
     assert model.read_text() == "mine"
     ran = command("export", "--model", trained, "--out", model, "--overwrite")
     assert ran.returncode == 0, ran.stderr

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from galvote.errors import CatalogueError
+from galvote.errors import CatalogueError, OutputError
 from galvote.images import (
     COMPACT,
     Geometry,
@@ -101,7 +101,7 @@ def test_a_store_of_failures_only_can_be_opened(tmp_path: Path) -> None:
 def test_a_finished_store_is_kept_unless_overwritten(tmp_path: Path) -> None:
     pack(images(3), tmp_path, SMALL)
 
-    with pytest.raises(CatalogueError, match="--overwrite"):
+    with pytest.raises(OutputError, match="--overwrite"):
         pack(images(5), tmp_path, SMALL)
 
     assert len(PackedStore.open(tmp_path)) == 3

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 
-from galvote.errors import CatalogueError
+from galvote.errors import CatalogueError, OutputError
 from galvote.io import list_sources, read_ids, read_table, refuse_unwritable, write_table
 from galvote.io.positions import read_positions
 from galvote.labels import read_labels, read_votes
@@ -105,7 +105,7 @@ def test_compressed_fits_is_read(tmp_path: Path) -> None:
 def test_existing_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("precious")
-    with pytest.raises(CatalogueError, match=r"table.csv is there already.*--overwrite"):
+    with pytest.raises(OutputError, match=r"table.csv exists already.*--overwrite"):
         write_table(TABLE, path)
     assert path.read_text() == "precious"
     write_table(TABLE, path, overwrite=True)
@@ -118,7 +118,7 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path, ending: str)
     (tmp_path / f"folder{ending}").mkdir()
     for place in (f"afile/table{ending}", f"{'x' * 245}{ending}", f"folder{ending}"):
         for call in (lambda path: refuse_unwritable(path, True), lambda path: write_table(TABLE, path, True)):
-            with pytest.raises(CatalogueError, match=r"cannot be written \(.*choose another|is a folder"):
+            with pytest.raises(OutputError, match=r"cannot be written \(.*choose another|is a folder"):
                 call(tmp_path / place)
     assert {path.name for path in tmp_path.iterdir()} == {"afile", f"folder{ending}"}
     assert (tmp_path / "afile").read_text() == "precious"
@@ -129,7 +129,7 @@ def test_a_disk_that_fills_up_while_writing(tmp_path: Path, ending: str) -> None
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50, before[1]))
     try:
-        with pytest.raises(CatalogueError, match=r"cannot be written \(.*too large.*Make room"):
+        with pytest.raises(OutputError, match=r"cannot be written \(.*too large.*Make room"):
             write_table(TABLE, tmp_path / f"table{ending}")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from galvote.errors import CatalogueError
+from galvote.errors import CatalogueError, OutputError
 from galvote.images import COMPACT, decode_image, to_cutout
 from galvote.simulate import (
     GalaxyShape,
@@ -343,7 +343,7 @@ def test_an_interrupted_simulation_leaves_no_table_and_can_be_replaced(tmp_path:
     with pytest.raises(KeyboardInterrupt):
         write_galaxies(tmp_path, interrupted())
     assert not list(tmp_path.rglob("*.csv"))
-    with pytest.raises(CatalogueError, match="--overwrite"):
+    with pytest.raises(OutputError, match="--overwrite"):
         write_galaxies(tmp_path, simulate_galaxies(1))
     write_galaxies(tmp_path, simulate_galaxies(1), overwrite=True)
     assert len(list(tmp_path.rglob("*.jpg"))) == 1
@@ -355,6 +355,6 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "images_training").mkdir()
     mine = tmp_path / "images_training" / "100000.jpg"
     mine.write_bytes(b"mine")
-    with pytest.raises(CatalogueError, match="no simulated galaxies"):
+    with pytest.raises(OutputError, match="no simulated galaxies"):
         write_galaxies(tmp_path, simulate_galaxies(1), overwrite=True)
     assert mine.read_bytes() == b"mine"

@@ -65,8 +65,9 @@ def calibrate(
 
     from galvote.calibration import Calibration, Intervals, OodDetector, cross_fit, measure_false_alarms
     from galvote.cli.progress import plain_console, progress_bar
-    from galvote.errors import CatalogueError, ModelError
+    from galvote.errors import CatalogueError
     from galvote.inference import Predictor
+    from galvote.io.atomic import refuse_existing
     from galvote.labels import read_labels, read_votes
     from galvote.models import CARD, find_model, save_calibrated
 
@@ -79,8 +80,7 @@ def calibrate(
     console = plain_console()
     saved = find_model(model)  # which an exported file is not
     predictor = Predictor.load(saved)
-    if (out / CARD).exists() and not overwrite:
-        raise ModelError(f"{out} holds a model already; choose another folder or pass --overwrite.")
+    refuse_existing(out / CARD, overwrite=overwrite)
     known, labels = read_votes(votes, skip_invalid=skip_invalid), read_labels(splits, "split")
     row_of = {galaxy: row for row, galaxy in enumerate(known.ids) if labels.get(galaxy) == split}
     training = {galaxy for galaxy, name in labels.items() if name == train_split}

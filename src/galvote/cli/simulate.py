@@ -23,11 +23,11 @@ def simulate(
 ) -> None:
     """Render galaxies of known shape and let a simulated crowd vote on them."""
     from galvote.cli.progress import plain_console, progress_bar
-    from galvote.errors import CatalogueError
+    from galvote.io.atomic import refuse_existing
     from galvote.simulate import ContactSheet, SimulatedGalaxy, simulate_galaxies, write_galaxies
 
-    if sheet and sheet.exists() and not overwrite:
-        raise CatalogueError(f"{sheet} exists; choose another file or pass --overwrite.")
+    if sheet:
+        refuse_existing(sheet, overwrite=overwrite)
     console, clearest = plain_console(), ContactSheet()
     galaxies = simulate_galaxies(count, seed, pixels, start)
     with progress_bar(console) as progress:

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from galvote.errors import GalvoteError
 from galvote.field.catalogue import to_catalogue
 from galvote.field.detect import cut_out
 from galvote.field.findings import OOD, ClassifiedField
 from galvote.images import Geometry
 from galvote.images.measure import FieldGalaxy
 from galvote.io import write_table
+from galvote.io.atomic import refuse_existing
 from galvote.report.field_page import draw_field_page
 from galvote.report.images import CARDS_PER_SHEET, MUTED, Card, Mark, draw_field, draw_sheet, write_png
 from galvote.report.report import write_page
@@ -46,12 +46,9 @@ class FieldFiles:
         self._out = out
 
     def refuse_taken(self) -> None:
-        """Raise `GalvoteError` if an earlier run's files are there."""
+        """Raise `OutputError` if an earlier run's files are there."""
         fixed = (self.catalogue, self.page, self.annotated)
-        if there := [path.name for path in (*fixed, *self._sheets()) if path.exists()]:
-            raise GalvoteError(
-                f"{self._out} has {', '.join(there)} already; choose another folder or pass --overwrite."
-            )
+        refuse_existing(*fixed, *self._sheets())
 
     def write(
         self,

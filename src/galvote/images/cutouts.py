@@ -18,7 +18,7 @@ from galvote.images.decode import decode_image
 from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH, Geometry, to_cutout
 from galvote.images.look_up import look_up
 from galvote.images.services import CutoutService
-from galvote.io.atomic import atomic_file
+from galvote.io.atomic import refuse_foreign, write_whole
 from galvote.io.positions import Positions, read_positions
 from galvote.io.sources import Source
 from galvote.io.tables import write_table
@@ -78,12 +78,14 @@ def cutouts(
     Raises
     ------
     CatalogueError
-        If the catalogue cannot be used, the folder holds something else, or it cannot be written to.
+        If the catalogue cannot be used, or the folder holds cutouts of another one.
+    OutputError
+        If the folder holds something else, or cannot be written to.
     ImageError
         If the field cannot be opened.
     """
     out = Path(out)
-    _refuse_other_things(out)
+    refuse_foreign(out, _MANIFEST, "cutouts of a catalogue")
     positions = read_positions(catalogue, size_column=size_column)
     # Ids may hold what names of files may not; quoted, they stay different from one another.
     paths = [out / f"{quote(id_, safe=' +')}.{image_format}" for id_ in positions.ids]
@@ -107,15 +109,6 @@ def cutouts(
     return table
 
 
-def _refuse_other_things(out: Path) -> None:
-    """Raise `CatalogueError` if the place holds anything but an earlier run."""
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / _MANIFEST).is_file())):
-        raise CatalogueError(
-            f"{out} holds something that `galvote cutouts` did not write, and is left as it is; choose "
-            "another folder."
-        )
-
-
 def _begin(out: Path, plan: dict[str, Any], overwrite: bool) -> None:
     """Write down what the folder is to hold, or raise `CatalogueError` if it holds something else."""
     manifest = out / _MANIFEST
@@ -133,7 +126,7 @@ def _begin(out: Path, plan: dict[str, Any], overwrite: bool) -> None:
                 f"{out} holds images of another catalogue or place, or with other settings; go on with "
                 "those, choose another folder, or start anew with --overwrite (overwrite=True)."
             )
-    _write_whole(manifest, (json.dumps(plan, indent=1) + "\n").encode())
+    write_whole(manifest, json.dumps(plan, indent=1) + "\n")
 
 
 def _write_image(place: tuple[Source, Path], geometry: Geometry) -> ImageError | None:
@@ -147,7 +140,7 @@ def _write_image(place: tuple[Source, Path], geometry: Geometry) -> ImageError |
         return error
     except OSError as error:
         return ImageError("missing", f"The file cannot be read ({error}).")
-    _write_whole(path, data)
+    write_whole(path, data)
     return None
 
 
@@ -175,14 +168,3 @@ def _to_table(positions: Positions, paths: Sequence[Path], failures: Sequence[Im
         "reason": pa.array([failure.reason if failure else "" for failure in failures], pa.string()),
     }
     return pa.table(columns)
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    try:
-        with atomic_file(path) as partial:
-            partial.write_bytes(data)
-    except OSError as error:
-        raise CatalogueError(
-            f"{path} cannot be written ({error.strerror}). Make room or choose another folder, then run the "
-            "same again: what is there stays."
-        ) from error

@@ -22,11 +22,11 @@ from urllib.request import Request, urlopen
 import numpy as np
 from jaxtyping import Float
 
-from galvote.errors import GalvoteError, ImageError
+from galvote.errors import GalvoteError, ImageError, OutputError
 from galvote.images.decode import decode_image
 from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH
 from galvote.images.sky import refuse_nowhere
-from galvote.io.atomic import atomic_file
+from galvote.io.atomic import write_whole
 
 _FLAT = 4  # levels of 255 that a picture without anything on it may vary by
 _LARGEST = 20_000_000  # bytes of an answer
@@ -339,5 +339,5 @@ def _seconds(retry_after: str | None) -> float:
 
 def _keep(data: bytes, path: Path) -> None:
     """Write a file; a picture that cannot be kept is none the worse."""
-    with suppress(OSError), atomic_file(path, unique=True) as partial:
-        partial.write_bytes(data)
+    with suppress(OutputError):
+        write_whole(path, data, unique=True)

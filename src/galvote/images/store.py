@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 
 from galvote.errors import CatalogueError, ImageError
 from galvote.images.geometry import Geometry, try_cutout
-from galvote.io.atomic import atomic_file
+from galvote.io.atomic import refuse_existing, write_whole
 from galvote.io.readers.store import CUTOUTS, FORMAT, SOURCES, STORE, damaged_store, open_store, read_lines
 from galvote.io.sources import Source, Sources
 from galvote.io.threads import map_in_threads
@@ -126,7 +126,9 @@ def pack(
     Raises
     ------
     CatalogueError
-        If the directory holds a finished store, or an unfinished one of another geometry or other sources.
+        If the directory holds an unfinished store of another geometry or other sources.
+    OutputError
+        If it holds a finished store.
 
     Notes
     -----
@@ -137,8 +139,7 @@ def pack(
     if overwrite:
         for name in (STORE, SOURCES, CUTOUTS):
             (directory / name).unlink(missing_ok=True)
-    if (directory / STORE).exists():
-        raise CatalogueError(f"{directory} holds a finished store: choose another directory, or --overwrite.")
+    refuse_existing(directory / STORE)
     plan = {"format": FORMAT, "geometry": geometry.model_dump(), "field_of_view": field_of_view}
     remaining = iter(sources)
     counts = _resume(directory, plan, remaining, geometry, field_of_view)
@@ -149,8 +150,7 @@ def pack(
     summary = plan | {"galaxies": packed, "failures": done - packed}
     if isinstance(sources, Sources):
         summary["sources_sha256"] = sources.digest()
-    with atomic_file(directory / STORE) as place:
-        place.write_text(json.dumps(summary, indent=1) + "\n")
+    write_whole(directory / STORE, json.dumps(summary, indent=1) + "\n")
     return PackedStore.open(directory)
 
 

@@ -29,7 +29,7 @@ from galvote.calibration import Calibration
 from galvote.errors import ModelError
 from galvote.images import describe_warp, to_cutout
 from galvote.inference.backends import choose_backend, open_session
-from galvote.io.atomic import atomic_file, trial_file
+from galvote.io.atomic import refuse_existing, trial_file, write_whole
 from galvote.models import Card, GalaxyNetwork, predict_tta, run_network
 from galvote.trees import DecisionTree
 
@@ -136,8 +136,7 @@ def export_model(
             f"The exported model's fractions are up to {difference:.1e} from torch's, and {TOLERANCE:.0e} is "
             "allowed, so nothing is written; predict with torch, or update onnxruntime and torch."
         )
-    with _explained(path), atomic_file(path, unique=True) as partial_path:
-        partial_path.write_bytes(data)
+    write_whole(path, data, unique=True)
     return difference
 
 
@@ -145,18 +144,9 @@ def refuse_unexportable(path: Path, overwrite: bool) -> None:
     """Raise `ModelError` unless an exported model may and can be written there; its folder is made."""
     if path.suffix.lower() != ".onnx":
         raise ModelError(f"{path} does not end in .onnx, by which a model is known to be exported; add it.")
-    if path.exists() and not overwrite:
-        raise ModelError(f"{path} exists; choose another name or pass --overwrite.")
-    with _explained(path), trial_file(path) as partial_path:
+    refuse_existing(path, overwrite=overwrite)
+    with trial_file(path) as partial_path:
         partial_path.touch()
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise ModelError(f"{path} cannot be written ({error}); choose another place.") from error
 
 
 def read_exported(path: Path) -> tuple[bytes, Card, Calibration | None]:

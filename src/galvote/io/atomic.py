@@ -1,15 +1,18 @@
-"""Files that are there whole or not at all."""
+"""Outputs: files that are there whole or not at all, and places that are not written to unasked."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from galvote.errors import OutputError
+
 
 @contextmanager
-def atomic_file(path: Path, *, unique: bool = False) -> Iterator[Path]:
+def atomic_file(path: Path, *, unique: bool = False, replace: bool = True) -> Iterator[Path]:
     """Yield a place beside `path` to write to; when the block ends it is renamed to `path`.
 
     So a reader never meets half a file. If the block fails, what was at `path` stays and nothing else does.
@@ -17,25 +20,114 @@ def atomic_file(path: Path, *, unique: bool = False) -> Iterator[Path]:
     Parameters
     ----------
     path
-        Of the file. Its folder is made if it does not exist; what is there already is replaced.
+        Of the file. Its folder is made if it does not exist.
     unique
         Several may write this file at once, so each has a place of its own. A killed one leaves it behind;
         without `unique`, whoever writes the file next takes the same place.
+    replace
+        Whether what is there already is replaced, or stays. (On a file system without links the later of two
+        that write at once replaces the other.)
+
+    Raises
+    ------
+    OutputError
+        If the place cannot be written to, from whatever `OSError`.
     """
-    with trial_file(path, unique=unique) as partial:
-        yield partial
-        partial.replace(path)
+    with trial_file(path, unique=unique) as place:
+        yield place
+        if not replace:
+            with suppress(OSError):
+                path.hardlink_to(place)
+            if path.exists():
+                return
+        place.replace(path)
 
 
 @contextmanager
 def trial_file(path: Path, *, unique: bool = True) -> Iterator[Path]:
     """Yield a place beside `path` and remove what is written there: so long work learns whether it can end.
 
-    As `atomic_file`, without the renaming.
+    Parameters
+    ----------
+    path, unique
+        As for `atomic_file`, which this is without the renaming.
+
+    Raises
+    ------
+    OutputError
+        If the place cannot be written to.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{uuid4().hex}.partial" if unique else f"{path.name}.partial")
+    place = path.with_name(f"{path.name}.{uuid4().hex}.partial" if unique else f"{path.name}.partial")
     try:
-        yield partial
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield place
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror or error}). Make room there, see that you may write "
+            "there, or choose another place; what is there already stays."
+        ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            place.unlink()
+
+
+def write_whole(
+    path: Path, data: bytes | str, *, unique: bool = False, replace: bool = True, durable: bool = False
+) -> None:
+    """Write a file that is whole or not there.
+
+    Parameters
+    ----------
+    path, unique, replace
+        As for `atomic_file`.
+    data
+        Text becomes UTF-8.
+    durable
+        It is whole or not there even if the power fails.
+
+    Raises
+    ------
+    OutputError
+        If the place cannot be written to.
+    """
+    with atomic_file(path, unique=unique, replace=replace) as place, place.open("wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def refuse_existing(*paths: Path, overwrite: bool = False) -> None:
+    """Raise `OutputError` if any of these files is there and may not be replaced.
+
+    Parameters
+    ----------
+    paths
+        What is to be written.
+    overwrite
+        It may be replaced.
+    """
+    if not overwrite and (there := [str(path) for path in paths if path.exists()]):
+        raise OutputError(
+            f"{', '.join(there)} exists already; choose another place or pass --overwrite (overwrite=True)."
+        )
+
+
+def refuse_foreign(folder: Path, marks: str, what: str) -> None:
+    """Raise `OutputError` if a folder holds anything but an earlier output.
+
+    Parameters
+    ----------
+    folder
+        May be absent or empty.
+    marks
+        Pattern of the files by which an earlier output is known.
+    what
+        What it is, for the message.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; name a folder for {what}.")
+    if folder.exists() and any(folder.iterdir()) and not any(folder.glob(marks)):
+        raise OutputError(
+            f"{folder} is not empty and holds no {what}, so it is left as it is; choose another folder."
+        )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,9 +11,9 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from galvote.errors import CatalogueError
+from galvote.errors import CatalogueError, OutputError
 from galvote.io.astropy_tables import read_fits, read_votable, write_fits, write_votable
-from galvote.io.atomic import atomic_file, trial_file
+from galvote.io.atomic import atomic_file, refuse_existing, trial_file
 from galvote.io.columns import ID_COLUMNS, find_id_column, is_text, refuse_repeated, to_ids
 
 _READABLE = {
@@ -103,46 +101,39 @@ def write_table(table: pa.Table, path: str | Path, overwrite: bool = False) -> N
     Raises
     ------
     CatalogueError
-        If the file is there already, the ending is unknown, the format has no way to say a column's type, or
-        the place cannot be written to: it is no folder, is full, or belongs to somebody else.
+        If the ending is unknown, or the format has no way to say a column's type.
+    OutputError
+        If the file is there already, or the place cannot be written to: it is no folder, is full, or belongs
+        to somebody else.
     """
     path = Path(path)
     format_ = _format_of(path, _WRITABLE)
     refuse_unwritable(path, overwrite)
-    with _explained(path), atomic_file(path) as partial:
+    with atomic_file(path) as partial:
         _write(table, partial, path, format_)
 
 
 def refuse_unwritable(path: str | Path, overwrite: bool = False, table: pa.Table | None = None) -> None:
-    """Raise `CatalogueError` if `write_table` could not write there, or not such a table.
+    """Raise what `write_table` would raise, before long work begins.
 
-    Long work asks before it begins. The folder is made if need be, and a file beside the place is written and
-    removed again.
+    Parameters
+    ----------
+    path, overwrite
+        As for `write_table`. The folder is made if need be, and a file beside the place is written and
+        removed again.
+    table
+        One with the columns that are to be written, if they are known.
     """
     path = Path(path)
     format_ = _format_of(path, _WRITABLE)
-    if path.exists() and not overwrite:
-        raise CatalogueError(
-            f"{path} is there already; choose another name or pass --overwrite (overwrite=True)."
-        )
+    refuse_existing(path, overwrite=overwrite)
     if path.is_dir():
-        raise CatalogueError(f"{path} is a folder; choose another name for the file.")
-    with _explained(path), trial_file(path) as partial:
+        raise OutputError(f"{path} is a folder; choose another name for the file.")
+    with trial_file(path) as partial:
         if table is None:
             partial.touch()
         else:
             _write(table, partial, path, format_)
-
-
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CatalogueError(
-            f"{path} cannot be written ({error}). Make room there, see that you may write there, or choose "
-            "another place."
-        ) from error
 
 
 def read_ids(path: str | Path) -> tuple[str, ...]:

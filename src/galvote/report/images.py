@@ -21,7 +21,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.textpath import text_to_path
 from PIL import Image
 
-from galvote.io.atomic import atomic_file
+from galvote.io.atomic import write_whole
 from galvote.report.style import palette
 
 NIGHT, INK, MUTED, FAINT, WARNING = (
@@ -196,8 +196,7 @@ def write_png(image: UInt8[np.ndarray, "y x 3"], path: Path, *, max_bytes: int =
         data = file.getvalue()
         if len(data) <= max_bytes:
             break
-    with atomic_file(path) as partial:
-        partial.write_bytes(data)
+    write_whole(path, data)
 
 
 def to_data_url(image: UInt8[np.ndarray, "y x 3"]) -> str:

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from galvote.errors import GalvoteError
-from galvote.io.atomic import atomic_file
+from galvote.io.atomic import refuse_existing, write_whole
 from galvote.metrics import Comparison, Reliability, column_means, galaxy_rmse, measure_reliability
 from galvote.report.images import to_data_url
 from galvote.report.style import style_sheet
@@ -29,8 +28,7 @@ GALLERY = 12
 def report_path(directory: str | Path, overwrite: bool = False) -> Path:
     """Return where a report's page goes; raise `GalvoteError` if one is there and must not be replaced."""
     page = Path(directory) / "index.html"
-    if page.exists() and not overwrite:
-        raise GalvoteError(f"{page} exists; choose another directory or pass --overwrite.")
+    refuse_existing(page, overwrite=overwrite)
     return page
 
 
@@ -134,8 +132,7 @@ def write_report(
 
 def write_page(path: Path, text: str) -> None:
     """Write text, whole or not at all."""
-    with atomic_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    write_whole(path, text)
 
 
 def _numbers(scores: Mapping[str, Any]) -> str:

@@ -11,8 +11,7 @@ import numpy as np
 import simplejpeg
 from jaxtyping import Float
 
-from galvote.errors import CatalogueError
-from galvote.io.atomic import atomic_file
+from galvote.io.atomic import refuse_existing, refuse_foreign, write_whole
 from galvote.simulate.crowd import conditional_fractions
 from galvote.simulate.galaxies import SimulatedGalaxy
 from galvote.trees import GZ2, to_cumulative
@@ -49,7 +48,7 @@ def write_galaxies(
 
     Raises
     ------
-    CatalogueError
+    OutputError
         If the directory holds anything and may not be overwritten, or holds something else than simulated
         galaxies.
     """
@@ -82,17 +81,8 @@ def write_galaxies(
 
 
 def _make_room(directory: Path, overwrite: bool) -> None:
-    if directory.exists() and not directory.is_dir():
-        raise CatalogueError(f"{directory} is a file; name a folder for the simulated galaxies.")
-    if not directory.exists() or not any(directory.iterdir()):
-        return
-    if not overwrite:
-        raise CatalogueError(f"{directory} is not empty; choose another folder or pass --overwrite.")
-    if not any(directory.glob(f"{TRUTH}*")):
-        raise CatalogueError(
-            f"{directory} holds no simulated galaxies ({TRUTH} is missing), so it is left as it is; "
-            "choose another folder."
-        )
+    refuse_foreign(directory, f"{TRUTH}*", "simulated galaxies")
+    refuse_existing(*directory.glob(f"{TRUTH}*"), overwrite=overwrite)
     # The truth goes last: it is what tells that the rest may be removed.
     for path in (directory / IMAGES).glob("[0-9]" * 6 + ".jpg"):
         path.unlink()
@@ -101,8 +91,7 @@ def _make_room(directory: Path, overwrite: bool) -> None:
 
 
 def _write_image(path: Path, galaxy: SimulatedGalaxy) -> None:
-    with atomic_file(path) as partial:
-        partial.write_bytes(simplejpeg.encode_jpeg(galaxy.image, quality=92, colorspace="RGB"))
+    write_whole(path, simplejpeg.encode_jpeg(galaxy.image, quality=92, colorspace="RGB"))
 
 
 def _rounded(values: Float[np.ndarray, " answer"]) -> list[str]:

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from galvote.errors import TrainingError
-from galvote.io.atomic import atomic_file
+from galvote.io.atomic import write_whole
 from galvote.models import Card, fast_precision, save_model
 from galvote.models.memory import keep_freed_memory
 from galvote.report import plot_curves
@@ -270,7 +270,7 @@ class RunFolder(Callback):
         table = csv.DictWriter(text, fieldnames=list(self.history[0]), lineterminator="\n")
         table.writeheader()
         table.writerows(self.history)
-        _replace(self.out / METRICS, text.getvalue())
+        write_whole(self.out / METRICS, text.getvalue())
         if final or time.monotonic() - self._drawn > REDRAW_SECONDS:
             plot_curves(self.history, self.out)
             self._drawn = time.monotonic()
@@ -341,7 +341,7 @@ def _claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
         made.unlink(missing_ok=True)
     for name in ("best", "last", TEACHER, TENSORBOARD):
         shutil.rmtree(out / name, ignore_errors=True)
-    _replace(path, json.dumps(described, indent=2) + "\n")
+    write_whole(path, json.dumps(described, indent=2) + "\n")
 
 
 def _compare_with_earlier(out: Path, described: Mapping[str, Any]) -> None:
@@ -384,8 +384,3 @@ def _tensorboard(out: Path) -> Any:
     from lightning.pytorch.loggers import TensorBoardLogger
 
     return TensorBoardLogger(out, name="", version=TENSORBOARD)
-
-
-def _replace(path: Path, text: str) -> None:
-    with atomic_file(path) as partial:
-        partial.write_text(text)
