@@ -179,7 +179,7 @@ class Crowd(NamedTuple):
     actual: Any
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def crowd() -> Crowd:
     import numpy as np
 

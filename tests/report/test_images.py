@@ -9,7 +9,9 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from galvote.errors import TreeError
-from galvote.report.images import Card, Mark, draw_field, draw_sheet, write_png
+from galvote.report.field_image import Mark, draw_field
+from galvote.report.image_files import write_png
+from galvote.report.sheet import Card, draw_sheet
 from galvote.trees import GZ2, to_cumulative
 from galvote.trees.kinds import name_kind, strongest_first
 

@@ -8,16 +8,24 @@ import pytest
 from galvote.errors import GalvoteError
 from galvote.metrics import Comparison, galaxy_rmse, measure_reliability, score
 from galvote.report import best_and_worst, write_report
-from galvote.trees import GZ2
+from galvote.trees import GZ2, Answer, DecisionTree, Question
+
+NASTY = "<script>alert('x')</script>&\"$title"
+LEFT_OUT = {"failed_predictions": 3, "predictions_not_finite": 0}
+BARS = DecisionTree(
+    "bars",
+    (Question("bar", "Is there a bar?", (Answer("bar", "bar", "bar"), Answer("none", "no bar", "no bar"))),),
+)
 
 
 class Page(HTMLParser):
-    """Collects what a reader sees, where pictures come from, and what is opened without being closed."""
+    """Collects what a reader sees, where images come from, and what is opened without being closed."""
 
     VOID = frozenset(("meta", "img", "br", "line", "circle", "rect", "path"))
 
     def __init__(self, html: str) -> None:
         super().__init__()
+        self.html = html
         self.text, self.sources, self.addresses, self.open = "", [], [], []
         self.labels: list[str] = []
         self.feed(html)
@@ -37,30 +45,41 @@ class Page(HTMLParser):
         self.text += data
 
 
-def scored(crowd):
-    compared = Comparison(GZ2, crowd.predicted, crowd.actual)
-    return score(compared), compared
-
-
 def image(shade: int) -> np.ndarray:
     return np.full((16, 16, 3), shade, dtype=np.uint8)
 
 
-def test_report_shows_the_best_and_the_worst_with_pictures(tmp_path, crowd):
-    scores, compared = scored(crowd)
+def scored(predicted, actual, tree=GZ2, **ends):
+    compared = Comparison(tree, predicted, actual, **ends)
+    return score(compared), compared
+
+
+@pytest.fixture(scope="module")
+def report(crowd, tmp_path_factory):
+    """Return a report of the crowd with all that may be in one, its folder and the scores."""
+    folder = tmp_path_factory.mktemp("report")
+    scores, compared = scored(crowd.predicted, crowd.actual)
     best, worst = best_and_worst(crowd.predicted, crowd.actual)
-    images = {crowd.ids[row]: image(90) for row in [*best, *worst]}
-    page = write_report(tmp_path / "report", scores, compared, crowd.ids, images, title="small")
-    parsed = Page(page.read_text(encoding="utf-8"))
-    assert parsed.open == []
-    assert len(parsed.sources) == 24
-    assert all(source.startswith("data:image/jpeg;base64,/9j/") for source in parsed.sources)
-    assert parsed.addresses == parsed.sources  # nothing from elsewhere
-    assert f"{scores['rmse']:.4f}" in parsed.text
-    assert f"{scores['baselines']['mean']:.4f}" in parsed.text
-    assert parsed.text.index(crowd.ids[best[0]]) < parsed.text.index(crowd.ids[worst[0]])
-    assert "smooth" in parsed.text and "voted" in parsed.text
-    assert "url(" not in page.read_text(encoding="utf-8")
+    ids = [NASTY if row == best[0] else name for row, name in enumerate(crowd.ids)]
+    images = {ids[row]: image(90) for row in [*best, *worst]}
+    page = write_report(
+        folder, scores, compared, ids, images, title="a<b>&$c", left_out=LEFT_OUT, remarks=["Beware <b>."]
+    )
+    return Page(page.read_text(encoding="utf-8")), folder, scores
+
+
+def test_report_shows_the_best_and_the_worst_with_images(report, crowd):
+    page, _, scores = report
+    assert page.open == []
+    assert len(page.sources) == 24
+    assert all(source.startswith("data:image/jpeg;base64,/9j/") for source in page.sources)
+    assert page.addresses == page.sources  # nothing from elsewhere
+    assert "url(" not in page.html
+    assert f"{scores['rmse']:.4f}" in page.text
+    assert f"{scores['baselines']['mean']:.4f}" in page.text
+    _, worst = best_and_worst(crowd.predicted, crowd.actual)
+    assert page.text.index(NASTY) < page.text.index(crowd.ids[worst[0]])
+    assert "Best-predicted galaxies" in page.text and "voted" in page.text
 
 
 def test_best_and_worst_are_in_order_and_disjoint(crowd):
@@ -68,85 +87,65 @@ def test_best_and_worst_are_in_order_and_disjoint(crowd):
     best, worst = best_and_worst(crowd.predicted, crowd.actual)
     assert rmse[best[0]] == rmse.min() and rmse[worst[0]] == rmse.max()
     assert (np.diff(rmse[best]) >= 0).all() and (np.diff(rmse[worst]) <= 0).all()
-    few = [crowd.predicted[:5], crowd.actual[:5]]
-    best, worst = best_and_worst(*few)
+    best, worst = best_and_worst(crowd.predicted[:5], crowd.actual[:5])
     assert sorted([*best, *worst]) == [0, 1, 2, 3, 4]
 
 
-def test_ids_and_title_are_escaped(tmp_path, crowd):
-    scores, compared = scored(crowd)
-    rows = best_and_worst(crowd.predicted, crowd.actual)[0]
-    name_of_first = "<script>alert('x')</script>&\"$title"
-    nasty = [name_of_first if i == rows[0] else name for i, name in enumerate(crowd.ids)]
-    page = write_report(
-        tmp_path,
-        scores,
-        compared,
-        nasty,
-        {name_of_first: image(9)},
-        title="a<b>&$c",
-    )
-    html = page.read_text(encoding="utf-8")
-    assert "<script" not in html
-    parsed = Page(html)
-    assert name_of_first in parsed.text
-    assert "a<b>&$c" in parsed.text
+def test_ids_title_and_remarks_are_escaped(report):
+    page, *_ = report
+    assert "<script" not in page.html
+    assert all(text in page.text for text in (NASTY, "a<b>&$c", "Beware <b>."))
 
 
-def test_scores_lie_beside_the_page(tmp_path, crowd):
-    scores, compared = scored(crowd)
-    left_out = {"failed_predictions": 3, "predictions_not_finite": 0}
-    page = write_report(tmp_path, scores, compared, crowd.ids, left_out=left_out)
-    saved = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
-    assert saved["rmse"] == scores["rmse"]
-    assert saved["left_out"] == left_out
-    text = Page(page.read_text(encoding="utf-8")).text
-    assert "failed predictions (3)" in text and "not finite" not in text
-    assert not list(tmp_path.glob("*.partial"))
+def test_scores_lie_beside_the_page(report):
+    page, folder, scores = report
+    saved = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    assert saved == {**scores, "left_out": LEFT_OUT}
+    assert "failed predictions (3)" in page.text and "not finite" not in page.text
+    assert sorted(path.name for path in folder.iterdir()) == ["index.html", "scores.json"]
 
 
 def test_masked_columns_single_galaxy_and_coverage(tmp_path, crowd):
     actual = crowd.actual[:1].copy()
     actual[:, GZ2.slices["arm_number"]] = np.nan
     predicted = crowd.predicted[:1].astype(np.float32)
-    compared = Comparison(GZ2, predicted, actual, low=predicted - 0.1, high=predicted + 0.1)
-    page = write_report(tmp_path, score(compared), compared, crowd.ids[:1])
-    html = page.read_text(encoding="utf-8")
-    assert "nan" not in re.sub(r"[a-z-]*nan[a-z]+", "", Page(html).text)
-    assert "All 31 columns" in html
-    assert "in their interval" in html
+    scores, compared = scored(predicted, actual, low=predicted - 0.1, high=predicted + 0.1)
+    text = Page(write_report(tmp_path, scores, compared, crowd.ids[:1]).read_text(encoding="utf-8")).text
+    assert not re.search(r"\bnan\b|\bNone\b", text)
+    assert "All 31 columns" in text
+    assert "in their interval" in text
 
 
-def test_reliability_is_drawn_said_and_tabled(tmp_path, crowd):
-    page = write_report(tmp_path, *scored(crowd), crowd.ids)
-    parsed = Page(page.read_text(encoding="utf-8"))
+def test_reliability_is_drawn_said_and_tabled(report, crowd):
+    page, *_ = report
     found = measure_reliability(crowd.predicted, crowd.actual, GZ2)
-    panels = [label for label in parsed.labels if "off by" in label]
+    panels = [label for label in page.labels if "bins of the predicted fraction" in label]
     for question, label in zip(GZ2.questions, panels, strict=True):
         reliability = found[question.name]
         assert label.startswith(question.name.replace("_", " "))
-        assert f"off by {reliability.error:.3f}" in label
+        assert f"differ by {reliability.error:.3f}" in label
         assert f"{reliability.worst.voted:.2f} voted" in label
     spiral = found["spiral"].bins[-1]
-    assert (
-        f"predicted {spiral.predicted:.2f}, voted {spiral.voted:.2f}, {spiral.count} answers" in parsed.text
-    )
-    assert f"{spiral.predicted:.3f}{spiral.voted:.3f}{spiral.count}" in parsed.text
+    assert f"predicted {spiral.predicted:.2f}, voted {spiral.voted:.2f}, {spiral.count} answers" in page.text
+    assert f"{spiral.predicted:.3f}{spiral.voted:.3f}{spiral.count}" in page.text
 
 
-def test_votes_are_drawn_down_the_tree_for_all_and_for_each_galaxy_shown(tmp_path, crowd):
-    page = write_report(tmp_path, *scored(crowd), crowd.ids)
-    html = page.read_text(encoding="utf-8")
-    drawings = [label for label in Page(html).labels if label.startswith("Votes down the decision tree")]
+def test_votes_are_drawn_down_the_tree_for_all_and_for_each_galaxy_shown(report, crowd):
+    page, *_ = report
+    drawings = [label for label in page.labels if label.startswith("Votes down the decision tree")]
     assert len(drawings) == 2 + 24  # the mean on a wide and on a narrow page
     mean = crowd.predicted.mean(axis=0)[0], crowd.actual.mean(axis=0)[0]
-    assert f"smooth: {mean[0]:.0%} of all volunteers; {mean[1]:.0%} voted so" in html
-    assert "--paper" in html and "$" not in html
+    assert f"smooth: {mean[0]:.0%} of all volunteers; {mean[1]:.0%} voted so" in page.html
+    assert "--paper" in page.html
 
 
-def test_an_existing_report_is_not_replaced(tmp_path, crowd):
-    arguments = (*scored(crowd), crowd.ids)
+def test_one_question_of_hard_labels_is_reported_and_not_replaced_unasked(tmp_path):
+    actual = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    predicted = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]])
+    arguments = (*scored(predicted, actual, BARS), ["a", "b", "c"])
     page = write_report(tmp_path, *arguments, title="first")
+    text = Page(page.read_text(encoding="utf-8")).text
+    assert "Is there a bar?" in text and "volunteers and prediction" in text
     with pytest.raises(GalvoteError, match="--overwrite"):
         write_report(tmp_path, *arguments, title="second")
     assert "first" in page.read_text(encoding="utf-8")

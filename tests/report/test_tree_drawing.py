@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from galvote.errors import FractionError
+from galvote.report.canvas import NIGHT
 from galvote.report.figures import INK, VALIDATION
-from galvote.report.images import NIGHT
 from galvote.report.style import palette, style_sheet
 from galvote.report.tree_drawing import NARROW, WIDE, draw_tree
 from galvote.trees import GZ2, Answer, DecisionTree, Question, decision_path, to_cumulative
@@ -61,7 +61,7 @@ def test_every_answer_has_its_fraction_and_its_interval(width: int) -> None:
         assert title.startswith(f"{answer.text}: ")
         assert f"interval {low[i]:.0%} to {high[i]:.0%}" in title
         assert f"{100 * low[i]:.0f}–{100 * high[i]:.0f}" in text_of(group)
-        assert group.find("svg:line[@class='interval']", NAMES) is not None
+        assert group.find(".//svg:line[@class='interval']", NAMES) is not None
         assert answer.text.replace(" ", "") in text_of(group).replace(" ", "")
 
 
@@ -115,8 +115,8 @@ def test_unknown_and_voted_fractions() -> None:
     drawn = answers(draw_tree(GZ2, fractions, voted=voted))
     assert drawn["Class11.2"].findtext("svg:title", "", NAMES) == "2: unknown"
     assert "–" in text_of(drawn["Class11.2"])
-    assert drawn["Class1.1"].find("svg:line[@class='voted']", NAMES) is None
-    assert drawn["Class1.2"].find("svg:line[@class='voted']", NAMES) is not None
+    assert drawn["Class1.1"].find(".//svg:line[@class='voted']", NAMES) is None
+    assert drawn["Class1.2"].find(".//svg:line[@class='voted']", NAMES) is not None
     assert f"{voted[1]:.0%} voted so" in drawn["Class1.2"].findtext("svg:title", "", NAMES)
     assert not re.search(r"\bnan\b", draw_tree(GZ2, np.full(37, np.nan)))
 
@@ -131,6 +131,38 @@ def test_words_are_escaped_and_nothing_needs_an_inline_style() -> None:
     drawing = draw_tree(nasty, np.array([0.9, 0.1]))
     assert text_of(answers(drawing)['"']).startswith("<i>&")
     assert "style=" not in drawing and "<script" not in drawing
+
+
+def question(name: str, *answers: tuple[str, str | None], text: str = "Which?") -> Question:
+    return Question(name, text, tuple(Answer(f"{name}_{a}", a, a, leads_to) for a, leads_to in answers))
+
+
+def test_a_tree_of_two_questions() -> None:
+    dusty = question("dusty", ("yes", "lanes"), ("no", None), text="Is there dust in front of it?")
+    tree = DecisionTree("dust", (dusty, question("lanes", ("one", None), ("more", None))))
+    drawing = draw_tree(tree, np.array([0.25, 0.75, 0.2, 0.05]))
+    drawn, image = answers(drawing), parse(drawing)
+    assert list(drawn) == list(tree.columns)
+    assert drawn["lanes_one"].findtext("svg:title", "", NAMES) == "one: 20% of all volunteers"
+    heights = [float(re.findall(r"[\d.]+", group.get("transform", ""))[1]) for group in drawn.values()]
+    assert heights[0] == heights[1] < heights[2] == heights[3]
+    assert "Most likely: no" in image.get("aria-label", "")
+    widths = {column: width_of(band) for column, band in bands(drawing).items()}
+    assert widths["dusty_yes"] == pytest.approx(widths["lanes_one"] + widths["lanes_more"], abs=0.2)
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_one_question_with_many_long_answers_becomes_wider(width: int) -> None:
+    names = [f"an answer that is rather long, number {number}" for number in range(15)] + [
+        "with_no_spaces_at_all"
+    ]
+    tree = DecisionTree("classes", (question("class", *((name, None) for name in names)),))
+    drawing = draw_tree(tree, np.full(16, 1 / 16), width=width)
+    assert parse(drawing).get("class") == "tree wider"
+    assert len(answers(drawing)) == 16
+    assert "with no spaces" in " ".join(text_of(group) for group in answers(drawing).values())
+    few = DecisionTree("bars", (question("bar", ("bar", None), ("no bar", None)),))
+    assert parse(draw_tree(few, np.array([1.0, 0.0]), width=width)).get("class") == "tree"
 
 
 def test_fractions_of_another_tree_are_refused() -> None:

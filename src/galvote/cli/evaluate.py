@@ -70,13 +70,14 @@ def evaluate(
 
     from galvote.inference import LEVEL
     from galvote.io import list_sources, read_table
+    from galvote.io.atomic import refuse_existing
     from galvote.labels import read_votes
     from galvote.metrics import Comparison, score
-    from galvote.report import report_path, write_report
+    from galvote.report import PAGE, write_report
 
     said = Console(stderr=True, highlight=False, markup=False)
     if report is not None:
-        report_path(report, overwrite)  # refuse before the long part
+        refuse_existing(report / PAGE, overwrite=overwrite)  # refuse before the long part
 
     known = read_votes(votes, skip_invalid=skip_invalid, report=said.print)
     wanted, mean = _choose_split(known, splits, split)

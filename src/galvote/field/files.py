@@ -14,10 +14,12 @@ from galvote.field.findings import OOD, ClassifiedField
 from galvote.images import Geometry
 from galvote.images.measure import FieldGalaxy
 from galvote.io import write_table
-from galvote.io.atomic import refuse_existing
+from galvote.io.atomic import refuse_existing, write_whole
+from galvote.report.canvas import MUTED
+from galvote.report.field_image import Mark, draw_field
 from galvote.report.field_page import draw_field_page
-from galvote.report.images import CARDS_PER_SHEET, MUTED, Card, Mark, draw_field, draw_sheet, write_png
-from galvote.report.report import write_page
+from galvote.report.image_files import write_png
+from galvote.report.sheet import CARDS_PER_SHEET, Card, draw_sheet
 from galvote.trees import GZ2
 from galvote.trees.kinds import KINDS, Finding
 
@@ -80,7 +82,7 @@ class FieldFiles:
     def _write_page(self, field: ClassifiedField, cards: list[Card], rows: tuple[int, ...]) -> None:
         told, predicted = list(rows), field.predicted
         found = f"{len(field.galaxies)} galaxies, and {field.too_small} too small or faint to classify."
-        write_page(
+        write_whole(
             self.page,
             draw_field_page(
                 cards,

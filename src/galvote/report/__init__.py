@@ -3,13 +3,13 @@
 from galvote.report.curves import plot_curves
 from galvote.report.heat_map import plot_heat_map
 from galvote.report.reliability import plot_reliability
-from galvote.report.report import best_and_worst, report_path, write_report
+from galvote.report.report import PAGE, best_and_worst, write_report
 
 __all__ = [
+    "PAGE",
     "best_and_worst",
     "plot_curves",
     "plot_heat_map",
     "plot_reliability",
-    "report_path",
     "write_report",
 ]

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.ticker import MaxNLocator
 
 from galvote.report.figures import INK, TRAINING, VALIDATION, new_figure, save_figure, style_axes
 
@@ -41,6 +40,8 @@ def plot_curves(history: History, directory: str | Path) -> tuple[Path, Path]:
 
 
 def _plot(history: History, quantity: str, title: str, path: Path) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     figure = new_figure(7.2, 4.2)
     axes = figure.add_subplot()
     style_axes(axes, title, "epoch", "")

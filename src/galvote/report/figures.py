@@ -1,12 +1,16 @@
 """What the figures share: their look, and how they reach the disk."""
 
-from pathlib import Path
+from __future__ import annotations
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from galvote.io.atomic import atomic_file
 from galvote.report.style import palette
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, MUTED, GRID = (palette()[name] for name in ("ink", "muted", "line"))
 VALIDATION, TRAINING = palette()["model"], palette()["mean"]
@@ -14,6 +18,8 @@ VALIDATION, TRAINING = palette()["model"], palette()["mean"]
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of that many inches, with some room at its edges."""
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height))
     figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
     return figure

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-
-from matplotlib.axes import Axes
+from typing import TYPE_CHECKING
 
 from galvote.metrics import Reliability
 from galvote.report.figures import GRID, INK, MUTED, VALIDATION, new_figure, save_figure, style_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def plot_reliability(reliabilities: Mapping[str, Reliability], path: str | Path) -> Path:

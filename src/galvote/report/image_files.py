@@ -1,0 +1,54 @@
+"""Images as small files and in pages."""
+
+from __future__ import annotations
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from galvote.io.atomic import write_whole
+
+MAX_BYTES = 3_000_000
+"""What a PNG may weigh, so that a page or a message can show it."""
+
+
+def write_png(image: UInt8[np.ndarray, "y x 3"], path: Path, *, max_bytes: int = MAX_BYTES) -> None:
+    """Write a PNG, with fewer shades if it would weigh too much.
+
+    PNG spends most of its bytes on the noise of the sky, which lies in the last bits: they are dropped, up to
+    four of them, until the file is small enough.
+
+    Parameters
+    ----------
+    image
+        RGB.
+    path
+        An existing file is replaced in one step.
+    max_bytes
+        What it may weigh.
+    """
+    data = b""
+    for dropped in range(5):
+        file = io.BytesIO()
+        Image.fromarray((image >> dropped) << dropped).save(file, "PNG", compress_level=6)
+        data = file.getvalue()
+        if len(data) <= max_bytes:
+            break
+    write_whole(path, data)
+
+
+def to_data_url(image: UInt8[np.ndarray, "y x 3"]) -> str:
+    """Return an image as a JPEG in a data URL, for a page that needs nothing from elsewhere.
+
+    Parameters
+    ----------
+    image
+        RGB.
+    """
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, "JPEG", quality=90)
+    return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")

@@ -1,0 +1,112 @@
+"""Sheets of galaxies: each with its cutout, its decision path and a few of its fractions."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from galvote.report.canvas import FAINT, INK, MUTED, WARNING, new_canvas, to_pixels
+
+CARDS_PER_SHEET = 40
+
+_WIDTH, _HEIGHT, _COLUMNS, _TITLE = 480, 176, 4, 84  # of a card and of the title above all, in pixels
+_SMALL: dict[str, Any] = {"fontsize": 7.8, "va": "center"}
+_LETTERS, _NAME = 46, 12  # letters in a line of a path, and before a bar
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a sheet shows of one galaxy.
+
+    Parameters
+    ----------
+    number
+        As in its `Mark`.
+    label
+        Its kind and fraction.
+    colour
+        Of the label, as matplotlib writes it.
+    cutout
+        Its image.
+    path
+        Its decision path in words.
+    bars
+        Names and fractions in [0, 1], four or fewer.
+    note
+        What to beware of; empty if nothing.
+    """
+
+    number: int
+    label: str
+    colour: str
+    cutout: UInt8[np.ndarray, "p p 3"]
+    path: str
+    bars: tuple[tuple[str, float], ...]
+    note: str = ""
+
+
+def draw_sheet(cards: Sequence[Card], *, title: str) -> UInt8[np.ndarray, "height width 3"]:
+    """Draw a sheet of up to 40 galaxies.
+
+    Parameters
+    ----------
+    cards
+        In rows of four.
+    title
+        Stands above them.
+
+    Returns
+    -------
+    RGB.
+
+    Raises
+    ------
+    ValueError
+        If there are more cards than a sheet holds, or none.
+    """
+    if not 0 < len(cards) <= CARDS_PER_SHEET:
+        raise ValueError(f"{len(cards)} cards; a sheet holds 1 to {CARDS_PER_SHEET}.")
+    columns = min(_COLUMNS, len(cards))
+    axes = new_canvas(max(columns * _WIDTH + 40, 700), _TITLE + -(-len(cards) // columns) * _HEIGHT + 20)
+    axes.text(24, _TITLE / 2, title, color=INK, fontsize=15, fontweight="bold", va="center")
+    for place, card in enumerate(cards):
+        row, column = divmod(place, columns)
+        _draw_card(axes, card, 24 + column * _WIDTH, _TITLE + row * _HEIGHT)
+    return to_pixels(axes)
+
+
+def _draw_card(axes: Axes, card: Card, left: int, top: int) -> None:
+    size = _HEIGHT - 16
+    axes.imshow(
+        card.cutout, extent=(left, left + size, top + size, top), interpolation="bicubic", aspect="auto"
+    )
+    axes.add_patch(Rectangle((left, top), size, size, fill=False, edgecolor=FAINT, linewidth=1))
+    left += size + 14
+    axes.text(left, top + 14, f"{card.number}", color=MUTED, fontsize=11, va="center")
+    axes.text(left + 38, top + 14, card.label, color=card.colour, fontsize=12, fontweight="bold", va="center")
+    if card.note:
+        axes.text(left, top + 28, card.note, color=WARNING, fontsize=7, va="top")
+    lines = textwrap.wrap(card.path, _LETTERS)
+    if len(lines) > 3:
+        lines = [*lines[:2], textwrap.shorten(" ".join(lines[2:]), _LETTERS, placeholder=" …")]
+    below = top + (43 if card.note else 32)
+    axes.text(left, below, "\n".join(lines), color=INK, fontsize=7.8, va="top", linespacing=1.35)
+    for line, (name, fraction) in enumerate(reversed(card.bars)):
+        _draw_bar(axes, name, fraction, card.colour, left, top + size - 8 - 17 * line)
+
+
+def _draw_bar(axes: Axes, name: str, fraction: float, colour: str, left: int, y: int) -> None:
+    room, start = _WIDTH - _HEIGHT - 24, left + 74
+    longest = room - 74 - 34
+    words = name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+    axes.text(left, y, words, color=MUTED, **_SMALL)
+    axes.text(left + room, y, f"{fraction:.2f}", color=MUTED, ha="right", **_SMALL)
+    for length, shade in ((longest, FAINT), (longest * min(max(fraction, 0), 1), colour)):
+        axes.add_patch(Rectangle((start, y - 4), length, 8, color=shade, linewidth=0))
