@@ -24,12 +24,13 @@ app = typer.Typer(
 )
 
 
-def _print_version(asked: bool) -> None:
+def _print_version(asked: bool) -> bool:
     if asked:
         from galvote import __version__
 
         typer.echo(f"galvote {__version__}")
         raise typer.Exit
+    return asked
 
 
 @app.callback()
