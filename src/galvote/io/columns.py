@@ -35,32 +35,49 @@ def describe(field: pa.Field, description: str, unit: str | None = None, ucd: st
     return field.with_metadata({key: text for key, text in said if text is not None})
 
 
-def find_id_column(columns: Sequence[str], path: Path, name: str | None = None) -> str:
-    """Return the name of a table's column of ids.
+def find_column(columns: Sequence[str], names: Sequence[str], path: Path, what: str, advice: str = "") -> str:
+    """Return the name of the first of these columns that a table has; upper and lower case are the same.
 
     Parameters
     ----------
     columns
-        The names of its columns.
-    path
-        The table's, for the message.
-    name
-        The column, if it is known; otherwise the first of `ID_COLUMNS` that is there.
+        Those of the table.
+    names
+        Those looked for, in order of preference.
+    path, what, advice
+        The table's path, what the column holds, and what to do without it, for the message.
 
     Raises
     ------
     CatalogueError
         If there is none.
     """
-    by_name = {column.lower(): column for column in reversed(columns)}
-    wanted = (name,) if name else ID_COLUMNS
-    for column in wanted:
-        if column.lower() in by_name:
-            return by_name[column.lower()]
+    if (found := first_column(columns, names)) is not None:
+        return found
     raise CatalogueError(
-        f"{path} has no column of ids: it has {list_names(columns)}; one of {list_names(wanted)} was looked "
-        "for. Name the column of ids with --id-column (id_column=)."
+        f"{path} has no column of {what}: it has {list_names(columns)}; {list_names(names)} was looked for. "
+        + (advice or f"Rename its column to `{names[0]}`.")
     )
+
+
+def first_column(columns: Sequence[str], names: Sequence[str]) -> str | None:
+    """Return the name of the first of these columns that a table has; None if it has none."""
+    by_name = {column.lower(): column for column in reversed(columns)}
+    return next((by_name[name.lower()] for name in names if name.lower() in by_name), None)
+
+
+def find_id_column(columns: Sequence[str], path: Path, id_column: str | None = None) -> str:
+    """Return the name of a table's column of ids.
+
+    Parameters
+    ----------
+    columns, path
+        As for `find_column`.
+    id_column
+        Its name, if it is known; otherwise the first of `ID_COLUMNS` that is there.
+    """
+    names = (id_column,) if id_column else ID_COLUMNS
+    return find_column(columns, names, path, "ids", "Name it with --id-column (id_column=).")
 
 
 def ids_as_text(column: pa.ChunkedArray, path: Path) -> pa.Array:

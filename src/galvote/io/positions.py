@@ -13,7 +13,15 @@ import pyarrow.compute as pc
 from jaxtyping import Float64
 
 from galvote.errors import CatalogueError
-from galvote.io.columns import ID_COLUMNS, about, find_id_column, list_names, to_ids
+from galvote.io.columns import (
+    ID_COLUMNS,
+    about,
+    find_column,
+    find_id_column,
+    first_column,
+    list_names,
+    to_ids,
+)
 from galvote.io.sources import TEXT, Listing, Read, Sources
 from galvote.io.tables import read_table
 
@@ -101,7 +109,9 @@ class Positions:
         return Sources((listing,) if self.ids else ())
 
 
-def read_positions(path: str | Path, *, size_column: str | None = None) -> Positions:
+def read_positions(
+    path: str | Path, *, size_column: str | None = None, id_column: str | None = None
+) -> Positions:
     """Read a catalogue of positions.
 
     Parameters
@@ -112,6 +122,13 @@ def read_positions(path: str | Path, *, size_column: str | None = None) -> Posit
     size_column
         The column of r90; by default the first of `SIZE_COLUMNS` that is there. In arcseconds, unless the
         column has another unit.
+    id_column
+        The column of ids; by default the first of `ID_COLUMNS` that is there, or else rows are numbered.
+
+    Returns
+    -------
+    Positions
+        A row for each galaxy.
 
     Raises
     ------
@@ -119,33 +136,36 @@ def read_positions(path: str | Path, *, size_column: str | None = None) -> Posit
         If a column is missing, is no column of numbers or has another unit, or an id occurs twice.
     """
     path = Path(path)
-    table = read_table(path)
-    by_name: dict[str, str] = {name.lower(): name for name in reversed(table.column_names)}
-
-    def find(names: Sequence[str], what: str) -> str:
-        if found := next((by_name[name.lower()] for name in names if name.lower() in by_name), None):
-            return found
-        raise CatalogueError(
-            f"{path} has no column of {what}: it has {list_names(table.column_names)}; "
-            f"{list_names(names)} was looked for. "
-            + ("Name one that is there." if names == [size_column] else f"Rename its column to `{names[0]}`.")
-        )
-
-    ra, dec = find(RA_COLUMNS, "right ascensions"), find(DEC_COLUMNS, "declinations")
-    sized = size_column or any(name.lower() in by_name for name in SIZE_COLUMNS)
+    table = read_table(path, id_column=id_column)
+    ra, dec = coordinates(table, path)
     r90 = np.full(len(table), np.nan)
-    if sized:
-        size = find([size_column] if size_column else SIZE_COLUMNS, "sizes")
+    if size_column or first_column(table.column_names, SIZE_COLUMNS):
+        names = [size_column] if size_column else SIZE_COLUMNS
+        size = find_column(table.column_names, names, path, "sizes", "Name one that is there.")
         r90 = _numbers(table, size, path) * _unit(table, size, path, _TO_ARCSECONDS)
+    return Positions(ids=_ids(table, path, id_column), ra=ra, dec=dec, r90=r90, table=table)
+
+
+def coordinates(table: pa.Table, path: Path) -> tuple[Coordinates, Coordinates]:
+    """Return a table's right ascensions and declinations in degrees, NaN where missing.
+
+    Parameters
+    ----------
+    table
+        With columns as for `read_positions`.
+    path
+        Its path, for messages.
+
+    Raises
+    ------
+    CatalogueError
+        As `read_positions` does.
+    """
+    ra = find_column(table.column_names, RA_COLUMNS, path, "right ascensions")
+    dec = find_column(table.column_names, DEC_COLUMNS, path, "declinations")
     for name in (ra, dec):
         _unit(table, name, path, _TO_DEGREES)
-    return Positions(
-        ids=_ids(table, path),
-        ra=_numbers(table, ra, path),
-        dec=_numbers(table, dec, path),
-        r90=r90,
-        table=table,
-    )
+    return _numbers(table, ra, path), _numbers(table, dec, path)
 
 
 @dataclass(frozen=True)
@@ -177,11 +197,10 @@ def _columns(places: pa.Array) -> tuple[Coordinates, ...]:
     return tuple(column.to_numpy(zero_copy_only=False) for column in places.flatten())
 
 
-def _ids(table: pa.Table, path: Path) -> tuple[str, ...]:
-    known = {name.lower() for name in ID_COLUMNS}
-    if not known & {name.lower() for name in table.column_names}:
+def _ids(table: pa.Table, path: Path, id_column: str | None) -> tuple[str, ...]:
+    if id_column is None and first_column(table.column_names, ID_COLUMNS) is None:
         return tuple(map(str, range(len(table))))
-    ids = to_ids(table[find_id_column(table.column_names, path)], path)
+    ids = to_ids(table[find_id_column(table.column_names, path, id_column)], path)
     if len(set(ids)) < len(ids):
         repeated = pc.value_counts(pa.array(ids)).to_pylist()
         twice = [entry["values"] for entry in repeated if entry["counts"] > 1]

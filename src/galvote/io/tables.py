@@ -34,7 +34,7 @@ _NO_VALUE = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
 _NEEDS_QUOTES = r'[",\r\n]|^(' + "|".join(_NO_VALUE) + ")$"
 
 
-def read_table(path: str | Path) -> pa.Table:
+def read_table(path: str | Path, *, id_column: str | None = None) -> pa.Table:
     """Read a CSV, Parquet, FITS or VOTable file, or the parts that a prediction wrote to a folder.
 
     Parameters
@@ -42,6 +42,8 @@ def read_table(path: str | Path) -> pa.Table:
     path
         Ends in .csv, .csv.gz, .parquet, .fits, .fit, .fits.gz, .vot, .votable or .xml. Of a FITS file the
         first table is read, of a folder all Parquet files, which have the same columns.
+    id_column
+        Name of the column of ids, if it is none of `ID_COLUMNS`.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def read_table(path: str | Path) -> pa.Table:
         raise CatalogueError(f"There is no file {path}; check the path.")
     try:
         if format_ == "csv":
-            return _read_csv(path)
+            return _read_csv(path, id_column)
         if format_ == "parquet":
             refuse_repeated(pq.read_schema(files[0]).names, path)
             return pq.read_table(files, partitioning=None)  # folders named a=b hold no columns
@@ -136,10 +138,24 @@ def refuse_unwritable(path: str | Path, overwrite: bool = False, table: pa.Table
             _write(table, partial, path, format_)
 
 
-def read_ids(path: str | Path) -> tuple[str, ...]:
-    """Return a table's column of ids, in its order, or raise `CatalogueError`."""
-    table = read_table(path)
-    return to_ids(table[find_id_column(table.column_names, Path(path))], Path(path))
+def read_ids(path: str | Path, *, id_column: str | None = None) -> tuple[str, ...]:
+    """Return a table's column of ids, in its order.
+
+    Parameters
+    ----------
+    path
+        See `read_table`.
+    id_column
+        Name of the column; by default the first of `ID_COLUMNS` that is there.
+
+    Raises
+    ------
+    CatalogueError
+        If the table cannot be read, has no such column, or a row has no id.
+    """
+    path = Path(path)
+    table = read_table(path, id_column=id_column)
+    return to_ids(table[find_id_column(table.column_names, path, id_column)], path)
 
 
 def _format_of(path: Path, formats: dict[str, str]) -> str:
@@ -166,11 +182,11 @@ def _write(table: pa.Table, place: Path, path: Path, format_: str) -> None:
         ) from error
 
 
-def _read_csv(path: Path) -> pa.Table:
+def _read_csv(path: Path, id_column: str | None) -> pa.Table:
     with pyarrow.csv.open_csv(path) as reader:
         names = reader.schema.names
     refuse_repeated(names, path)
-    known = {name.lower() for name in ID_COLUMNS}
+    known = {name.lower() for name in (*ID_COLUMNS, id_column or "")}
     return pyarrow.csv.read_csv(
         path,
         convert_options=pyarrow.csv.ConvertOptions(

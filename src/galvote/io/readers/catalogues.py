@@ -62,7 +62,7 @@ def list_catalogue(path: Path, id_column: str | None = None) -> Listing | None:
     if path.name.lower().endswith(FITS) and not _has_sources(path):
         return None
     of_parquet = path.name.lower().endswith(".parquet")
-    table = pq.ParquetFile(path) if of_parquet else read_table(path)
+    table = pq.ParquetFile(path) if of_parquet else read_table(path, id_column=id_column)
     names = table.schema_arrow.names if of_parquet else table.column_names
     column = find_id_column(names, path, id_column)
     if "source" not in names:
