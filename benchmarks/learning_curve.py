@@ -48,7 +48,7 @@ def main() -> None:
     order = labelled_galaxies(votes, chosen.data / "splits.csv")
     sizes = [*sorted(size for size in chosen.sizes if size < len(order)), len(order)]
     training = load_recipe(chosen.recipe, chosen.set).training
-    if training.teacher is not None or training.start not in ("random", "imagenet", "teacher"):
+    if training.teacher is not None or training.pretrained not in ("random", "imagenet", "teacher"):
         parser.error("a recipe that learns from another model has seen all galaxies already; choose another")
     chosen.runs.mkdir(parents=True, exist_ok=True)
     found = dict[int, list[Path]]()

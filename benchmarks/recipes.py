@@ -80,7 +80,7 @@ def train_and_score(
     curves = [float(row["validation_rmse"]) for row in metrics(run)]
     minutes, galaxies = minutes_of(run), description["data"]["training_galaxies"]
     # What an epoch draws; where it leaves galaxies with a class alone out, nothing in the run tells how many.
-    drawn = None if everything and description["recipe"]["data"]["class_only"] < 1 else galaxies
+    drawn = None if everything and description["recipe"]["data"]["hard_label_fraction"] < 1 else galaxies
     result: dict[str, Any] = {
         "recipe": recipe,
         "seed": seed,

@@ -76,7 +76,7 @@ def tiny_recipe(tmp_path_factory) -> Path:
         weight_decay = 0.02
         schedule = "cosine"
         warmup = 0.1
-        average = 0.8
+        ema_decay = 0.8
         classes_weight = 0.02
         precision = "float32"
         """

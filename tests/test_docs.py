@@ -20,7 +20,8 @@ from pydantic_core import PydanticUndefined
 
 from galvote.cli import app
 from galvote.models.encoders import ENCODERS
-from galvote.training import Recipe, load_recipe, recipe_names
+from galvote.recipes import list_recipes
+from galvote.training import Recipe, load_recipe
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -123,7 +124,7 @@ def test_python_examples_use_names_that_exist(page: Path) -> None:
 def test_every_verb_and_recipe_is_told_of() -> None:
     readme, recipes = (ROOT / "README.md").read_text(), (ROOT / "docs/recipes.md").read_text()
     assert [verb for verb in VERBS if f"`galvote {verb}`" not in readme] == []
-    assert [name for name in recipe_names() if f"**`{name}`**" not in recipes] == []
+    assert [recipe.name for recipe in list_recipes() if f"**`{recipe.name}`**" not in recipes] == []
 
 
 def test_extras_that_are_named_exist() -> None:

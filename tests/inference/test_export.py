@@ -33,7 +33,8 @@ from galvote.models import (
     load_model,
     network_input,
 )
-from galvote.training import load_recipe, recipe_names
+from galvote.recipes import list_recipes
+from galvote.training import load_recipe
 from galvote.trees import GZ2, DecisionTree
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -226,14 +227,14 @@ def test_the_warp_in_the_file_is_opencvs(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", [recipe.name for recipe in list_recipes()])
 def test_every_recipes_network_can_be_exported(tmp_path, name):
     network, card = untrained(name)
     assert export_model(network, card, None, tmp_path / "model.onnx") <= 1e-4
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("head", ["sigmoid", "softmax", "rectified", "entmax", "sparsemax", "dirichlet"])
+@pytest.mark.parametrize("head", ["sigmoid", "softmax", "rectified", "dirichlet"])
 def test_every_head_can_be_exported(tmp_path, head):
     network, card = untrained("residual", widths=(8,), depths=(1,), head=head)
     torch.nn.init.normal_(network.head.linear.weight, std=2)

@@ -11,7 +11,7 @@ from galvote.errors import ModelError, RecipeError
 from galvote.models import GalaxyNetwork, NetworkSpec, load_model, register_encoder
 from galvote.models.encoders import ENCODERS
 from galvote.training import load_recipe, train
-from galvote.training.start import start_from
+from galvote.training.pretrained import load_pretrained
 from galvote.trees import GZ2
 
 
@@ -92,7 +92,7 @@ def test_timms_encoders_are_built_by_name(timm):
     white, black = (torch.full((1, 3, 24, 24), level) for level in (1.0, -1.0))
     torch.testing.assert_close(network.encoder(white), seen(white).mean(dim=(2, 3)).repeat(1, 2))
     torch.testing.assert_close(network.encoder(0 * white), seen(black).mean(dim=(2, 3)).repeat(1, 2))
-    assert start_from(network, "imagenet") == {"name": "timm/tinynet_a", "licence": "apache-2.0"}
+    assert load_pretrained(network, "imagenet") == {"name": "timm/tinynet_a", "licence": "apache-2.0"}
     assert (seen.bias == 7).all()
 
 

@@ -8,7 +8,8 @@ from torch import nn
 from galvote.images import Geometry, View
 from galvote.models import GalaxyNetwork, count_parameters, masked_squared_error, network_input, run_network
 from galvote.models.encoders.dieleman2014 import Dieleman2014
-from galvote.training import load_recipe, recipe_names
+from galvote.recipes import list_recipes
+from galvote.training import load_recipe
 from galvote.trees import GZ2
 
 
@@ -62,7 +63,7 @@ def test_deeper_forms_go_on_in_the_same_way(name, last):
     assert [name for name, _ in shapes].count("MaxPool2d") == 1
 
 
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", [recipe.name for recipe in list_recipes()])
 def test_every_network_predicts_fractions(name):
     network = build(name)
     with torch.inference_mode():

@@ -10,8 +10,8 @@ from galvote.errors import TrainingError
 from galvote.images import Geometry, PackedStore
 from galvote.labels import Votes, split_by_id
 from galvote.training import Batch, GalaxyBatches, TrainingData, gather_examples, load_recipe
-from galvote.training.data import make_loaders
-from galvote.training.team import Team
+from galvote.training.batches import make_loaders
+from galvote.training.world import World
 from galvote.trees import GZ2
 
 COUNT = 41
@@ -35,7 +35,7 @@ def votes() -> Votes:
 def recipe_for(name: str = "galvote-small", *settings: str):
     small = ["network.pixels=12", "training.batch_size=8", "cutout.pixels=16", VALIDATION]
     if name == "galvote-small":
-        small.append("training.first_pixels=12")
+        small.append("training.progressive_resizing=12")
     return load_recipe(name, [*small, *settings])
 
 
@@ -205,7 +205,7 @@ def test_a_teacher_teaches_galaxies_of_which_nothing_is_known(store, votes):
     votes.fractions[:30] = np.nan
     with pytest.raises(TrainingError, match=r"'train' has a known fraction"):
         gather_examples(recipe_for("residual"), store, votes, splits=splits)
-    taught = recipe_for("residual", "data.unbiased=0", "training.teacher=galvote-base")
+    taught = recipe_for("residual", "data.representative=0", "training.teacher=galvote-base")
     assert len(gather_examples(taught, store, votes, splits=splits).training) == 30
 
 
@@ -232,15 +232,15 @@ def test_an_epoch_is_shuffled_once_whatever_its_batches(store, votes):
     assert batches.order(2) is order
 
 
-def unbiased_batches(store: PackedStore, votes: Votes, samples: dict[str, str] | None) -> GalaxyBatches:
-    recipe = recipe_for("residual", "training.epochs=4", "data.unbiased=0.5")
+def representative_batches(store: PackedStore, votes: Votes, samples: dict[str, str] | None) -> GalaxyBatches:
+    recipe = recipe_for("residual", "training.epochs=4", "data.representative=0.5")
     splits = dict.fromkeys(IDS[:-2], "train") | dict.fromkeys(IDS[-2:], "validation")
     data = gather_examples(recipe, store, votes, splits=splits, samples=samples)
     return GalaxyBatches(recipe, store, data.training, recipe.augmentation, recipe.training.batch_size)
 
 
-def test_the_last_epochs_draw_from_the_unbiased_sample_and_are_as_long(store, votes):
-    batches = unbiased_batches(store, votes, samples_of(9))
+def test_the_last_epochs_draw_from_the_representative_sample_and_are_as_long(store, votes):
+    batches = representative_batches(store, votes, samples_of(9))
     orders = [batches.order(epoch) for epoch in range(4)]
     assert [len(order) for order in orders] == [COUNT - 2] * 4
     for order in orders[:2]:
@@ -254,18 +254,18 @@ def test_the_last_epochs_draw_from_the_unbiased_sample_and_are_as_long(store, vo
     np.testing.assert_array_equal(batches.order(3), orders[3])
 
 
-def test_without_samples_all_votes_count_as_unbiased(store, votes):
-    batches = unbiased_batches(store, votes, None)
+def test_without_samples_all_votes_count_as_representative(store, votes):
+    batches = representative_batches(store, votes, None)
     assert all(sorted(batches.order(epoch)) == list(range(COUNT - 2)) for epoch in range(4))
 
 
-def test_an_unbiased_sample_that_is_not_there_is_an_error(store, votes):
-    with pytest.raises(TrainingError, match=r"`sample` says 'complete'.* or --set data\.unbiased=0"):
-        unbiased_batches(store, votes, samples_of(0))
+def test_a_representative_sample_that_is_not_there_is_an_error(store, votes):
+    with pytest.raises(TrainingError, match=r"`sample` says 'complete'.* or --set data\.representative=0"):
+        representative_batches(store, votes, samples_of(0))
 
 
 def test_an_epoch_draws_a_share_of_the_galaxies_with_a_class_alone(store, votes):
-    recipe = recipe_for("residual", "data.class_only=0.4")
+    recipe = recipe_for("residual", "data.hard_label_fraction=0.4")
     known, splits = (
         votes.select(np.arange(22)),
         dict.fromkeys(IDS, "train") | dict.fromkeys(IDS[:2], "validation"),
@@ -283,7 +283,7 @@ def test_an_epoch_draws_a_share_of_the_galaxies_with_a_class_alone(store, votes)
 
 
 def test_pictures_grow(store, votes):
-    grow = ("training.first_pixels=16", "network.pixels=72", "training.epochs=8")
+    grow = ("training.progressive_resizing=16", "network.pixels=72", "training.epochs=8")
     batches = batches_of(recipe_for("residual", *grow), store, votes)
     widths = [batches.pixels(epoch) for epoch in range(8)]
     assert widths[0] == 16 and widths == sorted(widths) and widths[6:] == [72, 72]
@@ -299,7 +299,7 @@ def test_pictures_grow(store, votes):
 def test_pictures_that_nothing_else_changes_grow_too(store, votes):
     still = ("augmentation.rotation=false", "augmentation.flip=false", "augmentation.shift=0",
              "augmentation.zoom=1", "augmentation.colour=0")  # fmt: skip
-    grow = ("training.first_pixels=16", "network.pixels=72", "training.epochs=8")
+    grow = ("training.progressive_resizing=16", "network.pixels=72", "training.epochs=8")
     batches = batches_of(recipe_for("residual", *still, *grow), store, votes)
     assert [batches[(epoch, 0)].images.shape[1] for epoch in (0, 7)] == [16, 72]
 
@@ -313,11 +313,11 @@ def test_devices_share_each_batch_as_one_sees_it(store, votes, devices):
     recipe = recipe_for("galvote-small", "training.batch_size=7", "training.classes_weight=0.1")
     data = gather_examples(recipe, store, votes, classes=classes)
 
-    def batches(team: Team) -> list[Batch]:
-        return list(make_loaders(recipe, data, team)[0])
+    def batches(world: World) -> list[Batch]:
+        return list(make_loaders(recipe, data, world)[0])
 
-    whole = batches(Team())
-    shares = [batches(Team(devices=devices, rank=rank)) for rank in range(devices)]
+    whole = batches(World())
+    shares = [batches(World(devices=devices, rank=rank)) for rank in range(devices)]
     assert {len(share) for share in shares} == {len(whole)}
     for batch, *parts in zip(whole, *shares, strict=True):
         if len(batch.images) >= 2 * devices:
@@ -337,4 +337,4 @@ def test_a_batch_has_to_be_large_enough_for_the_devices(store, votes):
     recipe = recipe_for()
     data = gather_examples(recipe, store, votes)
     with pytest.raises(TrainingError, match=r"too small for 5 devices.*--set training\.batch_size=10"):
-        make_loaders(recipe, data, Team(devices=5))
+        make_loaders(recipe, data, World(devices=5))

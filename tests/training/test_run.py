@@ -276,5 +276,5 @@ def test_other_networks_optimisers_and_schedules_resume_too(training_data, tmp_p
 
 def test_the_card_counts_the_parameters_of_averaged_weights(reference):
     network, card = load_model(reference / "last")
-    assert card.recipe["training"]["average"] == 0.8
+    assert card.recipe["training"]["ema_decay"] == 0.8
     assert card.parameters == sum(parameter.numel() for parameter in network.parameters()) > 1000

@@ -10,7 +10,7 @@ from rich.console import Console
 from galvote.errors import RecipeError, TrainingError
 from galvote.models import average_views, load_model
 from galvote.training import Recipe, TrainingData, load_recipe, train
-from galvote.training.teacher import learn_from_teacher
+from galvote.training.teacher import distil
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -22,12 +22,12 @@ def recipe(tiny_recipe, trained) -> Recipe:
 
 
 def learn(recipe: Recipe, data: TrainingData, out: Path) -> TrainingData:
-    return learn_from_teacher(recipe, data, out, Console(quiet=True))
+    return distil(recipe, data, out, Console(quiet=True))
 
 
-def ask(recipe: Recipe, data: TrainingData, views: int) -> np.ndarray:
+def ask(recipe: Recipe, data: TrainingData, tta: int) -> np.ndarray:
     teacher, card = load_model(recipe.training.teacher)
-    return average_views(teacher, data.store.cutouts[data.training.rows], card.cutout, views)
+    return average_views(teacher, data.store.cutouts[data.training.rows], card.cutout, tta)
 
 
 def refuse(*arguments: object) -> None:
@@ -35,17 +35,17 @@ def refuse(*arguments: object) -> None:
 
 
 @pytest.mark.parametrize("tta", [1, 2])
-def test_labels_are_the_mean_of_votes_and_teacher(tiny_recipe, recipe, training_data, tmp_path, views):
+def test_labels_are_the_mean_of_votes_and_teacher(tiny_recipe, recipe, training_data, tmp_path, tta):
     fractions = training_data.training.fractions.copy()
     fractions[3], fractions[5, 10:] = np.nan, np.nan
     data = replace(training_data, training=replace(training_data.training, fractions=fractions))
-    training = recipe.training.model_copy(update={"teacher_views": views})
+    training = recipe.training.model_copy(update={"teacher_tta": tta})
     learned = learn(recipe.model_copy(update={"training": training}), data, tmp_path)
-    taught = ask(recipe, data, views)
+    predicted = ask(recipe, data, tta)
     known = np.isfinite(fractions)
     labels = learned.training.fractions
-    np.testing.assert_allclose(labels[~known], taught[~known])
-    np.testing.assert_allclose(labels[known], 0.75 * fractions[known] + 0.25 * taught[known], atol=1e-6)
+    np.testing.assert_allclose(labels[~known], predicted[~known])
+    np.testing.assert_allclose(labels[known], 0.75 * fractions[known] + 0.25 * predicted[known], atol=1e-6)
     assert np.abs(labels[known] - fractions[known]).max() > 0.01
     assert learned.validation is data.validation
     assert learned.training.ids == data.training.ids
@@ -93,7 +93,7 @@ def test_a_run_with_a_teacher_resumes_to_the_same_end(recipe, training_data, tmp
 
 def test_a_teacher_of_other_cutouts_is_refused(recipe, training_data, tmp_path):
     other = recipe.model_copy(update={"cutout": recipe.cutout.model_copy(update={"pixels": 128})})
-    with pytest.raises(TrainingError, match=r"256 GZ2 pixels on 64; give the recipe the same \[cutout\]"):
+    with pytest.raises(TrainingError, match=r"5\.12 r90 wide on 64; give the recipe the same \[cutout\]"):
         learn(other, training_data, tmp_path)
 
 
@@ -101,7 +101,7 @@ def test_one_command_trains_teacher_and_pupil(tiny_recipe, training_data, tmp_pa
     monkeypatch.setattr("galvote.training.run.plot_curves", lambda history, directory: None)
     first = tmp_path / "first.toml"
     first.write_text(tiny_recipe.read_text().replace("epochs = 10", "epochs = 2"))
-    settings = ["training.epochs=2", "training.start=teacher", f"training.teacher_recipe={first}"]
+    settings = ["training.epochs=2", "training.pretrained=teacher", f"training.teacher_recipe={first}"]
     recipe, one, two = load_recipe(tiny_recipe, settings), tmp_path / "one", tmp_path / "two"
     told = list[tuple[str, int]]()
 
@@ -132,5 +132,5 @@ def test_a_teacher_with_other_data_is_refused(tiny_recipe, training_data, tmp_pa
 
 
 def test_beginning_with_a_teacher_needs_one(tiny_recipe):
-    with pytest.raises(RecipeError, match="start = 'teacher' needs a teacher"):
-        load_recipe(tiny_recipe, ["training.start=teacher"])
+    with pytest.raises(RecipeError, match="pretrained = 'teacher' needs a teacher"):
+        load_recipe(tiny_recipe, ["training.pretrained=teacher"])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from galvote.images import PackedStore
     from galvote.io import Sources
-    from galvote.training import Recipe, Team, TrainingData
+    from galvote.training import Recipe, TrainingData, World
 
 
 def train(
@@ -62,13 +62,13 @@ def train(
 
     Stop it at any moment (Ctrl-C, kill -9) and go on with --resume: the result is the same.
     """
-    from galvote.training import gather, load_recipe
+    from galvote.training import launch, load_recipe
 
     chosen = load_recipe(recipe, set_ or [])
-    with gather(devices, machines) as team:
+    with launch(devices, machines) as world:
         _train(
             chosen,
-            team,
+            world,
             images,
             votes,
             classes,
@@ -83,7 +83,7 @@ def train(
 
 def _train(
     recipe: Recipe,
-    team: Team,
+    world: World,
     images: Sequence[Path],
     votes: Sequence[Path],
     classes: Path | None,
@@ -98,9 +98,9 @@ def _train(
     from galvote.cli.progress import plain_console
     from galvote.training import STORE, refuse_taken, train
 
-    console = plain_console(quiet=not team.leads)
-    with team.leader_first():
-        if team.leads:
+    console = plain_console(quiet=not world.is_rank_zero)
+    with world.rank_zero_first():
+        if world.is_rank_zero:
             refuse_taken(out, resume=resume, overwrite=overwrite)
         data, hashes = load_training_data(
             recipe,
@@ -111,7 +111,7 @@ def _train(
             field_of_view=field_of_view,
             skip_invalid=skip_invalid,
             store=out / STORE,
-            overwrite=overwrite and team.leads,
+            overwrite=overwrite and world.is_rank_zero,
             console=console,
         )
     console.print(describe(data), soft_wrap=True)
@@ -134,7 +134,7 @@ def _train(
             on_epoch=report,
             console=console,
             hashes=hashes,
-            team=team,
+            world=world,
         )
     except KeyboardInterrupt:
         console.print(

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from galvote.errors import ModelError
 from galvote.trees import DecisionTree
 
-HeadKind = Literal["sigmoid", "softmax", "rectified", "entmax", "sparsemax", "dirichlet"]
+HeadKind = Literal["sigmoid", "softmax", "rectified", "dirichlet"]
 
 
 class TreeHead(nn.Module):
@@ -31,7 +31,7 @@ class TreeHead(nn.Module):
         ``sigmoid``: 37 independent sigmoids, as in the baseline report; they do not obey the tree.
         ``softmax``: a softmax within each question.
         ``rectified``: rectified outputs divided by their sum within each question (Dieleman, Willett & Dambre
-        2015, MNRAS 450, 1441, section 7.4). It reaches hard zeros, as `entmax` and `sparsemax` do.
+        2015, MNRAS 450, 1441, section 7.4). It reaches hard zeros.
         ``dirichlet``: the concentrations of a Dirichlet distribution for each question, whose mean is taken.
 
     Notes
@@ -107,10 +107,6 @@ class TreeHead(nn.Module):
                 raise ModelError("A sigmoid head has no conditional fractions; train one of another kind.")
             case "softmax":
                 return outputs.softmax(dim=1)
-            case "entmax":
-                return entmax(outputs)
-            case "sparsemax":
-                return sparsemax(outputs)
             case "rectified":
                 positive = F.relu(outputs)
                 # A question whose outputs are all zero would otherwise lose its votes: share them out.
@@ -134,45 +130,6 @@ def flow_down(
         for i in range(columns.start, columns.stop):
             fractions[i] = shares[:, i - columns.start, None]
     return torch.cat([fractions[i] for i in range(len(tree))], dim=1)
-
-
-def entmax(outputs: Float[Tensor, "galaxy answer"]) -> Float[Tensor, "galaxy answer"]:
-    """Return the 1.5-entmax of each row: between softmax and sparsemax, with hard zeros.
-
-    It is max(outputs / 2 - t, 0) squared, with the t that makes a row sum to 1, found by sorting (Peters,
-    Niculae & Martins 2019, *Sparse sequence-to-sequence models*, arXiv:1905.05702, algorithm 2).
-    """
-    z = _below_largest(outputs / 2)
-    ordered = z.sort(dim=1, descending=True).values
-    count = torch.arange(1, z.shape[1] + 1, device=z.device)
-    mean = ordered.cumsum(dim=1) / count
-    spread = ordered.square().cumsum(dim=1) - count * mean.square()
-    # With too many answers the root's argument is negative; whatever stands there is not chosen, but its
-    # gradient must not be infinite.
-    thresholds = mean - ((1 - spread) / count).clamp(min=1e-6).sqrt()
-    return F.relu(z - _at_last(ordered >= thresholds, thresholds)).square()
-
-
-def sparsemax(outputs: Float[Tensor, "galaxy answer"]) -> Float[Tensor, "galaxy answer"]:
-    """Return the sparsemax of each row: the nearest point of the simplex (Martins & Astudillo 2016).
-
-    It is max(outputs - t, 0), with the t that makes a row sum to 1 (arXiv:1602.02068, algorithm 1).
-    """
-    z = _below_largest(outputs)
-    ordered = z.sort(dim=1, descending=True).values
-    count = torch.arange(1, z.shape[1] + 1, device=z.device)
-    thresholds = (ordered.cumsum(dim=1) - 1) / count
-    return F.relu(z - _at_last(ordered >= thresholds, thresholds))
-
-
-def _below_largest(z: Tensor) -> Tensor:
-    # Whatever is 1 or more below the largest has no share; cut off at 2, it costs the sums no digits.
-    return (z - z.amax(dim=1, keepdim=True)).clamp(min=-2)
-
-
-def _at_last(supported: Tensor, thresholds: Tensor) -> Tensor:
-    """Return the threshold of as many answers as have a share: those that stand above their own threshold."""
-    return thresholds.gather(1, supported.sum(dim=1, keepdim=True) - 1)
 
 
 def _to_concentrations(outputs: Tensor) -> Tensor:

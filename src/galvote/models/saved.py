@@ -142,8 +142,8 @@ def save_calibrated(
     with atomic_file(directory / CARD) as description, atomic_file(directory / CALIBRATION) as arrays:
         save_arrays(calibration.to_arrays(), arrays)
         arrays.chmod(0o644)
-        said = json.loads(json.dumps({**measured, "sha256": _hash(arrays)}))
-        calibrated = card.model_copy(update={"calibration": said})
+        described = json.loads(json.dumps({**measured, "sha256": _hash(arrays)}))
+        calibrated = card.model_copy(update={"calibration": described})
         description.write_text(calibrated.model_dump_json(indent=2) + "\n")
     return directory
 

@@ -1,9 +1,11 @@
 """Recipes, data, the training run and sweeps."""
 
-from galvote.training.data import Batch, Examples, GalaxyBatches, TrainingData, gather_examples
-from galvote.training.recipe import Recipe, load_recipe, recipe_names, validate_recipe
+from galvote.training.batches import Batch, GalaxyBatches
+from galvote.training.examples import Examples, TrainingData, gather_examples
+from galvote.training.recipe import Recipe
+from galvote.training.recipe_files import load_recipe, validate_recipe
 from galvote.training.run import STORE, refuse_taken, train
-from galvote.training.team import Team, gather
+from galvote.training.world import World, launch
 
 __all__ = [
     "STORE",
@@ -11,12 +13,11 @@ __all__ = [
     "Examples",
     "GalaxyBatches",
     "Recipe",
-    "Team",
     "TrainingData",
-    "gather",
+    "World",
     "gather_examples",
+    "launch",
     "load_recipe",
-    "recipe_names",
     "refuse_taken",
     "train",
     "validate_recipe",

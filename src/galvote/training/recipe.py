@@ -1,19 +1,14 @@
-"""A recipe: everything that makes a trained model, as a frozen, validated TOML file."""
+"""A recipe: everything that makes a trained model, frozen and validated."""
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from importlib import resources
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
 
-from galvote.errors import RecipeError
 from galvote.images import Geometry
-from galvote.models.encoders import ENCODERS, NetworkSpec, find_encoder
+from galvote.models.encoders import ENCODERS, NetworkSpec
 from galvote.models.heads import HeadKind
 from galvote.models.losses import LossKind
 
@@ -21,8 +16,6 @@ _LOSSES: Mapping[HeadKind, tuple[LossKind, ...]] = {
     "sigmoid": ("squared",),
     "softmax": ("squared", "cross-entropy"),
     "rectified": ("squared",),
-    "entmax": ("squared",),
-    "sparsemax": ("squared",),
     "dirichlet": ("dirichlet-multinomial",),
 }
 """The losses that each head can learn by."""
@@ -39,17 +32,17 @@ class DataSection(_Section):
         default="all",
         description="`complete`: galaxies with all columns; `all`: others too, unknown columns masked",
     )
-    class_only: float = Field(
+    hard_label_fraction: float = Field(
         default=1.0,
         ge=0,
         le=1,
         description="share of the galaxies with nothing but a hard class that an epoch draws",
     )
-    unbiased: float = Field(
+    representative: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="share of the epochs, the last ones, that draw from the unbiased sample alone",
+        description="share of the epochs, the last ones, that draw from the representative sample alone",
     )
     validation: float = Field(
         default=0.1, gt=0, lt=1, description="share of galaxies held out where no splits are given"
@@ -87,13 +80,16 @@ class TrainingSection(_Section):
     )
     warmup: float = Field(default=0.0, ge=0, lt=1, description="share of the steps, for `cosine`")
     milestones: tuple[float, ...] = Field(default=(), description="shares of the epochs, for `steps`")
-    average: float = Field(
-        default=0.0, ge=0, lt=1, description="decay per step of the averaged weights that are kept; 0: none"
+    ema_decay: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="decay per step of the moving average of the weights, which is then kept; 0: none",
     )
     classes_weight: float = Field(
         default=0.0, ge=0, description="weight of the auxiliary loss on hard classes, where given"
     )
-    start: str = Field(
+    pretrained: str = Field(
         default="random",
         description="weights to begin with: `random`, `imagenet`, `teacher`, or a saved model of its kind",
     )
@@ -106,8 +102,8 @@ class TrainingSection(_Section):
     teacher_weight: float = Field(
         default=0.5, gt=0, le=1, description="share of the teacher in what is learned where votes are known"
     )
-    teacher_views: int = Field(default=2, ge=1, description="views that the teacher averages")
-    first_pixels: int | None = Field(
+    teacher_tta: int = Field(default=2, ge=1, description="views over which the teacher is averaged")
+    progressive_resizing: int | None = Field(
         default=None,
         ge=8,
         description="width of the input at first; grows to `network.pixels` by three quarters of the epochs",
@@ -124,13 +120,13 @@ class TrainingSection(_Section):
 
     @property
     def first_weights(self) -> str:
-        """What `start` stands for, once there is a teacher."""
-        return self.teacher if self.start == "teacher" and self.teacher is not None else self.start
+        """What `pretrained` stands for, once there is a teacher."""
+        return self.teacher if self.pretrained == "teacher" and self.teacher is not None else self.pretrained
 
     @model_validator(mode="after")
     def _check_teacher(self) -> TrainingSection:
-        if self.start == "teacher" and not self.has_teacher:
-            raise ValueError("start = 'teacher' needs a teacher: give teacher or teacher_recipe")
+        if self.pretrained == "teacher" and not self.has_teacher:
+            raise ValueError("pretrained = 'teacher' needs a teacher: give teacher or teacher_recipe")
         return self
 
 
@@ -141,12 +137,16 @@ class Recipe(_Section):
     ----------
     name
         What the model is called.
+    description
+        One line for its card.
+    seed
+        Of the weights, the order of the galaxies, their views and dropout.
     cutout
         What pictures are brought to, once, before training.
     network
         Encoder, head and what they see of the cutout.
-    seed
-        Of the weights, the order of the galaxies, their views and dropout.
+    data, augmentation, training
+        Which galaxies are learned from, how their views are drawn, and how weights are optimised.
     """
 
     name: str
@@ -159,7 +159,7 @@ class Recipe(_Section):
     training: TrainingSection = TrainingSection()
 
     @model_validator(mode="after")
-    def _check_extents(self) -> Recipe:
+    def _check_field_of_view(self) -> Recipe:
         if self.network.field_of_view > self.cutout.field_of_view:
             raise ValueError(
                 f"network.field_of_view = {self.network.field_of_view:g} is more than cutout.field_of_view = "
@@ -169,18 +169,18 @@ class Recipe(_Section):
 
     @model_validator(mode="after")
     def _check_growth(self) -> Recipe:
-        first, network = self.training.first_pixels, self.network
+        first, network = self.training.progressive_resizing, self.network
         if first is None:
             return self
         if not network.any_width:
             fitting = _either([name for name, spec in ENCODERS.items() if spec.any_width])
             raise ValueError(
-                f"training.first_pixels = {first} makes pictures grow, and {network.encoder} takes one width "
-                f"alone; leave it out, or choose the encoder {fitting}"
+                f"training.progressive_resizing = {first} makes pictures grow, and {network.encoder} takes "
+                f"one width alone; leave it out, or choose the encoder {fitting}"
             )
         if first > network.pixels:
             raise ValueError(
-                f"training.first_pixels = {first} is more than network.pixels = {network.pixels}"
+                f"training.progressive_resizing = {first} is more than network.pixels = {network.pixels}"
             )
         return self
 
@@ -196,62 +196,10 @@ class Recipe(_Section):
             )
         if loss == "dirichlet-multinomial" and self.training.has_teacher:
             raise ValueError(
-                "training.teacher teaches fractions, and training.loss = 'dirichlet-multinomial' learns from "
+                "a teacher predicts fractions, and training.loss = 'dirichlet-multinomial' learns from "
                 "numbers of votes alone; leave the teacher out, or choose another loss and head"
             )
         return self
-
-
-def recipe_names() -> tuple[str, ...]:
-    """Return the names of the recipes that ship with galvote."""
-    folder = resources.files("galvote") / "recipes"
-    return tuple(sorted(Path(str(file)).stem for file in folder.iterdir() if str(file).endswith(".toml")))
-
-
-def load_recipe(name: str | Path, settings: Sequence[str] = ()) -> Recipe:
-    """Read a recipe by its name or from a TOML file, and change settings.
-
-    Parameters
-    ----------
-    name
-        A name from `recipe_names`, or the path of a TOML file.
-    settings
-        Changes such as ``training.learning_rate=3e-4``; values are TOML, and bare words are strings.
-
-    Raises
-    ------
-    RecipeError
-        If there is no such recipe, a key is unknown (the message says the nearest valid one), or a value is
-        out of range.
-    """
-    path = Path(name)
-    if path.suffix != ".toml":
-        if str(name) not in recipe_names():
-            near = difflib.get_close_matches(str(name), recipe_names(), n=1, cutoff=0.3)
-            raise RecipeError(
-                f"No recipe {str(name)!r}{f'; did you mean {near[0]!r}?' if near else '.'} "
-                f"There are {', '.join(recipe_names())}; or give the path of a .toml file."
-            )
-        path = Path(str(resources.files("galvote"))) / "recipes" / f"{name}.toml"
-    try:
-        data = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RecipeError(f"The recipe {path} cannot be read: {error}") from error
-    data.setdefault("name", path.stem)
-    for setting in settings:
-        _apply(data, setting)
-    return validate_recipe(data, f"{name} with {', '.join(settings)}" if settings else str(name))
-
-
-def validate_recipe(data: Mapping[str, Any], origin: str = "recipe") -> Recipe:
-    """Build a recipe from plain data, or raise `RecipeError`."""
-    try:
-        return Recipe.model_validate(data)
-    except ValidationError as error:
-        lines = [_explain(data, problem) for problem in error.errors()]
-        raise RecipeError(
-            f"{origin} is no valid recipe:\n" + "\n".join(f"  {line}" for line in lines)
-        ) from error
 
 
 def _why_unfit(loss: LossKind, head: HeadKind) -> str:
@@ -268,54 +216,3 @@ def _why_unfit(loss: LossKind, head: HeadKind) -> str:
 
 def _either(values: Sequence[str]) -> str:
     return " or ".join(map(repr, values))
-
-
-def _apply(data: dict[str, Any], setting: str) -> None:
-    key, equals, text = setting.partition("=")
-    if not equals:
-        raise RecipeError(f"Cannot understand the setting {setting!r}; write it as section.key=value.")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *sections, last = key.strip().split(".")
-    place = data
-    for section in sections:
-        place = place.setdefault(section, {})
-        if not isinstance(place, dict):
-            raise RecipeError(f"Cannot set {key!r}: {section!r} is a value, not a section.")
-    place[last] = value
-
-
-def _explain(data: Mapping[str, Any], problem: Any) -> str:
-    path = [str(part) for part in problem["loc"]]
-    key = ".".join(path)
-    if problem["type"] != "extra_forbidden":
-        return ": ".join(part for part in (key, problem["msg"].removeprefix("Value error, ")) if part)
-    return f"{key} is unknown; the nearest valid name is {_nearest_name(path, data)!r}"
-
-
-def _nearest_name(path: Sequence[str], data: Mapping[str, Any]) -> str:
-    """Return the setting that is spelled most like an unknown one, rather in its section than in another."""
-
-    def likeness(name: str) -> float:
-        *section, last = name.split(".")
-        return difflib.SequenceMatcher(None, path[-1], last).ratio() + 0.2 * (section == [*path[:-1]])
-
-    return max(_names(data), key=likeness)
-
-
-def _names(data: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the name of every section and setting, as in ``training.epochs``."""
-    for name, field in Recipe.model_fields.items():
-        yield name
-        section = _network_spec(data) if name == "network" else field.annotation
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            yield from (f"{name}.{setting}" for setting in section.model_fields)
-
-
-def _network_spec(data: Mapping[str, Any]) -> type[NetworkSpec]:
-    try:
-        return find_encoder(data["network"]["encoder"])
-    except (KeyError, TypeError, ValueError):
-        return NetworkSpec

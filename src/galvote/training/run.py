@@ -26,13 +26,14 @@ from galvote.io.atomic import write_whole
 from galvote.models import Card, fast_precision, save_model
 from galvote.models.memory import keep_freed_memory
 from galvote.report import plot_curves
+from galvote.training.batches import make_loaders
 from galvote.training.checkpoint import SafetensorsCheckpointIO
-from galvote.training.data import TrainingData, make_loaders
-from galvote.training.recipe import Recipe, load_recipe
+from galvote.training.examples import TrainingData
+from galvote.training.recipe import Recipe
+from galvote.training.recipe_files import load_recipe
 from galvote.training.task import GalaxyTask
-from galvote.training.teacher import learn_from_teacher
-from galvote.training.team import ALONE, Team
-from galvote.trees import GZ2, DecisionTree
+from galvote.training.teacher import distil
+from galvote.training.world import ALONE, World
 
 CHECKPOINT, RUN, METRICS = "checkpoint.safetensors", "run.json", "metrics.csv"
 TEACHER = "teacher"
@@ -52,14 +53,13 @@ def train(
     data: TrainingData,
     out: Path,
     *,
-    tree: DecisionTree = GZ2,
     resume: bool = False,
     overwrite: bool = False,
     on_epoch: EpochReport | None = None,
     progress: bool = True,
     console: Console | None = None,
     hashes: Mapping[str, str] | None = None,
-    team: Team = ALONE,
+    world: World = ALONE,
 ) -> Path:
     """Train a recipe's network and keep everything about it in one folder.
 
@@ -81,9 +81,9 @@ def train(
         What ``on_epoch`` prints on the same console stands above the progress bar.
     hashes
         SHA-256 of the input files, for the card.
-    team
+    world
         The processes that train together, each of which calls this with the same arguments; they share every
-        batch. Only the leader writes and calls ``on_epoch``.
+        batch. Only rank zero writes and calls ``on_epoch``.
 
     Returns
     -------
@@ -96,38 +96,37 @@ def train(
         recipe or other data, or if the loss stops being finite.
     """
     keep_freed_memory()
-    card = _card(recipe, data, tree, dict(hashes or {}))
-    with team.leader_first():
-        if team.leads:
+    card = _card(recipe, data, dict(hashes or {}))
+    with world.rank_zero_first():
+        if world.is_rank_zero:
             _claim(out, card, resume=resume, overwrite=overwrite)
         else:
             _follow(out, card)
-    console = console or Console(quiet=not team.leads)
+    console = console or Console(quiet=not world.is_rank_zero)
     if recipe.training.teacher is None and recipe.training.teacher_recipe is not None:
-        taught = _taught_recipe(recipe)
-        console.print(f"First its teacher, {taught.name}, in {out / TEACHER}", soft_wrap=True)
+        teacher = _teacher_recipe(recipe)
+        console.print(f"First its teacher, {teacher.name}, in {out / TEACHER}", soft_wrap=True)
         train(
-            taught,
+            teacher,
             data,
             out / TEACHER,
-            tree=tree,
             resume=True,
             on_epoch=on_epoch,
             progress=progress,
             console=console,
             hashes=hashes,
-            team=team,
+            world=world,
         )
         console.print(f"Now {recipe.name}", soft_wrap=True)
         recipe = _with_teacher(recipe, out / TEACHER / "last")
     if recipe.training.teacher is not None:
-        with team.leader_first():
-            data = learn_from_teacher(recipe, data, out, console)
+        with world.rank_zero_first():
+            data = distil(recipe, data, out, console)
     torch.manual_seed(recipe.seed)
-    training, validation = make_loaders(recipe, data, team)
-    task = GalaxyTask(recipe, tree, len(data.class_names), len(training))
-    card = card.model_copy(update={"data": {**card.data, "started_from": task.started_from}})
-    folder = RunFolder(out, card, on_epoch, team)
+    training, validation = make_loaders(recipe, data, world)
+    task = GalaxyTask(recipe, data.tree, len(data.class_names), len(training))
+    card = card.model_copy(update={"data": {**card.data, "pretrained": task.pretrained}})
+    folder = RunFolder(out, card, on_epoch, world)
     precision = recipe.training.precision
     fast = precision == "bfloat16" or (precision == "auto" and fast_precision() is torch.bfloat16)
     with warnings.catch_warnings():
@@ -137,7 +136,7 @@ def train(
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         trainer = Trainer(
             max_epochs=recipe.training.epochs,
-            **team.trainer_options(),
+            **world.trainer_options(),
             precision="bf16-mixed" if fast else "32-true",
             logger=_tensorboard(out),
             callbacks=[folder, *([EpochBar(console)] if progress and console.is_terminal else [])],
@@ -151,19 +150,19 @@ def train(
         )
         checkpoint = out / CHECKPOINT
         _fit(trainer, task, training, validation, ckpt_path=str(checkpoint) if checkpoint.exists() else None)
-    if team.leads:
+    if world.is_rank_zero:
         folder.write(task, final=True)
     return out / "best"
 
 
-def _taught_recipe(recipe: Recipe) -> Recipe:
+def _teacher_recipe(recipe: Recipe) -> Recipe:
     """Return the recipe of a recipe's teacher, which learns from the same data with the same seed."""
     assert recipe.training.teacher_recipe is not None
     teacher = load_recipe(recipe.training.teacher_recipe, [f"seed={recipe.seed}"])
     for key, own, its in (
         ("cutout", recipe.cutout, teacher.cutout),
         ("data.labels", recipe.data.labels, teacher.data.labels),
-        ("data.unbiased > 0", recipe.data.unbiased > 0, teacher.data.unbiased > 0),
+        ("data.representative > 0", recipe.data.representative > 0, teacher.data.representative > 0),
         ("training.classes_weight", recipe.training.classes_weight, teacher.training.classes_weight),
     ):
         if own != its:
@@ -232,9 +231,9 @@ class RunFolder(Callback):
     """Keeps the run folder true after every epoch."""
 
     def __init__(
-        self, out: Path, card: Card, on_epoch: EpochReport | None = None, team: Team = ALONE
+        self, out: Path, card: Card, on_epoch: EpochReport | None = None, world: World = ALONE
     ) -> None:
-        self.out, self.card, self.on_epoch, self.team = out, card, on_epoch, team
+        self.out, self.card, self.on_epoch, self.world = out, card, on_epoch, world
         self.history: list[dict[str, float]] = []
         self._drawn = 0.0
 
@@ -254,12 +253,12 @@ class RunFolder(Callback):
         self.history.append({"epoch": epoch, **task.measured})
         # Models before the checkpoint: a run killed between the two repeats the epoch and saves them again.
         best = min(row["validation_rmse"] for row in self.history)
-        if self.team.leads and task.measured["validation_rmse"] == best:
+        if self.world.is_rank_zero and task.measured["validation_rmse"] == best:
             self._save(task, "best")
-        if self.team.leads and epoch == trainer.max_epochs:
+        if self.world.is_rank_zero and epoch == trainer.max_epochs:
             self._save(task, "last")
-        trainer.save_checkpoint(self.out / CHECKPOINT)  # by all: they wait for the leader, who writes it
-        if self.team.leads:
+        trainer.save_checkpoint(self.out / CHECKPOINT)  # by all: they wait for rank zero, which writes it
+        if self.world.is_rank_zero:
             self.write(task)
             if self.on_epoch is not None:
                 self.on_epoch(task.recipe, epoch, task.measured)
@@ -281,11 +280,11 @@ class RunFolder(Callback):
         save_model(task.kept_network, card, self.out / name)
 
 
-def _card(recipe: Recipe, data: TrainingData, tree: DecisionTree, hashes: dict[str, str]) -> Card:
+def _card(recipe: Recipe, data: TrainingData, hashes: dict[str, str]) -> Card:
     return Card(
         name=recipe.name,
         description=recipe.description,
-        tree=tree.to_dict(),
+        tree=data.tree.to_dict(),
         cutout=data.store.geometry,
         network=recipe.network,
         recipe=recipe.model_dump(mode="json"),
@@ -370,7 +369,7 @@ def _differences(earlier: Any, now: Any, name: str = "") -> list[str]:
 
 
 def _follow(out: Path, card: Card) -> None:
-    """See that this process is about to train what the leader has begun."""
+    """See that this process is about to train what rank zero has begun."""
     if not (out / RUN).exists():
         raise TrainingError(
             f"{out} is not the same folder on all machines; choose an --out that all of them see."

@@ -19,8 +19,9 @@ from galvote.errors import RecipeError, TrainingError
 from galvote.io.atomic import atomic_file
 from galvote.io.threads import available_cores
 from galvote.report import plot_heat_map
-from galvote.training.data import TrainingData
-from galvote.training.recipe import Recipe, load_recipe
+from galvote.training.examples import TrainingData
+from galvote.training.recipe import Recipe
+from galvote.training.recipe_files import load_recipe
 from galvote.training.run import METRICS, RUN, train
 from galvote.training.task import DivergedError
 

@@ -18,9 +18,9 @@ from galvote.models.losses import (
     masked_squared_error,
     tree_cross_entropy,
 )
-from galvote.training.data import Batch
+from galvote.training.batches import Batch
+from galvote.training.pretrained import load_pretrained
 from galvote.training.recipe import Recipe
-from galvote.training.start import start_from
 from galvote.trees import DecisionTree
 
 STATISTICS_BATCHES, FINAL_STATISTICS_BATCHES = 16, 64
@@ -51,11 +51,11 @@ class GalaxyTask(LightningModule):
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
         network = GalaxyNetwork(recipe.network, tree)
-        self.started_from = start_from(network, recipe.training.first_weights)
+        self.pretrained = load_pretrained(network, recipe.training.first_weights)
         """What the weights began as, for the card."""
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.class_head = nn.Linear(network.head.linear.in_features, classes) if classes else None
-        decay = recipe.training.average
+        decay = recipe.training.ema_decay
         self.averaged: AveragedModel | None = None
         if decay:
             mean = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
@@ -194,7 +194,7 @@ class GalaxyTask(LightningModule):
             layer.train()
         loader = self.trainer.train_dataloader
         assert loader is not None
-        # Pictures of the last epoch: of full width, and from the unbiased sample if it ends on that.
+        # Pictures of the last epoch: of full width, and from the representative sample if it ends on that.
         last = self.recipe.training.epochs - 1
         count = FINAL_STATISTICS_BATCHES if self.current_epoch == last else STATISTICS_BATCHES
         for number in range(min(count, len(loader.dataset))):

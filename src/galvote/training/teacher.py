@@ -1,4 +1,4 @@
-"""Labels from a teacher: what a trained model says is learned from, beside what volunteers said.
+"""Distillation: a trained model's predictions are learned from, beside the volunteers' votes.
 
 Hinton, Vinyals & Dean 2015, *Distilling the knowledge in a neural network* (arXiv:1503.02531).
 """
@@ -15,13 +15,13 @@ from rich.progress import track
 from galvote.errors import TrainingError
 from galvote.io.atomic import atomic_file
 from galvote.models import average_views, best_device, load_model
-from galvote.training.data import TrainingData
+from galvote.training.examples import TrainingData
 from galvote.training.recipe import Recipe
 
-_PART = 256
+_BATCH = 256
 
 
-def learn_from_teacher(recipe: Recipe, data: TrainingData, out: Path, console: Console) -> TrainingData:
+def distil(recipe: Recipe, data: TrainingData, out: Path, console: Console) -> TrainingData:
     """Return the data with the teacher's fractions in the labels of the training galaxies.
 
     Where volunteers' fractions are known, the label is the mean of both, with ``training.teacher_weight`` for
@@ -35,28 +35,32 @@ def learn_from_teacher(recipe: Recipe, data: TrainingData, out: Path, console: C
     """
     assert recipe.training.teacher is not None
     teacher, card = load_model(recipe.training.teacher)
+    if teacher.head.tree.columns != data.tree.columns:
+        raise TrainingError(
+            f"The teacher {recipe.training.teacher} answers the tree {teacher.head.tree.name}, and the votes have "
+            f"the tree {data.tree.name}; choose a teacher of the same tree."
+        )
     if card.cutout != recipe.cutout:
         raise TrainingError(
             f"The teacher takes cutouts {card.cutout.field_of_view:g} r90 wide on {card.cutout.pixels}; give "
             "the recipe the same [cutout], or choose another teacher."
         )
-    views = recipe.training.teacher_views
-    path = out / f"teacher-{card.weights_sha256[:8]}-{views}-{data.training.digest()[:8]}.npy"
+    tta = recipe.training.teacher_tta
+    path = out / f"teacher-{card.weights_sha256[:8]}-{tta}-{data.training.digest()[:8]}.npy"
     if path.exists():
-        taught = np.load(path, allow_pickle=False)
+        predicted = np.load(path, allow_pickle=False)
     else:
         teacher.to(best_device())
         rows = data.training.rows
-        parts = [rows[start : start + _PART] for start in range(0, len(rows), _PART)]
-        shown = track(
-            parts, "asking the teacher", console=console, transient=True, disable=not console.is_terminal
-        )
-        taught = np.concatenate(
-            [average_views(teacher, data.store.cutouts[part], card.cutout, views) for part in shown]
+        batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
+        quiet = not console.is_terminal
+        shown = track(batches, "the teacher predicts", console=console, transient=True, disable=quiet)
+        predicted = np.concatenate(
+            [average_views(teacher, data.store.cutouts[batch], card.cutout, tta) for batch in shown]
         )
         with atomic_file(path) as partial, partial.open("wb") as file:
-            np.save(file, taught, allow_pickle=False)
+            np.save(file, predicted, allow_pickle=False)
     weight = np.float32(recipe.training.teacher_weight)
     voted = data.training.fractions
-    mixed = np.where(np.isfinite(voted), (1 - weight) * voted + weight * taught, taught)
+    mixed = np.where(np.isfinite(voted), (1 - weight) * voted + weight * predicted, predicted)
     return replace(data, training=replace(data.training, fractions=mixed.astype(np.float32)))

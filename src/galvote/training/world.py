@@ -1,7 +1,7 @@
 """The processes that train one network together, one for each device.
 
-Whoever starts them, the command itself, torchrun or SLURM, each runs the same command from its beginning.
-The first of them leads: it alone writes files, and goes first where something is made that all of them read.
+Whether the command itself, torchrun or SLURM starts them, each runs the same command from its beginning.
+Rank zero alone writes files, and goes first where something is made that all of them read.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from galvote.errors import GalvoteError, TrainingError
 _PR_SET_PDEATHSIG = 1
 _PATIENCE = timedelta(days=100)
 _GIVE_WAY = 5.0
-"""Seconds that the others give the leader to tell of an error."""
+"""Seconds that other ranks give rank zero to report an error."""
 
 
 @dataclass(frozen=True)
-class Team:
-    """One process's place among those that train together; by default it is alone.
+class World:
+    """The processes that train together, as one of them sees it; by default it is alone.
 
     Parameters
     ----------
@@ -59,21 +59,21 @@ class Team:
         return self.devices * self.machines
 
     @property
-    def leads(self) -> bool:
+    def is_rank_zero(self) -> bool:
         """Whether this is the process that writes."""
         return self.rank == 0
 
     @contextmanager
-    def leader_first(self) -> Iterator[None]:
-        """Let the leader do something, then the others, who find it done; if it fails, they wait in vain."""
-        if not self.leads:
+    def rank_zero_first(self) -> Iterator[None]:
+        """Let rank zero do something, then the others, who find it done; if it fails, they wait."""
+        if not self.is_rank_zero:
             torch.distributed.barrier(self.group)
         yield
-        if self.leads and self.size > 1:
+        if self.is_rank_zero and self.size > 1:
             torch.distributed.barrier(self.group)
 
     def trainer_options(self) -> dict[str, Any]:
-        """Return what a Lightning trainer has to know."""
+        """Return what a Lightning trainer has to know of the processes."""
         if self.size == 1:
             return {"devices": 1}
         return {
@@ -86,13 +86,24 @@ class Team:
         }
 
 
-ALONE = Team()
+ALONE = World()
 """The one process of a training run on one device."""
 
 
 @contextmanager
-def gather(devices: int = 1, machines: int = 1) -> Iterator[Team]:
+def launch(devices: int = 1, machines: int = 1) -> Iterator[World]:
     """Start the other processes, if nobody else has, wait for all of them, and end them with this one.
+
+    Parameters
+    ----------
+    devices
+        On each machine.
+    machines
+        How many.
+
+    Yields
+    ------
+    This process's view of them all.
 
     Raises
     ------
@@ -107,30 +118,30 @@ def gather(devices: int = 1, machines: int = 1) -> Iterator[Team]:
     try:
         fabric = Fabric(devices=devices, num_nodes=machines, strategy="ddp")
     except (MisconfigurationException, ValueError) as error:
-        raise _tell(devices, machines, error) from error
+        raise _explain(devices, machines, error) from error
     strategy = fabric.strategy
     assert isinstance(strategy, DDPStrategy)
     try:
         try:
             fabric.launch()
         except ValueError as error:
-            raise _tell(devices, machines, error) from error
+            raise _explain(devices, machines, error) from error
         group = torch.distributed.new_group(backend="gloo", timeout=_PATIENCE)
-        team = Team(devices, machines, fabric.global_rank, group)
-        if not team.leads and isinstance(strategy.cluster_environment, LightningEnvironment):
+        world = World(devices, machines, fabric.global_rank, group)
+        if not world.is_rank_zero and isinstance(strategy.cluster_environment, LightningEnvironment):
             _follow_parent()
         try:
-            yield team
+            yield world
         except GalvoteError:
-            if not team.leads:
-                time.sleep(_GIVE_WAY)  # most often the leader says the same, and ends this process
+            if not world.is_rank_zero:
+                time.sleep(_GIVE_WAY)  # most often rank zero reports the same, and ends this process
             raise
     finally:
         for process in getattr(strategy.launcher, "procs", ()):
             process.kill()  # sees otherwise how its connection breaks, and tells at length
 
 
-def _tell(devices: int, machines: int, error: Exception) -> TrainingError:
+def _explain(devices: int, machines: int, error: Exception) -> TrainingError:
     return TrainingError(
         f"{devices} devices on each of {machines} machines cannot train together: {error} Give --devices and "
         "--machines as they are, and torchrun or SLURM the same numbers."

