@@ -161,7 +161,7 @@ def test_fractions_alone_are_refused_and_the_table_named(gather, simulated):
     [
         ("sigmoid", "cross-entropy", r"no conditional fractions\. Set training\.loss to 'squared', or "
          r"network\.head to 'softmax'"),
-        ("rectified", "cross-entropy", r"infinite and, cut off, has no gradient\. .* 'squared', .* 'softmax'"),
+        ("rectified", "cross-entropy", r"infinite and, cut off, has no gradient\. .* 'softmax'"),
         ("softmax", "dirichlet-multinomial", r"no concentrations\. Set training\.loss to 'squared' or "
          r"'cross-entropy', or network\.head to 'dirichlet'"),
         ("dirichlet", "squared", r"how wide .* 'dirichlet-multinomial', .* 'softmax' or 'rectified'"),

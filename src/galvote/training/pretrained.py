@@ -38,8 +38,8 @@ def load_pretrained(network: GalaxyNetwork, source: str) -> dict[str, Any]:
     model, card = load_model(source)
     if model.head.tree.columns != network.head.tree.columns:
         raise TrainingError(
-            f"training.pretrained = {source!r} answers the tree {model.head.tree.name}, and the votes have the "
-            f"tree {network.head.tree.name}; start from a model of the same tree, or leave it out."
+            f"training.pretrained = {source!r} answers the tree {model.head.tree.name}, and the votes "
+            f"have the tree {network.head.tree.name}; start from a model of the same tree, or leave it out."
         )
     try:
         network.load_state_dict(model.state_dict())

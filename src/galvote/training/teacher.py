@@ -37,8 +37,8 @@ def distil(recipe: Recipe, data: TrainingData, out: Path, console: Console) -> T
     teacher, card = load_model(recipe.training.teacher)
     if teacher.head.tree.columns != data.tree.columns:
         raise TrainingError(
-            f"The teacher {recipe.training.teacher} answers the tree {teacher.head.tree.name}, and the votes have "
-            f"the tree {data.tree.name}; choose a teacher of the same tree."
+            f"The teacher {recipe.training.teacher} answers the tree {teacher.head.tree.name}, and the votes "
+            f"have the tree {data.tree.name}; choose a teacher of the same tree."
         )
     if card.cutout != recipe.cutout:
         raise TrainingError(
