@@ -115,7 +115,9 @@ def print_table(
     """Print a row for each variant that has a run; differences are paired by galaxy and seed."""
     errors = {
         name: {
-            seed: galaxy_errors(galvote.load(run / "last").predict_cutouts(galaxies.cutouts), galaxies.actual)
+            seed: galaxy_errors(
+                galvote.load(run / "last").predict_cutouts(galaxies.cutouts).fractions, galaxies.actual
+            )
             for seed, run in runs.items()
         }
         for name, runs in found.items()

@@ -48,7 +48,7 @@ def main() -> None:
     galaxies = load_galaxies(chosen.store, chosen.data / "training_solutions.csv", chosen.data / "splits.csv")
     predictor = galvote.load(chosen.model)
     tree = predictor.tree
-    predicted = predictor.predict_cutouts(galaxies.cutouts, chosen.tta).astype(np.float64)
+    predicted = predictor.predict_cutouts(galaxies.cutouts, tta=chosen.tta).fractions.astype(np.float64)
     scores = score(Comparison(tree, predicted, galaxies.actual, galaxies.training_mean))
     print(" ".join(["python", *sys.argv]))
     print(f"{len(galaxies.ids)} galaxies, RMSE {scores['rmse']:.4f}; {date.today()}\n")

@@ -167,7 +167,7 @@ def print_flag(predictor: Predictor, ood: OodDetector, features: np.ndarray, rea
         cutouts = np.stack(
             [to_cutout(image, predictor.geometry, FIELD_OF_VIEW) for image in draw(real[:150])]
         )
-        flagged = ood.flag(predictor.predict_features(cutouts)[1], cutouts)
+        flagged = ood.judge(predictor.predict_features(cutouts)[1], cutouts)[0]
         print(f"| {kind} | {len(flagged)} | {flagged.mean():.0%} |")
 
 

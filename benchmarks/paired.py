@@ -29,7 +29,7 @@ def main() -> None:
     galaxies = load_galaxies(chosen.store, chosen.data / "training_solutions.csv", chosen.data / "splits.csv")
     errors = {
         name: galaxy_errors(
-            galvote.load(name).predict_cutouts(galaxies.cutouts, tta=chosen.views), galaxies.actual
+            galvote.load(name).predict_cutouts(galaxies.cutouts, tta=chosen.views).fractions, galaxies.actual
         )
         for name in chosen.models
     }

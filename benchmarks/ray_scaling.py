@@ -26,7 +26,6 @@ from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
 import torch
 
 import galvote
@@ -86,10 +85,7 @@ def measure_built_in(model: str, sources: Sources, part_size: int, workers: int,
     parts = Parts.begin(out, make_plan(predictor, sources, settings, part_size))
     clock = Clock(len(sources), part_size * workers)
 
-    def on_rows(rows: pa.Table) -> None:
-        clock.add(len(rows))
-
-    make_parts(predictor, sources, parts, settings, on_rows=on_rows)
+    make_parts(predictor, sources, parts, settings, on_galaxies=clock.add)
     return clock.stop(0.0)
 
 

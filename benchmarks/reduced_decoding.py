@@ -53,7 +53,7 @@ def main() -> None:
         speeds = {
             what: measure_speed(way, files, predictor.geometry, chosen.rounds) for what, way in ways.items()
         }
-        predicted = {what: predictor.predict_cutouts(made) for what, made in cutouts.items()}
+        predicted = {what: predictor.predict_cutouts(made).fractions for what, made in cutouts.items()}
         errors = {what: galaxy_errors(fractions, votes.fractions) for what, fractions in predicted.items()}
         low, high = interval(errors["reduced"], errors["whole"])
         moved = np.abs(predicted["reduced"] - predicted["whole"])

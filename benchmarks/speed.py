@@ -28,11 +28,11 @@ def galaxies_per_second(
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        predictor.predict_cutouts(cutouts[:64], views)
+        predictor.predict_features(cutouts[:64], views)
         fastest = np.inf
         for _ in range(rounds):
             began = time.perf_counter()
-            predictor.predict_cutouts(cutouts, views)
+            predictor.predict_features(cutouts, views)
             fastest = min(fastest, time.perf_counter() - began)
     finally:
         torch.set_num_threads(before)

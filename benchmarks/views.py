@@ -48,9 +48,9 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     first: np.ndarray | None = None
     for views in VIEWS:
-        predicted = predictor.predict_cutouts(galaxies.cutouts, views)
+        predicted = predictor.predict_features(galaxies.cutouts, views)[0]
         changes = [
-            float(np.abs(predictor.predict_cutouts(turned, views) - predicted).mean()) for turned in turns
+            float(np.abs(predictor.predict_features(turned, views)[0] - predicted).mean()) for turned in turns
         ]
         # A few galaxies take long enough to time when each is seen often.
         few = galaxies.cutouts[: max(64, len(galaxies.cutouts) // views)]

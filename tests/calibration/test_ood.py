@@ -21,7 +21,7 @@ def draw(count: int, seed: int) -> np.ndarray:
 def flagged(galaxies: OodDetector, features: np.ndarray) -> np.ndarray:
     """What the flag says of features alone: their pictures show something."""
     noise = np.random.default_rng(8).integers(0, 256, (len(features), 4, 4, 3), dtype=np.uint8)
-    return galaxies.flag(features, noise)
+    return galaxies.judge(features, noise)[0]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,9 @@ def test_pictures_of_one_colour_are_flagged_whatever_their_features(galaxies):
     cutouts[1] = (10, 20, 30)
     cutouts[2, :, :, 1] = np.arange(8)
     cutouts[3, 0, 7] = 1
-    assert galaxies.flag(features, cutouts).tolist() == [True, True, False, False]
+    flags, scores = galaxies.judge(features, cutouts)
+    assert flags.tolist() == [True, True, False, False]
+    assert scores[:2].tolist() == [100, 100]
 
 
 def test_only_the_direction_counts(galaxies):

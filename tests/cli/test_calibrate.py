@@ -59,7 +59,7 @@ def test_a_model_is_calibrated_predicts_and_is_scored(command, calibrate, traine
     assert command("predict", images, "--model", model, "--out", out).returncode == 0
     table = read_table(out)
     ends = [f"{column}_{end}" for column in GZ2.columns for end in ("low", "high")]
-    assert table.column_names == ["id", "status", "reason", "ood", *GZ2.columns, *ends]
+    assert table.column_names == ["id", "status", "reason", "ood", "ood_score", *GZ2.columns, *ends]
 
     votes = simulated / "training_solutions.csv"
     by_file = command("evaluate", "--predictions", out, "--votes", votes, "--json")

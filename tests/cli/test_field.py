@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 from PIL import Image
 from rich.console import Console
 from typer.testing import CliRunner
@@ -18,7 +18,7 @@ from galvote.field.classify import classify_field
 from galvote.field.files import FieldFiles
 from galvote.field.findings import ClassifiedField, print_findings
 from galvote.images import Geometry
-from galvote.inference import Predictor
+from galvote.inference import Prediction, Predictor, make_prediction
 from galvote.io import read_table
 from galvote.io.columns import about
 from galvote.labels import read_votes
@@ -37,9 +37,9 @@ class Stand:
         self.calibration = calibration
         self.seen = list[np.ndarray]()
 
-    def predict_features(
-        self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: int = 1
-    ) -> tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]:
+    def predict_cutouts(
+        self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], *, tta: int = 1, level: float | None = None
+    ) -> Prediction:
         self.seen += list(cutouts)
         conditional = np.zeros((len(cutouts), len(GZ2)))
         for columns in GZ2.slices.values():
@@ -50,7 +50,10 @@ class Stand:
         conditional[:, 3:5] = 0.1, 0.9
         conditional[:, 7:9] = 0.9, 0.1
         conditional[:, 13:15] = 0.2, 0.8
-        return to_cumulative(GZ2, conditional).astype(np.float32), centre.astype(np.float32)
+        fractions = to_cumulative(GZ2, conditional).astype(np.float32)
+        return make_prediction(
+            GZ2, self.calibration, cutouts, fractions, centre.astype(np.float32), level=level
+        )
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +144,7 @@ def test_a_calibrated_model_gives_intervals_and_the_flag(
         table = read_table(out / "catalogue.csv")
         ends = [f"{column}_{end}" for column in GZ2.columns for end in ("low", "high")]
         start = table.column_names.index("path") + 1
-        assert table.column_names[start:] == ["ood", *GZ2.columns, *ends]
+        assert table.column_names[start:] == ["ood", "ood_score", *GZ2.columns, *ends]
         rows = table.to_pylist()
         assert [row["ood"] for row in rows] == [row["kind"] == "spiral" for row in rows]
         for row in rows:

@@ -81,7 +81,7 @@ def test_a_calibrated_model_gives_intervals_in_any_format(command, calibrated, s
     assert ran.returncode == 0, ran.stderr
     table = read_table(out)
     ends = [f"{column}_{end}" for column in GZ2.columns for end in ("low", "high")]
-    assert table.column_names == ["id", "status", "reason", "ood", *GZ2.columns, *ends]
+    assert table.column_names == ["id", "status", "reason", "ood", "ood_score", *GZ2.columns, *ends]
     rows = {row["id"]: row for row in table.to_pylist()}
     assert {rows["broken"][name] for name in ("Class1.1", *ends)} == {None}
     assert ending == ".fits" or rows["broken"]["ood"] is None  # FITS has no missing booleans

@@ -96,13 +96,15 @@ def test_explanations_and_predictions_of_other_threads_do_not_meet(small, edge_o
         predicting += [threads.submit(small.predict_cutouts, edge_on[None]) for _ in range(40)]
     for future in explaining:
         np.testing.assert_allclose(future.result().heat, expected, atol=1e-4)
-    assert all(future.result().shape == (1, 37) for future in predicting)
+    assert all(future.result().fractions.shape == (1, 37) for future in predicting)
 
 
 def test_turned_predictions_are_those_of_the_same_views(edge_on):
     small = galvote.Predictor.load("galvote-small", "torch-float32")
     turned = turn(small, edge_on, np.array([0, 120, 240], np.float32))
     assert turned.shape == (3, len(GZ2))
-    np.testing.assert_allclose(turned[0], small.predict_cutouts(edge_on[None])[0], atol=1e-5)
+    np.testing.assert_allclose(turned[0], small.predict_cutouts(edge_on[None]).fractions[0], atol=1e-5)
     assert all(not view.flip for view in tta_views(3))
-    np.testing.assert_allclose(turned.mean(axis=0), small.predict_cutouts(edge_on[None], tta=3)[0], atol=1e-5)
+    np.testing.assert_allclose(
+        turned.mean(axis=0), small.predict_cutouts(edge_on[None], tta=3).fractions[0], atol=1e-5
+    )

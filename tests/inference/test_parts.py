@@ -73,7 +73,7 @@ def test_each_galaxy_has_the_row_it_has_alone(whole, predictor, sources):
     assert names == ["manifest.json", *(f"part-00000{number}.parquet" for number in range(4))]
     for number, name in enumerate(names[1:]):
         table = pq.read_table(whole / name)
-        assert table == predictor.predict(sources[number * PART : (number + 1) * PART])
+        assert table == predictor.predict(sources[number * PART : (number + 1) * PART]).to_arrow()
         assert table["id"].to_pylist() == [f"g{row}" for row in range(number * PART, (number + 1) * PART)]
 
 
@@ -141,7 +141,11 @@ def test_what_is_there_and_what_is_not(make, whole, tmp_path):
 
 @pytest.mark.parametrize(
     ("settings", "key"),
-    [(Settings(tta=2), "tta"), (Settings(field_of_view=6.0), "shown"), (Settings(features=True), "features")],
+    [
+        (Settings(tta=2), "tta"),
+        (Settings(field_of_view=6.0), "field_of_view"),
+        (Settings(features=True), "features"),
+    ],
 )
 def test_another_setting_is_refused(make, whole, settings, key):
     before = files(whole)
@@ -242,17 +246,17 @@ def test_leftovers_of_killed_processes_are_tidied_up(make, whole, tmp_path):
 
 def test_nobody_writes_into_another_plan_that_was_begun_meanwhile(make, predictor, sources, tmp_path):
     other = make_plan(predictor, sources, Settings(tta=4), PART)
-    with pytest.raises(CatalogueError, match="something else: views 4, now 1"):
-        make(tmp_path, on_rows=lambda rows: Parts.begin(tmp_path, other, overwrite=True))
+    with pytest.raises(CatalogueError, match="something else: tta 4, now 1"):
+        make(tmp_path, on_galaxies=lambda galaxies: Parts.begin(tmp_path, other, overwrite=True))
     assert list(files(tmp_path)) == ["manifest.json"]
     assert Parts.open(tmp_path).plan == other
 
 
 def test_a_bad_picture_changes_no_other_row(predictor, simulated, tmp_path):
     paths = [str(path) for path in sorted((simulated / "images_training").glob("*.jpg"))[:12]]
-    all_good = predictor.predict(paths)
+    all_good = predictor.predict(paths).to_arrow()
     (tmp_path / "empty.jpg").touch()
-    one_bad = predictor.predict([*paths[:4], str(tmp_path / "empty.jpg"), *paths[5:]])
+    one_bad = predictor.predict([*paths[:4], str(tmp_path / "empty.jpg"), *paths[5:]]).to_arrow()
     assert one_bad["status"].to_pylist() == ["ok"] * 4 + ["empty"] + ["ok"] * 7
     assert one_bad.slice(0, 4) == all_good.slice(0, 4)
     assert one_bad.slice(5) == all_good.slice(5)
@@ -260,15 +264,15 @@ def test_a_bad_picture_changes_no_other_row(predictor, simulated, tmp_path):
 
 def test_features_are_those_of_the_encoder(predictor, sources, simulated):
     paths = sorted((simulated / "images_training").glob("*.jpg"))[:5]
-    table = predictor.predict(paths, features=True)
+    table = predictor.predict(paths, features=True).to_arrow()
     width = table.schema.field("features").type.list_size
     assert table.schema.field("features").type == pa.list_(pa.float16(), width)
-    assert table.drop_columns("features") == predictor.predict(paths)
+    assert table.drop_columns("features") == predictor.predict(paths).to_arrow()
     values = np.array(table["features"].to_pylist())
     assert values.shape == (5, width)
     assert np.isfinite(values).all() and values.std() > 0
     np.testing.assert_array_equal(
-        values, np.array(predictor.predict(paths, features=True, tta=4)["features"].to_pylist())
+        values, np.array(predictor.predict(paths, features=True, tta=4).to_arrow()["features"].to_pylist())
     )
-    mixed = predictor.predict(sources[:5], features=True)
+    mixed = predictor.predict(sources[:5], features=True).to_arrow()
     assert mixed["features"].is_null().to_pylist() == [False, False, False, True, False]

@@ -10,7 +10,7 @@ from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 
 from galvote.errors import CatalogueError
-from galvote.inference.columns import describe_predictions
+from galvote.inference.prediction import prediction_schema
 from galvote.io import read_table, write_table
 from galvote.io.columns import about, describe
 from galvote.trees import GZ2
@@ -114,10 +114,8 @@ def test_columns_of_vectors_and_dates(tmp_path: Path, ending: str) -> None:
 
 
 def test_every_column_of_a_prediction_says_what_it_is() -> None:
-    ends = [f"{column}_{end}" for column in GZ2.columns for end in ("low", "high")]
-    names = ["id", "status", "reason", "ood", *GZ2.columns, *ends, "features"]
-    schema = describe_predictions(pa.schema([(name, pa.float32()) for name in [*names, "more"]]), GZ2, 0.9)
-    assert [field.name for field in schema if not about(field)] == ["more"]
+    schema = prediction_schema(GZ2, 0.9, calibrated=True, features=3)
+    assert all(about(field) for field in schema)
     assert about(schema.field("Class3.1")) == {
         "description": 'Predicted share of all votes for "bar" in "Is there a sign of a bar feature through '
         'the centre of the galaxy?"',
@@ -127,5 +125,5 @@ def test_every_column_of_a_prediction_says_what_it_is() -> None:
     assert about(schema.field("Class3.1_low"))["description"].startswith(
         "Lower end of the 0.9 interval of the share"
     )
-    ucds = {about(field)["ucd"] for field in schema if about(field)}
+    ucds = {about(field)["ucd"] for field in schema}
     assert all(check_ucd(ucd, check_controlled_vocabulary=True) for ucd in ucds)

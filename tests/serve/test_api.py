@@ -48,7 +48,7 @@ def test_predictions_are_those_of_the_predictor(client, predictor, spiral):
     assert said["model"]["weights_sha256"] == predictor.card.weights_sha256
     (galaxy,) = said["galaxies"]
     assert (galaxy["id"], galaxy["status"], galaxy["reason"]) == ("a b.jpg", "ok", "")
-    expected = predictor.predict([decode_image(spiral)], level=0.8).to_pylist()[0]
+    expected = predictor.predict([decode_image(spiral)], level=0.8).to_arrow().to_pylist()[0]
     np.testing.assert_allclose(values(galaxy), [expected[c] for c in GZ2.columns], atol=0.01)
     assert galaxy["ood"] == expected["ood"]
     for column in GZ2.columns:

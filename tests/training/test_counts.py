@@ -199,7 +199,7 @@ def test_training_goes_from_the_command_line_to_predictions(
     assert metrics["training_loss"][-1] < metrics["training_loss"][0]
     assert all(0 < rmse < 0.5 for rmse in metrics["validation_rmse"])
     predictor = galvote.load(str(run / "best"))
-    fractions = predictor.predict_cutouts(PackedStore.open(packed).cutouts, tta=2)
+    fractions = predictor.predict_cutouts(PackedStore.open(packed).cutouts, tta=2).fractions
     assert not find_violations(GZ2, fractions.astype(np.float64), 1e-5).galaxies.any()
     network, card = load_model(run / "best")
     assert f"network.head={network.head.kind}" in settings or network.head.kind == "softmax"

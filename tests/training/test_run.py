@@ -17,7 +17,6 @@ from galvote.io import list_sources
 from galvote.labels import read_votes
 from galvote.models import load_model
 from galvote.training import Recipe, load_recipe, train
-from galvote.trees import GZ2
 
 COLUMNS = ["epoch", "training_loss", "validation_loss", "training_rmse", "validation_rmse"]
 WEIGHTS = "weights.safetensors"
@@ -117,9 +116,9 @@ def test_another_seed_gives_another_run(reference, tiny_recipe, training_data, t
 def test_validation_rmse_is_the_rmse_of_the_saved_models_predictions(reference, simulated, training_data):
     ids = training_data.validation.ids
     predictor = galvote.load(reference / "last", "torch-float32")
-    table = predictor.predict(list_sources(simulated / "images_training").select(ids))
-    assert tuple(table["id"].to_pylist()) == ids
-    predicted = np.column_stack([table[column].to_numpy() for column in GZ2.columns])
+    prediction = predictor.predict(list_sources(simulated / "images_training").select(ids))
+    assert prediction.ids == ids
+    predicted = prediction.fractions
     votes = read_votes(simulated / "training_solutions.csv")
     actual = votes.fractions[[votes.ids.index(galaxy) for galaxy in ids]]
     rmse = np.sqrt(np.mean((predicted - actual) ** 2))

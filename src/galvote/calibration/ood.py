@@ -18,6 +18,8 @@ from galvote.errors import GalvoteError
 
 Features = Float[np.ndarray, "galaxy feature"]
 
+_HELD_OUT = 1000
+
 
 @dataclass(frozen=True, eq=False)
 class OodDetector:
@@ -35,6 +37,9 @@ class OodDetector:
         Mean variance along all other directions.
     threshold
         Squared distance beyond which a picture is unlike.
+    held_out
+        Squared distances of galaxies that were not trained on, ascending: what `score` compares with. Of more
+        than 1000 they are that many quantiles.
     """
 
     mean: Float32[np.ndarray, " feature"]
@@ -42,6 +47,7 @@ class OodDetector:
     variances: Float32[np.ndarray, " axis"]
     rest: float
     threshold: float
+    held_out: Float32[np.ndarray, " galaxy"]
 
     @classmethod
     def fit(
@@ -85,8 +91,13 @@ class OodDetector:
             variances=np.maximum(variances[:kept], 1e-12).astype(np.float32),
             rest=max(float(variances[kept:].sum()) / max(directions.shape[1] - kept, 1), 1e-12),
             threshold=np.inf,
+            held_out=np.zeros(0, np.float32),
         )
-        return distribution.with_threshold(distribution.distances(held_out), false_alarms)
+        distances = np.sort(distribution.distances(held_out))
+        kept_distances = np.quantile(distances, np.linspace(0, 1, min(len(distances), _HELD_OUT)))
+        return replace(
+            distribution.with_threshold(distances, false_alarms), held_out=kept_distances.astype(np.float32)
+        )
 
     def distances(self, features: Features) -> Float64[np.ndarray, " galaxy"]:
         """Return the squared Mahalanobis distances of features from the training galaxies'.
@@ -112,20 +123,40 @@ class OodDetector:
         axes = self.axes.astype(np.float64)
         return axes, axes @ axes.T
 
-    def flag(
+    def judge(
         self, features: Features, cutouts: UInt8[np.ndarray, "galaxy y x 3"]
-    ) -> Bool[np.ndarray, " galaxy"]:
-        """Return which pictures are unlike the training galaxies.
+    ) -> tuple[Bool[np.ndarray, " galaxy"], Float32[np.ndarray, " galaxy"]]:
+        """Return which images are out of distribution, and how far out each one is.
 
         Parameters
         ----------
         features
             Of the cutouts.
         cutouts
-            Those of one colour all over, as from beyond the edge of a survey, are unlike whatever their
-            features: to a network, black is the sky around a galaxy.
+            Those of one colour all over, as from beyond the edge of a survey, are out of distribution
+            whatever their features: to a network, black is the sky around a galaxy.
+
+        Returns
+        -------
+        A flag for each image, and its `score`, 100 where it has one colour.
         """
-        return np.asarray((self.distances(features) > self.threshold) | _of_one_colour(cutouts))
+        distances, blank = self.distances(features), _of_one_colour(cutouts)
+        return (distances > self.threshold) | blank, np.where(blank, np.float32(100), self.score(distances))
+
+    def score(self, distances: Float64[np.ndarray, " galaxy"]) -> Float32[np.ndarray, " galaxy"]:
+        """Return each squared distance as a percentile, 0 to 100, of those of held-out galaxies.
+
+        Notes
+        -----
+        The i-th of n held-out galaxies is at 100 i / (n + 1), as in `galvote.calibration.conformal`. Beyond
+        the last one the score approaches 100 with the inverse of the distance, so that the strangest images
+        still have an order.
+        """
+        count = len(self.held_out)
+        known = np.append(0, self.held_out)
+        inside = np.interp(distances, known, 100 * np.arange(count + 1) / (count + 1))
+        beyond = 100 - 100 / (count + 1) * known[-1] / np.maximum(distances, known[-1] + 1e-30)
+        return np.asarray(np.where(distances > known[-1], beyond, inside), dtype=np.float32)
 
     def with_threshold(self, distances: Float64[np.ndarray, " galaxy"], false_alarms: float) -> OodDetector:
         """Return the same distribution with the threshold that held-out galaxies' distances give."""

@@ -174,9 +174,8 @@ def _predict(
 
     matched = match_ids(votes, sources).sources
     with said.status(f"Predicting {len(matched):,} galaxies with {model}"):
-        return Predictor.load(model, backend).predict(
-            matched, tta=tta, field_of_view=field_of_view, level=level
-        )
+        predictor = Predictor.load(model, backend)
+        return predictor.predict(matched, tta=tta, field_of_view=field_of_view, level=level).to_arrow()
 
 
 def _match(table: pa.Table, origin: str, known: Votes, wanted: Votes) -> _Scored:

@@ -198,7 +198,9 @@ def predict(
 
         def predict_all(listed: Sources, show: Progress) -> pa.Table:
             if cluster is None:
-                return predictor.predict(listed, **vars(settings), prefetch=prefetch, on_progress=show)
+                return predictor.predict(
+                    listed, **vars(settings), prefetch=prefetch, on_progress=show
+                ).to_arrow()
             with cluster:
                 return cluster.predict(load, listed, settings, prefetch=prefetch, on_progress=show)
 

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from galvote.io import Sources
 
 
-def make_here(predictor: Predictor, *what: Any, on_galaxies: Callable[[int], None], **options: Any) -> Made:
+def make_here(predictor: Predictor, *what: Any, **options: Any) -> Made:
     """Make parts in this process."""
     from galvote.inference import make_parts
 
-    return make_parts(predictor, *what, **options, on_rows=lambda rows: on_galaxies(len(rows)))
+    return make_parts(predictor, *what, **options)
 
 
 def make_on_ray(

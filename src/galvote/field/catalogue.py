@@ -6,11 +6,10 @@ import numpy as np
 import pyarrow as pa
 
 from galvote.field.findings import ClassifiedField
-from galvote.inference.columns import describe_predictions
 from galvote.io.columns import describe
-from galvote.trees import GZ2
 
 _ABOUT: dict[str, tuple[str, str | None, str]] = {
+    "id": ("Number of the galaxy, the brightest first", None, "meta.id;meta.main"),
     "x": ("Centre, from that of the first pixel to the right", "pixel", "pos.cartesian.x"),
     "y": ("Centre, from that of the first pixel downwards", "pixel", "pos.cartesian.y"),
     "r90": ("Radius of the circle that holds 90 % of the Petrosian flux", "pixel", "phys.angSize"),
@@ -43,15 +42,10 @@ def to_catalogue(field: ClassifiedField) -> pa.Table:
         },
         "kind": pa.array([finding.kind.name for finding in field.findings], pa.string()),
         "path": pa.array(field.paths, pa.string()),
-        **({} if field.predicted.ood is None else {"ood": pa.array(field.predicted.ood)}),
-        **{
-            name: pa.array(values)
-            for name, values in zip(GZ2.columns, field.predicted.fractions.T, strict=True)
-        },
     }
-    if field.predicted.low is not None and field.predicted.high is not None:
-        for name, low, high in zip(GZ2.columns, field.predicted.low.T, field.predicted.high.T, strict=True):
-            columns |= {f"{name}_low": pa.array(low), f"{name}_high": pa.array(high)}
+    predicted = field.predicted.to_arrow().drop_columns(["id", "status", "reason"])
     table = pa.table(columns)
-    schema = [describe(each, *_ABOUT[each.name]) if each.name in _ABOUT else each for each in table.schema]
-    return table.cast(describe_predictions(pa.schema(schema), GZ2, field.predicted.level))
+    fields = [describe(each, *_ABOUT[each.name]) if each.name in _ABOUT else each for each in table.schema]
+    return pa.Table.from_arrays(
+        [*table.columns, *predicted.columns], schema=pa.schema([*fields, *predicted.schema])
+    )

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 from rich.progress import TaskID
 
-from galvote.calibration import Calibration
 from galvote.cli.progress import plain_console, progress_bar
 from galvote.field.detect import cut_out, find_galaxies
 from galvote.field.files import FieldFiles
-from galvote.field.findings import ClassifiedField, Predicted, print_findings
+from galvote.field.findings import ClassifiedField, print_findings
 from galvote.images import Geometry
 from galvote.images.measure import FieldGalaxy
-from galvote.inference import LEVEL, Predictor
+from galvote.inference import LEVEL, Prediction, Predictor
 from galvote.trees import GZ2, decision_path, describe_path
 from galvote.trees.kinds import name_kind
 
@@ -33,15 +32,10 @@ class FieldPredictor(Protocol):
         """The cutouts that it takes."""
         ...
 
-    @property
-    def calibration(self) -> Calibration | None:
-        """What gives intervals and the flag, if it is calibrated."""
-        ...
-
-    def predict_features(
-        self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], tta: int = 1
-    ) -> tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]:
-        """Return cumulative fractions, in the order of the Galaxy Zoo 2 tree's columns, and features."""
+    def predict_cutouts(
+        self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], *, tta: int = 1, level: float | None = None
+    ) -> Prediction:
+        """Predict cutouts of its geometry."""
         ...
 
 
@@ -147,18 +141,13 @@ def _predict(
     tta: int,
     level: float,
     on_progress: Callable[[str, int, int], None],
-) -> Predicted:
-    geometry, calibration = predictor.geometry, predictor.calibration
-    fractions = np.empty((len(galaxies), len(GZ2)), np.float32)
-    ood = np.empty(len(galaxies), np.bool_)
-    for start in range(0, len(galaxies), _BATCH):
+) -> Prediction:
+    predicted = list[Prediction]()
+    for start in range(0, max(1, len(galaxies)), _BATCH):
         batch = galaxies[start : start + _BATCH]
-        part = slice(start, start + len(batch))
-        cutouts = np.stack([cut_out(rgb, galaxy, geometry) for galaxy in batch])
-        fractions[part], features = predictor.predict_features(cutouts, tta)
-        if calibration:
-            ood[part] = calibration.ood.flag(features, cutouts)
-        on_progress("predicting", part.stop, len(galaxies))
-    if calibration is None:
-        return Predicted(fractions, None, None, level, None)
-    return Predicted(fractions, *calibration.intervals.ends(fractions, level), level, ood)
+        cutouts = np.zeros((len(batch), *[predictor.geometry.pixels] * 2, 3), np.uint8)
+        for cutout, galaxy in zip(cutouts, batch, strict=True):
+            cutout[:] = cut_out(rgb, galaxy, predictor.geometry)
+        predicted.append(predictor.predict_cutouts(cutouts, tta=tta, level=level))
+        on_progress("predicting", start + len(batch), len(galaxies))
+    return Prediction.concat(predicted)

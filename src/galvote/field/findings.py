@@ -7,39 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import Bool, Float32
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from galvote.images.measure import FieldGalaxy
+from galvote.inference import Prediction
 from galvote.trees.kinds import Finding, Kind, strongest_first
 
 OOD = "unlike the training galaxies"
-
-
-@dataclass(frozen=True, eq=False)
-class Predicted:
-    """What a model says of a field's galaxies, in their order.
-
-    Parameters
-    ----------
-    fractions
-        Cumulative vote fractions in [0, 1], in the tree's order.
-    low, high
-        Ends of their intervals; None if the model is not calibrated.
-    level
-        Share of the votes that the intervals are to hold, in (0, 1).
-    unlike
-        Which galaxies are unlike those of the training; None if the model is not calibrated.
-    """
-
-    fractions: Float32[np.ndarray, "galaxy answer"]
-    low: Float32[np.ndarray, "galaxy answer"] | None
-    high: Float32[np.ndarray, "galaxy answer"] | None
-    level: float
-    ood: Bool[np.ndarray, " galaxy"] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +41,7 @@ class ClassifiedField:
     title: str
     galaxies: tuple[FieldGalaxy, ...]
     too_small: int
-    predicted: Predicted
+    predicted: Prediction
     findings: tuple[Finding, ...]
     paths: tuple[str, ...]
 

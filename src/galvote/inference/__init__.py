@@ -4,7 +4,8 @@ from galvote.inference.backends import BACKENDS, Backend
 from galvote.inference.explanation import METHODS, Explanation, Method, attribute, explain, turn
 from galvote.inference.export import export_model, refuse_unexportable
 from galvote.inference.parts import PART_SIZE, Made, Parts, Plan, make_parts, make_plan
-from galvote.inference.predictor import LEVEL, Predictor, Settings
+from galvote.inference.prediction import LEVEL, Prediction, make_prediction
+from galvote.inference.predictor import Predictor, Settings
 
 __all__ = [
     "BACKENDS",
@@ -17,6 +18,7 @@ __all__ = [
     "Method",
     "Parts",
     "Plan",
+    "Prediction",
     "Predictor",
     "Settings",
     "attribute",
@@ -24,6 +26,7 @@ __all__ = [
     "export_model",
     "make_parts",
     "make_plan",
+    "make_prediction",
     "refuse_unexportable",
     "turn",
 ]

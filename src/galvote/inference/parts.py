@@ -30,7 +30,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from galvote import __version__
 from galvote.errors import CatalogueError
-from galvote.inference.predictor import LEVEL, Predictor, Settings
+from galvote.inference.prediction import LEVEL
+from galvote.inference.predictor import Predictor, Settings
 from galvote.io import Sources
 
 MANIFEST = "manifest.json"
@@ -322,7 +323,7 @@ def make_parts(
     shard: tuple[int, int] = (1, 1),
     prefetch: int | None = None,
     retry: bool = False,
-    on_rows: Callable[[pa.Table], None] | None = None,
+    on_galaxies: Callable[[int], None] | None = None,
     finish: bool = True,
 ) -> Made:
     """Make the parts that are not there yet.
@@ -337,8 +338,8 @@ def make_parts(
         As for `galvote.Predictor.predict`.
     retry
         Make parts again that hold pictures which were missing, or which a service did not give.
-    on_rows
-        Called with rows as they are predicted, and with those of parts that are kept.
+    on_galaxies
+        Called with how many more galaxies are predicted, or are in a part that is kept.
     finish
         Call `Parts.finish` at the end; whoever makes many shards does so once, by itself.
 
@@ -350,10 +351,10 @@ def make_parts(
     schema = predictor.schema(settings)
     begun = deque[int]()
 
-    def take(rows: pa.Table) -> None:
-        done.statuses.update(rows["status"].to_pylist())
-        if on_rows is not None:
-            on_rows(rows)
+    def take(statuses: Sequence[str]) -> None:
+        done.statuses.update(statuses)
+        if on_galaxies is not None:
+            on_galaxies(len(statuses))
 
     def missing() -> Iterator[Sources]:
         # Looked at one by one while others are predicted: the first is begun at once, and what another
@@ -364,15 +365,17 @@ def make_parts(
             renew = table is not None and retry and not _PASSING.isdisjoint(table["status"].to_pylist())
             if table is not None and not renew:
                 done.kept += 1
-                take(table)
+                take(table["status"].to_pylist())
             else:
                 done.renewed += renew
                 done.damaged += table is None and parts.path(part).exists()
                 begun.append(part)
                 yield galaxies
 
-    for table in predictor.predict_parts(missing(), settings, prefetch=prefetch, on_batch=take):
-        parts.write(begun.popleft(), table)
+    for prediction in predictor.predict_parts(
+        missing(), settings, prefetch=prefetch, on_batch=lambda batch: take(batch.status)
+    ):
+        parts.write(begun.popleft(), prediction.to_arrow())
         done.made += 1
     if finish:
         parts.finish()

@@ -12,24 +12,22 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import UInt8
 
 from galvote.calibration import Calibration, check_level
 from galvote.errors import ImageError, ModelError
 from galvote.images import Encoded, Geometry, try_cutout, try_read
 from galvote.inference.backends import (
     Backend,
-    Features,
-    Fractions,
     OnnxBackend,
     OpenVinoBackend,
     Outputs,
     TorchBackend,
     choose_backend,
 )
-from galvote.inference.columns import describe_predictions
 from galvote.inference.export import export_network, read_exported
 from galvote.inference.pipeline import in_batches, run_ahead
+from galvote.inference.prediction import LEVEL, Prediction, make_prediction, prediction_schema
 from galvote.io import Source, Sources, list_sources
 from galvote.models import Card, GalaxyNetwork, load_calibration, load_model, predict_tta
 from galvote.trees import DecisionTree
@@ -39,13 +37,8 @@ Images = (
 )
 Image = UInt8[np.ndarray, "y x 3"]
 Cutout = UInt8[np.ndarray, "p p 3"]
-Ood = Bool[np.ndarray, " galaxy"] | None
-"""Which are unlike the training galaxies; None if the model is not calibrated."""
 Waiting = Encoded | ImageError
 """A picture on its way from disk to network: its files, its cutout, or what is wrong with it."""
-
-LEVEL = 0.9
-"""Share of the votes that the intervals of a calibrated model hold unless another is asked for."""
 
 BATCH = 64
 """Galaxies that are read, predicted and made rows of together; a backend may compute fewer at once."""
@@ -80,9 +73,9 @@ class Predictor:
     --------
     >>> import galvote
     >>> from galvote.simulate import simulate_galaxies
-    >>> pictures = [galaxy.picture for galaxy in simulate_galaxies(2, seed=1)]
-    >>> table = galvote.load("galvote-small").predict(pictures)
-    >>> table.column_names[:3]
+    >>> pictures = [galaxy.image for galaxy in simulate_galaxies(2, seed=1)]
+    >>> prediction = galvote.load("galvote-small").predict(pictures)
+    >>> prediction.to_table().colnames[:3]
     ['id', 'status', 'reason']
     """
 
@@ -132,7 +125,7 @@ class Predictor:
         features: bool = False,
         prefetch: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
-    ) -> pa.Table:
+    ) -> Prediction:
         """Predict the votes of any number of galaxies.
 
         Parameters
@@ -156,15 +149,8 @@ class Predictor:
 
         Returns
         -------
-        One row for each picture, in order: ``id``, ``status`` (``ok``, or what was wrong), ``reason``, and
-        the tree's columns of cumulative vote fractions in [0, 1], null where there is no prediction. The id
-        of an array is its position.
-
-        A calibrated model adds, before the fractions, ``ood``: whether the picture is unlike the training
-        galaxies; and after them ``<column>_low`` and ``<column>_high``, the ends of each one's interval.
-
-        ``features``, if asked for, is the last column: lists of one length, float16, of the cutout as it is,
-        whatever the views.
+        Of each image, in order; of one that cannot be read, ``status`` and ``reason`` say why. The id of an
+        array is its position. Features are of the cutout as it is, whatever the orientations.
 
         Raises
         ------
@@ -184,19 +170,22 @@ class Predictor:
         """
         settings = Settings(tta, field_of_view, level, features)
         done = failed = 0
-        tables = list[pa.Table]()
-        for rows in self._predict([_galaxies(images)], settings, prefetch):
-            tables.append(rows)
-            done += len(rows)
-            failed += sum(status != "ok" for status in rows["status"].to_pylist())
+        predictions = list[Prediction]()
+        for batch in self._predict([_galaxies(images)], settings, prefetch):
+            predictions.append(batch)
+            done += len(batch)
+            failed += len(batch) - int(batch.ok.sum())
             if on_progress is not None:
                 on_progress(done, failed)
-        # Never an empty chunk: Arrow's CSV writer writes stale memory in its place.
-        return pa.concat_tables(tables or [self.schema(settings).empty_table()])
+        if not predictions:
+            pixels = self.geometry.pixels
+            none = np.zeros((0, pixels, pixels, 3), np.uint8)
+            return self.predict_cutouts(none, level=level, features=features)
+        return Prediction.concat(predictions)
 
     def predict_batches(
         self, images: Images, settings: Settings = Settings(), *, prefetch: int | None = None
-    ) -> Iterator[pa.Table]:
+    ) -> Iterator[Prediction]:
         """Predict in batches, as `predict` does, in bounded memory."""
         return self._predict([_galaxies(images)], settings, prefetch)
 
@@ -206,8 +195,8 @@ class Predictor:
         settings: Settings = Settings(),
         *,
         prefetch: int | None = None,
-        on_batch: Callable[[pa.Table], None] | None = None,
-    ) -> Iterator[pa.Table]:
+        on_batch: Callable[[Prediction], None] | None = None,
+    ) -> Iterator[Prediction]:
         """Predict one listing after the other without a pause between them.
 
         Parameters
@@ -215,11 +204,11 @@ class Predictor:
         parts
             None of them empty. Each is taken when there is room for its pictures.
         on_batch
-            Called with the rows of each batch, long before the table of its part is complete.
+            Called with each batch, long before its part is complete.
 
         Yields
         ------
-        The table of each part, equal to what `predict` makes of it.
+        The prediction of each part, equal to what `predict` makes of it.
         """
         lengths = deque[int]()
 
@@ -228,27 +217,24 @@ class Predictor:
                 lengths.append(len(part))
                 yield _galaxies(part)
 
-        made = list[pa.Table]()
-        for rows in self._predict(listings(), settings, prefetch):
-            made.append(rows)
+        made = list[Prediction]()
+        for batch in self._predict(listings(), settings, prefetch):
+            made.append(batch)
             if on_batch is not None:
-                on_batch(rows)
+                on_batch(batch)
             if sum(map(len, made)) == lengths[0]:
                 lengths.popleft()
-                yield pa.concat_tables(made)
+                yield Prediction.concat(made)
                 made.clear()
 
     def schema(self, settings: Settings = Settings()) -> pa.Schema:
-        """Return the columns of a prediction; the fields' metadata say what they mean."""
-        columns = [(name, pa.string()) for name in ("id", "status", "reason")]
-        columns += [("ood", pa.bool_())] if self.calibration else []
-        columns += [(column, pa.float32()) for column in self.tree.columns]
-        if self.calibration:
-            ends = (f"{column}_{end}" for column in self.tree.columns for end in ("low", "high"))
-            columns += [(end, pa.float32()) for end in ends]
-        if settings.features:
-            columns.append(("features", pa.list_(pa.float16(), self.backend.width)))
-        return describe_predictions(pa.schema(columns), self.tree, settings.level or LEVEL)
+        """Return the columns of a prediction's table; the fields' metadata say what they mean."""
+        return prediction_schema(
+            self.tree,
+            settings.level or LEVEL,
+            calibrated=self.calibration is not None,
+            features=self.backend.width if settings.features else 0,
+        )
 
     def check_level(self, level: float) -> None:
         """Raise `ModelError` or `FractionError` unless this model can give intervals of this level."""
@@ -259,17 +245,49 @@ class Predictor:
             )
         check_level(level)
 
-    def predict_cutouts(self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], tta: int = 1) -> Fractions:
+    def predict_cutouts(
+        self,
+        cutouts: UInt8[np.ndarray, "galaxy p p 3"],
+        *,
+        tta: int = 1,
+        level: float | None = None,
+        features: bool = False,
+        ids: Sequence[str] | None = None,
+        failures: Sequence[ImageError | None] | None = None,
+    ) -> Prediction:
         """Predict cutouts that have this model's `geometry` already.
+
+        Parameters
+        ----------
+        cutouts
+            RGB; of images that could not be read, whatever they are, their rows have no numbers.
+        tta, level, features
+            As for `predict`.
+        ids
+            Names of the galaxies; their positions if not given.
+        failures
+            What is wrong with each image, if anything is.
+        """
+        fractions, found = self.predict_features(cutouts, tta)
+        return make_prediction(
+            self.tree,
+            self.calibration,
+            cutouts,
+            fractions,
+            found,
+            level=level,
+            keep_features=features,
+            ids=ids,
+            failures=failures,
+        )
+
+    def predict_features(self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], tta: int = 1) -> Outputs:
+        """Return the network's own outputs for cutouts that have this model's `geometry` already.
 
         Returns
         -------
-        Cumulative vote fractions in [0, 1], in ``tree.columns`` order.
+        Cumulative vote fractions in [0, 1], in ``tree.columns`` order, and the encoder's features.
         """
-        return self.predict_features(cutouts, tta)[0]
-
-    def predict_features(self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], tta: int = 1) -> Outputs:
-        """Predict cutouts as `predict_cutouts` does, and return the encoder's features of them, too."""
         size = self.geometry.pixels
         if cutouts.shape[1:] != (size, size, 3):
             raise ModelError(
@@ -287,21 +305,20 @@ class Predictor:
 
     def _predict(
         self, listings: Iterable[Iterator[Source]], settings: Settings, prefetch: int | None
-    ) -> Iterator[pa.Table]:
-        """Yield the rows of each batch; none holds galaxies of two listings."""
+    ) -> Iterator[Prediction]:
+        """Yield the prediction of each batch; none holds galaxies of two listings."""
         if settings.level is not None:
             self.check_level(settings.level)
         batches = (batch for listing in listings for batch in in_batches(listing, BATCH))
         predicted = run_ahead(
             batches,
             partial(self._read, field_of_view=settings.field_of_view),
-            partial(self._compute, tta=settings.tta, field_of_view=settings.field_of_view),
+            partial(self._compute, settings=settings),
             prefetch=prefetch or _BATCHES_AHEAD * BATCH * torch.get_num_threads(),
         )
-        # Rows are kept, and made here: made in a network's thread, they would lie scattered between its large
-        # arrays, and the C library could not give the room around them to the next.
-        schema = self.schema(settings)
-        return (self._rows(*each, settings, schema) for each in predicted)
+        # Predictions are kept, so copied here: made in a network's thread, they lie scattered between its
+        # large arrays, and the C library could not give the room around them to the next.
+        return (Prediction.concat([one]) for one in predicted)
 
     def _read(self, galaxy: Source, field_of_view: float | None) -> tuple[str, Waiting]:
         """Read a picture; it waits for its network as its file or as its cutout, whichever is smaller."""
@@ -314,52 +331,24 @@ class Predictor:
     def _cut(self, data: Encoded, field_of_view: float | None) -> Cutout | ImageError:
         return try_cutout(lambda: data, self.geometry, field_of_view)
 
-    def _compute(
-        self, read: Sequence[tuple[str, Waiting]], tta: int, field_of_view: float | None
-    ) -> tuple[list[str], list[ImageError | None], Fractions, Features, Ood]:
+    def _compute(self, read: Sequence[tuple[str, Waiting]], settings: Settings) -> Prediction:
         # Decoded here, a cutout is still in the core's cache when the network comes to it.
-        results = [self._cut(data, field_of_view) if isinstance(data, tuple) else data for _, data in read]
-        failures = [result if isinstance(result, ImageError) else None for result in results]
+        results = [
+            self._cut(data, settings.field_of_view) if isinstance(data, tuple) else data for _, data in read
+        ]
         # A picture that cannot be read is black to the network. So the others keep their places in the batch,
         # and their rows are the same to the last digit as if it could be read.
         cutouts = np.zeros((len(read), self.geometry.pixels, self.geometry.pixels, 3), dtype=np.uint8)
         for cutout, result in zip(cutouts, results, strict=True):
             if not isinstance(result, ImageError):
                 cutout[:] = result
-        fractions, features = self.predict_features(cutouts, tta)
-        ood = self.calibration.ood.flag(features, cutouts) if self.calibration else None
-        return [id_ for id_, _ in read], failures, fractions, features, ood
-
-    def _rows(
-        self,
-        ids: Sequence[str],
-        failures: Sequence[ImageError | None],
-        fractions: Fractions,
-        features: Features,
-        ood: Ood,
-        settings: Settings,
-        schema: pa.Schema,
-    ) -> pa.Table:
-        unreadable = np.array([failure is not None for failure in failures])
-        values = [*fractions.T]
-        if self.calibration:
-            low, high = self.calibration.intervals.ends(fractions, settings.level or LEVEL)
-            values = [ood, *values]
-            values += [end for both in zip(low.T, high.T, strict=True) for end in both]
-        columns = [pa.array(column, mask=unreadable) for column in values]
-        if settings.features:
-            numbers = pa.array(features.astype(np.float16).ravel())
-            columns.append(
-                pa.FixedSizeListArray.from_arrays(numbers, features.shape[1], mask=pa.array(unreadable))
-            )
-        return pa.Table.from_arrays(
-            [
-                pa.array(ids, pa.string()),
-                pa.array([failure.status if failure else "ok" for failure in failures]),
-                pa.array([failure.reason if failure else "" for failure in failures]),
-                *columns,
-            ],
-            schema=schema,
+        return self.predict_cutouts(
+            cutouts,
+            tta=settings.tta,
+            level=settings.level,
+            features=settings.features,
+            ids=[id_ for id_, _ in read],
+            failures=[result if isinstance(result, ImageError) else None for result in results],
         )
 
 

@@ -369,4 +369,4 @@ class _RowMaker(_Worker):
         """Predict a slice."""
         work = self.work
         galaxies = self.sources[work.plan.places(part)]
-        return self.predictor.predict(galaxies, **vars(work.settings), prefetch=work.prefetch)
+        return self.predictor.predict(galaxies, **vars(work.settings), prefetch=work.prefetch).to_arrow()

@@ -66,7 +66,7 @@ def complete(
     low = high = ood = None
     if calibration := predictor.calibration:
         low, high = (ends[0] for ends in calibration.intervals.ends(fractions[None], level))
-        ood = bool(calibration.ood.flag(features[None], cutout[None])[0])
+        ood = bool(calibration.ood.judge(features[None], cutout[None])[0][0])
     return Prediction(fractions, low, high, ood, decision_path(predictor.tree, fractions))
 
 
