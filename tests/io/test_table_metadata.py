@@ -58,6 +58,26 @@ def test_fits_and_votable_say_it_as_others_do(tmp_path: Path) -> None:
     assert field.description.strip() == "Right ascension, ICRS"
 
 
+@pytest.mark.parametrize("ending", [".fits", ".vot", ".parquet"])
+def test_astropy_reads_what_the_columns_mean(tmp_path: Path, ending: str) -> None:
+    if ending == ".parquet":
+        pytest.importorskip("pandas")
+    features = pa.array([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float32(), 2))
+    field = describe(pa.field("features", features.type), "Größe — for search")
+    write_table(TABLE.append_column(field, features), tmp_path / f"t{ending}")
+    table = Table.read(tmp_path / f"t{ending}")
+    assert table["ra"].unit == "deg"
+    assert table["ra"].description == "Right ascension, ICRS"
+    assert table["ra"].meta["ucd"] == "pos.eq.ra;meta.main"
+    assert table["flux"].unit == "mJy"
+    assert " ".join(table["flux"].description.split()) == ("Of the whole galaxy " * 5).strip()
+    assert table["n"].unit is None
+    assert table["features"].description == "Größe — for search"
+    assert table["features"].tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert [str(name) for name in table["id"]] == ["a", "b"]
+    assert np.isfinite(np.ma.filled(table["ra"], np.nan)).tolist() == [True, False]
+
+
 def test_what_astropy_and_others_wrote_is_understood(tmp_path: Path) -> None:
     table = Table({"ra": [1.5], "mag": [18.0]})
     table["ra"].unit, table["ra"].description = "deg", "Right ascension"

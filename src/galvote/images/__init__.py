@@ -4,7 +4,7 @@ Cutouts by position (`sky`, `services`) and what measures galaxies (`measure`) k
 importing this package loads neither astropy nor photutils.
 """
 
-from galvote.images.decode import MAX_PIXELS, Encoded, decode_image
+from galvote.images.decode import Encoded, decode_image
 from galvote.images.geometry import (
     COMPACT,
     FRAME_WIDTH,
@@ -14,6 +14,7 @@ from galvote.images.geometry import (
     try_cutout,
     try_read,
 )
+from galvote.images.limits import MAX_PIXELS
 from galvote.images.store import PackedStore, is_store, pack
 from galvote.images.view import Resampling, View, describe_warp, tta_views, warp_cutout
 

@@ -10,12 +10,11 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from galvote.errors import ImageError
+from galvote.images.fits import decode_fits
+from galvote.images.limits import MAX_PIXELS, refuse_bomb
 
 Encoded = bytes | tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]
 """A picture as it comes: the bytes of a file, those of its three bands, or pixels already."""
-
-MAX_PIXELS = 80_000_000
-"""Pictures whose header announces more are refused before a pixel is decoded."""
 
 _MAX_SCANS = 100
 """Progressive JPEGs have about ten."""
@@ -74,8 +73,6 @@ def decode_image(
         raise ImageError("empty", "The file is empty; fetch it again.")
     first = files[0]
     if len(files) > 1 or first.startswith((b"SIMPLE  =", b"\x1f\x8b")):
-        from galvote.images.fits import decode_fits
-
         return decode_fits(files, max_pixels=max_pixels)
     _refuse_many_scans(first)
     if size := jpeg_size(data):
@@ -152,13 +149,3 @@ def _to_rgb(image: Image.Image) -> UInt8[np.ndarray, "y x 3"]:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, (0, 0, 0, 255)), image)
     return np.array(image.convert("RGB"))
-
-
-def refuse_bomb(width: int, height: int, max_pixels: int = MAX_PIXELS) -> None:
-    """Raise `ImageError` if a header announces more pixels than that."""
-    if width * height > max_pixels:
-        raise ImageError(
-            "too-large",
-            f"The header announces {width} × {height} pixels, more than the {max_pixels / 1e6:g} million "
-            "that are decoded. Cut the part out that you need.",
-        )

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from galvote.errors import ImageError
-from galvote.images.decode import MAX_PIXELS, refuse_bomb
+from galvote.images.limits import MAX_PIXELS, refuse_bomb
 
 STRETCH = 80.0
 """Lupton's stretch, in units of the sky noise: brightness is about linear up to ``STRETCH / SOFTENING``."""

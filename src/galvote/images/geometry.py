@@ -16,7 +16,8 @@ from jaxtyping import Float32, UInt8
 from pydantic import BaseModel, ConfigDict, Field
 
 from galvote.errors import ImageError
-from galvote.images.decode import MAX_PIXELS, Encoded, decode_image, jpeg_size
+from galvote.images.decode import Encoded, decode_image, jpeg_size
+from galvote.images.limits import MAX_PIXELS
 
 FRAME_PIXELS = 424
 """Width of a GZ2 frame in pixels."""

@@ -17,9 +17,9 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from galvote.errors import ImageError
-from galvote.images.decode import MAX_PIXELS
 from galvote.images.fits import compose
 from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH, cut_square
+from galvote.images.limits import MAX_PIXELS
 from galvote.images.measure import find_in_plane
 from galvote.images.planes import OpenFiles, Plane, open_planes, quiet
 

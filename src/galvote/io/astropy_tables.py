@@ -1,9 +1,11 @@
-"""FITS and VOTable, through astropy: tables with units, descriptions and missing values, in and out."""
+"""FITS and VOTable through astropy, and what astropy wants to know of Parquet: units, descriptions, gaps.
+
+What astropy has no type for is an error that names the column.
+"""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,7 @@ from galvote.errors import CatalogueError
 from galvote.io.columns import about, is_text, list_names, refuse_repeated
 
 _FITS_KEYWORDS = {"description": "TCOMM", "unit": "TUNIT", "ucd": "TUCD"}
-
-_LARGEST = 2**63 - 1  # of int64
+_GAP = np.iinfo(np.int64).min
 
 
 def read_fits(path: Path) -> pa.Table:
@@ -30,53 +31,74 @@ def read_fits(path: Path) -> pa.Table:
         if unit is None:
             raise ValueError("it has no table")
         refuse_repeated(unit.columns.names, path)
-        # Of a text of varying length (PA) astropy makes an array of characters, in ASCII only.
-        letters = [column.name for column in unit.columns if _fits_kind(column) == "PA"]
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", ".*contains NULL")  # logicals, which are marked below
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*contains NULL")  # logicals, which are marked below
+            try:
                 table = Table.read(unit, unit_parse_strict="silent")
-            for name in letters:
-                table[name] = np.array(["".join(row) for row in table[name]], dtype=str)
-        except UnicodeDecodeError as error:
-            if not letters:
-                raise
-            raise CatalogueError(
-                f"{path}: text of varying length must be ASCII, and that of {list_names(letters)} is not; "
-                "store it as text of fixed length (TFORM 20A, say) in UTF-8."
-            ) from error
-        for name in [column.name for column in unit.columns if _fits_kind(column) == "L"]:
-            missing = unit.data.view(np.ndarray)[name] == 0  # of its bytes T, F and 0 astropy tells T only
-            table[name] = MaskedColumn(table[name], mask=missing.reshape(table[name].shape))
-        said = [
-            {key: unit.header.get(f"{word}{number}") for key, word in _FITS_KEYWORDS.items()}
-            for number in range(1, len(table.colnames) + 1)
-        ]
-    for column, texts in zip(table.itercols(), said, strict=True):
-        texts["description"] = column.description or texts["description"]  # astropy's own way to keep it
-    return _from_astropy(table, said, path)
-
-
-def _fits_kind(column: Any) -> str:
-    """Return the letter of a FITS column's type; that of a column of varying length follows a P."""
-    kind = column.format
-    return "P" + kind.p_format if kind.format in ("P", "Q") else str(kind.format)
+            except UnicodeDecodeError as error:
+                raise CatalogueError(
+                    f"{path}: text of varying length must be ASCII; store it as UTF-8 of fixed length."
+                ) from error
+        for number, column in enumerate(unit.columns, start=1):
+            if str(column.format).lstrip("0123456789") == "L":
+                gone = unit.data.view(np.ndarray)[column.name] == 0  # of T, F and 0 astropy tells T only
+                table[column.name] = MaskedColumn(table[column.name], mask=gone.reshape(gone.shape))
+            known = table[column.name]
+            known.description = known.description or unit.header.get(f"TCOMM{number}")
+            known.meta["ucd"] = unit.header.get(f"TUCD{number}")
+            if unit.header.get(f"TUNIT{number}") == "":
+                known.unit = ""  # a pure number, which astropy takes for one whose unit is not known
+    return _to_arrow(table, path)
 
 
 def read_votable(path: Path) -> pa.Table:
     """Read a VOTable."""
     from astropy.table import Table
 
-    table = Table.read(path, format="votable", use_names_over_ids=True)  # ids have lost what XML forbids
-    said = [
-        {
-            "description": " ".join(column.description.split()) if column.description else None,
+    # Ids have lost what XML forbids.
+    return _to_arrow(Table.read(path, format="votable", use_names_over_ids=True), path)
+
+
+def _to_arrow(table: Any, path: Path) -> pa.Table:
+    table.convert_bytestring_to_unicode()
+    arrays, fields = list[pa.Array](), list[pa.Field]()
+    for column in table.itercols():
+        try:
+            arrays.append(_to_array(column))
+        except (pa.ArrowException, TypeError) as error:
+            raise CatalogueError(
+                f"{path}: the column {column.name} holds {column.dtype} that no column of galvote can hold "
+                f"({error}); remove it from the table."
+            ) from error
+        known = {
+            "description": " ".join((column.description or "").split()) or None,
             "unit": None if column.unit is None else _unit_text(column.unit),
             "ucd": column.meta.get("ucd"),
         }
-        for column in table.itercols()
-    ]
-    return _from_astropy(table, said, path)
+        metadata = {key: text for key, text in known.items() if text is not None}
+        fields.append(pa.field(column.name, arrays[-1].type, metadata=metadata))
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+def _to_array(column: Any) -> pa.Array:
+    missing = np.ma.getmaskarray(column)
+    values = np.ma.getdata(column)
+    if values.ndim > 1 or values.dtype == object:
+        whole = np.ma.array(values, mask=missing) if values.dtype in (bool, object) else values
+        return pa.array([_to_row(row) for row in whole])
+    if values.dtype.kind in "biuf":
+        values = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+        if values.dtype.kind == "f":
+            missing = missing | np.isnan(values)
+        return pa.array(values, mask=missing)
+    texts = (str(text) if text and not gone else None for text, gone in zip(values, missing, strict=True))
+    return pa.array(texts, pa.string())
+
+
+def _to_row(row: Any) -> Any:
+    if not isinstance(row, np.ndarray):
+        return row
+    return "".join(row) or None if row.dtype.kind == "U" else row.tolist()
 
 
 def _unit_text(unit: Any) -> str:
@@ -86,153 +108,113 @@ def _unit_text(unit: Any) -> str:
         return str(unit)
 
 
-def _from_astropy(table: Any, said: Sequence[Mapping[str, str | None]], path: Path) -> pa.Table:
-    table.convert_bytestring_to_unicode()
-    columns = [_to_arrow(table[name], path) for name in table.colnames]
-    fields = [
-        pa.field(
-            name, column.type, metadata={key: str(text) for key, text in texts.items() if text is not None}
-        )
-        for name, column, texts in zip(table.colnames, columns, said, strict=True)
-    ]
-    return pa.Table.from_arrays(columns, schema=pa.schema(fields))
-
-
-def _to_arrow(column: Any, path: Path) -> pa.Array:
-    missing = np.ma.getmaskarray(column)
-    values = np.ma.getdata(column)
-    if values.ndim > 1:
-        return pa.array((np.ma.array(values, mask=missing) if values.dtype == bool else values).tolist())
-    if values.dtype == object and any(isinstance(row, np.ndarray) for row in values):
-        return _to_lists(column.name, values, missing, path)
-    if values.dtype.kind in "biuf":
-        values = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
-        if values.dtype.kind == "f":
-            missing = missing | np.isnan(values)
-        return pa.array(values, mask=missing)
-    return pa.array(
-        [str(text) if text and not gone else None for text, gone in zip(values, missing, strict=True)],
-        pa.string(),
-    )
-
-
-def _to_lists(name: str, rows: np.ndarray, missing: np.ndarray, path: Path) -> pa.Array:
-    """Return arrays of varying length as lists."""
-    kinds = {row.dtype for row in rows if row.size} or {row.dtype for row in rows}  # empty rows: float64
-    try:
-        kind = np.result_type(*kinds).newbyteorder("=")
-        lists = [row.tolist() if np.ma.is_masked(row) else np.ma.getdata(row).astype(kind) for row in rows]
-        return pa.array(
-            [None if gone else row for row, gone in zip(lists, missing, strict=True)],
-            pa.list_(pa.from_numpy_dtype(kind)),
-        )
-    except (pa.ArrowException, TypeError) as error:
-        raise CatalogueError(
-            f"{path}: the column {name} holds arrays of varying length that cannot be lists of numbers "
-            f"({error}); remove it from the table."
-        ) from error
-
-
 def write_fits(table: pa.Table, path: Path) -> None:
     """Write a FITS file of one table; raises Arrow's errors for columns that FITS cannot hold."""
     from astropy.io import fits
 
     if foreign := [name for name in table.column_names if not name.isascii()]:
         raise pa.ArrowInvalid(f"{list_names(foreign)}: names must be ASCII")
-    unit = fits.table_to_hdu(_to_astropy(table, encoded=True), character_as_bytes=True)
-    for number, field in enumerate(table.schema, start=1):
-        for key, text in about(field).items():
-            unit.header[f"{_FITS_KEYWORDS[key]}{number}"] = text.encode("ascii", "replace").decode()
-    unit.writeto(path, overwrite=True)
-    gaps = [number for number, column in enumerate(unit.columns) if _fits_kind(column) == "L"]
-    if gaps := [number for number in gaps if table.column(number).null_count]:
-        # A logical that is missing is a zero byte, which astropy has no way to ask for.
-        with fits.open(path, mode="update") as units:
-            raw = units[1].data.view(np.ndarray)
-            for number in gaps:
-                raw[raw.dtype.names[number]][table.column(number).is_null().to_numpy()] = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of units that FITS does not know, which are written all the same
+        _to_astropy(table, for_fits=True).write(path, format="fits", overwrite=True)
+    with fits.open(path, mode="update") as units:
+        unit = units[1]
+        raw = unit.data.view(np.ndarray)
+        for number, (field, column) in enumerate(zip(table.schema, table.columns, strict=True), start=1):
+            for key, text in about(field).items():
+                unit.header[f"{_FITS_KEYWORDS[key]}{number}"] = text.encode("ascii", "replace").decode()
+            if pa.types.is_boolean(field.type) and column.null_count:
+                # A logical that is missing is a zero byte, which astropy has no way to ask for.
+                raw[raw.dtype.names[number - 1]][column.is_null().to_numpy()] = 0
 
 
 def write_votable(table: pa.Table, path: Path) -> None:
     """Write a VOTable; raises Arrow's errors for columns that it cannot hold."""
-    from astropy.units import Unit
-
-    columns = _to_astropy(table, encoded=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of units that VOTable does not know, which are written all the same
-        for field in table.schema:
-            said, column = about(field), columns[field.name]
-            column.description = said.get("description")
-            if "unit" in said:
-                column.unit = Unit(said["unit"], parse_strict="silent")
-            if "ucd" in said:
-                column.meta["ucd"] = said["ucd"]
-        columns.write(path, format="votable", overwrite=True)
+        _to_astropy(table).write(path, format="votable", overwrite=True)
 
 
-def _to_astropy(table: pa.Table, encoded: bool) -> Any:
-    """Return an astropy table: for FITS, whose texts are bytes (UTF-8), if `encoded`; else for VOTable."""
-    from astropy.table import MaskedColumn, Table
+def with_astropy_header(table: pa.Table) -> pa.Table:
+    """Return a table whose schema says what `astropy.table.Table.read` reads of a Parquet file's columns."""
+    from astropy.table import meta
 
-    columns = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        missing = column.is_null().to_numpy()
-        if pa.types.is_dictionary(column.type):
-            column = column.cast(column.type.value_type)
-        if pa.types.is_temporal(column.type):
-            column = column.cast(pa.string())
-        if is_text(column.type) or pa.types.is_null(column.type):
-            texts = np.array([text or "" for text in column.to_pylist()], dtype=str)
-            columns[name] = np.char.encode(texts, "utf-8") if encoded else texts
-        elif pa.types.is_floating(column.type):
-            # Null becomes NaN, which is missing in both formats.
-            columns[name] = _widened(name, column.to_numpy(), encoded)
-        elif pa.types.is_boolean(column.type):
-            values = pc.fill_null(column, False).to_numpy()
-            columns[name] = values if encoded else MaskedColumn(values, mask=missing)
-        elif pa.types.is_integer(column.type):
-            values = pc.fill_null(column, pa.scalar(0).cast(column.type)).to_numpy()
-            values = _widened(name, values, encoded, bool(missing.any()))
-            # astropy marks what is missing by a value of the same type; such extremes hardly ever occur.
-            mark = np.iinfo(values.dtype).min if values.dtype.kind == "i" else _LARGEST
-            columns[name] = MaskedColumn(values, mask=missing, fill_value=mark) if missing.any() else values
-        elif pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type):
-            columns[name] = _to_vectors(name, column, encoded)
-        else:
-            raise pa.ArrowNotImplementedError(f"{name}: {column.type}")
-    return Table(columns)
+    if not any(about(field) for field in table.schema):
+        return table
+    try:
+        empty = _to_astropy(table.slice(0, 0))
+    except pa.ArrowException:  # a column that astropy has no type for
+        return table
+    header = {"table_meta_yaml": "\n".join(meta.get_yaml_from_table(empty))}
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if is_text(field.type):
+            header[f"table::len::{field.name}"] = str(pc.max(pc.utf8_length(column)).as_py() or 1)
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), **header})
 
 
-def _to_vectors(name: str, column: pa.ChunkedArray, encoded: bool) -> Any:
+def _to_astropy(table: pa.Table, for_fits: bool = False) -> Any:
+    """Return an astropy table; for FITS, texts are bytes in UTF-8."""
+    from astropy.table import Table
+    from astropy.units import Unit
+
+    columns = Table()
+    for field, column in zip(table.schema, table.columns, strict=True):
+        columns[field.name] = _to_numpy(field.name, column, for_fits)
+        known = about(field)
+        columns[field.name].description = known.get("description")
+        if "unit" in known:
+            columns[field.name].unit = Unit(known["unit"], parse_strict="silent")
+        if "ucd" in known:
+            columns[field.name].meta["ucd"] = known["ucd"]
+    return columns
+
+
+def _to_numpy(name: str, column: pa.ChunkedArray, for_fits: bool) -> Any:
+    from astropy.table import MaskedColumn
+
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        column = column.cast(kind.value_type)
+    if pa.types.is_temporal(kind):
+        column = column.cast(pa.string())
+    if is_text(column.type) or pa.types.is_null(kind):
+        texts = np.array([text or "" for text in column.to_pylist()], dtype=str)
+        return np.char.encode(texts, "utf-8") if for_fits else texts
+    if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
+        return _widened(_to_vectors(name, column), for_fits)
+    if pa.types.is_floating(kind):
+        return _widened(column.to_numpy(), for_fits)  # null becomes NaN, which is missing in both formats
+    if not (pa.types.is_boolean(kind) or pa.types.is_integer(kind)):
+        raise pa.ArrowNotImplementedError(f"{name}: {kind}")
+    if not column.null_count:
+        return _widened(column.to_numpy(), for_fits)
+    missing = column.is_null().to_numpy()
+    if pa.types.is_boolean(kind):
+        return MaskedColumn(pc.fill_null(column, False).to_numpy(), mask=None if for_fits else missing)
+    # astropy marks what is missing by a value; this one hardly ever occurs.
+    values = pc.fill_null(column.cast(pa.int64()), 0).to_numpy()
+    return MaskedColumn(values, mask=missing, fill_value=_GAP)
+
+
+def _to_vectors(name: str, column: pa.ChunkedArray) -> np.ndarray:
     """Return lists of equally many numbers as rows of an array; NaN where a list is missing."""
-    lengths = pc.list_value_length(column).to_numpy()
-    present = np.isfinite(lengths.astype(float))
-    width = {int(length) for length in lengths[present]}
     kind = column.type.value_type
-    if not (pa.types.is_floating(kind) or (pa.types.is_integer(kind) and present.all())) or len(width) > 1:
+    width = set(pc.list_value_length(column).drop_null().to_pylist()) or {1}
+    floating = pa.types.is_floating(kind)
+    if len(width) > 1 or not (floating or (pa.types.is_integer(kind) and not column.null_count)):
         raise pa.ArrowNotImplementedError(f"{name}: {column.type}")
-    values = pc.list_flatten(column).to_numpy()
-    vectors = np.zeros((len(column), *(width or {1})), values.dtype)
-    vectors[present] = values.reshape(-1, vectors.shape[1])
-    if not present.all():
-        vectors[~present] = np.nan
-    return _widened(name, vectors, encoded)
+    flat = pc.list_flatten(column).to_numpy()
+    vectors = np.full((len(column), *width), np.nan if floating else 0, flat.dtype)
+    vectors[column.is_valid().to_numpy()] = flat.reshape(-1, *width)
+    return vectors
 
 
-def _widened(name: str, numbers: np.ndarray, for_fits: bool, gaps: bool = False) -> np.ndarray:
-    """Return numbers in a type that the format has: neither has float16 or int8, VOTable only uint8 unsigned.
-
-    With gaps, unsigned numbers become signed ones, whose smallest value is free to mark a gap.
-    """
+def _widened(numbers: np.ndarray, for_fits: bool) -> np.ndarray:
+    """Return numbers in a type that the format has: no float16 or int8; in VOTable, only uint8 unsigned."""
     kind = numbers.dtype
     if kind == np.float16:
         return numbers.astype(np.float32)
-    if kind == np.int8:
-        return numbers.astype(np.int16)
-    if kind.kind != "u" or (not gaps and (for_fits or kind == np.uint8)):
-        return numbers
-    if kind == np.uint64 and numbers.size and numbers.max() > _LARGEST:
-        if for_fits:
-            return numbers
-        raise pa.ArrowInvalid(f"{name}: {numbers.max()} is beyond int64")
-    return numbers.astype(f"i{min(8, 2 * kind.itemsize)}")
+    if kind == np.int8 or (kind.kind == "u" and kind.itemsize > 1 and not for_fits):
+        whole = pa.array(numbers.ravel()).cast(pa.int64())  # or says that one is too large
+        return np.asarray(whole).reshape(numbers.shape)
+    return numbers

@@ -105,7 +105,7 @@ class Positions:
         places = pa.StructArray.from_arrays(
             [pa.array(column) for column in (self.ra, self.dec, self.r90)], ["ra", "dec", "r90"]
         )
-        listing = Listing(pa.array(self.ids, TEXT), places, PositionReader(service))
+        listing = Listing(pa.array(self.ids, TEXT), places, _LookedUp(service))
         return Sources((listing,) if self.ids else ())
 
 
@@ -169,24 +169,16 @@ def coordinates(table: pa.Table, path: Path) -> tuple[Coordinates, Coordinates]:
 
 
 @dataclass(frozen=True)
-class PositionReader:
-    """Reads images that are looked up by position; a location is ra, dec and r90.
-
-    Parameters
-    ----------
-    service
-        Where they are looked up.
-    """
+class _LookedUp:
+    """Reads images that are looked up by position; a location is ra, dec and r90."""
 
     service: ImageService
 
     def reads(self, locations: pa.Array) -> Iterator[Read]:
-        """Yield what gets each image."""
         for start in range(0, len(locations), _AT_A_TIME):
             yield from self.service.images(*_columns(locations[start : start + _AT_A_TIME]))
 
     def origins(self, locations: pa.Array) -> pa.Array:
-        """Return the service's name with the position."""
         ra, dec, r90 = (column.tolist() for column in _columns(locations))
         return pa.array(
             [f"{self.service.name} at {x} {y}, r90 {z}" for x, y, z in zip(ra, dec, r90, strict=True)], TEXT

@@ -12,7 +12,13 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from galvote.errors import CatalogueError, OutputError
-from galvote.io.astropy_tables import read_fits, read_votable, write_fits, write_votable
+from galvote.io.astropy_tables import (
+    read_fits,
+    read_votable,
+    with_astropy_header,
+    write_fits,
+    write_votable,
+)
 from galvote.io.atomic import atomic_file, refuse_existing, trial_file
 from galvote.io.columns import ID_COLUMNS, find_id_column, is_text, refuse_repeated, to_ids
 
@@ -171,7 +177,7 @@ def _write(table: pa.Table, place: Path, path: Path, format_: str) -> None:
         if format_ == "csv":
             _write_csv(table, place)
         elif format_ == "parquet":
-            pq.write_table(table, place)
+            pq.write_table(with_astropy_header(table), place)
         elif format_ == "fits":
             write_fits(table, place)
         else:

@@ -21,19 +21,12 @@ from galvote.io.tables import read_table
 
 
 @dataclass(frozen=True)
-class NamedFiles:
-    """Reads files that a catalogue names, or not; a location is a path or else a status and a reason.
-
-    Parameters
-    ----------
-    catalogue
-        The table's own path.
-    """
+class _NamedFiles:
+    """Reads files that a catalogue names, or not; a location is a path or else a status and a reason."""
 
     catalogue: Path
 
     def reads(self, locations: pa.Array) -> Iterator[Read]:
-        """Yield what reads each image's file, or says why there is none."""
         for row in to_values(locations):
             if row["path"] is None:
                 yield partial(refuse, row["status"], row["reason"])
@@ -41,7 +34,6 @@ class NamedFiles:
                 yield partial(read_files, (row["path"],))
 
     def origins(self, locations: pa.Array) -> pa.Array:
-        """Return the paths; the catalogue's own where it names none."""
         return pc.fill_null(locations.field("path"), pa.scalar(str(self.catalogue), TEXT))
 
 
@@ -80,7 +72,7 @@ def list_catalogue(path: Path, id_column: str | None = None) -> Listing | None:
     if not paths.null_count:
         return Listing(ids, paths, Files())
     locations = pa.StructArray.from_arrays([paths, *_why(table, path)], ["path", "status", "reason"])
-    return Listing(ids, locations, NamedFiles(path))
+    return Listing(ids, locations, _NamedFiles(path))
 
 
 def _why(table: pa.Table, path: Path) -> tuple[pa.Array, pa.Array]:

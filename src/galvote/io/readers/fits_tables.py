@@ -25,25 +25,14 @@ _BATCH_ROWS = 64
 
 
 @dataclass(frozen=True)
-class FitsRows:
-    """Reads a column of a FITS table; a location is the number of a row.
-
-    Parameters
-    ----------
-    path
-        The FITS file.
-    unit
-        Number of the table in the file.
-    column
-        Name of the column.
-    """
+class _Rows:
+    """Reads a column of a FITS table, whose number is `unit`; a location is the number of a row."""
 
     path: Path
     unit: int
     column: str
 
     def reads(self, locations: pa.Array) -> Iterator[Read]:
-        """Yield each row's image from the file mapped into memory."""
         from astropy.io import fits
 
         for start in range(0, len(locations), _BATCH_ROWS):
@@ -55,7 +44,6 @@ class FitsRows:
                     yield partial(_as_image, np.array(table[row : row + 1][self.column][0]))
 
     def origins(self, locations: pa.Array) -> pa.Array:
-        """Return the file's name with the number of the row."""
         return join_texts(f"{self.path} row", locations, by=" ")
 
 
@@ -106,7 +94,7 @@ def list_fits(path: Path, id_column: str | None = None) -> Listing | None:
         raise damaged(path, "a FITS table", error) from error
     values = values.astype(values.dtype.newbyteorder("="))
     ids = ids_as_text(pa.chunked_array([pa.array(values)]), path)
-    return Listing(ids, pa.array(np.arange(len(ids))), FitsRows(path, number, name))
+    return Listing(ids, pa.array(np.arange(len(ids))), _Rows(path, number, name))
 
 
 def _find_columns(path: Path) -> tuple[list[tuple[int, str]], dict[int, list[str]]] | None:

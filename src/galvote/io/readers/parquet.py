@@ -34,19 +34,12 @@ _CELL = {
 
 
 @dataclass(frozen=True)
-class ParquetRows:
-    """Reads a column ``image: {bytes, path}``; a location is the number of a row.
-
-    Parameters
-    ----------
-    path
-        The Parquet file.
-    """
+class _Rows:
+    """Reads a column ``image: {bytes, path}``; a location is the number of a row."""
 
     path: Path
 
-    def reads(self, locations: pa.Array) -> Iterator[Read]:
-        """Yield each row's image; row groups without a wanted row are passed over."""
+    def reads(self, locations: pa.Array) -> Iterator[Read]:  # row groups without a wanted row are passed over
         rows = locations.to_numpy()
         with pq.ParquetFile(self.path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
             start = 0
@@ -66,7 +59,6 @@ class ParquetRows:
             start += len(batch)
 
     def origins(self, locations: pa.Array) -> pa.Array:
-        """Return the file's name with the number of the row."""
         return join_texts(f"{self.path} row", locations, by=" ")
 
 
@@ -93,7 +85,7 @@ def list_parquet(path: Path, id_column: str | None = None) -> Listing | None:
     except (pa.ArrowException, OSError) as error:
         raise damaged(path, "Parquet", error) from error
     ids = ids_as_text(values, path)
-    return Listing(ids, pa.array(np.arange(len(ids))), ParquetRows(path))
+    return Listing(ids, pa.array(np.arange(len(ids))), _Rows(path))
 
 
 def _read_cell(parquet: Path, image: dict[str, Any]) -> tuple[bytes, ...]:

@@ -107,31 +107,23 @@ def list_file(path: Path, id_column: str | None = None, *, in_folder: bool = Fal
 
 
 @dataclass(frozen=True)
-class Damaged:
-    """Reads a file whose images nobody can list; a location is its path.
-
-    Parameters
-    ----------
-    reason
-        What is wrong with it.
-    """
+class _Damaged:
+    """Reads a file whose images nobody can list; a location is its path."""
 
     reason: str
 
     def reads(self, locations: pa.Array) -> Iterator[Read]:
-        """Yield what says that the file is damaged."""
         for _ in range(len(locations)):
             yield partial(refuse, "truncated", self.reason)
 
     def origins(self, locations: pa.Array) -> pa.Array:
-        """Return the path."""
         return locations
 
 
 def list_damaged(path: Path, error: DamagedFileError) -> Listing:
     """Return one row for a damaged file, with its path as the id, which fails when it is read."""
     paths = pa.array([str(path)], TEXT)
-    return Listing(paths, paths, Damaged(str(error)))
+    return Listing(paths, paths, _Damaged(str(error)))
 
 
 def damaged(path: Path, format_: str, error: Exception) -> DamagedFileError:

@@ -111,22 +111,13 @@ def damaged_store(directory: Path) -> CatalogueError:
 
 
 @dataclass(frozen=True)
-class StoreRows:
-    """Reads cutouts of a store; a location is its number, or else a status and a reason.
-
-    Parameters
-    ----------
-    directory
-        The store.
-    shape
-        Of all its cutouts.
-    """
+class _Cutouts:
+    """Reads cutouts of a store; a location is its number, or else a status and a reason."""
 
     directory: Path
     shape: tuple[int, ...]
 
     def reads(self, locations: pa.Array) -> Iterator[Read]:
-        """Yield what copies each cutout, or says why there is none."""
         cutouts = _map_cutouts(self.directory, self.shape)
         for row in to_values(locations):
             if row["cutout"] is None:
@@ -135,7 +126,6 @@ class StoreRows:
                 yield partial(np.array, cutouts[row["cutout"]])
 
     def origins(self, locations: pa.Array) -> pa.Array:
-        """Return the folder with the number of the cutout."""
         numbers = locations.field("cutout").cast(TEXT).fill_null("without a cutout")
         return join_texts(str(self.directory), numbers, by=" ")
 
@@ -161,6 +151,6 @@ def list_store(marker: Path, id_column: str | None = None) -> Listing:
     return Listing(
         pa.array([line["id"] for line in files.lines], TEXT),
         pa.array(rows, pa.struct([("cutout", pa.int64()), ("status", TEXT), ("reason", TEXT)])),
-        StoreRows(directory, files.cutouts.shape),
+        _Cutouts(directory, files.cutouts.shape),
         float(files.summary["geometry"]["field_of_view"]),
     )

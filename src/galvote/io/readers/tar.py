@@ -24,19 +24,12 @@ _Member = tuple[str, int | None, int | None]
 
 
 @dataclass(frozen=True)
-class TarMembers:
-    """Reads members of a tar file; a location is a name, and offset and size if the file holds it.
-
-    Parameters
-    ----------
-    path
-        The tar file.
-    """
+class _Members:
+    """Reads members of a tar file; a location is a name, and offset and size if the file holds it."""
 
     path: Path
 
     def reads(self, locations: pa.Array) -> Iterator[Read]:
-        """Yield each member's bytes, read in order."""
         with self.path.open("rb", buffering=_BUFFER_BYTES) as file:
             end = file.seek(0, 2)
             for member in to_values(locations):
@@ -49,7 +42,6 @@ class TarMembers:
                     yield partial(_only, file.read(size))
 
     def origins(self, locations: pa.Array) -> pa.Array:
-        """Return the file's name with the member's."""
         return join_texts(str(self.path), locations.field("name"), by=" ")
 
 
@@ -92,7 +84,7 @@ def list_tar(path: Path, id_column: str | None = None) -> Listing:
         ids = pa.concat_arrays([ids, pa.array([str(path)], TEXT)])
         lost = pa.array([("what follows the last picture", *_NOT_HELD)], _MEMBER)
         locations = pa.concat_arrays([locations, lost])
-    return Listing(ids, locations, TarMembers(path))
+    return Listing(ids, locations, _Members(path))
 
 
 def _read_headers(path: Path) -> tuple[list[_Member], bool]:
