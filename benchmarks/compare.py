@@ -39,9 +39,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from galvote.models import GalaxyNetwork, count_parameters
 from galvote.report.figures import INK, MUTED, new_figure, save_figure, style_axes
 from galvote.training.recipe import validate_recipe
-from galvote.trees import GZ2
+from galvote.trees import load_tree
 from runs import last_rmse, minutes_of
 from speed import describe_machine
+
+GZ2 = load_tree("gz2")
 
 HERE = Path(__file__).parent
 COLOURS = ("#0b5394", "#d9822b", "#2a9d8f", "#b23a6e", "#7a5cc0", "#6b7280")

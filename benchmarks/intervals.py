@@ -35,7 +35,9 @@ from galvote.io import list_sources
 from galvote.labels import read_labels, read_votes
 from galvote.metrics import measure_coverage
 from galvote.report.figures import GRID, INK, TRAINING, VALIDATION, new_figure, save_figure, style_axes
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 TRAINING_IMAGES = 3000

@@ -52,10 +52,10 @@ def galvote_step() -> Callable[[], None]:
     from galvote.models.memory import keep_freed_memory
     from galvote.training import Batch, load_recipe
     from galvote.training.task import GalaxyTask
-    from galvote.trees import GZ2
+    from galvote.trees import load_tree
 
     keep_freed_memory()
-    task = GalaxyTask(load_recipe("sharma2020"), GZ2, classes=0, steps_per_epoch=8)
+    task = GalaxyTask(load_recipe("sharma2020"), load_tree("gz2"), classes=0, steps_per_epoch=8)
     optimizer = task.configure_optimizers()["optimizer"]
     task.on_train_epoch_start()
     batch = Batch(

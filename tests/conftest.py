@@ -183,13 +183,14 @@ class Crowd(NamedTuple):
 def crowd() -> Crowd:
     import numpy as np
 
-    from galvote.trees import GZ2, to_cumulative
+    from galvote.trees import load_tree, to_cumulative
 
+    tree = load_tree("gz2")
     rng = np.random.default_rng(11)
 
     def fractions():
-        questions = [rng.dirichlet(np.ones(len(question.answers)), size=40) for question in GZ2.questions]
-        return to_cumulative(GZ2, np.concatenate(questions, axis=1))
+        questions = [rng.dirichlet(np.ones(len(question.answers)), size=40) for question in tree.questions]
+        return to_cumulative(tree, np.concatenate(questions, axis=1))
 
     actual = fractions()
     # A mixture of two galaxies that obey the tree obeys it as well.

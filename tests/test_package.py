@@ -57,4 +57,4 @@ def test_public_names():
         assert getattr(galvote, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = galvote.nothing
-    assert galvote.GZ2.columns[0] == "Class1.1"
+    assert galvote.load_tree("gz2").columns[0] == "Class1.1"

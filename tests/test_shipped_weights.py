@@ -13,7 +13,9 @@ from galvote.labels import read_labels, read_votes
 from galvote.metrics import Comparison, measure_coverage, score
 from galvote.models import load_calibration, load_model
 from galvote.simulate import simulate_galaxies
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 SHIPPED = ("galvote-base", "galvote-small")
 SIDE = COMPACT.pixels

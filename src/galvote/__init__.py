@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from galvote.inference import Predictor
 
 __version__ = "0.2.0"
-__all__ = ["GZ2", "DecisionTree", "GalvoteError", "Predictor", "load"]
+__all__ = ["DecisionTree", "GalvoteError", "Predictor", "load", "load_tree"]
 
 
 def load(name: str | PathLike[str], backend: str | None = None) -> Predictor:
@@ -44,7 +44,7 @@ def load(name: str | PathLike[str], backend: str | None = None) -> Predictor:
 
 def __getattr__(name: str) -> Any:
     # Imported when first used, so that `import galvote` stays quick and loads no torch.
-    if name in ("GZ2", "DecisionTree"):
+    if name in ("DecisionTree", "load_tree"):
         import galvote.trees
 
         return getattr(galvote.trees, name)

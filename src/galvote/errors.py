@@ -6,7 +6,20 @@ class GalvoteError(Exception):
 
 
 class TreeError(GalvoteError):
-    """A decision tree that contradicts itself."""
+    """A decision tree that contradicts itself.
+
+    Parameters
+    ----------
+    message
+        A sentence for a person.
+    *place
+        Where in a tree's file it is: settings to find one after another, each a key and its value, which may
+        be empty.
+    """
+
+    def __init__(self, message: str, *place: tuple[str, str]) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 class FractionError(GalvoteError):

@@ -9,7 +9,9 @@ from galvote.calibration import Intervals, cross_fit
 from galvote.calibration.conformal import lower_quantile, random_halves, upper_quantile
 from galvote.errors import FractionError
 from galvote.metrics import measure_coverage
-from galvote.trees import GZ2, to_cumulative
+from galvote.trees import load_tree, to_cumulative
+
+GZ2 = load_tree("gz2")
 
 
 class Galaxies(NamedTuple):

@@ -14,7 +14,9 @@ from PIL import Image
 
 from galvote.cli import main
 from galvote.io import write_table
-from galvote.trees import GZ2, to_cumulative
+from galvote.trees import load_tree, to_cumulative
+
+GZ2 = load_tree("gz2")
 
 
 class Ran(NamedTuple):

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from galvote.io import read_table
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 pytest.importorskip("onnxruntime")

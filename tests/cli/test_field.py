@@ -22,7 +22,9 @@ from galvote.inference import Prediction, Predictor, make_prediction
 from galvote.io import read_table
 from galvote.io.columns import about
 from galvote.labels import read_votes
-from galvote.trees import GZ2, find_violations, to_cumulative
+from galvote.trees import find_violations, load_tree, to_cumulative
+
+GZ2 = load_tree("gz2")
 
 
 class Stand:

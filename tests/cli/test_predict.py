@@ -15,7 +15,9 @@ import pyarrow as pa
 import pytest
 
 from galvote.io import read_table
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -14,7 +14,9 @@ from galvote.inference.backends import TorchBackend
 from galvote.models import GalaxyNetwork, network_input
 from galvote.models.encoders.dieleman2014 import Dieleman2014Spec
 from galvote.simulate import simulate_galaxies
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -35,7 +35,9 @@ from galvote.models import (
 )
 from galvote.recipes import list_recipes
 from galvote.training import load_recipe
-from galvote.trees import GZ2, DecisionTree
+from galvote.trees import DecisionTree, load_tree
+
+GZ2 = load_tree("gz2")
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,7 +12,9 @@ from galvote.errors import CatalogueError, FractionError, ImageError, ModelError
 from galvote.images import PackedStore, to_cutout
 from galvote.inference import Predictor
 from galvote.simulate import simulate_galaxies
-from galvote.trees import GZ2, find_violations
+from galvote.trees import find_violations, load_tree
+
+GZ2 = load_tree("gz2")
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -22,7 +22,9 @@ from galvote.images import Geometry, pack, try_cutout
 from galvote.io import Listing, Read, Source, Sources, list_sources, register, write_table
 from galvote.io.readers import registry
 from galvote.labels import Votes, match_ids
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 

@@ -13,7 +13,9 @@ from galvote.errors import CatalogueError
 from galvote.inference.prediction import prediction_schema
 from galvote.io import read_table, write_table
 from galvote.io.columns import about, describe
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 TABLE = pa.table(
     [pa.array(["a", "b"]), pa.array([150.1, None]), pa.array([3.5, 4.5]), pa.array([1, 2])],

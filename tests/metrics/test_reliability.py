@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from galvote.metrics import measure_reliability
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 
 def constant(value: float, galaxies: int = 20) -> np.ndarray:

@@ -6,7 +6,9 @@ import pytest
 from galvote.errors import FractionError
 from galvote.metrics import METRICS, Comparison, galaxy_rmse, register_metric, score
 from galvote.metrics.rmse import rmse_interval
-from galvote.trees import GZ2, Answer, DecisionTree, Question
+from galvote.trees import Answer, DecisionTree, Question, load_tree
+
+GZ2 = load_tree("gz2")
 
 TREE = DecisionTree(
     "two questions",

@@ -12,7 +12,9 @@ from galvote.models import GalaxyNetwork, NetworkSpec, load_model, register_enco
 from galvote.models.encoders import ENCODERS
 from galvote.training import load_recipe, train
 from galvote.training.pretrained import load_pretrained
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ from torch import nn
 
 from galvote.models import GalaxyNetwork, NetworkSpec
 from galvote.models.fusion import fuse
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 SPECS = {
     "sharma2020": {"encoder": "sharma2020", "blocks": 3},

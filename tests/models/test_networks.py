@@ -10,7 +10,9 @@ from galvote.models import GalaxyNetwork, count_parameters, masked_squared_error
 from galvote.models.encoders.dieleman2014 import Dieleman2014
 from galvote.recipes import list_recipes
 from galvote.training import load_recipe
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 
 def build(name: str) -> GalaxyNetwork:

@@ -21,7 +21,9 @@ from galvote.models import (
     with_scores,
 )
 from galvote.training import load_recipe
-from galvote.trees import GZ2, DecisionTree
+from galvote.trees import DecisionTree, load_tree
+
+GZ2 = load_tree("gz2")
 
 
 @pytest.fixture

@@ -8,7 +8,9 @@ from galvote.metrics import measure_reliability
 from galvote.report.curves import plot_curves
 from galvote.report.heat_map import plot_heat_map
 from galvote.report.reliability import plot_reliability
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 HISTORY = {
     "epoch": [1, 2, 3],

@@ -12,8 +12,10 @@ from galvote.errors import TreeError
 from galvote.report.field_image import Mark, draw_field
 from galvote.report.image_files import write_png
 from galvote.report.sheet import Card, draw_sheet
-from galvote.trees import GZ2, to_cumulative
+from galvote.trees import load_tree, to_cumulative
 from galvote.trees.kinds import name_kind, strongest_first
+
+GZ2 = load_tree("gz2")
 
 CYAN, RED = "#00ffff", "#ff0000"
 

@@ -8,7 +8,9 @@ import pytest
 from galvote.errors import GalvoteError
 from galvote.metrics import Comparison, galaxy_rmse, measure_reliability, score
 from galvote.report import best_and_worst, write_report
-from galvote.trees import GZ2, Answer, DecisionTree, Question
+from galvote.trees import Answer, DecisionTree, Question, load_tree
+
+GZ2 = load_tree("gz2")
 
 NASTY = "<script>alert('x')</script>&\"$title"
 LEFT_OUT = {"failed_predictions": 3, "predictions_not_finite": 0}

@@ -14,7 +14,9 @@ from galvote.report.canvas import NIGHT
 from galvote.report.figures import INK, VALIDATION
 from galvote.report.style import palette, style_sheet
 from galvote.report.tree_drawing import NARROW, WIDE, draw_tree
-from galvote.trees import GZ2, Answer, DecisionTree, Question, decision_path, to_cumulative
+from galvote.trees import Answer, DecisionTree, Question, decision_path, load_tree, to_cumulative
+
+GZ2 = load_tree("gz2")
 
 NAMES = {"svg": "http://www.w3.org/2000/svg"}
 

@@ -11,7 +11,9 @@ from PIL import Image
 
 from galvote.images import decode_image
 from galvote.simulate import simulate_galaxies
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 
 def values(galaxy: dict) -> np.ndarray:

@@ -21,7 +21,9 @@ from galvote.simulate import (
     simulate_galaxies,
     write_galaxies,
 )
-from galvote.trees import GZ2, asked_share, check_fractions, to_conditional, to_cumulative
+from galvote.trees import asked_share, check_fractions, load_tree, to_conditional, to_cumulative
+
+GZ2 = load_tree("gz2")
 
 # A large, bright galaxy under a quiet sky: what is there can be measured.
 ELLIPTICAL = GalaxyShape("elliptical", magnitude=14.5, radius=14.0, seeing=1.0, angle=30.0)

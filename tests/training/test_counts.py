@@ -18,7 +18,9 @@ from galvote.models import load_model
 from galvote.models.heads import TreeHead
 from galvote.models.losses import dirichlet_multinomial_loss
 from galvote.training import GalaxyBatches, gather_examples, load_recipe
-from galvote.trees import GZ2, find_violations
+from galvote.trees import find_violations, load_tree
+
+GZ2 = load_tree("gz2")
 
 BY_COUNTS = ["network.head=dirichlet", "training.loss=dirichlet-multinomial"]
 

@@ -12,7 +12,9 @@ from galvote.labels import Votes, split_by_id
 from galvote.training import Batch, GalaxyBatches, TrainingData, gather_examples, load_recipe
 from galvote.training.batches import make_loaders
 from galvote.training.world import World
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 COUNT = 41
 IDS = tuple(f"g{i}" for i in range(COUNT))

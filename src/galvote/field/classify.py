@@ -17,7 +17,7 @@ from galvote.field.findings import ClassifiedField, print_findings
 from galvote.images import Geometry
 from galvote.images.measure import FieldGalaxy
 from galvote.inference import LEVEL, Prediction, Predictor
-from galvote.trees import GZ2, decision_path, describe_path
+from galvote.trees import decision_path, describe_path
 from galvote.trees.kinds import name_kind
 
 _BATCH = 256
@@ -85,8 +85,8 @@ def classify_field(
         galaxies=galaxies,
         too_small=found.too_small,
         predicted=predicted,
-        findings=tuple(name_kind(GZ2, row) for row in predicted.fractions),
-        paths=tuple(describe_path(decision_path(GZ2, row)) for row in predicted.fractions),
+        findings=tuple(name_kind(predicted.tree, row) for row in predicted.fractions),
+        paths=tuple(describe_path(decision_path(predicted.tree, row)) for row in predicted.fractions),
     )
 
 

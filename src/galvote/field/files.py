@@ -20,13 +20,11 @@ from galvote.report.field_image import Mark, draw_field
 from galvote.report.field_page import draw_field_page
 from galvote.report.image_files import write_png
 from galvote.report.sheet import CARDS_PER_SHEET, Card, draw_sheet
-from galvote.trees import GZ2
-from galvote.trees.kinds import KINDS, Finding
+from galvote.trees.kinds import Finding
 
 MAX_SHEETS = 10
 """Sheets of 40 galaxies that are drawn at most; the catalogue has all galaxies."""
 
-_BARS = (("smooth", "Class1.1"), ("spiral", "Class4.1"), ("edge-on", "Class2.1"), ("merger", "Class8.6"))
 _SHEET = Geometry(field_of_view=4.0, pixels=160)
 _OUTLINE = 1.7  # radii r90, so that the outline does not touch what it outlines
 
@@ -71,7 +69,9 @@ class FieldFiles:
         return [self._out / "galaxies.png", *sorted(self._out.glob("galaxies-*.png"))]
 
     def _draw_field(self, rgb: UInt8[np.ndarray, "y x 3"], field: ClassifiedField) -> None:
-        legend = [(f"{field.counts[kind]} {kind.name}", kind.colour) for kind in KINDS if field.counts[kind]]
+        legend = [
+            (f"{field.counts[kind]} {kind.name}", kind.colour) for kind in field.kinds if field.counts[kind]
+        ]
         if any(field.flags):
             legend.append((f"dashed: {sum(field.flags)} {OOD}", MUTED))
         marks = [
@@ -87,7 +87,7 @@ class FieldFiles:
             draw_field_page(
                 cards,
                 predicted.fractions[told],
-                GZ2,
+                field.tree,
                 None if predicted.low is None else predicted.low[told],
                 None if predicted.high is None else predicted.high[told],
                 title=field.title,
@@ -140,6 +140,6 @@ def _card(rgb: UInt8[np.ndarray, "y x 3"], field: ClassifiedField, row: int) -> 
         colour=finding.kind.colour,
         cutout=cut_out(rgb, galaxy, _SHEET),
         path=field.paths[row],
-        bars=tuple((name, float(fractions[GZ2.columns.index(column)])) for name, column in _BARS),
+        bars=tuple((name, float(fractions[field.tree.labels.index(name)])) for name in field.tree.highlights),
         note=", ".join(note for note, true in notes.items() if true),
     )

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from galvote.images.measure import FieldGalaxy
 from galvote.inference import Prediction
-from galvote.trees.kinds import Finding, Kind, strongest_first
+from galvote.trees import DecisionTree, Kind
+from galvote.trees.kinds import Finding, strongest_first
 
 OOD = "unlike the training galaxies"
 
@@ -63,6 +64,16 @@ class ClassifiedField:
         for row in self.clearest_first:
             rows.setdefault(self.findings[row].kind.name, row)
         return tuple(rows.values())
+
+    @property
+    def tree(self) -> DecisionTree:
+        """The questions that the model answers."""
+        return self.predicted.tree
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds that there are, in the tree's order."""
+        return tuple(dict.fromkeys((*self.tree.kinds, *self.counts)))
 
     @property
     def counts(self) -> Counter[Kind]:

@@ -1,7 +1,7 @@
 """The Galaxy Zoo 2 survey's own tables: vote counts and conditional fractions for each answer.
 
 The columns are those of Willett et al. 2013 (MNRAS 435, 2835) and Hart et al. 2016 (MNRAS 461, 3663):
-``<stem>_count`` and ``<stem>_fraction`` with `Answer.survey_stem`. What the published tables hold:
+``<stem>_count`` and ``<stem>_fraction`` (`Answer.columns`). What the published tables hold:
 
 - Fractions are rounded to three digits, so a question's sum is within 0.002 of 1.
 - Fractions are weighted by how well a volunteer agrees with the others, while counts are not, so the one does
@@ -21,11 +21,6 @@ from galvote.trees.fractions import TOLERANCE
 
 ROUNDING = 0.005
 """How far the published fractions of a question may sum from 1: ten times half a digit in the third place."""
-
-
-def survey_columns(tree: DecisionTree, kind: str) -> tuple[str, ...]:
-    """Return the survey's column names, ``kind`` being ``count`` or ``fraction``; empty without a stem."""
-    return tuple(f"{answer.survey_stem}_{kind}" if answer.survey_stem else "" for answer in tree.answers)
 
 
 def survey_to_conditional(

@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float, Int
 from galvote.errors import CatalogueError, FractionError, GalvoteError
 from galvote.io.columns import cast_to_text, find_id_column, list_names, to_ids
 from galvote.io.tables import read_table
-from galvote.labels.survey import ROUNDING, known_to_cumulative, survey_columns, survey_to_conditional
-from galvote.trees import GZ2, DecisionTree, find_violations
+from galvote.labels.survey import ROUNDING, known_to_cumulative, survey_to_conditional
+from galvote.trees import DecisionTree, find_tree, find_violations
 
 _LOG = logging.getLogger(__name__)
 _SKIP = "Or leave them out with --skip-invalid (skip_invalid=True)."
@@ -62,7 +62,7 @@ class Votes:
 
 def read_votes(
     paths: str | Path | Sequence[str | Path],
-    tree: DecisionTree = GZ2,
+    tree: DecisionTree | None = None,
     *,
     skip_invalid: bool = False,
     report: Callable[[str], None] = _LOG.warning,
@@ -78,6 +78,8 @@ def read_votes(
     ----------
     paths
         CSV, Parquet, FITS or VOTable files.
+    tree
+        Whose columns to read; the tree whose columns the tables have if not given.
     skip_invalid
         Leave out galaxies whose fractions cannot be true, and all but the first row of an id that occurs
         again, instead of raising an error.
@@ -104,7 +106,9 @@ def read_votes(
         report(f"Left out {wrong.sum():,} of {len(votes):,} galaxies. {str(error).partition(chr(10))[0]}")
         return votes.select(~wrong)
 
-    votes = _stack([_read_file(file, tree, keep) for file in files])
+    tables = [read_table(file) for file in files]
+    tree = tree or find_tree([name for table in tables for name in table.column_names], files[0])
+    votes = _stack([_read_file(file, table, tree, keep) for file, table in zip(files, tables, strict=True)])
     first_rows = {id_: row for row, id_ in reversed(list(enumerate(votes.ids)))}
     repeated = np.ones(len(votes), dtype=bool)
     repeated[list(first_rows.values())] = False
@@ -160,12 +164,11 @@ def read_labels(path: str | Path, column: str | None = None) -> dict[str, str]:
 _Keep = Callable[[Votes, Bool[np.ndarray, " galaxy"], GalvoteError], Votes]
 
 
-def _read_file(path: Path, tree: DecisionTree, keep: _Keep) -> Votes:
-    table = read_table(path)
+def _read_file(path: Path, table: pa.Table, tree: DecisionTree, keep: _Keep) -> Votes:
     ids = to_ids(table[find_id_column(table.column_names, path)], path)
     cumulative = _read_columns(table, tree.columns, path)
-    conditional = _read_columns(table, survey_columns(tree, "fraction"), path)
-    counts = _read_columns(table, survey_columns(tree, "count"), path)
+    conditional = _read_columns(table, tree.published_columns("fraction"), path)
+    counts = _read_columns(table, tree.published_columns("count"), path)
     if cumulative is not None:
         votes = Votes(tree, ids, cumulative, counts)
     elif conditional is not None or counts is not None:
@@ -174,7 +177,7 @@ def _read_file(path: Path, tree: DecisionTree, keep: _Keep) -> Votes:
         raise CatalogueError(
             f"{path} has no column of votes: it has {list_names(table.column_names)}; looked for were "
             f"{tree.columns[0]} … {tree.columns[-1]}, and "
-            f"{tree.answers[0].survey_stem}_fraction or …_count and so on."
+            f"{' or '.join(tree.answers[0].columns.values())} and so on."
         )
     violations = find_violations(tree, votes.fractions)
     return keep(
@@ -240,7 +243,7 @@ def _read_columns(
     table: pa.Table, names: Sequence[str], path: Path
 ) -> Float[np.ndarray, "galaxy answer"] | None:
     """Return these columns as numbers, NaN where null or absent; None if the table has none of them."""
-    if not set(names) & set(table.column_names):
+    if not set(filter(None, names)) & set(table.column_names):
         return None
     found = np.full((table.num_rows, len(names)), np.nan)
     for i, name in enumerate(names):

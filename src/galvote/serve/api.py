@@ -17,7 +17,6 @@ from galvote.serve.errors import RequestError
 from galvote.serve.examples import EXAMPLES, draw_example
 from galvote.serve.openapi import problems, takes_images
 from galvote.serve.settings import MAX_TTA
-from galvote.trees import GZ2
 
 open_router = APIRouter()
 """Paths for everybody."""
@@ -51,7 +50,7 @@ Level = Annotated[
 ]
 
 _SHARE = r"(0|1|0?\.\d{1,9}|1\.0{1,9})"
-_SHARES = rf"^{_SHARE}(,{_SHARE}){{{len(GZ2) - 1}}}$"
+_SHARES = rf"^{_SHARE}(,{_SHARE})*$"
 Shares = Annotated[
     str,
     Query(
@@ -130,6 +129,7 @@ async def show_example(name: str) -> Response:
 
 @router.get("/v1/drawing", response_class=SvgResponse, responses=ASKED)
 async def draw_votes(
+    predictor: Model,
     fractions: Shares,
     low: Ends = None,
     high: Ends = None,
@@ -141,7 +141,11 @@ async def draw_votes(
         for text in (fractions, low, high)
     )
     assert votes is not None
-    return SvgResponse(draw_tree(GZ2, votes, *ends, width=width))
+    if any(len(shares) != len(predictor.tree) for shares in (votes, *ends) if shares is not None):
+        raise RequestError(
+            422, "invalid", f"There must be {len(predictor.tree)} numbers, one for each answer."
+        )
+    return SvgResponse(draw_tree(predictor.tree, votes, *ends, width=width))
 
 
 @router.post(

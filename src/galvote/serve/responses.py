@@ -16,7 +16,7 @@ from galvote.inference import Explanation, Method, Predictor
 from galvote.serve import schema
 from galvote.serve.engine import Prediction
 from galvote.serve.fields import FoundField, box_of
-from galvote.trees import GZ2, DecisionTree
+from galvote.trees import DecisionTree
 
 _DIGITS = 5
 _OVERLAY = 256  # pixels: small networks see 64, which a browser would blur
@@ -43,7 +43,7 @@ def describe_models(predictors: Mapping[str, Predictor], default: str) -> schema
     )
 
 
-def describe_tree(tree: DecisionTree = GZ2) -> schema.TreeAnswer:
+def describe_tree(tree: DecisionTree) -> schema.TreeAnswer:
     """Say what volunteers are asked."""
     return schema.TreeAnswer(
         name=tree.name,

@@ -14,7 +14,10 @@ from jaxtyping import Float, Int
 
 from galvote.images.geometry import R90_PIXELS
 from galvote.simulate.shapes import PIXEL_SCALE, SKY_NOISE, GalaxyShape, Oddity
-from galvote.trees import GZ2, to_cumulative
+from galvote.trees import load_tree, to_cumulative
+
+TREE = load_tree("gz2")
+"""The tree that the simulated crowd walks down."""
 
 ODD_ANSWERS: Mapping[Oddity, str] = {
     "ring": "Class8.1",
@@ -32,11 +35,11 @@ def answer_probabilities(shape: GalaxyShape) -> Float[np.ndarray, " answer"]:
 
     Returns
     -------
-    Probabilities in (0, 1) that sum to 1 within each question of `GZ2`, in column order: the conditional
+    Probabilities in (0, 1) that sum to 1 within each question of `TREE`, in column order: the conditional
     fractions that a crowd without end would have.
     """
     by_question = _probabilities(shape)
-    return np.concatenate([by_question[question.name] for question in GZ2.questions])
+    return np.concatenate([by_question[question.name] for question in TREE.questions])
 
 
 def ask_crowd(
@@ -49,19 +52,19 @@ def ask_crowd(
     probabilities
         As `answer_probabilities` returns them.
     """
-    counts = np.zeros(len(GZ2), dtype=np.int64)
-    for question in GZ2.asking_order:
-        parents = GZ2.parents[question.name]
+    counts = np.zeros(len(TREE), dtype=np.int64)
+    for question in TREE.asking_order:
+        parents = TREE.parents[question.name]
         asked = int(counts[list(parents)].sum()) if parents else volunteers
-        columns = GZ2.slices[question.name]
+        columns = TREE.slices[question.name]
         counts[columns] = rng.multinomial(asked, probabilities[columns])
     return counts
 
 
 def conditional_fractions(counts: Int[np.ndarray, " answer"]) -> Float[np.ndarray, " answer"]:
     """Divide each question's counts by their sum; NaN where nobody was asked."""
-    fractions = np.full(len(GZ2), np.nan)
-    for columns in GZ2.slices.values():
+    fractions = np.full(len(TREE), np.nan)
+    for columns in TREE.slices.values():
         if asked := counts[columns].sum():
             fractions[columns] = counts[columns] / asked
     return fractions
@@ -75,10 +78,10 @@ def cumulative_fractions(counts: Int[np.ndarray, " answer"]) -> Float[np.ndarray
     Where every volunteer said "star or artifact" nobody was asked whether anything is odd; that counts as no.
     """
     fractions = conditional_fractions(counts)
-    odd = GZ2.slices["odd"]
+    odd = TREE.slices["odd"]
     if np.isnan(fractions[odd]).any():
         fractions[odd] = (0, 1)
-    return np.asarray(to_cumulative(GZ2, fractions[None])[0])
+    return np.asarray(to_cumulative(TREE, fractions[None])[0])
 
 
 def _probabilities(shape: GalaxyShape) -> Mapping[str, Float[np.ndarray, " answer"]]:
@@ -128,7 +131,7 @@ def _odd_feature(shape: GalaxyShape, odd: float) -> Float[np.ndarray, " answer"]
     guesses = _shares(0.10, 0.07, 0.12, 0.14, 0.43, 0.12, 0.02)
     if shape.oddity == "nothing":
         return guesses
-    truth = [answer.column == ODD_ANSWERS[shape.oddity] for answer in GZ2.question("odd_feature").answers]
+    truth = [answer.column == ODD_ANSWERS[shape.oddity] for answer in TREE.question("odd_feature").answers]
     seen = 0.9 * _step(odd, 0.3, 0.08)
     return np.asarray(seen * np.array(truth) + (1 - seen) * guesses)
 

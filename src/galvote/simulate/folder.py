@@ -12,9 +12,9 @@ import simplejpeg
 from jaxtyping import Float
 
 from galvote.io.atomic import refuse_existing, refuse_foreign, write_whole
-from galvote.simulate.crowd import conditional_fractions
+from galvote.simulate.crowd import TREE, conditional_fractions
 from galvote.simulate.galaxies import SimulatedGalaxy
-from galvote.trees import GZ2, to_cumulative
+from galvote.trees import to_cumulative
 
 IMAGES = "images_training"
 VOTES = "training_solutions.csv"
@@ -60,15 +60,13 @@ def write_galaxies(
             name: csv.writer(stack.enter_context(path.open("w", encoding="utf-8", newline="")))
             for name, path in partial.items()
         }
-        tables[VOTES].writerow(("GalaxyID", *GZ2.columns))
-        tables[TRUTH].writerow(("GalaxyID", *GZ2.columns))
-        stems = [answer.survey_stem for answer in GZ2.answers]
-        tables[COUNTS].writerow(
-            ("objid", "total_votes", *(f"{stem}_{kind}" for stem in stems for kind in ("count", "fraction")))
-        )
+        tables[VOTES].writerow(("GalaxyID", *TREE.columns))
+        tables[TRUTH].writerow(("GalaxyID", *TREE.columns))
+        published = zip(*(TREE.published_columns(form) for form in ("count", "fraction")), strict=True)
+        tables[COUNTS].writerow(("objid", "total_votes", *(name for pair in published for name in pair)))
         for galaxy in galaxies:
             _write_image(directory / IMAGES / f"{galaxy.id}.jpg", galaxy)
-            truth = to_cumulative(GZ2, galaxy.probabilities[None])[0]
+            truth = to_cumulative(TREE, galaxy.probabilities[None])[0]
             shares = np.nan_to_num(conditional_fractions(galaxy.counts))
             votes = [value for pair in zip(galaxy.counts, _rounded(shares), strict=True) for value in pair]
             tables[VOTES].writerow((galaxy.id, *_rounded(galaxy.fractions)))

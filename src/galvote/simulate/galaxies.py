@@ -32,7 +32,7 @@ class SimulatedGalaxy:
     shape
         The true parameters.
     probabilities
-        True conditional fractions: what a crowd without end would answer, in column order of `GZ2`.
+        True conditional fractions: what a crowd without end would answer, in column order.
     counts
         How many volunteers gave each answer.
     fractions

@@ -10,10 +10,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from galvote.images.geometry import COMPACT, R90_PIXELS, to_cutout
 from galvote.io.atomic import atomic_file
-from galvote.simulate.crowd import ODD_ANSWERS
+from galvote.simulate.crowd import ODD_ANSWERS, TREE
 from galvote.simulate.galaxies import SimulatedGalaxy
 from galvote.simulate.shapes import GalaxyShape
-from galvote.trees import GZ2
 
 _CAPTION = 16
 
@@ -56,7 +55,7 @@ class ContactSheet:
 
 def _clarity(galaxy: SimulatedGalaxy) -> float:
     """Return the probability of the answers that tell the galaxy's kind; less if blurred or inclined."""
-    shape, probable = galaxy.shape, dict(zip(GZ2.columns, galaxy.probabilities, strict=True))
+    shape, probable = galaxy.shape, dict(zip(TREE.columns, galaxy.probabilities, strict=True))
     sharpness = 1 / (1 + shape.blur / (R90_PIXELS * shape.axis_ratio))
     return sharpness * math.prod(float(probable[column]) for column in _telling_answers(shape))
 

@@ -262,9 +262,9 @@ def _refuse_unknown(recipe: Recipe, part: Examples, split: str, tree: DecisionTr
             raise TrainingError(
                 f"training.loss = 'dirichlet-multinomial' learns from numbers of votes, and no galaxy in the "
                 f"split {split!r} has them: give --votes a table with the survey's columns "
-                f"{tree.answers[0].survey_stem}_count and so on (the GZ2 catalogues and the table "
-                "vote_counts.csv of `galvote simulate` have them; the challenge's table does not), or learn "
-                "from fractions with --set training.loss=squared --set network.head=softmax."
+                f"{tree.published_columns('count')[0] or 'for counts'} and so on (the GZ2 catalogues and the "
+                "table vote_counts.csv of `galvote simulate` have them; the challenge's table does not), or "
+                "learn from fractions with --set training.loss=squared --set network.head=softmax."
             )
         case "cross-entropy" if not _knows_a_question(part.fractions, tree):
             raise TrainingError(

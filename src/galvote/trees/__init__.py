@@ -1,6 +1,7 @@
 """Decision trees, and the fractions that flow down them. numpy only."""
 
-from galvote.trees.decision_tree import Answer, DecisionTree, Question
+from galvote.trees.decision_tree import DecisionTree
+from galvote.trees.files import list_trees, load_tree
 from galvote.trees.fractions import (
     Step,
     Violations,
@@ -12,20 +13,27 @@ from galvote.trees.fractions import (
     to_conditional,
     to_cumulative,
 )
-from galvote.trees.gz2 import GZ2
+from galvote.trees.questions import FORMS, Answer, Form, Kind, Question
+from galvote.trees.recognise import class_tree, find_tree
 
 __all__ = [
-    "GZ2",
+    "FORMS",
     "Answer",
     "DecisionTree",
+    "Form",
+    "Kind",
     "Question",
     "Step",
     "Violations",
     "asked_share",
     "check_fractions",
+    "class_tree",
     "decision_path",
     "describe_path",
+    "find_tree",
     "find_violations",
+    "list_trees",
+    "load_tree",
     "to_conditional",
     "to_cumulative",
 ]

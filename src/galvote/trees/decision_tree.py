@@ -1,65 +1,17 @@
-"""Answers, questions, and the decision tree that they make."""
+"""The decision tree that questions make."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from galvote.errors import TreeError
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One answer of a question.
-
-    Parameters
-    ----------
-    column
-        Name of the answer's column of vote fractions, ``Class1.1`` in the challenge.
-    text
-        The answer as volunteers saw it.
-    phrase
-        The answer as a decision path says it: ``not edge-on`` rather than ``no``.
-    leads_to
-        Name of the question that follows; ``None`` where the volunteer is done.
-    survey_stem
-        Stem of the survey catalogue's columns for this answer
-        (``<stem>_count``, ``<stem>_fraction``, …); empty if there is none.
-    """
-
-    column: str
-    text: str
-    phrase: str
-    leads_to: str | None = None
-    survey_stem: str = ""
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question and its answers.
-
-    Parameters
-    ----------
-    name
-        Short name, unique in its tree.
-    text
-        The question as volunteers saw it.
-    answers
-        Two answers or more, in column order.
-    always_asked
-        The published fractions of this question sum to 1 whatever share of the volunteers saw it.
-    qualifies
-        The answer describes the one before it further (how many arms, how tightly wound), so a decision
-        path joins the two with a comma.
-    """
-
-    name: str
-    text: str
-    answers: tuple[Answer, ...]
-    always_asked: bool = False
-    qualifies: bool = False
+from galvote.trees.checks import check_questions, order_questions
+from galvote.trees.questions import COLOURS, Answer, Form, Kind, Question
 
 
 @dataclass(frozen=True)
@@ -71,57 +23,67 @@ class DecisionTree:
     Parameters
     ----------
     name
-        What the tree is called in model cards.
+        Short name, as ``--tree`` takes it and model cards have it.
     questions
         In column order, the root first.
+    title
+        What the tree is, in a few words.
+    citation
+        Where it is published.
+    notes
+        What it was checked against, and what is particular about it.
+    kinds
+        Kinds of galaxies that images and pages name; a galaxy is of the first that its path passes through.
+        If there are none, the answers of the root are the kinds.
+    highlights
+        Labels of the few answers that short lists show; those of the root if empty.
 
     Raises
     ------
     TreeError
         If a name or column occurs twice, an answer leads to an unknown question, a question cannot be
-        reached from the root, questions lead back to themselves, or what follows a question that is always
-        asked can be reached without it.
+        reached from the root, questions lead back to themselves, what follows a question that is always
+        asked can be reached without it, or a kind or highlight names no answer.
     """
 
     name: str
     questions: tuple[Question, ...] = field(repr=False)
+    title: str = ""
+    citation: str = field(default="", repr=False)
+    notes: str = field(default="", repr=False)
+    kinds: tuple[Kind, ...] = field(default=(), repr=False)
+    highlights: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         if not self.questions:
             raise TreeError(f"The tree {self.name!r} has no questions; give it at least one.")
-        names = [question.name for question in self.questions]
-        if repeated := _repeated(names):
-            raise TreeError(
-                f"Question names must be unique; these occur more than once: {_listed(repeated)}."
-            )
-        if repeated := _repeated(self.columns):
-            raise TreeError(f"Columns must be unique; these occur more than once: {_listed(repeated)}.")
-        for question in self.questions:
-            if len(question.answers) < 2:
-                raise TreeError(f"Question {question.name!r} needs two answers or more.")
-            for answer in question.answers:
-                if answer.leads_to is not None and answer.leads_to not in names:
-                    raise TreeError(
-                        f"Answer {answer.column!r} leads to {answer.leads_to!r}, which is no question of "
-                        f"this tree; its questions are {_listed(names)}."
-                    )
-        if unreachable := set(names) - self._reachable_from(names[0]):
-            raise TreeError(
-                f"No answer leads from {names[0]!r} to {_listed(sorted(unreachable))}; "
-                "let an answer lead there or remove the question."
-            )
-        _ = self.asking_order  # raises if there is a cycle
-        for question in self.questions:
-            if question.always_asked:
-                self._refuse_detours(question)
+        check_questions(self.questions)
+        root = self.questions[0].answers
+        if not self.kinds:
+            kinds = (Kind(one.phrase, one.label, COLOURS[i % len(COLOURS)]) for i, one in enumerate(root))
+            object.__setattr__(self, "kinds", tuple(kinds))
+        if not self.highlights:
+            object.__setattr__(self, "highlights", tuple(one.label for one in root))
+        chosen = [("answer", kind.answer, kind.answer) for kind in self.kinds]
+        for key, value, label in [*chosen, *(("highlights", "", label) for label in self.highlights)]:
+            if label not in self.labels:
+                raise TreeError(
+                    f"No answer has the label {label!r}; the labels are {', '.join(self.labels)}.",
+                    (key, value),
+                )
 
     def __len__(self) -> int:
         return len(self.columns)
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
-        """Column names of all answers, in order."""
+        """Column names of all answers' cumulative fractions, in order."""
         return tuple(answer.column for answer in self.answers)
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Readable names of all answers, in column order."""
+        return tuple(answer.label for answer in self.answers)
 
     @cached_property
     def answers(self) -> tuple[Answer, ...]:
@@ -131,11 +93,11 @@ class DecisionTree:
     @cached_property
     def slices(self) -> Mapping[str, slice]:
         """Where each question's answers stand among the columns, by question name."""
-        found, start = {}, 0
+        slices, start = {}, 0
         for question in self.questions:
-            found[question.name] = slice(start, start + len(question.answers))
+            slices[question.name] = slice(start, start + len(question.answers))
             start += len(question.answers)
-        return found
+        return slices
 
     @cached_property
     def parents(self) -> Mapping[str, tuple[int, ...]]:
@@ -150,69 +112,82 @@ class DecisionTree:
     @cached_property
     def asking_order(self) -> tuple[Question, ...]:
         """The questions sorted so that every question comes after all that lead to it."""
-        waiting, order = list(self.questions), list[Question]()
-        while waiting:
-            blocked = {answer.leads_to for question in waiting for answer in question.answers}
-            ready = [question for question in waiting if question.name not in blocked]
-            if not ready:
-                cycle = _listed([question.name for question in waiting])
-                raise TreeError(f"These questions lead back to themselves: {cycle}; break the cycle.")
-            order += ready
-            waiting = [question for question in waiting if question not in ready]
-        return tuple(order)
+        return order_questions(self.questions)
 
     def question(self, name: str) -> Question:
-        """Return the question of that name, or raise `TreeError`."""
+        """Return a question by its name.
+
+        Parameters
+        ----------
+        name
+            Name of the question.
+
+        Returns
+        -------
+        The question.
+
+        Raises
+        ------
+        TreeError
+            If there is none of that name.
+        """
         for question in self.questions:
             if question.name == name:
                 return question
-        raise TreeError(f"No question {name!r}; there are {_listed([q.name for q in self.questions])}.")
+        raise TreeError(f"No question {name!r}; there are {', '.join(self.slices)}.")
+
+    def published_columns(self, form: Form) -> tuple[str, ...]:
+        """Return the column of each answer in a published form.
+
+        Parameters
+        ----------
+        form
+            One of `FORMS`.
+
+        Returns
+        -------
+        Names in column order; empty where an answer is not published so.
+        """
+        if form == "cumulative":
+            return self.columns
+        return tuple(answer.columns.get(form, "") for answer in self.answers)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the tree as plain data, for `from_dict` and for JSON."""
-        return asdict(self)
+        """Return the tree as plain data, for `from_dict` and for JSON.
+
+        Returns
+        -------
+        The members of the tree, its questions, answers and kinds, by name.
+        """
+        return dict(_ADAPTER.dump_python(self, mode="json"))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> DecisionTree:
-        """Build a tree from plain data, as `to_dict` returns it."""
+        """Build a tree from plain data, as `to_dict` returns it.
+
+        Parameters
+        ----------
+        data
+            What `to_dict` returned, or the same read from JSON.
+
+        Returns
+        -------
+        The tree.
+
+        Raises
+        ------
+        TreeError
+            If the data do not describe a tree, or the tree contradicts itself.
+        """
         try:
-            questions = tuple(
-                Question(**{**question, "answers": tuple(Answer(**answer) for answer in question["answers"])})
-                for question in data["questions"]
-            )
-            return cls(name=data["name"], questions=questions)
-        except (KeyError, TypeError) as error:
+            return _ADAPTER.validate_python(dict(data))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
             raise TreeError(
-                f"Not the description of a decision tree ({error}); it needs `name` and `questions`, each "
-                "with `name`, `text` and `answers` of `column`, `text`, `phrase`, `leads_to`."
+                f"Not the description of a decision tree ({where}: {first['msg']}); it needs `name` and "
+                "`questions`, each with `name`, `text` and `answers` of `name`, `text`, `leads_to`, `column`."
             ) from error
 
-    def _refuse_detours(self, always: Question) -> None:
-        # Everybody counts as asked; whoever came past this question would be counted twice further on.
-        follow = self._reachable_from(always.name)
-        for question in self.questions:
-            for answer in question.answers:
-                if question.name not in follow and answer.leads_to in follow - {always.name}:
-                    raise TreeError(
-                        f"Answer {answer.column!r} leads past {always.name!r}, which is always asked, to "
-                        f"{answer.leads_to!r}, so more than all volunteers could reach that; let it lead to "
-                        f"{always.name!r}, or do not ask that always."
-                    )
 
-    def _reachable_from(self, start: str) -> set[str]:
-        by_name = {question.name: question for question in self.questions}
-        found, waiting = set[str](), [start]
-        while waiting:
-            name = waiting.pop()
-            if name not in found:
-                found.add(name)
-                waiting += [answer.leads_to for answer in by_name[name].answers if answer.leads_to]
-        return found
-
-
-def _repeated(names: Sequence[str]) -> list[str]:
-    return sorted({name for name in names if names.count(name) > 1})
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
+_ADAPTER = TypeAdapter(DecisionTree)

@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from galvote.errors import FractionError
-from galvote.trees.decision_tree import Answer, DecisionTree, Question
+from galvote.trees.decision_tree import DecisionTree
+from galvote.trees.questions import Answer, Question
 
 TOLERANCE = 1e-4
 """How far a question's fractions may be from their sum. Published tables are rounded to about 2e-6."""

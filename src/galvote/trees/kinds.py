@@ -9,47 +9,22 @@ import numpy as np
 from jaxtyping import Float
 
 from galvote.errors import TreeError
-from galvote.trees import DecisionTree, decision_path
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A word for the galaxies whose decision path passes through one answer.
-
-    Parameters
-    ----------
-    name
-        The word.
-    column
-        The answer's column; its cumulative fraction says how clear a case a galaxy is.
-    colour
-        Which the pictures give it, on black.
-    """
-
-    name: str
-    column: str
-    colour: str
-
-
-KINDS = (
-    Kind("star", "Class1.3", "#9aa4b2"),
-    Kind("merger", "Class8.6", "#ff5d73"),
-    Kind("disturbed", "Class8.3", "#ff8f6b"),
-    Kind("irregular", "Class8.4", "#e5989b"),
-    Kind("ring", "Class8.1", "#f9a8d4"),
-    Kind("spiral", "Class4.1", "#4cc9f0"),
-    Kind("edge-on", "Class2.1", "#b79cff"),
-    Kind("disc", "Class2.2", "#5eead4"),
-    Kind("cigar", "Class7.3", "#d3e372"),
-    Kind("oval", "Class7.2", "#f6bd60"),
-    Kind("round", "Class7.1", "#ffd98e"),
-)
-"""Kinds of galaxies by the Galaxy Zoo 2 tree; a galaxy is the first that its path passes through."""
+from galvote.trees.decision_tree import DecisionTree
+from galvote.trees.fractions import decision_path
+from galvote.trees.questions import Kind
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One galaxy's kind, and the share of all volunteers who gave the answer that makes it so, in [0, 1]."""
+    """One galaxy's kind.
+
+    Parameters
+    ----------
+    kind
+        The kind.
+    fraction
+        Share of all volunteers who gave the answer that makes it so, in [0, 1].
+    """
 
     kind: Kind
     fraction: float
@@ -61,32 +36,43 @@ class Finding:
 
 
 def name_kind(tree: DecisionTree, fractions: Float[np.ndarray, " answer"]) -> Finding:
-    """Name the kind of one galaxy.
+    """Name the kind of one galaxy: the first of the tree's kinds that its decision path passes through.
 
     Parameters
     ----------
     tree
-        One that has the columns of `KINDS`.
+        The tree.
     fractions
         Cumulative fractions in [0, 1], in ``tree.columns`` order, none of them unknown.
+
+    Returns
+    -------
+    The kind and its fraction; the answer to the first question where the path passes through no kind's.
 
     Raises
     ------
     TreeError
-        If the decision path passes through no kind's answer.
+        If nobody answered the first question.
     """
-    passed = {step.answer.column for step in decision_path(tree, fractions)}
-    for kind in KINDS:
-        if kind.column in passed:
-            return Finding(kind, float(fractions[tree.columns.index(kind.column)]))
-    raise TreeError(
-        f"These fractions lead through no answer of the tree {tree.name!r} that makes a kind of galaxy; "
-        "check that they are cumulative fractions of all its columns."
-    )
+    passed = [step.answer for step in decision_path(tree, fractions)]
+    if not passed:
+        raise TreeError(
+            f"These fractions lead nowhere in the tree {tree.name!r}; check that they are cumulative "
+            "fractions of all its columns."
+        )
+    labels = [answer.label for answer in passed]
+    root = Kind(passed[0].phrase, passed[0].label)
+    kind = next((kind for kind in tree.kinds if kind.answer in labels), root)
+    return Finding(kind, float(fractions[tree.labels.index(kind.answer)]))
 
 
 def strongest_first(findings: Sequence[Finding]) -> tuple[int, ...]:
     """Order galaxies so that the clearest of each kind come first, then the second clearest, and so on.
+
+    Parameters
+    ----------
+    findings
+        One per galaxy.
 
     Returns
     -------

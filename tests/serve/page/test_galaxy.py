@@ -2,7 +2,9 @@
 
 import re
 
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 NASTY = '<img src=x onerror=alert(1)> & "quoted".jpg'
 

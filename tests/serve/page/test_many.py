@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from galvote.simulate import simulate_galaxies
-from galvote.trees import GZ2
+from galvote.trees import load_tree
+
+GZ2 = load_tree("gz2")
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,219 @@
+"""Trees as TOML files, shipped ones and those of a user."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from galvote.errors import TreeError
+from galvote.trees.decision_tree import DecisionTree
+from galvote.trees.questions import Answer, Form, Kind, Question
+
+_SHIPPED = Path(str(resources.files("galvote.trees")))
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: str = Field(min_length=1)
+
+
+class _Answer(_Entry):
+    text: str = ""
+    phrase: str = ""
+    leads_to: str | None = None
+    label: str = ""
+    stem: str = ""
+    columns: dict[Form, str] = Field(default_factory=dict)
+
+
+class _Question(_Entry):
+    text: str = ""
+    stem: str = ""
+    always_asked: bool = False
+    qualifies: bool = False
+    answers: list[_Answer]
+
+
+class _Kind(_Entry):
+    answer: str
+    colour: str = Field(default=Kind.colour, pattern="^#[0-9a-f]{6}$")
+
+
+class _Tree(_Entry):
+    title: str = ""
+    citation: str = ""
+    notes: str = ""
+    highlights: list[str] = Field(default_factory=list)
+    kinds: list[_Kind] = Field(default_factory=list)
+    columns: dict[Form, str] = Field(default_factory=dict)
+    questions: list[_Question]
+
+
+_LEVELS: Mapping[str, type[_Entry]] = {"answers": _Answer, "questions": _Question, "kinds": _Kind}
+
+
+def list_trees() -> tuple[str, ...]:
+    """Return the names of the shipped trees.
+
+    Returns
+    -------
+    Names in alphabetical order, as `load_tree` takes them.
+    """
+    return tuple(sorted(path.stem for path in _SHIPPED.glob("*.toml")))
+
+
+def load_tree(name: str | Path) -> DecisionTree:
+    """Load a shipped tree, or one from a file.
+
+    Parameters
+    ----------
+    name
+        Name of a shipped tree (`list_trees`), or path of a TOML file, as docs/formats.md describes it.
+
+    Returns
+    -------
+    The tree.
+
+    Raises
+    ------
+    TreeError
+        If there is no such tree, or the file does not describe one; the message names the line.
+    """
+    if name in list_trees():
+        return _load_shipped(str(name))
+    path = Path(name)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        near = difflib.get_close_matches(str(name), list_trees(), n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise TreeError(
+            f"No tree {str(name)!r}{hint} Give the name of a shipped tree ({', '.join(list_trees())}) or a "
+            f"TOML file that can be read ({error})."
+        ) from error
+    return _parse(text, path)
+
+
+@cache
+def _load_shipped(name: str) -> DecisionTree:
+    path = _SHIPPED / f"{name}.toml"
+    return _parse(path.read_text(encoding="utf-8"), path)
+
+
+def _parse(text: str, path: Path) -> DecisionTree:
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise TreeError(f"{path} is no TOML: {error}; correct that place.") from error
+    try:
+        return _build(_Tree.model_validate(data))
+    except ValidationError as error:
+        message, place = _explain(error, data)
+    except TreeError as error:
+        message, place = str(error), error.place
+    raise TreeError(f"{path}{_say_line(text, place)}: {message}")
+
+
+def _build(file: _Tree) -> DecisionTree:
+    names = Counter(answer.name for question in file.questions for answer in question.answers)
+    questions = list[Question]()
+    for number, question in enumerate(file.questions, start=1):
+        answers = list[Answer]()
+        for place, answer in enumerate(question.answers, start=1):
+            words = {
+                "question": question.name,
+                "answer": answer.name,
+                "stem": "_".join(filter(None, (question.stem, answer.stem))),
+                "question_number": number,
+                "answer_number": place,
+            }
+            patterns = {"cumulative": "{question}_{answer}", **file.columns, **answer.columns}
+            columns = {form: _fill(pattern, form, words) for form, pattern in patterns.items()}
+            plain = answer.name if names[answer.name] == 1 else f"{question.name}_{answer.name}"
+            answers.append(
+                Answer(
+                    **answer.model_dump(include={"name", "text", "phrase", "leads_to"}),
+                    label=answer.label or re.sub(r"\W", "_", plain),
+                    column=columns.pop("cumulative"),
+                    columns=columns,
+                )
+            )
+        settings = question.model_dump(include={"name", "text", "always_asked", "qualifies"})
+        questions.append(Question(**settings, answers=tuple(answers)))
+    return DecisionTree(
+        **file.model_dump(include={"name", "title", "citation"}),
+        notes=file.notes.strip(),
+        questions=tuple(questions),
+        kinds=tuple(Kind(**kind.model_dump()) for kind in file.kinds),
+        highlights=tuple(file.highlights),
+    )
+
+
+def _fill(pattern: str, form: str, words: Mapping[str, object]) -> str:
+    try:
+        return pattern.format_map(words)
+    except (KeyError, IndexError, ValueError) as error:
+        raise TreeError(
+            f"The pattern {pattern!r} cannot be filled in ({error}); it may have "
+            f"{', '.join(f'{{{word}}}' for word in words)}.",
+            (form, pattern),
+        ) from error
+
+
+def _explain(error: ValidationError, data: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Return in words what is wrong with a file's data, and where."""
+    first = error.errors()[0]
+    *outer, key = first["loc"]
+    where, place = list(_walk(outer, data)), []
+    place = [("name", name) for _, name in where if name]
+    level = _LEVELS[where[-1][0]] if where else _Tree
+    owner = (
+        " of " + " of ".join(f"{kind.removesuffix('s')} {name!r}" for kind, name in reversed(where))
+        if where
+        else ""
+    )
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(key), level.model_fields, n=1)
+        hint = f"did you mean {near[0]!r}? K" if near else "k"
+        message = f"unknown key {key!r}{owner}; {hint}nown are {', '.join(level.model_fields)}."
+    elif first["type"] == "missing":
+        message = f"{key!r}{owner} is missing; add it."
+    else:
+        message = f"{key!r}{owner} is wrong: {first['msg']}; correct it."
+    return message, (*place, (str(key), ""))
+
+
+def _walk(outer: Sequence[str | int], data: Any) -> Iterator[tuple[str, str]]:
+    """Yield the lists that lead to a place in a file, each with the name of the entry there."""
+    for i, step in enumerate(outer):
+        try:
+            data = data[step]
+        except (KeyError, IndexError, TypeError):
+            return
+        if isinstance(step, int):
+            yield (
+                str(outer[i - 1]),
+                str(data.get("name", step + 1)) if isinstance(data, dict) else str(step + 1),
+            )
+
+
+def _say_line(text: str, place: Sequence[tuple[str, str]]) -> str:
+    """Find settings one after another in a file, and return the line of the last that is there."""
+    text, end = re.sub(r"(?m)^\s*#.*", "", text), 0
+    for key, value in place:
+        wanted = rf"(?<![\w-]){re.escape(key)}[\"']?\s*[=\]]" + (
+            rf"\s*[\"']{re.escape(value)}[\"']" if value else ""
+        )
+        if match := re.compile(wanted).search(text, end):
+            end = match.end()
+    return f", line {text.count(chr(10), 0, end) + 1}" if end else ""

@@ -1,0 +1,91 @@
+"""Which tree a table's columns are of, and trees that are made of labels."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from galvote.errors import CatalogueError
+from galvote.trees.decision_tree import DecisionTree
+from galvote.trees.files import list_trees, load_tree
+from galvote.trees.questions import FORMS, Answer, Question
+
+
+def find_tree(columns: Sequence[str], path: str | Path) -> DecisionTree:
+    """Return the shipped tree of whose answers a table has most columns, in any published form.
+
+    Parameters
+    ----------
+    columns
+        Names of the table's columns.
+    path
+        The table's, for the message.
+
+    Returns
+    -------
+    The tree; of two with equally many columns the first in `list_trees`.
+
+    Raises
+    ------
+    CatalogueError
+        If the table has no column of any shipped tree; the message names columns that come near.
+    """
+    there, trees = set(columns), [load_tree(name) for name in list_trees()]
+    best = max(trees, key=lambda tree: len(there & published(tree)))
+    if there & published(best):
+        return best
+    known = sorted({column for tree in trees for column in published(tree)})
+    near = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.75) for name in columns}
+    hints = [f"{name!r} is nearly {match[0]!r}" for name, match in near.items() if match][:3]
+    raise CatalogueError(
+        f"{path} has no column of votes of a tree that galvote knows"
+        + (f" ({'; '.join(hints)})" if hints else "")
+        + f": its columns are {', '.join(columns[:8])}{' …' if len(columns) > 8 else ''}. Name the tree with "
+        f"--tree (tree=): one of {', '.join(list_trees())}, or a TOML file of your own."
+    )
+
+
+def published(tree: DecisionTree) -> set[str]:
+    """Return the columns of a tree in all published forms.
+
+    Parameters
+    ----------
+    tree
+        The tree.
+
+    Returns
+    -------
+    Names of columns.
+    """
+    return {column for form in FORMS for column in tree.published_columns(form) if column}
+
+
+def class_tree(name: str, classes: Sequence[str]) -> DecisionTree:
+    """Make a tree of one question, the answers to which are classes.
+
+    Parameters
+    ----------
+    name
+        What is classified, as the name of the column of classes says it: ``bar``.
+    classes
+        The classes, two or more: ``bar``, ``no bar``.
+
+    Returns
+    -------
+    The tree; the columns of its answers are ``NAME_CLASS``.
+
+    Raises
+    ------
+    TreeError
+        If there are fewer than two classes, or two are the same but for blanks and punctuation.
+    """
+    answers = tuple(
+        Answer(name=each, column=f"{_word(name)}_{_word(each)}", label=_word(each)) for each in classes
+    )
+    return DecisionTree(name, (Question(name, f"{name}?", answers),), title=f"Classes of the column {name!r}")
+
+
+def _word(text: str) -> str:
+    return re.sub(r"\W+", "_", text.strip())
