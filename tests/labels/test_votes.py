@@ -237,7 +237,7 @@ def test_ids_that_occur_again_in_one_file_or_two(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"name": ["a"], "Class1.1": [0.5]}, r"no column of ids: it has name, Class1.1; .*GalaxyID, .*`id`"),
+        ({"name": ["a"], "Class1.1": [0.5]}, r"no column of ids: it has name, Class1.1; .*GalaxyID, .*--id-column"),
         ({"id": ["a"], "ra": [0.5]}, r"no column of votes of.*columns are id, ra\. .*--tree .*gz2"),
         ({"id": ["a"], "Clas1.1": [0.5]}, r"'Clas1.1' is nearly 'Class1.1'"),
         ({"id": ["a"], "Class1.1": ["many"]}, r"column 'Class1.1' must hold numbers"),
