@@ -33,6 +33,7 @@ class Stand:
     Calibrated, it calls unlike what is blue.
     """
 
+    tree = GZ2
     geometry = Geometry(field_of_view=5.12, pixels=64)
 
     def __init__(self, calibration: Calibration | None = None) -> None:
