@@ -55,7 +55,7 @@ def test_any_tree_will_do(kind, seed):
 
 
 def answer(column: str, leads_to: str | None) -> dict:
-    return {"column": column, "text": column, "phrase": column, "leads_to": leads_to}
+    return {"name": column, "leads_to": leads_to}
 
 
 @settings(max_examples=25)
