@@ -59,7 +59,7 @@ class _Tree(_Entry):
     questions: list[_Question]
 
 
-_LEVELS: Mapping[str, type[_Entry]] = {"answers": _Answer, "questions": _Question, "kinds": _Kind}
+_LEVELS: Mapping[str, type[_Entry]] = {"": _Tree, "questions": _Question, "answers": _Answer, "kinds": _Kind}
 
 
 def list_trees() -> tuple[str, ...]:
@@ -173,43 +173,33 @@ def _fill(pattern: str, form: str, words: Mapping[str, object]) -> str:
 def _explain(error: ValidationError, data: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
     """Return in words what is wrong with a file's data, and where."""
     first = error.errors()[0]
-    *outer, key = first["loc"]
-    where, place = list(_walk(outer, data)), []
-    place = [("name", name) for _, name in where if name]
-    level = _LEVELS[where[-1][0]] if where else _Tree
-    owner = (
-        " of " + " of ".join(f"{kind.removesuffix('s')} {name!r}" for kind, name in reversed(where))
-        if where
-        else ""
-    )
+    *outer, key = (step for step in first["loc"] if step != "[key]")
+    entries = list(_walk(outer, data))
+    owner = "".join(f" of {kind.removesuffix('s')} {name!r}" for kind, name in reversed(entries))
+    place = [("name", name) for _, name in entries]
+    if first["type"] == "missing":
+        return f"{key!r}{owner} is missing; add it.", tuple(place)
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(key), level.model_fields, n=1)
+        known = _LEVELS[entries[-1][0] if entries else ""].model_fields
+        near = difflib.get_close_matches(str(key), known, n=1)
         hint = f"did you mean {near[0]!r}? K" if near else "k"
-        message = f"unknown key {key!r}{owner}; {hint}nown are {', '.join(level.model_fields)}."
-    elif first["type"] == "missing":
-        message = f"{key!r}{owner} is missing; add it."
+        message = f"unknown key {key!r}{owner}; {hint}nown are {', '.join(known)}."
     else:
         message = f"{key!r}{owner} is wrong: {first['msg']}; correct it."
     return message, (*place, (str(key), ""))
 
 
 def _walk(outer: Sequence[str | int], data: Any) -> Iterator[tuple[str, str]]:
-    """Yield the lists that lead to a place in a file, each with the name of the entry there."""
+    """Yield the lists that lead to a place in a file, each with the name or number of the entry there."""
     for i, step in enumerate(outer):
-        try:
-            data = data[step]
-        except (KeyError, IndexError, TypeError):
-            return
+        data = data[step]
         if isinstance(step, int):
-            yield (
-                str(outer[i - 1]),
-                str(data.get("name", step + 1)) if isinstance(data, dict) else str(step + 1),
-            )
+            yield str(outer[i - 1]), str(data.get("name", step + 1) if isinstance(data, dict) else step + 1)
 
 
 def _say_line(text: str, place: Sequence[tuple[str, str]]) -> str:
     """Find settings one after another in a file, and return the line of the last that is there."""
-    text, end = re.sub(r"(?m)^\s*#.*", "", text), 0
+    text, end = re.sub(r"(?m)^[ \t]*#.*", "", text), 0
     for key, value in place:
         wanted = rf"(?<![\w-]){re.escape(key)}[\"']?\s*[=\]]" + (
             rf"\s*[\"']{re.escape(value)}[\"']" if value else ""
