@@ -25,7 +25,7 @@ from jaxtyping import Float
 from galvote.errors import GalvoteError, ImageError, OutputError
 from galvote.images.decode import decode_image
 from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH
-from galvote.images.sky import refuse_nowhere
+from galvote.images.limits import refuse_nowhere
 from galvote.io.atomic import write_whole
 
 _FLAT = 4  # levels of 255 that a picture without anything on it may vary by
@@ -36,47 +36,15 @@ _RETRIED = {408, 425, 429}  # beside what is the server's own fault
 _NOT_THERE = {404, 410}
 
 
-@dataclass(frozen=True)
-class Survey:
-    """A service that answers a position with a JPEG.
-
-    Parameters
-    ----------
-    url
-        Of the service, without a query.
-    query
-        Returns the query for ra and dec in degrees, arcseconds a pixel, and pixels.
-    """
-
-    url: str
-    query: Callable[[float, float, float, int], Mapping[str, str]]
-
-
-SURVEYS: Mapping[str, Survey] = {
+SURVEYS: Mapping[str, str] = {
     # https://skyserver.sdss.org/dr18/en/help/docs/api.aspx, GetJpeg; between 64 and 2048 pixels.
-    "sdss": Survey(
-        "https://skyserver.sdss.org/dr18/SkyServerWS/ImgCutout/getjpeg",
-        lambda ra, dec, scale, pixels: {
-            "ra": f"{ra:.7f}",
-            "dec": f"{dec:.7f}",
-            "scale": f"{scale:.6g}",
-            "width": f"{pixels}",
-            "height": f"{pixels}",
-        },
-    ),
+    "sdss": "https://skyserver.sdss.org/dr18/SkyServerWS/ImgCutout/getjpeg"
+    "?ra={ra:.7f}&dec={dec:.7f}&scale={scale:.6g}&width={pixels}&height={pixels}",
     # https://www.legacysurvey.org/dr10/description, viewer cutouts; up to 3000 pixels.
-    "legacy": Survey(
-        "https://www.legacysurvey.org/viewer/cutout.jpg",
-        lambda ra, dec, scale, pixels: {
-            "ra": f"{ra:.7f}",
-            "dec": f"{dec:.7f}",
-            "layer": "ls-dr10",
-            "pixscale": f"{scale:.6g}",
-            "size": f"{pixels}",
-        },
-    ),
+    "legacy": "https://www.legacysurvey.org/viewer/cutout.jpg"
+    "?ra={ra:.7f}&dec={dec:.7f}&layer=ls-dr10&pixscale={scale:.6g}&size={pixels}",
 }
-"""The services that are known, by name."""
+"""Services that answer with a JPEG: URLs for ra and dec in degrees, arcseconds a pixel, and pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +102,7 @@ class CutoutService:
 
     @property
     def _url(self) -> str:
-        return self.url or SURVEYS[self.survey].url
+        return self.url or SURVEYS[self.survey].partition("?")[0]
 
     def images(
         self,
@@ -172,11 +140,19 @@ class CutoutService:
         self._pace.closed.set()
 
     def address(self, ra: float, dec: float, r90: float) -> str:
-        """Return the URL of a galaxy's picture."""
+        """Return the URL of a galaxy's image.
+
+        Parameters
+        ----------
+        ra, dec
+            Degrees, ICRS.
+        r90
+            Arcseconds.
+        """
+        scale = r90 * FRAME_WIDTH / FRAME_PIXELS
+        ours = urlsplit(SURVEYS[self.survey].format(ra=ra, dec=dec, scale=scale, pixels=FRAME_PIXELS)).query
         parts = urlsplit(self._url)
-        ours = SURVEYS[self.survey].query(ra, dec, r90 * FRAME_WIDTH / FRAME_PIXELS, FRAME_PIXELS)
-        query = {**ours, **dict(parse_qsl(parts.query))}
-        return urlunsplit(parts._replace(query=urlencode(query)))
+        return urlunsplit(parts._replace(query=urlencode(dict(parse_qsl(ours) + parse_qsl(parts.query)))))
 
     def _image(self, ra: float, dec: float, r90: float) -> tuple[bytes, ...]:
         refuse_nowhere(ra, dec, r90)
@@ -189,13 +165,14 @@ class CutoutService:
         except (OSError, ImageError):
             data = self._fetch(address)
             image = decode_image(data)
-            _keep(data, kept)
+            with suppress(OutputError):  # an image that cannot be kept is none the worse
+                write_whole(kept, data, unique=True)
         if np.ptp(image) <= _FLAT:
             raise ImageError("outside", f"The picture shows nothing: {self.survey} has not been there.")
         return (data,)
 
     def _fetch(self, address: str) -> bytes:
-        """Return a whole picture, or raise `ImageError`."""
+        """Return a whole image, or raise `ImageError`."""
         pace, host = self._pace, urlsplit(address).netloc
         reason = f"it gave nothing for {_GIVE_UP_AFTER} galaxies before this one"
         for attempt in range(self.attempts if pace.failures < _GIVE_UP_AFTER else 0):
@@ -204,42 +181,32 @@ class CutoutService:
             if pace.closed.is_set():
                 reason = "it is not asked any more"
                 break
-            with pace:
-                answer = _ask(address, self.timeout)
-            if isinstance(answer, bytes):
+            try:
+                with pace:
+                    data = _ask(address, self.timeout)
                 pace.count(failed=False)
-                return answer
-            reason = answer.reason
-            if answer.missing:
-                pace.count(failed=False)
-                raise ImageError("missing", f"{host} has no such picture: {reason}.")
-            if answer.final or answer.wait > _LONGEST_PAUSE:
-                break
-            pace.rest(answer.wait)
+                return data
+            except _NoAnswerError as failure:
+                reason = failure.reason
+                if failure.code in _NOT_THERE:
+                    pace.count(failed=False)
+                    raise ImageError("missing", f"{host} has no such picture: {reason}.") from failure
+                if failure.final or failure.wait > _LONGEST_PAUSE:
+                    break
+                pace.rest(failure.wait)
         pace.count(failed=True)
         raise ImageError(
             "unavailable", f"{host} did not give the picture: {reason}. Run the same again later."
         )
 
 
-@dataclass(frozen=True)
-class _Failure:
-    """Why there is no picture.
+class _NoAnswerError(Exception):
+    """Why there is no image: with the code of the answer, and how many seconds it wants to be left alone."""
 
-    Parameters
-    ----------
-    final
-        It is of no use to ask again.
-    missing
-        The service is well and says that there is no such picture.
-    wait
-        How many seconds it wants to be left alone.
-    """
-
-    reason: str
-    final: bool = False
-    missing: bool = False
-    wait: float = 0.0
+    def __init__(self, reason: str, code: int | None = None, wait: float = 0.0, final: bool = False) -> None:
+        super().__init__(reason)
+        self.reason, self.code, self.wait = reason, code, wait
+        self.final = final or (code is not None and code not in _RETRIED and code < 500)
 
 
 class _Pace:
@@ -286,38 +253,35 @@ class _Pace:
             return pause
 
 
-def _ask(address: str, timeout: float) -> bytes | _Failure:
-    """Ask once."""
+def _ask(address: str, timeout: float) -> bytes:
+    """Ask once, or raise `_NoAnswerError`."""
     deadline = time.monotonic() + timeout
+    late = f"its answer takes more than {timeout:g} s"
     try:
         with urlopen(Request(address, headers={"User-Agent": "galvote"}), timeout=timeout) as answer:
-            announced = answer.headers.get("Content-Length")
-            kind = answer.headers.get_content_type()
+            announced, kind = answer.headers.get("Content-Length"), answer.headers.get_content_type()
             body = b""
             while part := answer.read1(1 << 16):
                 body += part
                 if len(body) > _LARGEST:
-                    return _Failure(f"it sends more than {_LARGEST / 1e6:g} MB", final=True)
+                    raise _NoAnswerError(f"it sends more than {_LARGEST / 1e6:g} MB", final=True)
                 if time.monotonic() > deadline:
-                    return _Failure(f"its answer takes more than {timeout:g} s")
+                    raise _NoAnswerError(late)
     except HTTPError as error:
         with error:
-            return _Failure(
-                f"it answers {error.code} {error.reason}",
-                final=error.code not in _RETRIED and error.code < 500,
-                missing=error.code in _NOT_THERE,
-                wait=_seconds(error.headers.get("Retry-After")),
-            )
-    except TimeoutError:
-        return _Failure(f"its answer takes more than {timeout:g} s")
+            wait = _seconds(error.headers.get("Retry-After"))
+            raise _NoAnswerError(f"it answers {error.code} {error.reason}", error.code, wait) from error
+    except TimeoutError as error:
+        raise _NoAnswerError(late) from error
     except (OSError, HTTPException) as error:
-        return _Failure(f"it cannot be reached, or breaks off ({getattr(error, 'reason', None) or error!r})")
+        why = getattr(error, "reason", None) or repr(error)
+        raise _NoAnswerError(f"it cannot be reached, or breaks off ({why})") from error
     if announced and announced.isdecimal() and len(body) < int(announced):
-        return _Failure(f"it breaks off after {len(body)} of {announced} bytes")
+        raise _NoAnswerError(f"it breaks off after {len(body)} of {announced} bytes")
     try:
         decode_image(body)
     except ImageError as error:
-        return _Failure(f"it sends {kind}, and no whole picture ({error.status})")
+        raise _NoAnswerError(f"it sends {kind}, and no whole picture ({error.status})") from error
     return body
 
 
@@ -335,9 +299,3 @@ def _seconds(retry_after: str | None) -> float:
         date = parsedate_to_datetime(retry_after)
         return max((date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds(), 0.0)
     return 0.0
-
-
-def _keep(data: bytes, path: Path) -> None:
-    """Write a file; a picture that cannot be kept is none the worse."""
-    with suppress(OutputError):
-        write_whole(path, data, unique=True)

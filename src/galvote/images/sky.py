@@ -19,7 +19,7 @@ from jaxtyping import Float, Float32, UInt8
 from galvote.errors import ImageError
 from galvote.images.fits import compose
 from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH, cut_square
-from galvote.images.limits import MAX_PIXELS
+from galvote.images.limits import MAX_PIXELS, refuse_nowhere
 from galvote.images.measure import find_in_plane
 from galvote.images.planes import OpenFiles, Plane, open_planes, quiet
 
@@ -254,14 +254,6 @@ class _Grid:
     ) -> tuple[Float[np.ndarray, " place"], Float[np.ndarray, " place"]]:
         """Return where on the plane these columns and rows are."""
         return (column + 0.5) * self.cell - 0.5 + self.left, (row + 0.5) * self.cell - 0.5 + self.bottom
-
-
-def refuse_nowhere(ra: float, dec: float, r90: float) -> None:
-    """Raise `ImageError` without a position on the sky (``no-position``) or a size (``no-size``)."""
-    if not (math.isfinite(ra) and abs(dec) <= 90):
-        raise ImageError("no-position", f"Ra {ra} and dec {dec} are no position on the sky in degrees.")
-    if not 0 < r90 < math.inf:
-        raise ImageError("no-size", "The galaxy's r90 is unknown, and with it the scale of its picture.")
 
 
 def _refuse_huge(width: int) -> None:
