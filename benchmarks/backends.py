@@ -25,11 +25,12 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
-from galvote.images import PackedStore, View
+from galvote.images import PackedStore, View, network_input
 from galvote.inference.backends import Backend, OnnxBackend, OpenVinoBackend, TorchBackend
 from galvote.inference.export import export_network
+from galvote.inference.tta import predict_tta
 from galvote.labels import read_labels
-from galvote.models import load_model, network_input, predict_tta
+from galvote.models import load_model
 from speed import cores, describe_machine
 from validation import galaxy_errors, load_galaxies, rmse
 
@@ -64,7 +65,7 @@ def main() -> None:
     for model in chosen.models:
         _, card = load_model(model)
         views = [View()] * len(galaxies.cutouts)
-        images = network_input(galaxies.cutouts, views, galaxies.geometry, card.network)
+        images = network_input(galaxies.cutouts, views, galaxies.geometry, card.network.geometry)
         exact: np.ndarray | None = None
         for name, make in backends(model, ranges, compiled=not chosen.without_compiled):
             backend = make()
@@ -72,7 +73,7 @@ def main() -> None:
             every = galaxies_per_second(backend, images, cores(), chosen.rounds)
             predicted = np.concatenate(
                 [
-                    predict_tta(backend.compute, card.network, part, galaxies.geometry, tta=1)[0]
+                    predict_tta(backend.compute, card.network.geometry, part, galaxies.geometry, tta=1)[0]
                     for part in in_batches(galaxies.cutouts)
                 ]
             )
@@ -102,7 +103,7 @@ def backends(
     native = OpenVinoBackend(onnx)
     yield native.name.removesuffix(" cpu"), lambda: native
     views = [View()] * len(ranges)
-    integers = quantise(onnx, network_input(ranges, views, card.cutout, card.network))
+    integers = quantise(onnx, network_input(ranges, views, card.cutout, card.network.geometry))
     yield "onnx int8", lambda: OnnxBackend(integers)
     yield "openvino int8", lambda: OpenVinoBackend(integers)
 

@@ -8,10 +8,10 @@ import torch
 
 import galvote
 from galvote.errors import ModelError, TreeError
-from galvote.images import View, to_cutout, tta_views
+from galvote.images import View, network_input, to_cutout, tta_views
 from galvote.inference import METHODS, attribute, explain, turn
 from galvote.inference.backends import TorchBackend
-from galvote.models import GalaxyNetwork, network_input
+from galvote.models import GalaxyNetwork
 from galvote.models.encoders.dieleman2014 import Dieleman2014Spec
 from galvote.simulate import simulate_galaxies
 from galvote.trees import load_tree
@@ -44,7 +44,7 @@ def conditional(network: GalaxyNetwork, image: np.ndarray, question: str) -> np.
 
 @pytest.mark.parametrize("question", ["smooth_or_features", "edge_on", "odd"])
 def test_attributions_sum_to_the_difference_from_a_black_picture(small, edge_on, question):
-    seen = network_input(edge_on[None], [View()], small.geometry, small.network.spec)[0]
+    seen = network_input(edge_on[None], [View()], small.geometry, small.network.spec.geometry)[0]
     for answer in range(len(GZ2.question(question).answers)):
         shared = attribute(small.network, seen, question, answer)
         assert shared.shape == seen.shape

@@ -12,7 +12,7 @@ import torch
 
 import galvote
 from galvote.errors import CatalogueError, ModelError
-from galvote.images import Geometry, PackedStore, View
+from galvote.images import Geometry, PackedStore, View, network_input
 from galvote.inference import (
     Parts,
     Predictor,
@@ -31,7 +31,6 @@ from galvote.models import (
     fast_precision,
     load_calibration,
     load_model,
-    network_input,
 )
 from galvote.recipes import list_recipes
 from galvote.training import load_recipe
@@ -110,12 +109,12 @@ def test_cutouts_of_another_size_are_refused(exported):
 
 @pytest.mark.parametrize("tta", [1, 6, 8])
 @pytest.mark.parametrize("backend", ["onnx", "openvino"])
-def test_an_exported_model_predicts_what_torch_predicts(exported, exact, cutouts, backend, views):
+def test_an_exported_model_predicts_what_torch_predicts(exported, exact, cutouts, backend, tta):
     pytest.importorskip(backend)
     predictor = galvote.load(exported, backend)
     tolerance = 1e-4 if "float32" in predictor.backend.name else 0.02  # as far as bfloat16 is
-    found, features = predictor.predict_features(cutouts, views)
-    expected, expected_features = exact.predict_features(cutouts, views)
+    found, features = predictor.predict_features(cutouts, tta)
+    expected, expected_features = exact.predict_features(cutouts, tta)
     np.testing.assert_allclose(found, expected, atol=tolerance)
     assert features.shape == expected_features.shape
     assert np.corrcoef(features.ravel(), expected_features.ravel())[0, 1] > 0.999
@@ -126,7 +125,7 @@ def test_intervals_and_the_flag_come_along(exported, exact, simulated):
     expected = exact.predict(simulated / "images_training", level=0.8).to_arrow()
     assert table.schema == expected.schema
     assert table["ood"] == expected["ood"]
-    for column in table.column_names[4:]:
+    for column in table.column_names[5:]:
         np.testing.assert_allclose(table[column], expected[column], atol=1e-3)
 
 
@@ -223,7 +222,7 @@ def test_the_warp_in_the_file_is_opencvs(tmp_path):
     session = onnxruntime.InferenceSession(model.SerializeToString())
     noise = np.random.default_rng(1).integers(0, 256, (3, 256, 256, 3), dtype=np.uint8)
     seen = session.run(["images"], {"cutouts": noise})[0].astype(int)
-    expected = network_input(noise, [View()] * 3, card.cutout, card.network).astype(int)
+    expected = network_input(noise, [View()] * 3, card.cutout, card.network.geometry).astype(int)
     assert np.abs(seen - expected).max() <= 1
     assert (seen != expected).mean() < 1e-3
 

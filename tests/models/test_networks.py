@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from galvote.images import Geometry, View
-from galvote.models import GalaxyNetwork, count_parameters, masked_squared_error, network_input, run_network
+from galvote.images import Geometry, View, network_input
+from galvote.models import GalaxyNetwork, count_parameters, masked_squared_error, run_network
 from galvote.models.encoders.dieleman2014 import Dieleman2014
 from galvote.recipes import list_recipes
 from galvote.training import load_recipe
@@ -145,7 +145,10 @@ def test_a_short_run_of_the_winners_network_learns(training_data):
     rows = training_data.training.rows[:8]
     images = torch.from_numpy(
         network_input(
-            training_data.store.cutouts[rows], [View()] * 8, training_data.store.geometry, recipe.network
+            training_data.store.cutouts[rows],
+            [View()] * 8,
+            training_data.store.geometry,
+            recipe.network.geometry,
         )
     )
     fractions = torch.from_numpy(training_data.training.fractions[:8])
@@ -176,10 +179,12 @@ def test_the_network_sees_its_part_of_the_cutout():
     cutout = np.zeros((64, 64, 3), dtype=np.uint8)
     cutout[16:48, 16:48] = 200  # the central half, all that the network is to see
     spec = load_recipe("sharma2020", ["network.field_of_view=2.56", "network.pixels=32"]).network
-    seen = network_input(cutout[None], [View()], Geometry(field_of_view=5.12, pixels=64), spec)
+    seen = network_input(cutout[None], [View()], Geometry(field_of_view=5.12, pixels=64), spec.geometry)
     assert seen.shape == (1, 32, 32, 3)
     assert (seen == 200).all()
-    turned = network_input(cutout[None], [View(zoom=0.5)], Geometry(field_of_view=5.12, pixels=64), spec)
+    turned = network_input(
+        cutout[None], [View(zoom=0.5)], Geometry(field_of_view=5.12, pixels=64), spec.geometry
+    )
     assert (turned[0, 8:24, 8:24] == 200).all() and (turned[0, :7] == 0).all()
 
 

@@ -1,6 +1,7 @@
 """A trained model as a teacher: its fractions in the labels, asked once."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,8 @@ import pytest
 from rich.console import Console
 
 from galvote.errors import RecipeError, TrainingError
-from galvote.models import average_views, load_model
+from galvote.inference.tta import predict_tta
+from galvote.models import load_model, run_network
 from galvote.training import Recipe, TrainingData, load_recipe, train
 from galvote.training.teacher import distil
 
@@ -27,7 +29,8 @@ def learn(recipe: Recipe, data: TrainingData, out: Path) -> TrainingData:
 
 def ask(recipe: Recipe, data: TrainingData, tta: int) -> np.ndarray:
     teacher, card = load_model(recipe.training.teacher)
-    return average_views(teacher, data.store.cutouts[data.training.rows], card.cutout, tta)
+    cutouts = data.store.cutouts[data.training.rows]
+    return predict_tta(partial(run_network, teacher), card.network.geometry, cutouts, card.cutout, tta)[0]
 
 
 def refuse(*arguments: object) -> None:
@@ -53,7 +56,7 @@ def test_labels_are_the_mean_of_votes_and_teacher(tiny_recipe, recipe, training_
 
 def test_the_teacher_is_asked_once_a_run(recipe, training_data, tmp_path, monkeypatch):
     first = learn(recipe, training_data, tmp_path)
-    monkeypatch.setattr("galvote.training.teacher.average_views", refuse)
+    monkeypatch.setattr("galvote.training.teacher.predict_tta", refuse)
     again = learn(recipe, training_data, tmp_path)
     np.testing.assert_array_equal(again.training.fractions, first.training.fractions)
     (kept,) = tmp_path.iterdir()
@@ -63,12 +66,12 @@ def test_the_teacher_is_asked_once_a_run(recipe, training_data, tmp_path, monkey
 def test_the_teacher_is_asked_where_networks_run(recipe, training_data, tmp_path, monkeypatch):
     asked = set[str]()
 
-    def note(teacher, cutouts, *rest: object) -> np.ndarray:
-        asked.add(next(teacher.parameters()).device.type)
-        return np.zeros((len(cutouts), 37), dtype=np.float32)
+    def note(compute, seen, cutouts, *rest: object) -> tuple[np.ndarray, None]:
+        asked.add(next(compute.args[0].parameters()).device.type)
+        return np.zeros((len(cutouts), 37), dtype=np.float32), None
 
     monkeypatch.setattr("galvote.training.teacher.best_device", lambda: "meta")  # stands for a GPU
-    monkeypatch.setattr("galvote.training.teacher.average_views", note)
+    monkeypatch.setattr("galvote.training.teacher.predict_tta", note)
     learn(recipe, training_data, tmp_path)
     assert asked == {"meta"}
 
@@ -84,7 +87,7 @@ def test_a_run_with_a_teacher_resumes_to_the_same_end(recipe, training_data, tmp
     with pytest.raises(KeyboardInterrupt):
         train(recipe, training_data, stopped, progress=False, on_epoch=stop)
     with monkeypatch.context() as context:
-        context.setattr("galvote.training.teacher.average_views", refuse)
+        context.setattr("galvote.training.teacher.predict_tta", refuse)
         train(recipe, training_data, stopped, progress=False, resume=True)
     assert (whole / "metrics.csv").read_text() == (stopped / "metrics.csv").read_text()
     weights = Path("last") / "weights.safetensors"

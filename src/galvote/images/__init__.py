@@ -16,7 +16,7 @@ from galvote.images.geometry import (
 )
 from galvote.images.limits import MAX_PIXELS
 from galvote.images.store import PackedStore, is_store, pack
-from galvote.images.view import Resampling, View, describe_warp, tta_views, warp_cutout
+from galvote.images.view import Resampling, View, describe_warp, network_input, tta_views, warp_cutout
 
 __all__ = [
     "COMPACT",
@@ -31,6 +31,7 @@ __all__ = [
     "decode_image",
     "describe_warp",
     "is_store",
+    "network_input",
     "pack",
     "to_cutout",
     "try_cutout",

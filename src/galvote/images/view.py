@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import cv2
 import numpy as np
 from jaxtyping import Float32, Float64, UInt8
+
+from galvote.images.geometry import Geometry
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,38 @@ def warp_cutout(
     for step in _steps(len(cutout), view, pixels):
         cutout = np.asarray(step(cutout))
     return cutout
+
+
+def network_input(
+    cutouts: UInt8[np.ndarray, "galaxy p p 3"],
+    views: Sequence[View],
+    geometry: Geometry,
+    seen: Geometry,
+) -> UInt8[np.ndarray, "galaxy y x 3"]:
+    """Show each cutout in its view, as a network sees it.
+
+    Training, prediction and everything else that feeds a network goes through this function.
+
+    Parameters
+    ----------
+    cutouts
+        RGB.
+    views
+        One for each cutout.
+    geometry
+        Of the cutouts.
+    seen
+        Of the network's input.
+
+    Returns
+    -------
+    RGB images of ``seen.pixels`` that are ``seen.field_of_view`` r90 wide at zoom 1.
+    """
+    magnified = geometry.field_of_view / seen.field_of_view
+    images = np.empty((len(cutouts), seen.pixels, seen.pixels, 3), dtype=np.uint8)
+    for i, (cutout, view) in enumerate(zip(cutouts, views, strict=True)):
+        images[i] = warp_cutout(cutout, replace(view, zoom=view.zoom * magnified), seen.pixels)
+    return images
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from galvote.errors import ModelError
-from galvote.images import View
+from galvote.images import View, network_input
 from galvote.inference.predictor import Predictor
-from galvote.models import GalaxyNetwork, network_input
+from galvote.models import GalaxyNetwork
 from galvote.trees import Question
 
 Method = Literal["gradcam", "integrated-gradients"]
@@ -88,7 +88,7 @@ def explain(
     """
     asked = predictor.tree.question(question)
     network = predictor.network
-    seen = network_input(cutout[None], [View()], predictor.geometry, network.spec)
+    seen = network_input(cutout[None], [View()], predictor.geometry, network.spec.geometry)
     with torch.inference_mode():
         shares = _shares(network, network.features(_to_device(network, seen)), question)[0]
     columns = [each.column for each in asked.answers]
@@ -150,7 +150,7 @@ def turn(
     for start in range(0, len(views), _BATCH):
         part = views[start : start + _BATCH]
         seen = network_input(
-            np.repeat(cutout[None], len(part), 0), part, predictor.geometry, predictor.card.network
+            np.repeat(cutout[None], len(part), 0), part, predictor.geometry, predictor.card.network.geometry
         )
         fractions.append(predictor.backend.compute(seen)[0])
     return np.concatenate(fractions)

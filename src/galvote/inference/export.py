@@ -29,8 +29,9 @@ from galvote.calibration import Calibration
 from galvote.errors import ModelError
 from galvote.images import describe_warp, to_cutout
 from galvote.inference.backends import choose_backend, open_session
+from galvote.inference.tta import predict_tta
 from galvote.io.atomic import refuse_existing, trial_file, write_whole
-from galvote.models import Card, GalaxyNetwork, predict_tta, run_network
+from galvote.models import Card, GalaxyNetwork, run_network
 from galvote.trees import DecisionTree
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ def _differ(data: bytes, network: GalaxyNetwork, card: Card) -> float:
         ]
     )
     exact = partial(run_network, network, precision=torch.float32)
-    expected = predict_tta(exact, card.network, cutouts, card.cutout, tta=1)[0]
+    expected = predict_tta(exact, card.network.geometry, cutouts, card.cutout, tta=1)[0]
     session = open_session(data)
     found = [session.run(["fractions"], {"cutouts": part})[0] for part in (cutouts[:1], cutouts[1:])]
     return float(np.abs(np.concatenate(found) - expected).max())

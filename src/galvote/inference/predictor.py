@@ -28,8 +28,9 @@ from galvote.inference.backends import (
 from galvote.inference.export import export_network, read_exported
 from galvote.inference.pipeline import in_batches, run_ahead
 from galvote.inference.prediction import LEVEL, Prediction, make_prediction, prediction_schema
+from galvote.inference.tta import predict_tta
 from galvote.io import Source, Sources, list_sources
-from galvote.models import Card, GalaxyNetwork, load_calibration, load_model, predict_tta
+from galvote.models import Card, GalaxyNetwork, load_calibration, load_model
 from galvote.trees import DecisionTree
 
 Images = (
@@ -299,7 +300,7 @@ class Predictor:
         for start in range(0, len(cutouts), BATCH):
             part = slice(start, start + BATCH)
             fractions[part], features[part] = predict_tta(
-                self.backend.compute, self.card.network, cutouts[part], self.geometry, tta
+                self.backend.compute, self.card.network.geometry, cutouts[part], self.geometry, tta
             )
         return fractions, features
 

@@ -3,14 +3,10 @@
 from galvote.models.encoders import NetworkSpec, register_encoder
 from galvote.models.losses import masked_cross_entropy, masked_squared_error
 from galvote.models.network import (
-    Compute,
     GalaxyNetwork,
-    average_views,
     best_device,
     count_parameters,
     fast_precision,
-    network_input,
-    predict_tta,
     run_network,
 )
 from galvote.models.saved import (
@@ -28,10 +24,8 @@ from galvote.models.saved import (
 __all__ = [
     "CARD",
     "Card",
-    "Compute",
     "GalaxyNetwork",
     "NetworkSpec",
-    "average_views",
     "best_device",
     "count_parameters",
     "fast_precision",
@@ -41,8 +35,6 @@ __all__ = [
     "load_model",
     "masked_cross_entropy",
     "masked_squared_error",
-    "network_input",
-    "predict_tta",
     "register_encoder",
     "run_network",
     "save_calibrated",

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
-from galvote.images import Geometry, View, tta_views, warp_cutout
 from galvote.models.encoders import NetworkSpec
 from galvote.models.heads import TreeHead
 from galvote.trees import DecisionTree
@@ -65,42 +61,6 @@ def turn_and_mirror(images: Float[Tensor, "galaxy 3 y x"], count: int) -> Float[
             return quarters if count == 4 else turn_and_mirror(quarters, 2)
 
 
-def network_input(
-    cutouts: UInt8[np.ndarray, "galaxy p p 3"],
-    tta: list[View],
-    cutout_geometry: Geometry,
-    spec: NetworkSpec,
-) -> UInt8[np.ndarray, "galaxy y x 3"]:
-    """Warp each cutout by its view to what the network sees of it.
-
-    Training, prediction and everything else that feeds a network goes through this function.
-
-    Parameters
-    ----------
-    cutouts
-        RGB cutouts of one geometry.
-    tta
-        One view for each.
-
-    Returns
-    -------
-    RGB pictures of ``spec.pixels`` that are ``spec.field_of_view`` r90 wide at zoom 1.
-    """
-    magnified = cutout_geometry.field_of_view / spec.field_of_view
-    images = np.empty((len(cutouts), spec.pixels, spec.pixels, 3), dtype=np.uint8)
-    for i, (cutout, view) in enumerate(zip(cutouts, tta, strict=True)):
-        seen = View(view.angle, view.flip, view.zoom * magnified, view.shift)
-        images[i] = warp_cutout(cutout, seen, spec.pixels)
-    return images
-
-
-Compute = Callable[
-    [UInt8[np.ndarray, "galaxy y x 3"]],
-    tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]],
-]
-"""Makes vote fractions and features of a network's input, whatever computes them."""
-
-
 @torch.inference_mode()
 def run_network(
     network: GalaxyNetwork, images: UInt8[np.ndarray, "galaxy y x 3"], precision: torch.dtype | None = None
@@ -112,7 +72,7 @@ def run_network(
     network
         In evaluation mode, on any device.
     images
-        As `network_input` makes them; as many as fit into one batch.
+        As `galvote.images.network_input` makes them; as many as fit into one batch.
     precision
         bfloat16 or float32; if not given, `fast_precision` of the network's device.
     """
@@ -122,53 +82,6 @@ def run_network(
         features = network.features(torch.from_numpy(images).to(device))
         fractions: Tensor = network.head(features)
     return fractions.cpu().numpy(), features.float().cpu().numpy()
-
-
-def average_views(
-    network: GalaxyNetwork,
-    cutouts: UInt8[np.ndarray, "galaxy p p 3"],
-    cutout_geometry: Geometry,
-    tta: int,
-) -> Float32[np.ndarray, "galaxy answer"]:
-    """Return a network's mean prediction over `views` orientations of each cutout; see `predict_tta`."""
-    return predict_tta(partial(run_network, network), network.spec, cutouts, cutout_geometry, tta)[0]
-
-
-def predict_tta(
-    compute: Compute,
-    spec: NetworkSpec,
-    cutouts: UInt8[np.ndarray, "galaxy p p 3"],
-    cutout_geometry: Geometry,
-    tta: int,
-) -> tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]:
-    """Return the mean prediction over `views` orientations of each cutout, and its features as it is.
-
-    Parameters
-    ----------
-    compute
-        What runs the network, such as `run_network`.
-    spec
-        Of the network.
-    cutouts
-        RGB cutouts of one geometry; as many as fit into one batch.
-    tta
-        Orientations: see `galvote.images.tta_views`.
-
-    Returns
-    -------
-    Cumulative vote fractions in [0, 1], in the tree's column order, and the encoder's features in the first
-    orientation, which is the cutout's own.
-    """
-    orientations = tta_views(tta)
-    made = (
-        compute(network_input(cutouts, [view] * len(cutouts), cutout_geometry, spec)) for view in orientations
-    )
-    fractions, features = next(made)
-    mean = fractions / len(orientations)
-    for fractions, _ in made:
-        mean += fractions / len(orientations)
-    # Sums of rounded numbers may end above 1 by a digit.
-    return mean.clip(0, 1), features
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from galvote.errors import TrainingError
-from galvote.images import PackedStore, View
-from galvote.models import network_input
+from galvote.images import PackedStore, View, network_input
 from galvote.training.examples import Examples, TrainingData
 from galvote.training.recipe import AugmentationSection, Recipe
 from galvote.training.world import ALONE, World
@@ -202,8 +201,8 @@ class GalaxyBatches(Dataset[Batch]):
             views = [View()] * len(cutouts)
         else:
             views = [random_view(random, self.augmentation) for _ in batch][own]
-        network = self.recipe.network.model_copy(update={"pixels": self.pixels(epoch)})
-        images = network_input(cutouts, views, self.store.geometry, network)
+        seen = self.recipe.network.geometry.model_copy(update={"pixels": self.pixels(epoch)})
+        images = network_input(cutouts, views, self.store.geometry, seen)
         if random is not None and self.augmentation is not None and self.colours is not None:
             weights = random.normal(0, self.augmentation.colour, (len(batch), 3)).astype(np.float32)[own]
             shift = (weights @ self.colours * 255)[:, None, None, :]

@@ -6,6 +6,7 @@ Hinton, Vinyals & Dean 2015, *Distilling the knowledge in a neural network* (arX
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,9 @@ from rich.console import Console
 from rich.progress import track
 
 from galvote.errors import TrainingError
+from galvote.inference.tta import predict_tta
 from galvote.io.atomic import atomic_file
-from galvote.models import average_views, best_device, load_model
+from galvote.models import best_device, load_model, run_network
 from galvote.training.examples import TrainingData
 from galvote.training.recipe import Recipe
 
@@ -50,15 +52,18 @@ def distil(recipe: Recipe, data: TrainingData, out: Path, console: Console) -> T
     if path.exists():
         predicted = np.load(path, allow_pickle=False)
     else:
-        teacher.to(best_device())
+        compute = partial(run_network, teacher.to(best_device()))
         rows = data.training.rows
         batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
         quiet = not console.is_terminal
         shown = track(batches, "the teacher predicts", console=console, transient=True, disable=quiet)
         predicted = np.concatenate(
-            [average_views(teacher, data.store.cutouts[batch], card.cutout, tta) for batch in shown]
+            [
+                predict_tta(compute, card.network.geometry, data.store.cutouts[batch], card.cutout, tta)[0]
+                for batch in shown
+            ]
         )
-        with atomic_file(path) as partial, partial.open("wb") as file:
+        with atomic_file(path) as unfinished, unfinished.open("wb") as file:
             np.save(file, predicted, allow_pickle=False)
     weight = np.float32(recipe.training.teacher_weight)
     voted = data.training.fractions

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, mo
 from torch import nn
 
 from galvote.errors import TrainingError
-from galvote.images import FRAME_WIDTH
+from galvote.images import FRAME_WIDTH, Geometry
 from galvote.models.heads import HeadKind
 
 
@@ -60,6 +60,11 @@ class NetworkSpec(BaseModel, ABC):
     head: HeadKind = Field(description="how features become vote fractions")
     dropout: float = Field(default=0.5, ge=0, lt=1)
     orientations: Literal[1, 2, 4, 8] = Field(default=1, description="whose features are averaged")
+
+    @property
+    def geometry(self) -> Geometry:
+        """The network's input: the sky that it shows, and its pixels."""
+        return Geometry(field_of_view=self.field_of_view, pixels=self.pixels)
 
     @abstractmethod
     def build(self) -> nn.Module:

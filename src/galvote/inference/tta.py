@@ -1,0 +1,51 @@
+"""Test-time augmentation: the mean prediction over several orientations of each cutout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from galvote.images import Geometry, network_input, tta_views
+
+Outputs = tuple[Float32[np.ndarray, "galaxy answer"], Float32[np.ndarray, "galaxy feature"]]
+Compute = Callable[[UInt8[np.ndarray, "galaxy y x 3"]], Outputs]
+"""Makes vote fractions and features of a network's input, whatever computes them."""
+
+
+def predict_tta(
+    compute: Compute,
+    seen: Geometry,
+    cutouts: UInt8[np.ndarray, "galaxy p p 3"],
+    geometry: Geometry,
+    tta: int,
+) -> Outputs:
+    """Predict several orientations of each cutout and average the fractions.
+
+    Parameters
+    ----------
+    compute
+        What runs the network, such as `galvote.models.run_network`.
+    seen
+        Of the network's input.
+    cutouts
+        RGB; as many as fit into one batch.
+    geometry
+        Of the cutouts.
+    tta
+        Number of orientations: see `galvote.images.tta_views`.
+
+    Returns
+    -------
+    Cumulative vote fractions in [0, 1], in the tree's column order, and the encoder's features in the first
+    orientation, which is the cutout's own.
+    """
+    views = tta_views(tta)
+    outputs = (compute(network_input(cutouts, [view] * len(cutouts), geometry, seen)) for view in views)
+    fractions, features = next(outputs)
+    mean = fractions / len(views)
+    for fractions, _ in outputs:
+        mean += fractions / len(views)
+    # Sums of rounded numbers may end above 1 by a digit.
+    return mean.clip(0, 1), features
