@@ -207,12 +207,12 @@ def test_without_scikit_image_the_message_says_what_to_install(monkeypatch: pyte
 
 
 def test_real_gz2_galaxies_measure_50_gz2_pixels(real_galaxies: Path) -> None:
-    files = sorted((real_galaxies / "galaxyzoo" / "images_training").glob("*.jpg"))[:60]
+    files = sorted((real_galaxies / "galaxyzoo" / "images_training").glob("*.jpg"))[:30]
     sizes = list[float]()
     for file in files:
         # As small as galaxies of a wide picture are
         frame = to_cutout(decode_image(file.read_bytes()), Geometry(field_of_view=8.48, pixels=106))
         found = find_galaxies(frame, min_radius=3.0).galaxies
         sizes += [4 * galaxy.r90 for galaxy in found if max(abs(galaxy.x - 52.5), abs(galaxy.y - 52.5)) < 4]
-    assert len(sizes) > 50
+    assert len(sizes) > 25
     assert np.median(sizes) == pytest.approx(50, abs=5)

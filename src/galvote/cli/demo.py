@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from galvote.cli.field import CatalogueFormat, Format, Limit, MinRadius, Out, Overwrite
+from galvote.cli.field import CatalogueFormat, Format, Limit, MinRadius, Out, Overwrite, show_field
 from galvote.cli.prediction_options import BackendName, Level, Model, Tta
 
 
@@ -20,28 +20,21 @@ def demo(
     overwrite: Overwrite = False,
 ) -> None:
     """Find and classify the galaxies of the Hubble Deep Field, without any file of your own."""
-    from importlib.util import find_spec
+    from galvote.images.measure import refuse_without_photutils
 
-    from galvote.errors import GalvoteError
-
-    if find_spec("skimage") is None:
-        raise GalvoteError(
-            "The Hubble Deep Field comes with scikit-image; install it with: pip install 'galvote[field]'"
-        )
+    refuse_without_photutils()
     from skimage.data import hubble_deep_field
 
-    from galvote.field.classify import run_field
-
-    run_field(
+    show_field(
         hubble_deep_field(),
+        out,
+        format_,
+        overwrite,
         title="Hubble Deep Field",
-        out=out,
         model=model,
         backend=backend,
-        level=level,
         min_radius=min_radius,
         limit=limit,
         tta=tta,
-        catalogue_ending=f".{format_}",
-        overwrite=overwrite,
+        level=level,
     )

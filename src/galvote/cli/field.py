@@ -1,14 +1,21 @@
-"""`galvote field`: find and classify the galaxies of a wide picture."""
+"""`galvote field`: find and classify the galaxies of a wide image."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from galvote.cli.prediction_options import BackendName, Level, Model, Tta
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import UInt8
+    from rich.console import Console
+
+    from galvote.field import Field
 
 
 class CatalogueFormat(StrEnum):
@@ -48,20 +55,84 @@ def field(
     format_: Format = CatalogueFormat.csv,
     overwrite: Overwrite = False,
 ) -> None:
-    """Find and classify the galaxies of a wide picture; a picture without any gives an empty catalogue."""
-    from galvote.field.classify import run_field
-    from galvote.images import decode_image
-
-    run_field(
-        decode_image(image.read_bytes()),
-        title=image.stem,
-        out=out,
+    """Find and classify the galaxies of a wide image; an image without any gives an empty catalogue."""
+    show_field(
+        image,
+        out,
+        format_,
+        overwrite,
         model=model,
         backend=backend,
-        level=level,
         min_radius=min_radius,
         limit=limit,
         tta=tta,
-        catalogue_ending=f".{format_}",
-        overwrite=overwrite,
+        level=level,
     )
+
+
+def show_field(
+    image: Path | UInt8[np.ndarray, "y x 3"],
+    out: Path,
+    format_: CatalogueFormat,
+    overwrite: bool,
+    **settings: Any,
+) -> None:
+    """Find and classify the galaxies of a wide image, write what shows them, and print what was found.
+
+    Parameters
+    ----------
+    image, settings
+        As for `galvote.find_field`.
+    out, format_, overwrite
+        As for `galvote.field.write_field`.
+    """
+    from galvote.cli.progress import plain_console, show_progress
+    from galvote.field import find_field, refuse_taken, write_field
+
+    ending, bars = f".{format_}", plain_console(stderr=True)
+    if not overwrite:
+        refuse_taken(out, ending)
+    with show_progress(bars, "finding and classifying") as on_progress:
+        found = find_field(image, **settings, on_progress=on_progress)
+    with show_progress(bars, "drawing") as on_progress:
+        files = write_field(found, out, ending=ending, overwrite=overwrite, on_progress=on_progress)
+    console = plain_console()
+    print_field(found, console)
+    for path in files:
+        console.print(f"  {path}", soft_wrap=True)
+
+
+def print_field(field: Field, console: Console) -> None:
+    """Print how many galaxies a field has and are out of distribution, and the clearest of each kind.
+
+    Parameters
+    ----------
+    field
+        The field.
+    console
+        Where to print.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    console.print(
+        f"{len(field.galaxies)} galaxies found and classified; "
+        f"{field.too_small} more are too small or too faint for that."
+    )
+    if not field.galaxies:
+        console.print("Nothing stands out from the sky: try a smaller --min-radius.")
+        return
+    if sentence := field.describe_ood():
+        console.print(sentence)
+    table = Table("", "number", "x", "y", "votes", "decision path", title="The clearest of each kind")
+    for row in field.clearest:
+        galaxy, finding = field.galaxies[row], field.findings[row]
+        table.add_row(
+            Text(finding.kind.name, finding.kind.colour),
+            f"{galaxy.number}",
+            f"{galaxy.x:.0f}",
+            f"{galaxy.y:.0f}",
+            f"{finding.fraction:.0%}",
+            f"{field.paths[row]} (out of distribution)" if field.ood[row] else field.paths[row],
+        )
+    console.print(table)
