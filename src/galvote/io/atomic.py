@@ -31,7 +31,7 @@ def atomic_file(path: Path, *, unique: bool = False, replace: bool = True) -> It
     Raises
     ------
     OutputError
-        If the place cannot be written to, from whatever `OSError`.
+        If the place cannot be written to.
     """
     with trial_file(path, unique=unique) as place:
         yield place
@@ -45,18 +45,7 @@ def atomic_file(path: Path, *, unique: bool = False, replace: bool = True) -> It
 
 @contextmanager
 def trial_file(path: Path, *, unique: bool = True) -> Iterator[Path]:
-    """Yield a place beside `path` and remove what is written there: so long work learns whether it can end.
-
-    Parameters
-    ----------
-    path, unique
-        As for `atomic_file`, which this is without the renaming.
-
-    Raises
-    ------
-    OutputError
-        If the place cannot be written to.
-    """
+    """Yield a place as `atomic_file` does, and remove it: so long work learns whether it can end."""
     place = path.with_name(f"{path.name}.{uuid4().hex}.partial" if unique else f"{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,11 +73,6 @@ def write_whole(
         Text becomes UTF-8.
     durable
         It is whole or not there even if the power fails.
-
-    Raises
-    ------
-    OutputError
-        If the place cannot be written to.
     """
     with atomic_file(path, unique=unique, replace=replace) as place, place.open("wb") as file:
         file.write(data.encode() if isinstance(data, str) else data)
@@ -98,15 +82,7 @@ def write_whole(
 
 
 def refuse_existing(*paths: Path, overwrite: bool = False) -> None:
-    """Raise `OutputError` if any of these files is there and may not be replaced.
-
-    Parameters
-    ----------
-    paths
-        What is to be written.
-    overwrite
-        It may be replaced.
-    """
+    """Raise `OutputError` if any of these files is there, unless they may be replaced (`overwrite`)."""
     if not overwrite and (there := [str(path) for path in paths if path.exists()]):
         raise OutputError(
             f"{', '.join(there)} exists already; choose another place or pass --overwrite (overwrite=True)."
@@ -114,17 +90,7 @@ def refuse_existing(*paths: Path, overwrite: bool = False) -> None:
 
 
 def refuse_foreign(folder: Path, marks: str, what: str) -> None:
-    """Raise `OutputError` if a folder holds anything but an earlier output.
-
-    Parameters
-    ----------
-    folder
-        May be absent or empty.
-    marks
-        Pattern of the files by which an earlier output is known.
-    what
-        What it is, for the message.
-    """
+    """Raise `OutputError` if a folder has files, but none of the pattern by which such outputs are known."""
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; name a folder for {what}.")
     if folder.exists() and any(folder.iterdir()) and not any(folder.glob(marks)):

@@ -36,21 +36,9 @@ def describe(field: pa.Field, description: str, unit: str | None = None, ucd: st
 
 
 def find_column(columns: Sequence[str], names: Sequence[str], path: Path, what: str, advice: str = "") -> str:
-    """Return the name of the first of these columns that a table has; upper and lower case are the same.
+    """Return the name of the first of these columns that a table has, or raise `CatalogueError`.
 
-    Parameters
-    ----------
-    columns
-        Those of the table.
-    names
-        Those looked for, in order of preference.
-    path, what, advice
-        The table's path, what the column holds, and what to do without it, for the message.
-
-    Raises
-    ------
-    CatalogueError
-        If there is none.
+    Upper and lower case are the same. The message says what the column would hold, and what to do.
     """
     if (found := first_column(columns, names)) is not None:
         return found
@@ -67,27 +55,13 @@ def first_column(columns: Sequence[str], names: Sequence[str]) -> str | None:
 
 
 def find_id_column(columns: Sequence[str], path: Path, id_column: str | None = None) -> str:
-    """Return the name of a table's column of ids.
-
-    Parameters
-    ----------
-    columns, path
-        As for `find_column`.
-    id_column
-        Its name, if it is known; otherwise the first of `ID_COLUMNS` that is there.
-    """
+    """Return the name of a table's column of ids: the one that is named, or the first of `ID_COLUMNS`."""
     names = (id_column,) if id_column else ID_COLUMNS
     return find_column(columns, names, path, "ids", "Name it with --id-column (id_column=).")
 
 
 def ids_as_text(column: pa.ChunkedArray, path: Path) -> pa.Array:
-    """Return a column of ids as text: whole numbers as their digits, text without blanks around it.
-
-    Raises
-    ------
-    CatalogueError
-        If a row has no id, or ids are no text and no whole numbers.
-    """
+    """Return ids as text: whole numbers as digits, text stripped; a row without one is a `CatalogueError`."""
     if pa.types.is_floating(column.type):
         # FITS and pandas turn whole numbers into floats; beyond 2**53 neighbours would become one.
         numbers = column.to_numpy()

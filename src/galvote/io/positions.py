@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -35,12 +35,6 @@ SIZE_COLUMNS = ("petroR90_r", "r90", "petror90", "petro_r90")
 """Names of a column of r90, the radius that holds 90 % of the Petrosian flux, in arcseconds."""
 
 _AT_A_TIME = 1024
-_TO_DEGREES = {"deg": 1.0, "degree": 1.0, "degrees": 1.0}
-_TO_ARCSECONDS = {
-    **{"arcsec": 1.0, "arcsecs": 1.0, "arcsecond": 1.0, "arcseconds": 1.0},
-    **{"arcmin": 60.0, "arcmins": 60.0, "arcminute": 60.0, "arcminutes": 60.0},
-    **{unit: 3600 * degrees for unit, degrees in _TO_DEGREES.items()},
-}
 
 Coordinates = Float64[np.ndarray, " galaxy"]
 
@@ -54,15 +48,7 @@ class ImageService(Protocol):
         """What it is called in messages."""
 
     def images(self, ra: Coordinates, dec: Coordinates, r90: Coordinates) -> Sequence[Read]:
-        """Return what gets each galaxy's image.
-
-        Parameters
-        ----------
-        ra, dec
-            Degrees, ICRS.
-        r90
-            Arcseconds; NaN where unknown.
-        """
+        """Return what gets each galaxy's image; ra and dec in degrees, r90 in arcseconds."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,13 +81,7 @@ class Positions:
         return replace(self, r90=r90)
 
     def sources(self, service: ImageService) -> Sources:
-        """Return the galaxies' images, none of which is looked up before it is read.
-
-        Parameters
-        ----------
-        service
-            Where they are looked up.
-        """
+        """Return the galaxies' images, none of which is looked up before it is read."""
         places = pa.StructArray.from_arrays(
             [pa.array(column) for column in (self.ra, self.dec, self.r90)], ["ra", "dec", "r90"]
         )
@@ -142,30 +122,15 @@ def read_positions(
     if size_column or first_column(table.column_names, SIZE_COLUMNS):
         names = [size_column] if size_column else SIZE_COLUMNS
         size = find_column(table.column_names, names, path, "sizes", "Name one that is there.")
-        r90 = _numbers(table, size, path) * _unit(table, size, path, _TO_ARCSECONDS)
+        r90 = _numbers(table, size, path, "arcsec")
     return Positions(ids=_ids(table, path, id_column), ra=ra, dec=dec, r90=r90, table=table)
 
 
 def coordinates(table: pa.Table, path: Path) -> tuple[Coordinates, Coordinates]:
-    """Return a table's right ascensions and declinations in degrees, NaN where missing.
-
-    Parameters
-    ----------
-    table
-        With columns as for `read_positions`.
-    path
-        Its path, for messages.
-
-    Raises
-    ------
-    CatalogueError
-        As `read_positions` does.
-    """
+    """Return a table's right ascensions and declinations in degrees, NaN where missing."""
     ra = find_column(table.column_names, RA_COLUMNS, path, "right ascensions")
     dec = find_column(table.column_names, DEC_COLUMNS, path, "declinations")
-    for name in (ra, dec):
-        _unit(table, name, path, _TO_DEGREES)
-    return _numbers(table, ra, path), _numbers(table, dec, path)
+    return _numbers(table, ra, path, "deg"), _numbers(table, dec, path, "deg")
 
 
 @dataclass(frozen=True)
@@ -202,7 +167,8 @@ def _ids(table: pa.Table, path: Path, id_column: str | None) -> tuple[str, ...]:
     return ids
 
 
-def _numbers(table: pa.Table, name: str, path: Path) -> Coordinates:
+def _numbers(table: pa.Table, name: str, path: Path, wanted: str) -> Coordinates:
+    """Return a column in the wanted unit, which it is taken to have if it names none."""
     column = table[name]
     known = (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal, pa.types.is_null)
     if not any(is_so(column.type) for is_so in known):
@@ -210,13 +176,16 @@ def _numbers(table: pa.Table, name: str, path: Path) -> Coordinates:
             f"{path}: the column `{name}` holds {column.type} and must hold numbers: positions in degrees, "
             "not in hours or with minutes and seconds; sizes in arcseconds."
         )
-    return np.asarray(column.cast(pa.float64()).fill_null(np.nan).to_numpy())
+    numbers = np.asarray(column.cast(pa.float64()).fill_null(np.nan).to_numpy())
+    unit = about(table.schema.field(name)).get("unit")
+    if not unit:
+        return numbers
+    from astropy.units import Unit
 
-
-def _unit(table: pa.Table, name: str, path: Path, known: Mapping[str, float]) -> float:
-    """Return the column's unit in the one that is wanted, which it is taken to have if it says nothing."""
-    wanted = next(iter(known))
-    unit = about(table.schema.field(name)).get("unit") or wanted
-    if unit.lower() not in known:
-        raise CatalogueError(f"{path}: the column `{name}` is in {unit}; convert it to {wanted}.")
-    return known[unit.lower()]
+    try:
+        factor = float(
+            Unit(unit.lower().rstrip("s")).to(wanted)
+        )  # VizieR says Degrees, astropy deg and degree
+    except ValueError as error:
+        raise CatalogueError(f"{path}: the column `{name}` is in {unit}; convert it to {wanted}.") from error
+    return numbers if factor == 1 else numbers * factor

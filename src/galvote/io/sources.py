@@ -55,25 +55,13 @@ class Source:
 
 @runtime_checkable
 class Reader(Protocol):
-    """How the images of one listing are read: from files of their own, or from a file that holds many."""
+    """How the images of one listing are read; locations are those of a `Listing`."""
 
     def reads(self, locations: pa.Array) -> Iterator[Read]:
-        """Yield what reads each image, in order; it may break off where the file is damaged.
-
-        Parameters
-        ----------
-        locations
-            As in `Listing`.
-        """
+        """Yield what reads each image, in order; it may break off where the file is damaged."""
 
     def origins(self, locations: pa.Array) -> pa.Array:
-        """Say where each image comes from.
-
-        Parameters
-        ----------
-        locations
-            As in `Listing`.
-        """
+        """Return, as text, where each image comes from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,15 +125,6 @@ class Sources:
     ----------
     listings
         One after the other.
-
-    Examples
-    --------
-    The second of three jobs, and the name of its listing, by which a later run knows that it is the same:
-
-    >>> from galvote.io import list_sources
-    >>> sources = list_sources("images/")  # doctest: +SKIP
-    >>> part = sources[len(sources) // 3 : 2 * len(sources) // 3]  # doctest: +SKIP
-    >>> part.digest()  # doctest: +SKIP
     """
 
     listings: tuple[Listing, ...]
@@ -162,13 +141,7 @@ class Sources:
         return chain.from_iterable(self.listings)
 
     def __getitem__(self, places: slice) -> Sources:
-        """Return the sources from one position to before another, in their order.
-
-        Parameters
-        ----------
-        places
-            A slice without a step; negative ends count from the end, as in lists.
-        """
+        """Return the sources from one position to before another; a step is refused."""
         start, stop, step = places.indices(len(self))
         if step != 1:
             raise ValueError(f"Sources are sliced without a step, not by {step}; use `select` for others.")
@@ -194,10 +167,8 @@ class Sources:
     def digest(self) -> str:
         """Return the SHA-256, in hexadecimal, of all ids and origins in order.
 
-        Two listings with the same digest name the same images in the same order, so a run that goes on from
-        another one's results compares it first. A part has its own digest. Paths count as they were given:
-        the same folder has another digest by its absolute path than by its relative one. No file is read: an
-        image that changed under its name is not noticed. A million take a second or so.
+        By it a resumed run knows that it has the same images. Paths count as they were given: a folder has
+        another digest by its absolute path than by its relative one. No file is read.
         """
         digest = hashlib.sha256()
         for id_, origin in chain.from_iterable(listing.names() for listing in self.listings):
@@ -209,15 +180,7 @@ class Sources:
 
 
 def join_texts(*parts: pa.Array | str, by: str) -> pa.Array:
-    """Join texts row by row.
-
-    Parameters
-    ----------
-    parts
-        Arrays of texts; a single text is the same in each row.
-    by
-        What stands between them.
-    """
+    """Join texts row by row; one that is no array is the same in each row."""
     texts = (pa.scalar(part, TEXT) if isinstance(part, str) else part.cast(TEXT) for part in parts)
     return pc.binary_join_element_wise(*texts, pa.scalar(by, TEXT))
 
@@ -233,13 +196,6 @@ def fill_up(reads: Iterator[Read], count: int) -> Iterator[Read]:
     """Yield `count` functions that read an image: where the given ones break off, the rest say why.
 
     So a damaged file costs rows with a status and a reason, and never the run.
-
-    Parameters
-    ----------
-    reads
-        What `Reader.reads` gives.
-    count
-        How many there should be.
     """
     given = 0
     reason = "it ends before this picture"

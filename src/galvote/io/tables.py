@@ -22,26 +22,13 @@ from galvote.io.astropy_tables import (
 from galvote.io.atomic import atomic_file, refuse_existing, trial_file
 from galvote.io.columns import ID_COLUMNS, find_id_column, is_text, refuse_repeated, to_ids
 
-_READABLE = {
-    ".csv": "csv",
-    ".csv.gz": "csv",
-    ".parquet": "parquet",
-    ".fits": "fits",
-    ".fit": "fits",
-    ".fits.gz": "fits",
-    ".vot": "votable",
-    ".votable": "votable",
-    ".xml": "votable",
-}
-_WRITABLE = {ending: format_ for ending, format_ in _READABLE.items() if not ending.endswith(".gz")}
-
 # What an unquoted CSV field without a value looks like. Text that looks so is quoted when written.
 _NO_VALUE = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
 _NEEDS_QUOTES = r'[",\r\n]|^(' + "|".join(_NO_VALUE) + ")$"
 
 
 def read_table(path: str | Path, *, id_column: str | None = None) -> pa.Table:
-    """Read a CSV, Parquet, FITS or VOTable file, or the parts that a prediction wrote to a folder.
+    """Read a CSV, Parquet, FITS or VOTable file, or the shards that a prediction wrote to a folder.
 
     Parameters
     ----------
@@ -53,10 +40,11 @@ def read_table(path: str | Path, *, id_column: str | None = None) -> pa.Table:
 
     Returns
     -------
-    The table, with null where a value is missing. CSV, FITS and VOTable cannot tell NaN from a missing
-    number, and FITS and VOTable cannot tell an empty text from a missing one: both are null. Columns of ids
-    (`ID_COLUMNS`) in a CSV stay text, so that leading zeros and long numbers survive. What FITS and VOTable
-    say about a column is metadata of its field, as `about` returns it.
+    pyarrow.Table
+        Null where a value is missing. CSV, FITS and VOTable cannot tell NaN from a missing number, and FITS
+        and VOTable cannot tell an empty text from a missing one: both are null. Columns of ids in a CSV stay
+        text, so that leading zeros and long numbers survive. What FITS and VOTable say about a column is
+        metadata of its field, as `about` returns it.
 
     Raises
     ------
@@ -67,25 +55,22 @@ def read_table(path: str | Path, *, id_column: str | None = None) -> pa.Table:
     path = Path(path)
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files:
-        raise CatalogueError(f"The folder {path} has no Parquet files; name a table, or a folder of parts.")
-    format_ = _format_of(files[0], _READABLE)
+        raise CatalogueError(f"The folder {path} has no Parquet files; name a table, or a folder of shards.")
+    format_ = _format_of(files[0], _FORMATS)
     if not files[0].is_file():
         raise CatalogueError(f"There is no file {path}; check the path.")
     try:
-        if format_ == "csv":
-            return _read_csv(path, id_column)
-        if format_ == "parquet":
-            refuse_repeated(pq.read_schema(files[0]).names, path)
-            return pq.read_table(files, partitioning=None)  # folders named a=b hold no columns
-        return read_fits(path) if format_ == "fits" else read_votable(path)
-    except (
-        pa.ArrowInvalid,
-        pa.ArrowNotImplementedError,
-        OSError,
-        ValueError,
-        IndexError,
-        TypeError,
-    ) as error:
+        match format_:
+            case "csv":
+                return _read_csv(path, id_column)
+            case "parquet":
+                refuse_repeated(pq.read_schema(files[0]).names, path)
+                return pq.read_table(files, partitioning=None)  # folders named a=b hold no columns
+            case "fits":
+                return read_fits(path)
+            case _:
+                return read_votable(path)
+    except (pa.ArrowException, OSError, ValueError, IndexError, TypeError) as error:
         raise CatalogueError(
             f"{path} cannot be read as {format_}: {error}. "
             "Check that the file is whole and that its ending says what it is."
@@ -93,14 +78,15 @@ def read_table(path: str | Path, *, id_column: str | None = None) -> pa.Table:
 
 
 def write_table(table: pa.Table, path: str | Path, overwrite: bool = False) -> None:
-    """Write a table as CSV, Parquet, FITS or VOTable.
+    """Write a table as CSV, Parquet, FITS or VOTable, whole or not at all.
 
-    The file is written beside its place and renamed, so that it is whole or not there. All but CSV say what
-    the fields' metadata say of the columns (`about`): Parquet as it is, FITS by ``TUNIT``, ``TCOMM`` and
-    ``TUCD``, in ASCII.
+    All but CSV say what the fields' metadata say of the columns (`about`), as astropy reads it; FITS also by
+    ``TUNIT``, ``TCOMM`` and ``TUCD``, in ASCII.
 
     Parameters
     ----------
+    table
+        What is written.
     path
         Ends in .csv, .parquet, .fits, .fit, .vot, .votable or .xml. Its folder is made if need be.
     overwrite
@@ -115,10 +101,9 @@ def write_table(table: pa.Table, path: str | Path, overwrite: bool = False) -> N
         to somebody else.
     """
     path = Path(path)
-    format_ = _format_of(path, _WRITABLE)
     refuse_unwritable(path, overwrite)
-    with atomic_file(path) as partial:
-        _write(table, partial, path, format_)
+    with atomic_file(path) as place:
+        _write(table, place, path)
 
 
 def refuse_unwritable(path: str | Path, overwrite: bool = False, table: pa.Table | None = None) -> None:
@@ -133,15 +118,15 @@ def refuse_unwritable(path: str | Path, overwrite: bool = False, table: pa.Table
         One with the columns that are to be written, if they are known.
     """
     path = Path(path)
-    format_ = _format_of(path, _WRITABLE)
+    _format_of(path, _WRITABLE)
     refuse_existing(path, overwrite=overwrite)
     if path.is_dir():
         raise OutputError(f"{path} is a folder; choose another name for the file.")
-    with trial_file(path) as partial:
+    with trial_file(path) as place:
         if table is None:
-            partial.touch()
+            place.touch()
         else:
-            _write(table, partial, path, format_)
+            _write(table, place, path)
 
 
 def read_ids(path: str | Path, *, id_column: str | None = None) -> tuple[str, ...]:
@@ -149,19 +134,17 @@ def read_ids(path: str | Path, *, id_column: str | None = None) -> tuple[str, ..
 
     Parameters
     ----------
-    path
-        See `read_table`.
-    id_column
-        Name of the column; by default the first of `ID_COLUMNS` that is there.
-
-    Raises
-    ------
-    CatalogueError
-        If the table cannot be read, has no such column, or a row has no id.
+    path, id_column
+        As for `read_table`; by default, ids are the first of `ID_COLUMNS` that is there.
     """
     path = Path(path)
     table = read_table(path, id_column=id_column)
     return to_ids(table[find_id_column(table.column_names, path, id_column)], path)
+
+
+_ASTROPY = {".fits": "fits", ".fit": "fits", ".vot": "votable", ".votable": "votable", ".xml": "votable"}
+_WRITABLE = {".csv": "csv", ".parquet": "parquet", **_ASTROPY}
+_FORMATS = {**_WRITABLE, ".csv.gz": "csv", ".fits.gz": "fits"}
 
 
 def _format_of(path: Path, formats: dict[str, str]) -> str:
@@ -171,17 +154,19 @@ def _format_of(path: Path, formats: dict[str, str]) -> str:
     raise CatalogueError(f"{path} has none of the endings {', '.join(formats)}; choose the one that fits.")
 
 
-def _write(table: pa.Table, place: Path, path: Path, format_: str) -> None:
+def _write(table: pa.Table, place: Path, path: Path) -> None:
     """Write to a place what is to become the file at the path, which errors name."""
+    format_ = _format_of(path, _WRITABLE)
     try:
-        if format_ == "csv":
-            _write_csv(table, place)
-        elif format_ == "parquet":
-            pq.write_table(with_astropy_header(table), place)
-        elif format_ == "fits":
-            write_fits(table, place)
-        else:
-            write_votable(table, place)
+        match format_:
+            case "csv":
+                _write_csv(table, place)
+            case "parquet":
+                pq.write_table(with_astropy_header(table), place)
+            case "fits":
+                write_fits(table, place)
+            case _:
+                write_votable(table, place)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise CatalogueError(
             f"{path}: {format_} has no way to say one of these columns ({error}); write Parquet instead."

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -27,19 +28,8 @@ class NoImagesError(CatalogueError):
     """A file that could hold many images and holds none."""
 
 
-@dataclass(frozen=True)
-class Format:
-    """A registered format.
-
-    Parameters
-    ----------
-    endings
-        Of the names of its files, in lower case; of a folder, the name of a file that marks it.
-    list_images
-        See `ListImages`.
-    in_folders
-        Whether its files are looked for in a folder, or listed only where they are named.
-    """
+class Format(NamedTuple):
+    """A registered format; see `register`."""
 
     endings: tuple[str, ...]
     list_images: ListImages
@@ -54,14 +44,16 @@ def register(*endings: str, in_folders: bool = True) -> Callable[[ListImages], L
 
     Parameters
     ----------
-    endings, in_folders
-        As for `Format`. Of several formats with one ending the last registered is asked first.
+    endings
+        Of the names of its files, in lower case; of a folder, the name of a file that marks it. Of several
+        formats with one ending the last registered is asked first.
+    in_folders
+        Whether its files are looked for in a folder, or listed only where they are named.
 
-    Examples
-    --------
-    >>> from galvote.io import register
-    >>> @register(".zip")  # doctest: +SKIP
-    ... def list_zip(path, id_column): ...
+    Returns
+    -------
+    Callable
+        The decorator.
     """
 
     def add(list_images: ListImages) -> ListImages:
@@ -83,20 +75,9 @@ def markers() -> Iterator[str]:
 
 
 def list_file(path: Path, id_column: str | None = None, *, in_folder: bool = False) -> Listing | None:
-    """List the images that a file holds.
+    """List the images that a file holds, or that it marks; None if it is of no format and may be an image.
 
-    Parameters
-    ----------
-    path
-        The file, or the one that marks a folder.
-    id_column
-        Name of the column of ids.
-    in_folder
-        Ask only formats that are looked for in folders.
-
-    Returns
-    -------
-    None if the file is of no registered format; it may be an image.
+    In a folder, only formats that are looked for there are asked.
     """
     for format_ in formats_of(path.name):
         if format_.in_folders or not in_folder:
