@@ -8,6 +8,7 @@ import pytest
 
 from galvote.errors import CatalogueError, FractionError
 from galvote.io import read_table, write_table
+from galvote.io.positions import Positions
 from galvote.labels import Votes, read_labels, read_votes
 from galvote.trees import find_violations, load_tree, to_cumulative
 
@@ -280,8 +281,25 @@ def test_labels(tmp_path: Path) -> None:
     only = write(pa.table({"id": ["a", "b"], "class": ["disk", "merger"]}), tmp_path / "c.csv")
     assert read_labels(only) == {"a": "disk", "b": "merger"}
     twice = write(pa.table({"id": ["a", "a"], "class": ["disk", "merger"]}), tmp_path / "twice.csv")
-    with pytest.raises(CatalogueError, match=r"1 ids occur more than once: a. Remove"):
+    with pytest.raises(CatalogueError, match=r"1 ids more than once: a; keep one"):
         read_labels(twice)
+
+
+def test_ids_of_any_name_and_positions_instead_of_ids(tmp_path: Path) -> None:
+    table = challenge_table(id_name="name")
+    votes = read_votes(write(table, tmp_path / "named.csv"), id_column="Name")
+    assert votes.ids == FOUR
+    path = write(pa.table({"name": ["007"], "class": ["disk"]}), tmp_path / "classes.csv")
+    assert read_labels(path, id_column="name") == {"007": "disk"}
+    known = np.array([10.0, 20.0, 30.0]), np.array([0.0, 1.0, 2.0])
+    reference = Positions(("a", "b", "c"), *known, np.full(3, np.nan), pa.table({}))
+    columns = {"ra": [20.0, 77.0, 10.0001, 30.0], "dec": [1.0, 0.0, 0.0, 2.0]}
+    table = table.remove_column(0).append_column("ra", [columns["ra"]]).append_column("dec", [columns["dec"]])
+    told = list[str]()
+    votes = read_votes(write(table, tmp_path / "sky.fits"), reference=reference, report=told.append)
+    assert votes.ids == ("b", "a", "c")
+    np.testing.assert_array_equal(votes.fractions, fractions_of(table)[[0, 2, 3]])
+    assert "3 of 4 rows match a galaxy; 1 match none" in told[0]
 
 
 def test_votes_can_be_made_by_hand() -> None:

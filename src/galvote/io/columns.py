@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from jaxtyping import Float64
 
 from galvote.errors import CatalogueError
 
@@ -82,6 +83,28 @@ def ids_as_text(column: pa.ChunkedArray, path: Path) -> pa.Array:
 def to_ids(column: pa.ChunkedArray, path: Path) -> tuple[str, ...]:
     """Return a column of ids as `ids_as_text` does."""
     return tuple(ids_as_text(column, path).to_pylist())
+
+
+def read_numbers(table: pa.Table, names: Sequence[str | None], path: Path) -> Float64[np.ndarray, "row name"]:
+    """Return columns of a table as numbers, NaN where null or absent."""
+    numbers = np.full((table.num_rows, len(names)), np.nan)
+    for place, name in enumerate(names):
+        if name in table.column_names:
+            try:
+                numbers[:, place] = table[name].cast(pa.float64()).to_numpy()
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                raise CatalogueError(
+                    f"{path}: column {name!r} must hold numbers ({error}); correct it."
+                ) from error
+    return numbers
+
+
+def refuse_repeated_ids(ids: Sequence[str], path: Path) -> None:
+    """Raise `CatalogueError` if an id occurs twice."""
+    if twice := [id_ for id_, times in Counter(ids).items() if times > 1]:
+        raise CatalogueError(
+            f"{path} has {len(twice):,} ids more than once: {list_names(twice, 5)}; keep one row of each."
+        )
 
 
 def cast_to_text(column: pa.ChunkedArray, which: str, path: Path) -> pa.ChunkedArray:

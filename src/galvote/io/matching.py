@@ -122,3 +122,15 @@ def row_ids(
         )
     report(f"{path} has no ids. {match.describe()}")
     return tuple("" if row < 0 else reference.ids[row] for row in match.rows)
+
+
+def with_ids(
+    table: pa.Table,
+    path: Path,
+    id_column: str | None = None,
+    reference: Positions | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> tuple[pa.Table, tuple[str, ...]]:
+    """Return the rows that have an id, as `row_ids` tells it, and the ids."""
+    ids = row_ids(table, path, id_column, reference, report)
+    return (table, ids) if all(ids) else (table.filter(pa.array(map(bool, ids))), tuple(filter(None, ids)))

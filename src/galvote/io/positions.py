@@ -9,7 +9,6 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from jaxtyping import Float64
 
 from galvote.errors import CatalogueError
@@ -19,7 +18,7 @@ from galvote.io.columns import (
     find_column,
     find_id_column,
     first_column,
-    list_names,
+    refuse_repeated_ids,
     to_ids,
 )
 from galvote.io.sources import TEXT, Listing, Read, Sources
@@ -158,12 +157,7 @@ def _ids(table: pa.Table, path: Path, id_column: str | None) -> tuple[str, ...]:
     if id_column is None and first_column(table.column_names, ID_COLUMNS) is None:
         return tuple(map(str, range(len(table))))
     ids = to_ids(table[find_id_column(table.column_names, path, id_column)], path)
-    if len(set(ids)) < len(ids):
-        repeated = pc.value_counts(pa.array(ids)).to_pylist()
-        twice = [entry["values"] for entry in repeated if entry["counts"] > 1]
-        raise CatalogueError(
-            f"{path} has {len(twice)} ids more than once: {list_names(twice)}; keep one row of each galaxy."
-        )
+    refuse_repeated_ids(ids, path)
     return ids
 
 

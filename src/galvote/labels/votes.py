@@ -13,7 +13,16 @@ import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
 from galvote.errors import CatalogueError, FractionError, GalvoteError
-from galvote.io.columns import cast_to_text, find_id_column, list_names, to_ids
+from galvote.io.columns import (
+    ID_COLUMNS,
+    cast_to_text,
+    first_column,
+    list_names,
+    read_numbers,
+    refuse_repeated_ids,
+)
+from galvote.io.matching import with_ids
+from galvote.io.positions import Positions
 from galvote.io.tables import read_table
 from galvote.labels.survey import ROUNDING, known_to_cumulative, survey_to_conditional
 from galvote.trees import DecisionTree, find_tree, find_violations
@@ -65,11 +74,13 @@ def read_votes(
     tree: DecisionTree | None = None,
     *,
     skip_invalid: bool = False,
+    id_column: str | None = None,
+    reference: Positions | None = None,
     report: Callable[[str], None] = _LOG.warning,
 ) -> Votes:
     """Read vote fractions from one or several tables, and stack them.
 
-    A table has a column of ids (`table_columns.ID_COLUMNS`) and either the challenge's columns of
+    A table has a column of ids and either the challenge's columns of
     cumulative fractions, all or some (those absent are unknown, not zero), or the survey's columns of
     conditional fractions or counts (``<stem>_fraction``, ``<stem>_count``), which are converted down the
     tree. Where a question was put to somebody and nobody's answer is recorded, it is unknown.
@@ -83,6 +94,11 @@ def read_votes(
     skip_invalid
         Leave out galaxies whose fractions cannot be true, and all but the first row of an id that occurs
         again, instead of raising an error.
+    id_column
+        Name of the column of ids; by default the first of `galvote.io.columns.ID_COLUMNS` that is there.
+    reference
+        Galaxies with ids and positions, by which rows of tables without ids are known
+        (`galvote.io.matching.row_ids`).
     report
         Is told, in one sentence per kind, how many galaxies were left out.
 
@@ -106,9 +122,14 @@ def read_votes(
         report(f"Left out {wrong.sum():,} of {len(votes):,} galaxies. {str(error).partition(chr(10))[0]}")
         return votes.select(~wrong)
 
-    tables = [read_table(file) for file in files]
+    tables = [read_table(file, id_column=id_column) for file in files]
     tree = tree or find_tree([name for table in tables for name in table.column_names], files[0])
-    votes = _stack([_read_file(file, table, tree, keep) for file, table in zip(files, tables, strict=True)])
+    votes = _stack(
+        [
+            _read_file(file, *with_ids(table, file, id_column, reference, report), tree, keep)
+            for file, table in zip(files, tables, strict=True)
+        ]
+    )
     first_rows = {id_: row for row, id_ in reversed(list(enumerate(votes.ids)))}
     repeated = np.ones(len(votes), dtype=bool)
     repeated[list(first_rows.values())] = False
@@ -123,13 +144,23 @@ def read_votes(
     )
 
 
-def read_labels(path: str | Path, column: str | None = None) -> dict[str, str]:
+def read_labels(
+    path: str | Path,
+    column: str | None = None,
+    *,
+    id_column: str | None = None,
+    reference: Positions | None = None,
+) -> dict[str, str]:
     """Read one column of a table by id: a hard class, or the split a galaxy belongs to.
 
     Parameters
     ----------
+    path
+        A table of any format.
     column
         Its name; not needed if the table has just one beside the ids.
+    id_column, reference
+        As for `read_votes`.
 
     Returns
     -------
@@ -141,9 +172,9 @@ def read_labels(path: str | Path, column: str | None = None) -> dict[str, str]:
         If the file cannot be read, there is no such column, or an id occurs twice.
     """
     path = Path(path)
-    table = read_table(path)
-    id_column = find_id_column(table.column_names, path)
-    others = [name for name in table.column_names if name != id_column]
+    table, ids = with_ids(read_table(path, id_column=id_column), path, id_column, reference)
+    named = first_column(table.column_names, (id_column,) if id_column else ID_COLUMNS)
+    others = [name for name in table.column_names if name != named]
     if column is None and len(others) == 1:
         column = others[0]
     if column not in others:
@@ -151,12 +182,7 @@ def read_labels(path: str | Path, column: str | None = None) -> dict[str, str]:
             "has several columns; say which one to read" if column is None else f"has no column {column!r}"
         )
         raise CatalogueError(f"{path} {asked}. Its columns are {list_names(others)}.")
-    ids = to_ids(table[id_column], path)
-    if repeated := [id_ for id_, times in Counter(ids).items() if times > 1]:
-        raise CatalogueError(
-            f"{path}: {len(repeated):,} ids occur more than once: {list_names(repeated, 5)}. "
-            "Remove the rows that repeat an id."
-        )
+    refuse_repeated_ids(ids, path)
     values = cast_to_text(table[column], f"`{column}`", path).to_pylist()
     return {id_: value for id_, value in zip(ids, values, strict=True) if value is not None}
 
@@ -164,8 +190,7 @@ def read_labels(path: str | Path, column: str | None = None) -> dict[str, str]:
 _Keep = Callable[[Votes, Bool[np.ndarray, " galaxy"], GalvoteError], Votes]
 
 
-def _read_file(path: Path, table: pa.Table, tree: DecisionTree, keep: _Keep) -> Votes:
-    ids = to_ids(table[find_id_column(table.column_names, path)], path)
+def _read_file(path: Path, table: pa.Table, ids: tuple[str, ...], tree: DecisionTree, keep: _Keep) -> Votes:
     cumulative = _read_columns(table, tree.columns, path)
     conditional = _read_columns(table, tree.published_columns("fraction"), path)
     counts = _read_columns(table, tree.published_columns("count"), path)
@@ -243,18 +268,8 @@ def _read_columns(
     table: pa.Table, names: Sequence[str], path: Path
 ) -> Float[np.ndarray, "galaxy answer"] | None:
     """Return these columns as numbers, NaN where null or absent; None if the table has none of them."""
-    if not set(filter(None, names)) & set(table.column_names):
-        return None
-    found = np.full((table.num_rows, len(names)), np.nan)
-    for i, name in enumerate(names):
-        if name in table.column_names:
-            try:
-                found[:, i] = table[name].cast(pa.float64()).to_numpy()
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise CatalogueError(
-                    f"{path}: column {name!r} must hold numbers ({error}); correct it."
-                ) from error
-    return found
+    there = set(filter(None, names)) & set(table.column_names)
+    return read_numbers(table, names, path) if there else None
 
 
 def _or_unknown(
