@@ -8,15 +8,19 @@ Examples
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from os import PathLike
 
+    from galvote.errors import GalvoteError
     from galvote.inference import Predictor
+    from galvote.inference.evaluation import Evaluation, evaluate
+    from galvote.trees import DecisionTree, load_tree
 
 __version__ = "0.2.0"
-__all__ = ["DecisionTree", "GalvoteError", "Predictor", "load", "load_tree"]
+__all__ = ["DecisionTree", "Evaluation", "GalvoteError", "Predictor", "evaluate", "load", "load_tree"]
 
 
 def load(name: str | PathLike[str], backend: str | None = None) -> Predictor:
@@ -42,18 +46,18 @@ def load(name: str | PathLike[str], backend: str | None = None) -> Predictor:
     return Predictor.load(name, backend)
 
 
+_HOMES = {
+    "DecisionTree": "galvote.trees",
+    "Evaluation": "galvote.inference.evaluation",
+    "GalvoteError": "galvote.errors",
+    "Predictor": "galvote.inference",
+    "evaluate": "galvote.inference.evaluation",
+    "load_tree": "galvote.trees",
+}
+
+
 def __getattr__(name: str) -> Any:
     # Imported when first used, so that `import galvote` stays quick and loads no torch.
-    if name in ("DecisionTree", "load_tree"):
-        import galvote.trees
-
-        return getattr(galvote.trees, name)
-    if name == "GalvoteError":
-        from galvote.errors import GalvoteError
-
-        return GalvoteError
-    if name == "Predictor":
-        from galvote.inference import Predictor
-
-        return Predictor
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'galvote' has no attribute {name!r}")

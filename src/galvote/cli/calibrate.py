@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from galvote.calibration import CrossFit
     from galvote.images import Geometry, PackedStore
     from galvote.inference import Predictor
-    from galvote.labels import Votes
 
 _LEVELS = (0.5, 0.8, 0.9, 0.95)  # that are measured; all are calibrated
 _FEWEST = 20
@@ -128,7 +127,7 @@ def calibrate(
             "galaxies": len(actual),
             "train_pictures": len(trained_on),
             "tta": tta,
-            "galaxies_sha256": _digest(actual),
+            "galaxies_sha256": actual.digest(),
             "what": "means over random halves of the galaxies, each measured after calibrating on the other",
             "levels": {f"{one.level:g}": _describe(one) for one in measured},
             "ood": {"aimed_at": false_alarms, "galaxies_flagged": round(flagged, 4)},
@@ -185,15 +184,6 @@ def _predict(
         on_progress(len(part))
     fractions, features = zip(*found, strict=True)
     return np.concatenate(fractions), np.concatenate(features)
-
-
-def _digest(votes: Votes) -> str:
-    """Return a SHA-256 of ids and fractions."""
-    import hashlib
-
-    found = hashlib.sha256("\n".join(votes.ids).encode())
-    found.update(votes.fractions.tobytes())
-    return found.hexdigest()
 
 
 def _describe(one: CrossFit) -> dict[str, object]:

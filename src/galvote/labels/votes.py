@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,13 @@ class Votes:
     def complete(self) -> Bool[np.ndarray, " galaxy"]:
         """True for each galaxy whose fractions are all known."""
         return np.asarray(np.isfinite(self.fractions).all(axis=1))
+
+    def digest(self) -> str:
+        """Return a SHA-256 of ids and fractions, the same in whatever order the galaxies are."""
+        order = np.argsort(self.ids)
+        found = sha256("\n".join(self.ids[row] for row in order).encode())
+        found.update(self.fractions[order].tobytes())
+        return found.hexdigest()
 
     def select(self, rows: Int[np.ndarray, " row"] | Bool[np.ndarray, " galaxy"]) -> Votes:
         """Return the votes of some galaxies: by row numbers, in that order, or by a truth value for each."""

@@ -56,8 +56,6 @@ def write_report(
     images: Mapping[str, UInt8[np.ndarray, "y x 3"]] = MappingProxyType({}),
     *,
     title: str = "Predicted votes",
-    left_out: Mapping[str, int] = MappingProxyType({}),
-    remarks: Sequence[str] = (),
     overwrite: bool = False,
 ) -> Path:
     """Write ``index.html`` and ``scores.json``.
@@ -67,7 +65,8 @@ def write_report(
     directory
         Where they go; made if it is not there.
     scores
-        As `galvote.metrics.score` returns them.
+        As `galvote.metrics.score` returns them. Counts by reason in ``left_out``, and sentences in
+        ``remarks`` that a reader must know, are shown, too.
     compared
         What was scored.
     ids
@@ -76,10 +75,6 @@ def write_report(
         RGB images by id, of the galaxies of `best_and_worst` at least; a galaxy without one is shown without.
     title
         What was scored.
-    left_out
-        How many galaxies were left out of the scores, by reason.
-    remarks
-        Sentences that a reader of the scores must know.
     overwrite
         Whether a report that is there may be replaced.
 
@@ -105,8 +100,8 @@ def write_report(
         "report.html",
         title=title,
         scores=scores,
-        remarks=remarks,
-        left_out=describe_left_out(left_out),
+        remarks=scores.get("remarks", ()),
+        left_out=describe_left_out(scores.get("left_out", {})),
         questions=[tree.question(name) for name in asked],
         longest=max(max(own["rmse"], own["mean_predictor_rmse"]) for own in asked.values()) or 1.0,
         reliability=measure_reliability(predicted, actual, tree),
@@ -115,7 +110,7 @@ def write_report(
         best=best,
         worst=worst,
     )
-    write_whole(page.with_name("scores.json"), json.dumps({**scores, "left_out": dict(left_out)}, indent=2))
+    write_whole(page.with_name("scores.json"), json.dumps(dict(scores), indent=2))
     write_whole(page, html)
     return page
 

@@ -1,0 +1,287 @@
+"""Score a model, or a table of predictions, against the volunteers' votes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from galvote.errors import CatalogueError, GalvoteError, ImageError, TreeError
+from galvote.images import COMPACT, FRAME_WIDTH, Geometry, decode_image, to_cutout
+from galvote.inference.prediction import Prediction
+from galvote.inference.predictor import Predictor
+from galvote.inference.scored import match_predictions, read_predictions
+from galvote.io import Sources, list_sources
+from galvote.labels import Votes, match_ids, read_labels, read_votes
+from galvote.metrics import Comparison, column_means, score
+from galvote.report import best_and_worst, write_report
+from galvote.trees import DecisionTree
+
+Place = str | Path
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """How far predictions are from the volunteers' votes.
+
+    Parameters
+    ----------
+    title
+        What was scored.
+    scores
+        As `galvote.metrics.score` returns them. ``coverage`` also has the ``level`` that the intervals are to
+        hold, in (0, 1), ``None`` if unknown.
+    compared
+        The predictions and votes that were scored.
+    ids
+        Of the scored galaxies.
+    left_out
+        How many predictions and votes were not scored, by reason.
+    remarks
+        Sentences that a reader of the scores must know.
+    sources
+        Images that a report may show.
+    field_of_view
+        Width of the images, in r90.
+    """
+
+    title: str
+    scores: Mapping[str, Any]
+    compared: Comparison
+    ids: tuple[str, ...]
+    left_out: Mapping[str, int]
+    remarks: tuple[str, ...] = ()
+    sources: Sources | None = None
+    field_of_view: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the scores, ``left_out`` and ``remarks`` as plain data for JSON."""
+        return {**self.scores, "left_out": dict(self.left_out), "remarks": list(self.remarks)}
+
+    def write_report(self, folder: Place, *, overwrite: bool = False) -> Path:
+        """Write ``index.html``, with the best and the worst galaxies, and ``scores.json``.
+
+        Parameters
+        ----------
+        folder
+            Where they go; made if it is not there.
+        overwrite
+            Replace a report that is there.
+
+        Returns
+        -------
+        The path of the page.
+
+        Raises
+        ------
+        OutputError
+            If there is a report already.
+        """
+        return write_report(
+            Path(folder),
+            self.to_dict(),
+            self.compared,
+            self.ids,
+            self._read_images(),
+            title=self.title,
+            overwrite=overwrite,
+        )
+
+    def _read_images(self) -> dict[str, UInt8[np.ndarray, "y x 3"]]:
+        """Return the images of the galaxies that the report shows; those that cannot be read are absent."""
+        images = {}
+        rows = np.concatenate(best_and_worst(self.compared.predicted, self.compared.actual)).tolist()
+        # The central part of a GZ2 frame, at its own resolution
+        width = min(COMPACT.field_of_view, self.field_of_view or FRAME_WIDTH)
+        shown = Geometry(field_of_view=width, pixels=256)
+        for source in self.sources.select({self.ids[row] for row in rows}) if self.sources else ():
+            with suppress(OSError, ImageError):
+                images[source.id] = to_cutout(decode_image(source.read()), shown, self.field_of_view)
+        return images
+
+
+def evaluate(
+    votes: Votes | Place | Sequence[Place],
+    *,
+    predictions: Prediction | Place | None = None,
+    model: Predictor | Place | None = None,
+    images: Place | Sequence[Place] | None = None,
+    tree: DecisionTree | None = None,
+    splits: Place | None = None,
+    split: str | None = None,
+    tta: int = 1,
+    level: float | None = None,
+    field_of_view: float | None = None,
+    backend: str | None = None,
+    id_column: str | None = None,
+    skip_invalid: bool = False,
+    report: Callable[[str], None] = lambda sentence: None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Evaluation:
+    """Score predictions, or a model, against volunteers' votes.
+
+    Parameters
+    ----------
+    votes
+        Tables of votes, or what `galvote.labels.read_votes` returned.
+    predictions
+        A table of predictions, or what a predictor returned; instead of `model`.
+    model
+        Name of a shipped model, a folder, an exported file, or a predictor; it predicts `images`.
+    images
+        Places of images. With `predictions` they are only for `Evaluation.write_report`.
+    tree
+        The tree of a table of predictions; if not given, that whose columns it has. A model has its own.
+    splits, split
+        A table with a column ``split``, and the split to be scored. The mean predictor says the mean votes of
+        the split ``train``.
+    tta, level, field_of_view
+        As for `Predictor.predict`, which `model` is asked.
+    backend
+        As for `galvote.load`.
+    id_column
+        Name of the column of ids in the tables, if it is none of the usual ones.
+    skip_invalid
+        Leave out galaxies whose votes cannot be true, instead of raising an error.
+    report
+        Is told, in sentences, what a user must know.
+    on_progress
+        Called with how many images are predicted, and how many there are.
+
+    Returns
+    -------
+    The scores.
+
+    Raises
+    ------
+    GalvoteError
+        If neither or both of `predictions` and `model` are given, or another argument that they need is not.
+    TreeError
+        If the votes, or `tree`, are of another tree than the predictions.
+    CatalogueError
+        If a table cannot be read, predicts a galaxy twice, or no galaxy has both votes and a prediction.
+    """
+    _refuse_ambiguity(predictions, model, images, level, splits, split)
+    sources = list_sources(images or (), id_column=id_column) if images else None
+    predictor = Predictor.load(model, backend) if isinstance(model, str | Path) else model
+    if predictor is None:
+        predicted, title = _open_predictions(predictions, tree, id_column, report)
+        own = predicted.tree
+    else:
+        own, title = predictor.tree, f"{predictor.card.name}, {tta} orientation{'s' if tta > 1 else ''}"
+        _refuse_other_tree(tree, own, "The tree that was named")
+    known = _read_votes(votes, own, id_column, skip_invalid, report)
+    wanted, mean = (known, None) if splits is None else _choose_split(known, splits, split, id_column)
+    more_left_out = {}
+    if predictor is not None and sources is not None:
+        matched = match_ids(wanted, sources).sources
+        advance = on_progress and (lambda done, failed: on_progress(done, len(matched)))
+        predicted = predictor.predict(
+            matched, tta=tta, field_of_view=field_of_view, level=level, on_progress=advance
+        )
+        more_left_out = {"images_without_votes": len(set(sources.ids) - set(known.ids))}
+    scored = match_predictions(predicted, wanted, known.ids)
+    compared = scored.compare(predicted, wanted, mean)
+    scores = score(compared)
+    if "coverage" in scores:
+        scores["coverage"]["level"] = predicted.level
+    return Evaluation(
+        title=title if split is None else f"{title}, split {split}",
+        scores=scores,
+        compared=compared,
+        ids=scored.ids,
+        left_out={**scored.left_out, **more_left_out},
+        remarks=_remarks(predictor, wanted.select(scored.vote_rows)),
+        sources=sources,
+        field_of_view=field_of_view,
+    )
+
+
+def _refuse_ambiguity(
+    predictions: object, model: object, images: object, level: object, splits: object, split: object
+) -> None:
+    if (predictions is None) == (model is None):
+        raise GalvoteError(
+            "Give either --predictions, or --model with --images (predictions=; model=, images=)."
+        )
+    if model is not None and not images:
+        raise GalvoteError("--model needs --images (images=): what it is to predict.")
+    if model is None and level is not None:
+        raise GalvoteError(
+            "--level (level=) needs a model: the intervals of predictions have theirs already."
+        )
+    if (splits is None) != (split is None):
+        raise GalvoteError("--splits and --split (splits=, split=) go together.")
+
+
+def _open_predictions(
+    predictions: Prediction | Place | None,
+    tree: DecisionTree | None,
+    id_column: str | None,
+    report: Callable[[str], None],
+) -> tuple[Prediction, str]:
+    if isinstance(predictions, Prediction):
+        _refuse_other_tree(tree, predictions.tree, "The tree that was named")
+        return predictions, "Predictions"
+    assert predictions is not None
+    found = read_predictions(predictions, tree, id_column=id_column)
+    report(f"The predictions have the columns of the tree {found.tree.name}.")
+    return found, Path(predictions).name
+
+
+def _read_votes(
+    votes: Votes | Place | Sequence[Place],
+    own: DecisionTree,
+    id_column: str | None,
+    skip_invalid: bool,
+    report: Callable[[str], None],
+) -> Votes:
+    """Read the votes on the questions of the predictions' tree."""
+    if not isinstance(votes, Votes):
+        try:
+            return read_votes(votes, own, skip_invalid=skip_invalid, report=report)
+        except CatalogueError:
+            with suppress(CatalogueError):
+                _refuse_other_tree(read_votes(votes, skip_invalid=True).tree, own, "The tree of the votes")
+            raise
+    _refuse_other_tree(votes.tree, own, "The tree of the votes")
+    return votes
+
+
+def _refuse_other_tree(tree: DecisionTree | None, own: DecisionTree, what: str) -> None:
+    if tree is not None and (tree.columns, tree.slices) != (own.columns, own.slices):
+        raise TreeError(
+            f"{what}, {tree.name!r}, is not that of the predictions, {own.name!r}; only votes on the same "
+            "questions can be compared. Choose other votes, or a model that was trained on such votes."
+        )
+
+
+def _choose_split(
+    votes: Votes, splits: Place, split: str | None, id_column: str | None
+) -> tuple[Votes, Float[np.ndarray, " answer"] | None]:
+    """Return the votes to score, and the mean votes of the training galaxies if those are known."""
+    labels = read_labels(splits, column="split")
+    own = np.array([labels.get(name, "") for name in votes.ids])
+    if not (own == split).any():
+        there = ", ".join(f"{name} ({count:,})" for name, count in Counter(labels.values()).most_common(10))
+        raise CatalogueError(
+            f"No galaxy with votes is in the split {split!r} of {splits}, which has: {there}."
+        )
+    training = own == "train"
+    return votes.select(own == split), column_means(votes.fractions[training]) if training.any() else None
+
+
+def _remarks(predictor: Predictor | None, scored: Votes) -> tuple[str, ...]:
+    measured = {} if predictor is None else predictor.card.calibration
+    if measured.get("galaxies_sha256") == scored.digest():
+        return (
+            "These galaxies calibrated the model's intervals, so the share of votes in their interval is no "
+            "test of it; the model's card has one on held-out halves.",
+        )
+    return ()
