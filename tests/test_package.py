@@ -3,7 +3,8 @@
 import json
 import subprocess
 import sys
-from importlib.metadata import version
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -45,11 +46,15 @@ def test_help_is_light_and_every_verb_has_it():
 def test_python_m_is_the_command():
     said = run("-m", "galvote", "--help")
     assert "Usage:" in said
-    assert "From a picture of a galaxy to the votes of a crowd." in said
+    assert "Predict from an image of a galaxy what Galaxy Zoo volunteers would say about it." in " ".join(
+        said.split()
+    )
 
 
-def test_version_is_the_distributions():
-    assert galvote.__version__ == version("galvote")
+def test_version_is_the_projects():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert galvote.__version__ == project["version"]
+    assert run("-m", "galvote", "--version") == f"galvote {project['version']}\n"
 
 
 def test_public_names():
@@ -57,4 +62,5 @@ def test_public_names():
         assert getattr(galvote, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = galvote.nothing
+    assert set(galvote.__all__) <= set(dir(galvote))
     assert galvote.load_tree("gz2").columns[0] == "Class1.1"

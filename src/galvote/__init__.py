@@ -15,12 +15,44 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from galvote.errors import GalvoteError
-    from galvote.inference import Predictor
+    from galvote.field import Field, find_field, write_field
+    from galvote.images.cutouts import cutouts
+    from galvote.inference import Prediction, Predictor
     from galvote.inference.evaluation import Evaluation, evaluate
-    from galvote.trees import DecisionTree, load_tree
+    from galvote.trees import DecisionTree, list_trees, load_tree
 
 __version__ = "0.2.0"
-__all__ = ["DecisionTree", "Evaluation", "GalvoteError", "Predictor", "evaluate", "load", "load_tree"]
+__all__ = [
+    "DecisionTree",
+    "Evaluation",
+    "Field",
+    "GalvoteError",
+    "Prediction",
+    "Predictor",
+    "cutouts",
+    "evaluate",
+    "find_field",
+    "list_trees",
+    "load",
+    "load_tree",
+    "write_field",
+]
+
+_HOMES = {
+    "DecisionTree": "galvote.trees",
+    "Evaluation": "galvote.inference.evaluation",
+    "Field": "galvote.field",
+    "GalvoteError": "galvote.errors",
+    "Prediction": "galvote.inference",
+    "Predictor": "galvote.inference",
+    "cutouts": "galvote.images.cutouts",
+    "evaluate": "galvote.inference.evaluation",
+    "find_field": "galvote.field",
+    "list_trees": "galvote.trees",
+    "load_tree": "galvote.trees",
+    "write_field": "galvote.field",
+}
+"""Where each name is defined: it is imported when first used, so that `import galvote` loads no torch."""
 
 
 def load(name: str | PathLike[str], backend: str | None = None) -> Predictor:
@@ -46,18 +78,11 @@ def load(name: str | PathLike[str], backend: str | None = None) -> Predictor:
     return Predictor.load(name, backend)
 
 
-_HOMES = {
-    "DecisionTree": "galvote.trees",
-    "Evaluation": "galvote.inference.evaluation",
-    "GalvoteError": "galvote.errors",
-    "Predictor": "galvote.inference",
-    "evaluate": "galvote.inference.evaluation",
-    "load_tree": "galvote.trees",
-}
-
-
 def __getattr__(name: str) -> Any:
-    # Imported when first used, so that `import galvote` stays quick and loads no torch.
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'galvote' has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'galvote' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
