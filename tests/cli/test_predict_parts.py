@@ -119,7 +119,7 @@ def test_what_changed_is_refused_and_overwritten_if_asked(command, trained, cali
     assert command(*arguments, "--model", trained).returncode == 0
     before = files(folder)
     for changed, key in (
-        (["--model", trained, "--tta", 2], "views 1, now 2"),
+        (["--model", trained, "--tta", 2], "tta 1, now 2"),
         (["--model", calibrated], "calibration_sha256"),
         (["--model", trained, "--part-size", 31], "part_size 30, now 31"),
         (["--model", trained, listing.with_name("empty.jpg")], "sources_sha256"),

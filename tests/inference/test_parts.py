@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import galvote
-from galvote.errors import CatalogueError
+from galvote.errors import CatalogueError, OutputError
 from galvote.inference import Parts, Predictor, Settings, make_parts, make_plan
 from galvote.io import Sources, list_sources
 
@@ -233,13 +233,13 @@ def small_files() -> Iterator[None]:
 
 
 def test_without_room_nothing_is_left_half_written(make, tmp_path, small_files):
-    with pytest.raises(CatalogueError, match=r"cannot be written \(File too large\)\. Make room"):
+    with pytest.raises(OutputError, match=r"cannot be written \(File too large\)\. Make room"):
         make(tmp_path)
     assert list(files(tmp_path)) == ["manifest.json"]
 
 
 def test_leftovers_of_killed_processes_are_tidied_up(make, whole, tmp_path):
-    (tmp_path / ".part-000001.parquet.0123.partial").write_text("half")
+    (tmp_path / "part-000001.parquet.0123.partial").write_text("half")
     make(tmp_path)
     assert files(tmp_path) == files(whole)
 

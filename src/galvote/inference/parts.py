@@ -22,23 +22,23 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from galvote import __version__
-from galvote.errors import CatalogueError
+from galvote.errors import CatalogueError, OutputError
 from galvote.inference.prediction import LEVEL
 from galvote.inference.predictor import Predictor, Settings
 from galvote.io import Sources
+from galvote.io.atomic import write_whole
 
 MANIFEST = "manifest.json"
 PART_SIZE = 4096
 _FORMAT = 1
 _PART = re.compile(r"part-(\d{6}|[1-9]\d{6,})\.parquet")
-_PARTIAL = ".part-*.partial"
+_PARTIAL = "*.partial"
 _PASSING = frozenset({"missing", "unavailable"})
 """What may be wrong with a picture today and not tomorrow."""
 _DAMAGED = (pa.ArrowException, OSError, ValueError, LookupError)
@@ -213,10 +213,10 @@ class Parts:
             write_page_checksum=True,
         )
         try:
-            _write_whole(self.path(part), file.getvalue())
-        except FileNotFoundError:
+            write_whole(self.path(part), memoryview(file.getvalue()), unique=True, durable=True)
+        except OutputError as error:
             # Whoever finds all parts in place tidies up, even what another process was about to write twice.
-            if not self.path(part).exists():
+            if not (isinstance(error.__cause__, FileNotFoundError) and self.path(part).exists()):
                 raise
 
     def present(self) -> list[int]:
@@ -258,7 +258,7 @@ class Parts:
         self, counts: Mapping[str, Mapping[str, int]] | None = None, *, once: bool = False
     ) -> None:
         text = json.dumps(self.plan.model_dump() | dict(counts or {}), indent=1) + "\n"
-        _write_whole(self.folder / MANIFEST, text.encode(), once=once)
+        write_whole(self.folder / MANIFEST, text, unique=True, replace=not once, durable=True)
 
     def _refuse_another_plan(self) -> None:
         if said := Parts.open(self.folder).plan.tell_changes(self.plan):
@@ -380,38 +380,6 @@ def make_parts(
     if finish:
         parts.finish()
     return done
-
-
-def _write_whole(path: Path, data: bytes | pa.Buffer, *, once: bool = False) -> None:
-    """Write a file that is whole or not there, even if the power fails.
-
-    With `once`, a file that somebody else has written in the meantime stays.
-    """
-    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if not once:
-            partial.replace(path)
-            return
-        try:
-            path.hardlink_to(partial)
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without links: of two that begin at once the later one wins
-            partial.replace(path)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise CatalogueError(
-            f"{path} cannot be written ({error.strerror}). Make room, then run the same command again: the "
-            "parts that are there stay and the rest is made."
-        ) from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 def _shorten(value: Any) -> str:

@@ -61,7 +61,12 @@ def trial_file(path: Path, *, unique: bool = True) -> Iterator[Path]:
 
 
 def write_whole(
-    path: Path, data: bytes | str, *, unique: bool = False, replace: bool = True, durable: bool = False
+    path: Path,
+    data: bytes | memoryview | str,
+    *,
+    unique: bool = False,
+    replace: bool = True,
+    durable: bool = False,
 ) -> None:
     """Write a file that is whole or not there.
 
