@@ -24,6 +24,7 @@ MAX_SHEETS = 10
 """Sheets of 40 galaxies that are drawn at most; the catalogue has all galaxies."""
 
 _SHEET = Geometry(field_of_view=4.0, pixels=160)
+_BARS = 4  # fractions that a card shows
 _OUTLINE = 1.7  # radii r90, so that the outline does not touch what it outlines
 
 
@@ -155,6 +156,7 @@ def _page(field: Field, cards: list[Card], rows: Sequence[int], catalogue: str) 
 def _card(field: Field, row: int) -> Card:
     galaxy, finding, tree = field.galaxies[row], field.findings[row], field.prediction.tree
     fractions = dict(zip(tree.labels, field.prediction.fractions[row].tolist(), strict=True))
+    largest = sorted(tree.highlights, key=lambda label: -fractions[label])[:_BARS]
     notes = {OOD: field.ood[row], "at the edge": galaxy.touches_edge, "crowded": galaxy.crowded}
     return Card(
         number=galaxy.number,
@@ -162,6 +164,6 @@ def _card(field: Field, row: int) -> Card:
         colour=finding.kind.colour,
         cutout=cut_out(field.image, galaxy, _SHEET),
         path=field.paths[row],
-        bars=tuple((label.replace("_", " "), fractions[label]) for label in tree.highlights),
+        bars=tuple((name.replace("_", " "), fractions[name]) for name in tree.highlights if name in largest),
         note=", ".join(note for note, true in notes.items() if true),
     )
