@@ -81,10 +81,12 @@ def show_field(
 
     Parameters
     ----------
-    image, settings
+    image
         As for `galvote.find_field`.
     out, format_, overwrite
-        As for `galvote.field.write_field`.
+        As for `galvote.write_field`.
+    **settings
+        Further arguments of `galvote.find_field`.
     """
     from galvote.cli.progress import plain_console, show_progress
     from galvote.field import find_field, refuse_taken, write_field

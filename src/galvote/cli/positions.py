@@ -59,7 +59,7 @@ def open_service(survey: SurveyName | None, **settings: Any) -> CutoutService | 
     ----------
     survey
         The survey.
-    settings
+    **settings
         Of the service; what is None is left at its default.
     """
     from galvote.images.services import CutoutService

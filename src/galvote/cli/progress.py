@@ -27,7 +27,7 @@ def progress_bar(console: Console, *more: str) -> Progress:
 
 @contextmanager
 def show_progress(console: Console, description: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar once there is progress; what is yielded is called with how much is done, and the total.
+    """Show a bar once there is progress.
 
     Parameters
     ----------
@@ -35,6 +35,10 @@ def show_progress(console: Console, description: str) -> Iterator[Callable[[int,
         Where the bar is shown.
     description
         What stands before it.
+
+    Yields
+    ------
+    What is to be called with how much is done, and the total.
     """
     with progress_bar(console) as progress:
         bar = progress.add_task(description, visible=False)

@@ -52,11 +52,12 @@ def cutouts(
         Table of positions; see `galvote.io.positions.read_positions`.
     out
         Folder for the images and their ``catalogue.csv``; made if it does not exist.
-    field, survey, arcsec
-        Where the galaxies are looked up, and how large those of unknown size are; see
-        `galvote.images.look_up.look_up`.
+    field, survey
+        Where the galaxies are looked up; see `galvote.images.look_up.look_up`.
     size_column
         Column of the catalogue that holds r90; ``petroR90_r`` or ``r90`` by default.
+    arcsec
+        Width of the images of galaxies whose r90 is unknown, in arcseconds.
     pixels
         Width of the images, from 8 to 2048 pixels.
     image_format
