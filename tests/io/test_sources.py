@@ -19,8 +19,9 @@ from astropy.table import Table
 
 from galvote.errors import CatalogueError, ImageError
 from galvote.images import Geometry, pack, try_cutout
-from galvote.io import Listing, Read, Source, Sources, list_sources, register, write_table
+from galvote.io import Listing, Source, Sources, list_sources, register, write_table
 from galvote.io.readers import registry
+from galvote.io.sources import Read
 from galvote.labels import Votes, match_ids
 from galvote.trees import load_tree
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -27,6 +28,8 @@ R90_PIXELS = 50.0
 
 FRAME_WIDTH = FRAME_PIXELS / R90_PIXELS
 """Field of view of a GZ2 frame, in r90."""
+
+Result = TypeVar("Result")
 
 TOLERATED_SHORTFALL = 0.05
 """Share of the wanted field of view that a picture may lack; its edge pixels then fill the rim."""
@@ -62,14 +65,17 @@ def to_cutout(
     ----------
     rgb
         A whole picture. If it is not square, its central square is used.
+    geometry
+        Of the cutout.
     field_of_view
         Width of that square, in r90. By default 8.48, a whole GZ2 frame, but 5.12 for an image of
         exactly 128 × 128 pixels (`COMPACT`).
 
     Returns
     -------
-    Exact area average of the part of the sky under each pixel of the cutout, in [0, 255]; bilinear
-    interpolation where the picture is coarser than the cutout.
+    ndarray
+        Exact area average of the part of the sky under each pixel of the cutout, in [0, 255]; bilinear
+        interpolation where the picture is coarser than the cutout.
 
     Raises
     ------
@@ -135,10 +141,15 @@ def decode_cutout(
     ----------
     data
         As for `decode_image`.
-    field_of_view
-        As for `to_cutout`; its default goes by the size of the picture as it is in the file.
+    geometry, field_of_view
+        As for `to_cutout`; the default goes by the size of the picture as it is in the file.
     max_pixels
         As for `decode_image`.
+
+    Returns
+    -------
+    ndarray
+        The cutout.
 
     Raises
     ------
@@ -159,37 +170,34 @@ def try_cutout(
     *,
     max_pixels: int = MAX_PIXELS,
 ) -> UInt8[np.ndarray, "p p 3"] | ImageError:
-    """Read a picture and bring it to a geometry, or return what is wrong with it instead of raising.
-
-    Whatever goes through many pictures uses this, so that no picture ends a run.
+    """Return a picture's cutout, or what is wrong with it: whatever goes through many pictures uses this.
 
     Parameters
     ----------
     read
-        Returns what `decode_cutout` takes; may raise `ImageError`, or `OSError`, which becomes ``missing``.
-    field_of_view, max_pixels
+        As for `try_read`; returns what `decode_cutout` takes.
+    geometry, field_of_view, max_pixels
         As for `decode_cutout`.
     """
-    try:
-        return np.ascontiguousarray(decode_cutout(read(), geometry, field_of_view, max_pixels=max_pixels))
-    except (ImageError, OSError) as error:
-        return _what_is_wrong(error)
+    return try_read(
+        lambda: np.ascontiguousarray(decode_cutout(read(), geometry, field_of_view, max_pixels=max_pixels))
+    )
 
 
-def try_read(read: Callable[[], Encoded]) -> Encoded | ImageError:
-    """Read a picture as `try_cutout` does, and decode nothing yet."""
+def try_read(read: Callable[[], Result]) -> Result | ImageError:
+    """Return what a function returns, or what is wrong instead of raising it.
+
+    Parameters
+    ----------
+    read
+        May raise `ImageError`, or `OSError`, which becomes ``missing``.
+    """
     try:
         return read()
-    except (ImageError, OSError) as error:
-        return _what_is_wrong(error)
-
-
-def _what_is_wrong(error: ImageError | OSError) -> ImageError:
-    return (
-        error
-        if isinstance(error, ImageError)
-        else ImageError("missing", f"The file cannot be read ({error}).")
-    )
+    except ImageError as error:
+        return error
+    except OSError as error:
+        return ImageError("missing", f"The file cannot be read ({error}).")
 
 
 def _field_of_view(size: tuple[int, int], geometry: Geometry, field_of_view: float | None) -> float:

@@ -91,7 +91,13 @@ class PackedStore:
 
 
 def is_store(directory: str | Path) -> bool:
-    """Whether a finished store is there."""
+    """Whether a finished store is there.
+
+    Parameters
+    ----------
+    directory
+        Of the store.
+    """
     return (Path(directory) / STORE).is_file()
 
 
@@ -114,14 +120,21 @@ def pack(
         `galvote.io.Sources` the finished store keeps the digest.
     directory
         Made if it does not exist.
+    geometry
+        Of the cutouts.
     field_of_view
-        Extent of the pictures (`galvote.images.to_cutout`).
+        Width of the images in r90, where their place does not say it (`galvote.images.to_cutout`).
     workers
         Decoding threads; by default one for each core this process may use.
     on_progress
         Called with the numbers of sources done and failed so far.
     overwrite
         Start anew instead of resuming or refusing.
+
+    Returns
+    -------
+    PackedStore
+        The finished store.
 
     Raises
     ------

@@ -70,6 +70,11 @@ def tta_views(count: int) -> tuple[View, ...]:
 
     An even count is half as many rotations, each as it is and mirrored, so 8 are the symmetries of the
     square; an odd count is rotations only.
+
+    Parameters
+    ----------
+    count
+        At least 1.
     """
     if count < 1:
         raise ValueError(f"{count} views; ask for at least 1.")
@@ -83,10 +88,20 @@ def warp_cutout(
 ) -> UInt8[np.ndarray, "pixels pixels 3"]:
     """Show a cutout in another orientation and on other pixels.
 
+    Parameters
+    ----------
+    cutout
+        RGB.
+    view
+        The orientation.
+    pixels
+        Width of what is returned.
+
     Returns
     -------
-    Bilinear samples at `View.matrix`; beyond its edge the cutout is mirrored (OpenCV's ``BORDER_REFLECT``,
-    which is torch's ``reflection`` without aligned corners), because a black corner would tell the angle.
+    ndarray
+        Bilinear samples at `View.matrix`; beyond its edge the cutout is mirrored (``BORDER_REFLECT``),
+        because a black corner would tell the angle.
 
     Notes
     -----
@@ -161,10 +176,12 @@ def describe_warp(size: int, zoom: float, pixels: int) -> list[Resampling]:
 
     Parameters
     ----------
-    size, pixels
-        Width of the cutout and of the view.
+    size
+        Width of the cutout.
     zoom
         Magnification.
+    pixels
+        Width of the view.
 
     Returns
     -------

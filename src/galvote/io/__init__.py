@@ -2,13 +2,11 @@
 
 from galvote.io.listing import list_sources
 from galvote.io.readers.registry import register
-from galvote.io.sources import Listing, Read, Reader, Source, Sources
+from galvote.io.sources import Listing, Source, Sources
 from galvote.io.tables import read_ids, read_table, refuse_unwritable, write_table
 
 __all__ = [
     "Listing",
-    "Read",
-    "Reader",
     "Source",
     "Sources",
     "list_sources",

@@ -105,7 +105,13 @@ class Listing:
         return replace(self, ids=self.ids[places], locations=self.locations[places])
 
     def take(self, places: pa.Array) -> Listing:
-        """Return the images at these ascending places."""
+        """Return some of the images.
+
+        Parameters
+        ----------
+        places
+            Their numbers, ascending.
+        """
         return replace(self, ids=self.ids.take(places), locations=self.locations.take(places))
 
     def __reduce__(self) -> tuple[Any, ...]:

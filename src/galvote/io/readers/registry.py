@@ -44,7 +44,7 @@ def register(*endings: str, in_folders: bool = True) -> Callable[[ListImages], L
 
     Parameters
     ----------
-    endings
+    *endings
         Of the names of its files, in lower case; of a folder, the name of a file that marks it. Of several
         formats with one ending the last registered is asked first.
     in_folders
