@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import galvote
+from galvote.calibration import cross_fit, measure_false_alarms
 from galvote.images import COMPACT, View, try_cutout, warp_cutout
 from galvote.inference.export import export_model
 from galvote.io import list_sources
 from galvote.labels import read_labels, read_votes
-from galvote.metrics import Comparison, measure_coverage, score
+from galvote.metrics import Comparison, score
 from galvote.models import load_calibration, load_model
 from galvote.simulate import simulate_galaxies
 from galvote.trees import load_tree
@@ -34,11 +35,15 @@ def test_real_galaxies_that_no_model_learned_from(name: str, real_galaxies: Path
     assert len(actual) == 500
 
     predictor = galvote.load(name)
-    found = predictor.predict(cutouts, level=0.9)
+    found = predictor.predict(cutouts, level=0.9, features=True)
     assert score(Comparison(GZ2, found.fractions, actual))["rmse"] < 0.087  # asked for in one view: 0.090
-    coverage = measure_coverage(actual, found.low, found.high, GZ2)
-    assert 0.88 < coverage.overall < 0.92
-    assert all(0.84 < share < 0.96 for share in coverage.questions.values())
+    # These galaxies calibrated the model, so calibrations on random halves are measured on the other halves.
+    (measured,) = cross_fit(found.fractions, actual, GZ2, (0.9,), halves=20)
+    assert 0.88 < measured.coverage.overall < 0.92
+    assert all(0.84 < share < 0.96 for share in measured.coverage.questions.values())
+    assert (found.high - found.low).mean() == pytest.approx(measured.coverage.mean_width, rel=0.05)
+    distances = predictor.calibration.ood.distances(found.features.astype(np.float32))
+    assert measure_false_alarms(distances, 0.015)[0] < 0.03
     assert found.ood.mean() < 0.03
 
     angles = np.random.default_rng(0).uniform(0, 360, len(cutouts))

@@ -114,6 +114,18 @@ def test_predictions_may_be_in_any_format(galaxies, ending, id_column):
     assert read.scores["rmse"] == rmse(predicted, actual)
 
 
+def test_votes_without_ids_are_matched_by_position(galaxies):
+    folder, ids, predicted, actual = galaxies
+    ra = np.linspace(10, 11, 12)
+    write_table(pa.table({"objid": ids, "ra": ra, "dec": ra - 20}), folder / "positions.csv")
+    values = {name: actual[:, i] for i, name in enumerate(GZ2.columns)}
+    write_table(pa.table({"ra": ra + 1e-5, "dec": ra - 20, **values}), folder / "sky.fits")
+    scores = galvote.evaluate(
+        folder / "sky.fits", predictions=folder / "predictions.csv", positions=folder / "positions.csv"
+    ).scores
+    assert (scores["galaxies"], scores["rmse"]) == (12, rmse(predicted, actual))
+
+
 def test_every_galaxy_is_scored_or_counted(galaxies):
     folder, ids, predicted, actual = galaxies
     predicted = predicted.copy()
@@ -269,7 +281,7 @@ def test_no_common_galaxy_shows_ids_of_both_sides(command, galaxies):
 def test_tables_that_cannot_be_scored_are_refused(galaxies):
     folder, ids, predicted, _ = galaxies
     twice = write(folder / "twice.csv", [*ids[:-1], ids[0]], predicted)
-    with pytest.raises(CatalogueError, match="more than once"):
+    with pytest.raises(CatalogueError, match="1 ids more than once"):
         galvote.evaluate(folder / "votes.csv", predictions=twice)
     names = write(folder / "names.csv", ids, predicted, **{"Class3.1": ["bar"] * 12})
     with pytest.raises(CatalogueError, match=r"'Class3.1' must hold numbers"):

@@ -56,7 +56,17 @@ Split = Annotated[
 ]
 IdColumn = Annotated[
     str | None,
-    typer.Option(help="Column of ids, if it has none of the usual names.", rich_help_panel=_GALAXIES),
+    typer.Option(
+        help="Column of ids of votes and splits, if it has none of the usual names.",
+        rich_help_panel=_GALAXIES,
+    ),
+]
+Positions = Annotated[
+    Path | None,
+    typer.Option(
+        help="Table of ids and positions; votes without ids are matched with it, within an arcsecond.",
+        rich_help_panel=_GALAXIES,
+    ),
 ]
 SkipInvalid = Annotated[
     bool,
@@ -84,6 +94,7 @@ def evaluate(
     splits: Splits = None,
     split: Split = None,
     id_column: IdColumn = None,
+    positions: Positions = None,
     skip_invalid: SkipInvalid = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -114,6 +125,7 @@ def evaluate(
             field_of_view=field_of_view,
             backend=backend,
             id_column=id_column,
+            positions=positions,
             skip_invalid=skip_invalid,
             report=progress.console.print,
             on_progress=lambda done, total: progress.update(bar, completed=done, total=total),

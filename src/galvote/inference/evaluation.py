@@ -18,6 +18,7 @@ from galvote.inference.prediction import Prediction
 from galvote.inference.predictor import Predictor
 from galvote.inference.scored import match_predictions, read_predictions
 from galvote.io import Sources, list_sources
+from galvote.io.positions import read_positions
 from galvote.labels import Votes, match_ids, read_labels, read_votes
 from galvote.metrics import Comparison, column_means, score
 from galvote.report import best_and_worst, write_report
@@ -120,6 +121,7 @@ def evaluate(
     field_of_view: float | None = None,
     backend: str | None = None,
     id_column: str | None = None,
+    positions: Place | None = None,
     skip_invalid: bool = False,
     report: Callable[[str], None] = lambda sentence: None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -146,7 +148,10 @@ def evaluate(
     backend
         As for `galvote.load`.
     id_column
-        Name of the column of ids in the tables, if it is none of the usual ones.
+        Name of the column of ids of the votes and splits, and of the predictions if they have it; if not
+        given, the usual names are looked for.
+    positions
+        A table of ids and positions; votes without ids are matched with it, within an arcsecond.
     skip_invalid
         Leave out galaxies whose votes cannot be true, instead of raising an error.
     report
@@ -168,7 +173,7 @@ def evaluate(
         If a table cannot be read, predicts a galaxy twice, or no galaxy has both votes and a prediction.
     """
     _refuse_ambiguity(predictions, model, images, level, splits, split)
-    sources = list_sources(images or (), id_column=id_column) if images else None
+    sources = list_sources(images) if images else None
     predictor = Predictor.load(model, backend) if isinstance(model, str | Path) else model
     if predictor is None:
         predicted, title = _open_predictions(predictions, tree, id_column, report)
@@ -176,28 +181,33 @@ def evaluate(
     else:
         own, title = predictor.tree, f"{predictor.card.name}, {tta} orientation{'s' if tta > 1 else ''}"
         _refuse_other_tree(tree, own, "The tree that was named")
-    known = _read_votes(votes, own, id_column, skip_invalid, report)
+    reference = None if positions is None else read_positions(positions)
+    reading = {"skip_invalid": skip_invalid, "id_column": id_column, "reference": reference}
+    known = _read_votes(votes, own, reading, report)
     wanted, mean = (known, None) if splits is None else _choose_split(known, splits, split, id_column)
-    more_left_out = {}
     if predictor is not None and sources is not None:
-        matched = match_ids(wanted, sources).sources
-        advance = on_progress and (lambda done, failed: on_progress(done, len(matched)))
+        chosen = match_ids(wanted, sources).sources
+        advance = on_progress and (lambda done, failed: on_progress(done, len(chosen)))
         predicted = predictor.predict(
-            matched, tta=tta, field_of_view=field_of_view, level=level, on_progress=advance
+            chosen, tta=tta, field_of_view=field_of_view, level=level, on_progress=advance
         )
-        more_left_out = {"images_without_votes": len(set(sources.ids) - set(known.ids))}
-    scored = match_predictions(predicted, wanted, known.ids)
-    compared = scored.compare(predicted, wanted, mean)
+    rows, vote_rows, left_out = match_predictions(predicted, wanted, known.ids)
+    matched, scored = predicted[np.array(rows)], wanted.select(np.array(vote_rows))
+    if mean is not None and np.isnan(mean[np.isfinite(scored.fractions).any(axis=0)]).any():
+        mean = None  # a column without training votes
+    compared = Comparison(own, matched.fractions, scored.fractions, mean, matched.low, matched.high)
     scores = score(compared)
     if "coverage" in scores:
         scores["coverage"]["level"] = predicted.level
+    if predictor is not None and sources is not None:
+        left_out["images_without_votes"] = len(set(sources.ids) - set(known.ids))
     return Evaluation(
         title=title if split is None else f"{title}, split {split}",
         scores=scores,
         compared=compared,
-        ids=scored.ids,
-        left_out={**scored.left_out, **more_left_out},
-        remarks=_remarks(predictor, wanted.select(scored.vote_rows)),
+        ids=matched.ids,
+        left_out=left_out,
+        remarks=_remarks(predictor, scored),
         sources=sources,
         field_of_view=field_of_view,
     )
@@ -230,7 +240,7 @@ def _open_predictions(
         _refuse_other_tree(tree, predictions.tree, "The tree that was named")
         return predictions, "Predictions"
     assert predictions is not None
-    found = read_predictions(predictions, tree, id_column=id_column)
+    found = read_predictions(Path(predictions), tree, id_column=id_column)
     report(f"The predictions have the columns of the tree {found.tree.name}.")
     return found, Path(predictions).name
 
@@ -238,17 +248,17 @@ def _open_predictions(
 def _read_votes(
     votes: Votes | Place | Sequence[Place],
     own: DecisionTree,
-    id_column: str | None,
-    skip_invalid: bool,
+    reading: Mapping[str, Any],
     report: Callable[[str], None],
 ) -> Votes:
     """Read the votes on the questions of the predictions' tree."""
     if not isinstance(votes, Votes):
         try:
-            return read_votes(votes, own, skip_invalid=skip_invalid, report=report)
+            return read_votes(votes, own, **reading, report=report)
         except CatalogueError:
             with suppress(CatalogueError):
-                _refuse_other_tree(read_votes(votes, skip_invalid=True).tree, own, "The tree of the votes")
+                tree = read_votes(votes, **{**reading, "skip_invalid": True}).tree
+                _refuse_other_tree(tree, own, "The tree of the votes")
             raise
     _refuse_other_tree(votes.tree, own, "The tree of the votes")
     return votes
@@ -266,7 +276,7 @@ def _choose_split(
     votes: Votes, splits: Place, split: str | None, id_column: str | None
 ) -> tuple[Votes, Float[np.ndarray, " answer"] | None]:
     """Return the votes to score, and the mean votes of the training galaxies if those are known."""
-    labels = read_labels(splits, column="split")
+    labels = read_labels(splits, column="split", id_column=id_column)
     own = np.array([labels.get(name, "") for name in votes.ids])
     if not (own == split).any():
         there = ", ".join(f"{name} ({count:,})" for name, count in Counter(labels.values()).most_common(10))
