@@ -121,34 +121,25 @@ class CutoutService:
 
         Returns
         -------
-        Functions without arguments. Each returns the bytes of a JPEG: a whole GZ2 frame of 424 × 424 pixels
-        of 0.02 r90. Instead it may raise `ImageError` with one of these statuses:
+        list of callables
+            Each returns the bytes of a JPEG: a whole GZ2 frame of 424 × 424 pixels of 0.02 r90. Instead it
+            may raise `ImageError` with one of these statuses:
 
-        - ``no-position``, ``no-size``: as for `galvote.images.sky.SkyField.images`;
-        - ``missing``: the service says that there is no such picture;
-        - ``outside``: the picture shows nothing, as beyond the survey's edge;
-        - ``unavailable``: the service did not give a whole picture. After ten galaxies in a row it is not
-          asked any more.
+            - ``no-position``, ``no-size``: as for `galvote.images.sky.SkyField.images`;
+            - ``missing``: the service says that there is no such picture;
+            - ``outside``: the picture shows nothing, as beyond the survey's edge;
+            - ``unavailable``: the service did not give a whole picture. After ten galaxies in a row it is not
+              asked any more.
         """
-        return [
-            partial(self._image, *(float(number) for number in place))
-            for place in zip(ra, dec, r90, strict=True)
-        ]
+        places = zip(ra.tolist(), dec.tolist(), r90.tolist(), strict=True)
+        return [partial(self._image, *place) for place in places]
 
     def close(self) -> None:
         """Ask no more: whoever waits for the service gets ``unavailable``."""
         self._pace.closed.set()
 
     def address(self, ra: float, dec: float, r90: float) -> str:
-        """Return the URL of a galaxy's image.
-
-        Parameters
-        ----------
-        ra, dec
-            Degrees, ICRS.
-        r90
-            Arcseconds.
-        """
+        """Return the URL of a galaxy's image; ra and dec in degrees, r90 in arcseconds."""
         scale = r90 * FRAME_WIDTH / FRAME_PIXELS
         ours = urlsplit(SURVEYS[self.survey].format(ra=ra, dec=dec, scale=scale, pixels=FRAME_PIXELS)).query
         parts = urlsplit(self._url)
@@ -184,17 +175,17 @@ class CutoutService:
             try:
                 with pace:
                     data = _ask(address, self.timeout)
-                pace.count(failed=False)
+                pace.failures = 0
                 return data
             except _NoAnswerError as failure:
                 reason = failure.reason
                 if failure.code in _NOT_THERE:
-                    pace.count(failed=False)
+                    pace.failures = 0
                     raise ImageError("missing", f"{host} has no such picture: {reason}.") from failure
                 if failure.final or failure.wait > _LONGEST_PAUSE:
                     break
                 pace.rest(failure.wait)
-        pace.count(failed=True)
+        pace.failures += 1
         raise ImageError(
             "unavailable", f"{host} did not give the picture: {reason}. Run the same again later."
         )
@@ -228,8 +219,13 @@ class _Pace:
 
     def __enter__(self) -> None:
         self._places.acquire()
-        while (pause := self._take_turn()) > 0 and not self.closed.wait(pause):
-            pass
+        while not self.closed.is_set():
+            with self._turns:
+                pause = self._next - time.monotonic()
+                if pause <= 0:
+                    self._next = time.monotonic() + 1 / self._settings[0]
+                    return
+            self.closed.wait(pause)
 
     def __exit__(self, *_: object) -> None:
         self._places.release()
@@ -238,19 +234,6 @@ class _Pace:
         """Let nobody ask for so long, not even those who wait for their turn."""
         with self._turns:
             self._next = max(self._next, time.monotonic() + seconds)
-
-    def count(self, *, failed: bool) -> None:
-        """Note whether a galaxy got an answer."""
-        with self._turns:
-            self.failures = self.failures + 1 if failed else 0
-
-    def _take_turn(self) -> float:
-        """Return 0 if it is the caller's turn, or else how many seconds from now it may be."""
-        with self._turns:
-            pause = self._next - time.monotonic()
-            if pause <= 0:
-                self._next = time.monotonic() + 1 / self._settings[0]
-            return pause
 
 
 def _ask(address: str, timeout: float) -> bytes:
