@@ -67,7 +67,7 @@ STATUSES = ["ok", "ok", "incomplete", "outside", "no-position"]
 
 def test_images_of_a_field_in_a_folder(command, field: Path, catalogue: Path, tmp_path: Path) -> None:
     out = tmp_path / "images"
-    run = ("cutouts", "--field", field, "--catalogue", catalogue, "--out", out)
+    run = ("cutouts", "--field", field, "--catalogue", catalogue, "--id-column", "OBJID", "--out", out)
     done = command(*run)
     assert done.returncode == 0, done.stderr
     assert "5 galaxies" in done.stderr

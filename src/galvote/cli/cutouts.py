@@ -40,6 +40,9 @@ def cutouts(
         bool, typer.Option("--overwrite", help="Remove the images of an earlier run first.")
     ] = False,
     format_: Annotated[ImageFormat, typer.Option("--format", help="Of the images.")] = ImageFormat.jpg,
+    id_column: Annotated[
+        str | None, typer.Option(help="Column of ids, if it has none of the usual names.")
+    ] = None,
     size_column: SizeColumn = None,
     arcsec: Arcsec = None,
     service_url: ServiceUrl = None,
@@ -71,6 +74,7 @@ def cutouts(
             survey=open_service(
                 survey, url=service_url, cache=cache, rate=rate, attempts=attempts, timeout=timeout
             ),
+            id_column=id_column,
             size_column=size_column,
             arcsec=arcsec,
             pixels=pixels,

@@ -29,6 +29,9 @@ def pack(
             min=0.02, help="Width of the images, in r90; 8.48 if not given, but 5.12 for 128 × 128 pixels."
         ),
     ] = None,
+    id_column: Annotated[
+        str | None, typer.Option(help="Column of ids, if it has none of the usual names.")
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads; by default one for each core.")
     ] = None,
@@ -49,7 +52,7 @@ def pack(
         problem = error.errors()[0]
         raise typer.BadParameter(problem["msg"], param_hint=f"--{problem['loc'][0]}") from None
     console = plain_console()
-    sources = list_sources(places)
+    sources = list_sources(places, id_column=id_column)
     store = pack_with_progress(
         sources,
         out,

@@ -34,6 +34,7 @@ def cutouts(
     *,
     field: str | Path | Sequence[str | Path] | None = None,
     survey: str | CutoutService | None = None,
+    id_column: str | None = None,
     size_column: str | None = None,
     arcsec: float | None = None,
     pixels: int = FRAME_PIXELS,
@@ -54,6 +55,8 @@ def cutouts(
         Folder for the images and their ``catalogue.csv``; made if it does not exist.
     field, survey
         Where the galaxies are looked up; see `galvote.images.look_up.look_up`.
+    id_column
+        Column of ids; by default the first of `galvote.io.columns.ID_COLUMNS` that is there.
     size_column
         Column of the catalogue that holds r90; ``petroR90_r`` or ``r90`` by default.
     arcsec
@@ -87,7 +90,7 @@ def cutouts(
     """
     out = Path(out)
     refuse_foreign(out, _MANIFEST, "cutouts of a catalogue")
-    positions = read_positions(catalogue, size_column=size_column)
+    positions = read_positions(catalogue, size_column=size_column, id_column=id_column)
     # Ids may hold what names of files may not; quoted, they stay different from one another.
     paths = [out / f"{quote(id_, safe=' +')}.{image_format}" for id_ in positions.ids]
     geometry = Geometry(field_of_view=FRAME_WIDTH, pixels=pixels)
