@@ -145,10 +145,12 @@ def test_counts_are_stacked_with_files_that_have_none(tmp_path: Path) -> None:
 def test_the_real_survey_table(real_galaxies: Path) -> None:
     path = real_galaxies / "gz2_stripe82" / "table5.csv.gz"
     votes = read_votes(path)
+    assert (votes.tree.name, votes.form) == ("gz2-survey", "weighted")
     assert len(votes) == 19_761
     assert votes.complete.mean() > 0.93
     assert not np.isnan(votes.fractions[:, :3]).any()
-    assert not find_violations(GZ2, votes.fractions).galaxies.any()
+    assert not find_violations(votes.tree, votes.fractions).galaxies.any()
+    assert not find_violations(GZ2, read_votes(path, GZ2).fractions).galaxies.any()
     assert votes.counts is not None
     # The first galaxy's row: 10 of 16 smooth, 5 featured, of whom 1 of 5 edge-on.
     assert votes.ids[0] == "8647474690312307154"
@@ -170,7 +172,7 @@ def test_the_real_challenge_tables(real_galaxies: Path) -> None:
 
 def assert_skipped(path: Path, ids: tuple[str, ...], said: str) -> None:
     reports = list[str]()
-    votes = read_votes(path, skip_invalid=True, report=reports.append)
+    votes = read_votes(path, GZ2, skip_invalid=True, report=reports.append)
     assert votes.ids == ids
     (report,) = reports
     assert said in report and "\n" not in report
@@ -229,7 +231,7 @@ def test_ids_that_occur_again_in_one_file_or_two(tmp_path: Path) -> None:
     ):
         read_votes([first, second])
     reports = list[str]()
-    votes = read_votes([first, second], skip_invalid=True, report=reports.append)
+    votes = read_votes([first, second], GZ2, skip_invalid=True, report=reports.append)
     assert votes.ids == ("1", "2", "3", "4")
     np.testing.assert_array_equal(votes.fractions[:3], fractions_of(read_table(first))[[0, 1, 4]])
     assert reports[0].startswith("Left out 3 of 7 galaxies. 2 ids occur more than once")
@@ -238,7 +240,7 @@ def test_ids_that_occur_again_in_one_file_or_two(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"name": ["a"], "Class1.1": [0.5]}, r"no column of ids: it has name, Class1.1; .*GalaxyID, .*--id-column"),
+        ({"name": ["a"], "Class1.1": [0.5]}, r"no column of ids: .*GalaxyID, .*--id-column"),
         ({"id": ["a"], "ra": [0.5]}, r"no column of votes of.*columns are id, ra\. .*--tree .*gz2"),
         ({"id": ["a"], "Clas1.1": [0.5]}, r"'Clas1.1' is nearly 'Class1.1'"),
         ({"id": ["a"], "Class1.1": ["many"]}, r"column 'Class1.1' must hold numbers"),
@@ -305,3 +307,79 @@ def test_ids_of_any_name_and_positions_instead_of_ids(tmp_path: Path) -> None:
 def test_votes_can_be_made_by_hand() -> None:
     votes = Votes(GZ2, ("a",), np.full((1, len(GZ2)), np.nan))
     assert len(votes) == 1 and not votes.complete.any()
+
+
+# --- trees, forms and classes ----------------------------------------------------------------------------
+
+
+def survey(forms: dict[str, np.ndarray]) -> pa.Table:
+    tree = load_tree("gz2-survey")
+    columns = {
+        name: values[:, i]
+        for form, values in forms.items()
+        for i, name in enumerate(tree.published_columns(form))
+    }
+    return pa.table({"objid": FOUR} | columns)
+
+
+def test_the_tree_and_the_form_are_told_and_can_be_chosen(tmp_path: Path) -> None:
+    weighted, debiased = draw_conditional(4), draw_conditional(4)
+    counts = np.full((4, 37), 7.0)
+    table = survey({"weighted": weighted, "debiased": 1.2 * debiased, "count": counts})
+    path, reports = write(table, tmp_path / "survey.parquet"), list[str]()
+    votes = read_votes(path, report=reports.append)
+    assert (votes.tree.name, votes.form) == ("gz2-survey", "weighted")
+    assert reports == [
+        "Votes are those of the tree 'gz2-survey', read from its weighted fractions. "
+        "Another form can be chosen: count, debiased."
+    ]
+    np.testing.assert_allclose(votes.fractions, to_cumulative(votes.tree, weighted), atol=1e-9)
+    # The survey's own normalisation: nobody who said "star or artifact" was asked whether anything is odd.
+    np.testing.assert_allclose(votes.fractions[:, 13:15].sum(axis=1), 1 - votes.fractions[:, 2], atol=1e-9)
+    chosen = read_votes(path, form="debiased")
+    assert chosen.form == "debiased"
+    np.testing.assert_allclose(chosen.fractions, to_cumulative(votes.tree, debiased), atol=1e-9)
+    with pytest.raises(CatalogueError, match=r"no column of the form .fraction. of .*; it has weighted"):
+        read_votes(path, form="fraction")
+    challenge = read_votes(path, load_tree("gz2"))
+    assert (challenge.tree.name, challenge.form) == ("gz2", "count")
+
+
+def test_a_table_of_another_tree(tmp_path: Path) -> None:
+    path = write(challenge_table(), tmp_path / "votes.csv")
+    with pytest.raises(
+        CatalogueError, match=r"no column of votes of the tree 'gz1'.*P_EL … P_MG\. Its columns .* tree 'gz2'"
+    ):
+        read_votes(path, load_tree("gz1"))
+
+
+def test_ids_from_a_column_of_any_name(tmp_path: Path) -> None:
+    path = write(challenge_table(id_name="name"), tmp_path / "votes.csv")
+    assert read_votes(path, id_column="name").ids == FOUR
+    assert set(read_labels(path, "Class1.1", id_column="name")) == set(FOUR)
+
+
+def test_words_are_the_votes_of_one_person(tmp_path: Path) -> None:
+    table = pa.table({"id": FOUR, "ra": [1.0, 2, 3, 4], "has bar": ["bar", "no bar", None, "bar "]})
+    path, reports = write(table, tmp_path / "bars.parquet"), list[str]()
+    votes = read_votes(path, report=reports.append)
+    assert votes.tree.columns == ("has_bar_bar", "has_bar_no_bar") and votes.form == "class"
+    assert reports == ["Votes are those of the tree 'has bar', read from its class."]
+    expected = [[1, 0], [0, 1], [np.nan, np.nan], [1, 0]]
+    np.testing.assert_array_equal(votes.fractions, expected)
+    np.testing.assert_array_equal(votes.counts, expected)
+    other = write(pa.table({"id": ["14"], "has bar": ["no bar"]}), tmp_path / "more.csv")
+    assert read_votes([path, other]).ids == (*FOUR, "14")
+    assert read_votes(other, votes.tree).fractions.tolist() == [[0, 1]]
+    wrong = write(pa.table({"id": ["14"], "has bar": ["no  bars"]}), tmp_path / "wrong.csv")
+    with pytest.raises(
+        CatalogueError, match=r"'no  bars' in the column 'has bar' is no answer.*did you mean 'no"
+    ):
+        read_votes(wrong, votes.tree)
+
+
+def test_classes_of_galaxy_zoo_1(real_galaxies: Path) -> None:
+    path = real_galaxies / "gz1" / "labels.csv"
+    own, survey_ = read_votes(path), read_votes(path, load_tree("gz1"))
+    assert (len(own.tree), len(survey_.tree), len(own)) == (5, 6, len(survey_))
+    assert survey_.fractions[:, survey_.tree.labels.index("merger")].sum() == 0

@@ -14,7 +14,7 @@ from galvote.trees.fractions import (
     to_cumulative,
 )
 from galvote.trees.questions import FORMS, Answer, Form, Kind, Question
-from galvote.trees.recognise import class_tree, find_tree
+from galvote.trees.recognise import class_tree, find_tree, near_columns
 
 __all__ = [
     "FORMS",
@@ -34,6 +34,7 @@ __all__ = [
     "find_violations",
     "list_trees",
     "load_tree",
+    "near_columns",
     "to_conditional",
     "to_cumulative",
 ]

@@ -125,7 +125,9 @@ def _parse(text: str, path: Path) -> DecisionTree:
 
 
 def _build(file: _Tree) -> DecisionTree:
-    names = Counter(answer.name for question in file.questions for answer in question.answers)
+    names = Counter(
+        answer.name for question in file.questions for answer in question.answers if not answer.label
+    )
     questions = list[Question]()
     for number, question in enumerate(file.questions, start=1):
         answers = list[Answer]()

@@ -36,15 +36,33 @@ def find_tree(columns: Sequence[str], path: str | Path) -> DecisionTree:
     best = max(trees, key=lambda tree: len(there & published(tree)))
     if there & published(best):
         return best
-    known = sorted({column for tree in trees for column in published(tree)})
-    near = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.75) for name in columns}
-    hints = [f"{name!r} is nearly {match[0]!r}" for name, match in near.items() if match][:3]
+    near = [f"{name!r} is nearly {like!r}" for name, like in near_columns(columns).items()]
     raise CatalogueError(
         f"{path} has no column of votes of a tree that galvote knows"
-        + (f" ({'; '.join(hints)})" if hints else "")
+        + (f" ({'; '.join(near)})" if near else "")
         + f": its columns are {', '.join(columns[:8])}{' …' if len(columns) > 8 else ''}. Name the tree with "
         f"--tree (tree=): one of {', '.join(list_trees())}, or a TOML file of your own."
     )
+
+
+def near_columns(columns: Sequence[str], tree: DecisionTree | None = None) -> dict[str, str]:
+    """Find columns that may be misspelt.
+
+    Parameters
+    ----------
+    columns
+        Names of a table's columns.
+    tree
+        Whose columns they may be; those of all shipped trees if not given.
+
+    Returns
+    -------
+    At most three of the columns, each with the tree's column that it is nearly.
+    """
+    trees = [load_tree(name) for name in list_trees()] if tree is None else [tree]
+    known = sorted({column for one in trees for column in published(one)})
+    near = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.8) for name in columns[:40]}
+    return dict([(name, like[0]) for name, like in near.items() if like and like[0] != name][:3])
 
 
 def published(tree: DecisionTree) -> set[str]:

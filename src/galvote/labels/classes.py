@@ -1,0 +1,164 @@
+"""Classes of galaxies, and other labels in words, by id."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from galvote.errors import CatalogueError
+from galvote.io.columns import (
+    ID_COLUMNS,
+    cast_to_text,
+    first_column,
+    is_text,
+    list_names,
+    refuse_repeated_ids,
+)
+from galvote.io.matching import with_ids
+from galvote.io.positions import Positions
+from galvote.io.tables import read_table
+from galvote.labels.votes import Votes
+from galvote.trees import DecisionTree, class_tree
+
+MOST = 50
+"""Classes that a column may have; with more, it is taken for something else."""
+
+
+def read_labels(
+    path: str | Path,
+    column: str | None = None,
+    *,
+    id_column: str | None = None,
+    reference: Positions | None = None,
+) -> dict[str, str]:
+    """Read one column of a table by id: a hard class, or the split a galaxy belongs to.
+
+    Parameters
+    ----------
+    path
+        A CSV, Parquet, FITS or VOTable file.
+    column
+        Its name; not needed if the table has just one beside the ids.
+    id_column, reference
+        As for `read_votes`.
+
+    Returns
+    -------
+    The column's value as text by id, without the galaxies that have none.
+
+    Raises
+    ------
+    CatalogueError
+        If the file cannot be read, there is no such column, or an id occurs twice.
+    """
+    path = Path(path)
+    table, ids = with_ids(read_table(path, id_column=id_column), path, id_column, reference)
+    named = first_column(table.column_names, (id_column,) if id_column else ID_COLUMNS)
+    others = [name for name in table.column_names if name != named]
+    if column is None and len(others) == 1:
+        column = others[0]
+    if column not in others:
+        asked = (
+            "has several columns; say which one to read" if column is None else f"has no column {column!r}"
+        )
+        raise CatalogueError(f"{path} {asked}. Its columns are {list_names(others)}.")
+    refuse_repeated_ids(ids, path)
+    values = cast_to_text(table[column], f"`{column}`", path).to_pylist()
+    return {id_: value for id_, value in zip(ids, values, strict=True) if value is not None}
+
+
+def class_columns(table: pa.Table, id_column: str | None) -> tuple[str, ...]:
+    """Return the columns that may hold classes: words, of which there are few and some occur again.
+
+    Parameters
+    ----------
+    table
+        The table.
+    id_column
+        Its column of ids, if it is named.
+
+    Returns
+    -------
+    Names of columns.
+    """
+    named = first_column(table.column_names, (id_column,) if id_column else ID_COLUMNS)
+    return tuple(
+        field.name
+        for field in table.schema
+        if field.name != named
+        and (is_text(field.type) or pa.types.is_boolean(field.type))
+        and 2 <= pc.count_distinct(table[field.name]).as_py() <= min(MOST, table.num_rows - 1)
+    )
+
+
+def tree_of_classes(tables: Sequence[pa.Table], column: str, path: Path) -> DecisionTree:
+    """Make the tree whose answers are the classes of a column.
+
+    Parameters
+    ----------
+    tables
+        Tables that have the column.
+    column
+        Its name.
+    path
+        Of the first table, for messages.
+
+    Returns
+    -------
+    The tree, classes in alphabetical order.
+    """
+    values = [value for table in tables for value in pc.unique(_texts(table, column, path)).to_pylist()]
+    return class_tree(column, sorted({value for value in values if value is not None}))
+
+
+def votes_of_classes(
+    table: pa.Table, column: str, ids: tuple[str, ...], tree: DecisionTree, path: Path
+) -> Votes:
+    """Take classes for the votes of one person.
+
+    Parameters
+    ----------
+    table
+        The table.
+    column
+        Its column of classes.
+    ids
+        Of its rows.
+    tree
+        Of one question; each class is the name, the text or the label of an answer.
+    path
+        Of the table, for messages.
+
+    Returns
+    -------
+    Fractions and counts that are 1 for the class and 0 for the others, NaN where there is no class.
+
+    Raises
+    ------
+    CatalogueError
+        If a class is no answer of the tree.
+    """
+    places = {word: i for i, one in enumerate(tree.answers) for word in (one.label, one.text, one.name)}
+    values = _texts(table, column, path).to_pylist()
+    if strange := sorted({value for value in values if value is not None} - places.keys()):
+        near = difflib.get_close_matches(strange[0], places, n=1)
+        raise CatalogueError(
+            f"{path}: {list_names([repr(word) for word in strange], 3)} in the column {column!r} is no "
+            f"answer of the tree {tree.name!r}"
+            + (f"; did you mean {near[0]!r}?" if near else ".")
+            + f" Its answers are {list_names([answer.name for answer in tree.answers])}."
+        )
+    votes = np.full((len(ids), len(tree)), np.nan)
+    for row, value in enumerate(values):
+        if value is not None:
+            votes[row] = np.arange(len(tree)) == places[value]
+    return Votes(tree, ids, votes, votes.copy(), "class")
+
+
+def _texts(table: pa.Table, column: str, path: Path) -> pa.ChunkedArray:
+    return pc.utf8_trim_whitespace(cast_to_text(table[column], f"`{column}`", path))

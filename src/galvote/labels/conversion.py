@@ -1,0 +1,85 @@
+"""From what surveys publish of each question, conditional fractions or counts, to cumulative fractions.
+
+What published tables hold:
+
+- Fractions are rounded to three digits or so, so a question's sum is within 0.002 of 1.
+- Debiased fractions are corrected answer by answer, so a question's sum is 1 only after division by it.
+- Weighted fractions and counts do not follow from one another.
+- A question that nobody answered, or nobody of any weight, has zeros or nothing. Where the tree says that
+  somebody was asked it all the same, its fractions are unknown.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from galvote.trees import DecisionTree, Form, asked_share, to_cumulative
+from galvote.trees.fractions import TOLERANCE
+
+ROUNDING = 0.005
+"""How far the published fractions of a question may sum from 1: ten times half a digit in the third place."""
+
+
+def published_to_conditional(
+    tree: DecisionTree, values: Float[np.ndarray, "galaxy answer"], form: Form
+) -> tuple[Float[np.ndarray, "galaxy answer"], Bool[np.ndarray, "galaxy question"]]:
+    """Make each question's published numbers sum to 1.
+
+    Parameters
+    ----------
+    tree
+        The questions.
+    values
+        Fractions of those who were asked, or numbers of votes, in ``tree.columns`` order; NaN where unknown.
+    form
+        What they are.
+
+    Returns
+    -------
+    conditional
+        Fractions that sum to 1 within each question; NaN for a question without votes.
+    wrong
+        True where a question has ``weighted`` or ``fraction`` numbers that do not sum to 1 within `ROUNDING`,
+        or any that are negative or infinite.
+    """
+    conditional = np.full(values.shape, np.nan)
+    wrong = np.zeros((len(values), len(tree.questions)), dtype=bool)
+    for i, columns in enumerate(tree.slices.values()):
+        votes = values[:, columns]
+        wrong[:, i] = (votes < 0).any(axis=1) | np.isinf(votes).any(axis=1)
+        # An infinite number is wrong already; its sum and quotient need no warning.
+        with np.errstate(invalid="ignore"):
+            total = votes.sum(axis=1, keepdims=True)
+            if form in ("weighted", "fraction"):
+                wrong[:, i] |= ((total > 0) & (np.abs(total - 1) > ROUNDING))[:, 0]
+            np.divide(votes, total, out=conditional[:, columns], where=total > 0)
+    return conditional, wrong
+
+
+def known_to_cumulative(
+    tree: DecisionTree, conditional: Float[np.ndarray, "galaxy answer"]
+) -> Float[np.ndarray, "galaxy answer"]:
+    """Convert to cumulative fractions; a question that is unknown makes those that depend on it unknown too.
+
+    Parameters
+    ----------
+    tree
+        The questions.
+    conditional
+        Fractions that sum to 1 within each question; NaN where unknown or not asked.
+
+    Returns
+    -------
+    Cumulative fractions: 0 where nobody was asked, NaN where somebody was but the answers are unknown.
+    """
+    unknown, filled = np.isnan(conditional), conditional.copy()
+    for columns in tree.slices.values():
+        filled[np.isnan(filled[:, columns]).any(axis=1), columns] = 1 / (columns.stop - columns.start)
+    cumulative = to_cumulative(tree, filled)
+    for question in tree.asking_order:
+        columns = tree.slices[question.name]
+        asked = asked_share(tree, cumulative)[:, tree.questions.index(question)]
+        lost = np.isnan(asked) | (unknown[:, columns].any(axis=1) & (asked > TOLERANCE))
+        cumulative[lost, columns] = np.nan
+    return cumulative

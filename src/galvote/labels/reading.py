@@ -1,0 +1,248 @@
+"""Read votes: whatever form a table publishes them in, they become cumulative fractions of a tree."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from jaxtyping import Bool, Float
+
+from galvote.errors import CatalogueError, FractionError, GalvoteError
+from galvote.io.columns import list_names, read_numbers
+from galvote.io.matching import with_ids
+from galvote.io.positions import Positions
+from galvote.io.tables import read_table
+from galvote.labels.classes import class_columns, tree_of_classes, votes_of_classes
+from galvote.labels.conversion import ROUNDING, known_to_cumulative, published_to_conditional
+from galvote.labels.votes import Votes
+from galvote.trees import DecisionTree, Form, find_tree, find_violations, near_columns
+
+PREFERRED: tuple[Form, ...] = ("cumulative", "weighted", "fraction", "count", "debiased")
+"""Of several forms in a table, the first is read. Debiased fractions are those of an image nobody has."""
+
+_LOG = logging.getLogger(__name__)
+_SKIP = "Or leave them out with --skip-invalid (skip_invalid=True)."
+
+
+def read_votes(
+    paths: str | Path | Sequence[str | Path],
+    tree: DecisionTree | None = None,
+    *,
+    form: Form | None = None,
+    id_column: str | None = None,
+    reference: Positions | None = None,
+    skip_invalid: bool = False,
+    report: Callable[[str], None] | None = None,
+) -> Votes:
+    """Read votes from one or several tables, and stack them.
+
+    A table has a column of ids and the columns of a tree in one of its published forms, all or some (those
+    absent are unknown, not zero): cumulative fractions, fractions of those who were asked, or counts. Or it
+    has one column of words: then the classes are the answers to one question, and each is the vote of one
+    person. Where a question was put to somebody and nobody's answer is recorded, it is unknown.
+
+    Parameters
+    ----------
+    paths
+        CSV, Parquet, FITS or VOTable files.
+    tree
+        The tree whose columns to read; if not given, the shipped tree of which the tables have most columns,
+        or one of the classes in the only column of words.
+    form
+        The form to read, as `galvote.trees.FORMS`; if not given, the first of `PREFERRED` that the table has,
+        and counts where that has nothing.
+    id_column
+        Name of the column of ids; by default the first of `galvote.io.columns.ID_COLUMNS` that is there.
+    reference
+        Galaxies with ids and positions, by which rows of tables without ids are known
+        (`galvote.io.matching.row_ids`).
+    skip_invalid
+        Leave out galaxies whose fractions cannot be true, and all but the first row of an id that occurs
+        again, instead of raising an error.
+    report
+        Is told in a sentence which tree and form was chosen, if none was given, and how many galaxies were
+        left out; by default that is logged.
+
+    Returns
+    -------
+    The votes.
+
+    Raises
+    ------
+    CatalogueError
+        If a file cannot be read, has no column of ids or votes, or an id occurs twice, in one file or in two.
+    FractionError
+        If fractions are out of range, break the tree by more than 1e-4, or, as shares of those who were
+        asked, do not sum to 1 within 0.005.
+    """
+    files = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    if not files:
+        raise CatalogueError("No files of votes were given; name at least one.")
+    tables = list[_Table]()
+    for file in files:
+        table = read_table(file, id_column=id_column)
+        rows, ids = with_ids(table, file, id_column, reference, report or _LOG.info)
+        tables.append(_Table(file, rows, ids, class_columns(rows, id_column)))
+    chosen = _choose_tree(tables) if tree is None else tree
+
+    def keep(votes: Votes, wrong: Bool[np.ndarray, " galaxy"], error: GalvoteError) -> Votes:
+        if not wrong.any():
+            return votes
+        if not skip_invalid:
+            raise error
+        message = str(error).partition("\n")[0]
+        (report or _LOG.warning)(f"Left out {wrong.sum():,} of {len(votes):,} galaxies. {message}")
+        return votes.select(~wrong)
+
+    votes = Votes.stack([_read(table, chosen, form, keep) for table in tables])
+    others = [other for other in tables[0].forms(chosen) if other not in votes.form.split(", ")]
+    if tree is None or (others and form is None):
+        also = f" Another form can be chosen: {', '.join(others)}." if others and form is None else ""
+        kind = votes.form if votes.form in ("count", "class") else f"{votes.form} fractions"
+        (report or _LOG.info)(f"Votes are those of the tree {chosen.name!r}, read from its {kind}.{also}")
+    return _keep_first(votes, files, keep)
+
+
+_Keep = Callable[[Votes, Bool[np.ndarray, " galaxy"], GalvoteError], Votes]
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    path: Path
+    table: pa.Table
+    ids: tuple[str, ...]
+    classes: tuple[str, ...]
+    """Columns of words."""
+
+    def forms(self, tree: DecisionTree) -> list[Form]:
+        """Return the forms in which the table has some of a tree's columns, the preferred first."""
+        there = set(self.table.column_names)
+        return [form for form in PREFERRED if there & set(tree.published_columns(form))]
+
+    def numbers(self, form: Form, tree: DecisionTree) -> Float[np.ndarray, "galaxy answer"]:
+        """Return a form's columns as numbers, NaN where null or absent."""
+        return read_numbers(self.table, tree.published_columns(form), self.path)
+
+
+def _choose_tree(tables: Sequence[_Table]) -> DecisionTree:
+    names = [name for table in tables for name in table.table.column_names]
+    try:
+        return find_tree(names, tables[0].path)
+    except CatalogueError:
+        classes = tables[0].classes
+        if near_columns(names) or len(classes) != 1 or names.count(classes[0]) < len(tables):
+            raise
+    column = tables[0].classes[0]
+    return tree_of_classes([table.table for table in tables], column, tables[0].path)
+
+
+def _read(table: _Table, tree: DecisionTree, form: Form | None, keep: _Keep) -> Votes:
+    forms = table.forms(tree)
+    if not forms and len(tree.questions) == 1 and (column := _find_classes(table, tree)):
+        return votes_of_classes(table.table, column, table.ids, tree, table.path)
+    if not forms or (form is not None and form not in forms):
+        raise _nothing_to_read(table, tree, form)
+    chosen = form or forms[0]
+    values = table.numbers(chosen, tree)
+    counts = table.numbers("count", tree) if "count" in forms else None
+    votes = Votes(tree, table.ids, values, counts, chosen)
+    if chosen != "cumulative":
+        return _convert(votes, chosen, counts if form is None else None, table.path, keep)
+    violations = find_violations(tree, votes.fractions)
+    what = "have fractions that cannot be true"
+    return keep(
+        votes,
+        violations.galaxies,
+        FractionError(
+            _describe(table.path, votes.ids, violations.galaxies, what, violations.describe)
+            + f"\nThe columns {tree.columns[0]} … are cumulative: each question sums to the fraction of the "
+            f"answers that lead to it. Correct these rows. {_SKIP}"
+        ),
+    )
+
+
+def _find_classes(table: _Table, tree: DecisionTree) -> str | None:
+    if (name := tree.questions[0].name) in table.table.column_names:
+        return name
+    return table.classes[0] if len(table.classes) == 1 else None
+
+
+def _nothing_to_read(table: _Table, tree: DecisionTree, form: Form | None) -> CatalogueError:
+    names = table.table.column_names
+    if forms := table.forms(tree):
+        return CatalogueError(
+            f"{table.path} has no column of the form {form!r} of the tree {tree.name!r}; it has "
+            f"{', '.join(forms)}."
+        )
+    wanted = [columns for one in PREFERRED if any(columns := tree.published_columns(one))]
+    message = (
+        f"{table.path} has no column of votes of the tree {tree.name!r}: it has {list_names(names)}; looked "
+        f"for were {', or '.join(f'{columns[0]} … {columns[-1]}' for columns in wanted)}."
+    )
+    try:
+        other = find_tree(names, table.path)
+        return CatalogueError(f"{message} Its columns are those of the tree {other.name!r}.")
+    except CatalogueError:
+        near = near_columns(names, tree)
+        return CatalogueError(
+            message + "".join(f" {name!r} is nearly {like!r}." for name, like in near.items())
+        )
+
+
+def _convert(
+    votes: Votes, form: Form, counts: Float[np.ndarray, "galaxy answer"] | None, path: Path, keep: _Keep
+) -> Votes:
+    """Make cumulative fractions of what is published, and of counts for questions that lack it."""
+    tree = votes.tree
+    conditional, wrong = published_to_conditional(tree, votes.fractions, form)
+    if counts is not None:
+        instead, wrong_counts = published_to_conditional(tree, counts, "count")
+        for i, columns in enumerate(tree.slices.values()):
+            absent = np.isnan(votes.fractions[:, columns]).any(axis=1)
+            conditional[absent, columns] = instead[absent, columns]
+            wrong[absent, i] |= wrong_counts[absent, i]
+    invalid = np.asarray(wrong.any(axis=1))
+
+    def describe(row: int) -> str:
+        return f"question {list_names([tree.questions[i].name for i in np.flatnonzero(wrong[row])])}"
+
+    what = f"have conditional fractions that do not sum to 1 within {ROUNDING}, or negative votes"
+    sound = keep(
+        replace(votes, fractions=conditional),
+        invalid,
+        FractionError(_describe(path, votes.ids, invalid, what, describe) + f"\nCorrect these rows. {_SKIP}"),
+    )
+    return replace(sound, fractions=known_to_cumulative(tree, sound.fractions))
+
+
+def _keep_first(votes: Votes, files: Sequence[Path], keep: _Keep) -> Votes:
+    """Refuse ids that occur again, or keep the first row of each."""
+    first_rows = {id_: row for row, id_ in reversed(list(enumerate(votes.ids)))}
+    repeated = np.ones(len(votes), dtype=bool)
+    repeated[list(first_rows.values())] = False
+    named = [f"{id_} ({times} times)" for id_, times in Counter(votes.ids).items() if times > 1]
+    return keep(
+        votes,
+        repeated,
+        CatalogueError(
+            f"{len(named):,} ids occur more than once in {list_names([str(file) for file in files])}:\n"
+            f"  {list_names(named, 5)}\nRemove the rows that repeat an id. {_SKIP}"
+        ),
+    )
+
+
+def _describe(
+    path: Path,
+    ids: Sequence[str],
+    wrong: Bool[np.ndarray, " galaxy"],
+    what: str,
+    describe: Callable[[int], str],
+) -> str:
+    rows = np.flatnonzero(wrong)
+    offenders = "".join(f"\n  {ids[row]}: {describe(int(row))}" for row in rows[:5])
+    return f"{path}: {len(rows):,} of {len(ids):,} galaxies {what}, first of them:{offenders}"
