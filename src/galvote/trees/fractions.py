@@ -28,6 +28,8 @@ def asked_share(
 
     Parameters
     ----------
+    tree
+        The questions.
     cumulative
         Cumulative fractions in [0, 1], in ``tree.columns`` order; NaN where unknown.
 
@@ -51,6 +53,8 @@ def to_cumulative(
 
     Parameters
     ----------
+    tree
+        The questions.
     conditional
         Fractions in [0, 1] that sum to 1 within each question, in ``tree.columns`` order. A question that
         nobody was asked may be NaN.
@@ -99,6 +103,8 @@ def to_conditional(
 
     Parameters
     ----------
+    tree
+        The questions.
     cumulative
         Fractions in [0, 1] in ``tree.columns`` order; NaN where unknown.
 
@@ -121,6 +127,8 @@ class Violations:
 
     Parameters
     ----------
+    tree
+        The questions.
     out_of_range
         True where a known fraction is not in [0, 1].
     off_tree
@@ -140,7 +148,17 @@ class Violations:
         return np.asarray(self.out_of_range.any(axis=1) | (self.off_tree > self.tolerance).any(axis=1))
 
     def describe(self, row: int) -> str:
-        """Say in words what is wrong with one galaxy; empty if nothing is."""
+        """Say in words what is wrong with one galaxy.
+
+        Parameters
+        ----------
+        row
+            Which galaxy.
+
+        Returns
+        -------
+        Clauses with semicolons between; empty if nothing is wrong.
+        """
         said = [f"{self.tree.columns[i]} is not in [0, 1]" for i in np.flatnonzero(self.out_of_range[row])]
         for i in np.flatnonzero(self.off_tree[row] > self.tolerance):
             columns = [answer.column for answer in self.tree.questions[i].answers]
@@ -156,11 +174,17 @@ def find_violations(
 
     Parameters
     ----------
+    tree
+        The questions.
     cumulative
         In ``tree.columns`` order; NaN where unknown. Only questions with all their answers, and the answers
         that lead to them, known are held against the tree.
     tolerance
         How far a question's sum may be from the share of volunteers that were asked it.
+
+    Returns
+    -------
+    What is wrong, where.
     """
     known = ~np.isnan(cumulative)
     with np.errstate(invalid="ignore"):  # infinities, which are out of range anyway
@@ -182,14 +206,23 @@ def check_fractions(
     ids: Sequence[str] | None = None,
     tolerance: float = TOLERANCE,
 ) -> None:
-    """Raise `FractionError`, naming the offending galaxies, if fractions are out of range or break the tree.
+    """Raise an error that names the offending galaxies if fractions are out of range or break the tree.
 
     Parameters
     ----------
+    tree
+        The questions.
     cumulative
         As for `find_violations`.
     ids
         Names of the galaxies for the message; row numbers if not given.
+    tolerance
+        As for `find_violations`.
+
+    Raises
+    ------
+    FractionError
+        If there are any.
     """
     violations = find_violations(tree, cumulative, tolerance)
     offenders = np.flatnonzero(violations.galaxies).tolist()
@@ -206,7 +239,17 @@ def check_fractions(
 
 @dataclass(frozen=True)
 class Step:
-    """One question on a decision path, the answer that most volunteers gave, and its conditional fraction."""
+    """One step of a decision path.
+
+    Parameters
+    ----------
+    question
+        The question.
+    answer
+        The answer that most volunteers gave.
+    fraction
+        Their share of those who were asked, in [0, 1].
+    """
 
     question: Question
     answer: Answer
@@ -218,6 +261,8 @@ def decision_path(tree: DecisionTree, cumulative: Float[np.ndarray, " answer"]) 
 
     Parameters
     ----------
+    tree
+        The questions.
     cumulative
         One galaxy's fractions in [0, 1], in ``tree.columns`` order.
 
@@ -240,7 +285,17 @@ def decision_path(tree: DecisionTree, cumulative: Float[np.ndarray, " answer"]) 
 
 
 def describe_path(steps: Sequence[Step]) -> str:
-    """Say a decision path in words: ``featured → not edge-on → no bar → spiral, loosely wound, 2 arms``."""
+    """Say a decision path in words.
+
+    Parameters
+    ----------
+    steps
+        The path.
+
+    Returns
+    -------
+    Phrases: ``featured → not edge-on → no bar → spiral, loosely wound, 2 arms``.
+    """
     said = ""
     for step in steps:
         joint = ", " if step.question.qualifies else " → "
