@@ -9,7 +9,7 @@ import pytest
 from galvote.errors import CatalogueError
 from galvote.io import list_sources, read_ids, read_table, write_table
 from galvote.io.matching import match_positions, row_ids
-from galvote.io.positions import Positions, read_positions
+from galvote.io.positions import Positions, positions_of, read_positions
 
 ARCSEC = 1 / 3600
 
@@ -59,6 +59,18 @@ def test_rows_without_ids_have_that_of_the_galaxy_at_their_position() -> None:
         row_ids(table, Path("t.csv"))
     with pytest.raises(CatalogueError, match=r"no position in it is within 1 arcsecond"):
         row_ids(table.slice(1), Path("t.csv"), reference=reference())
+
+
+def test_places_of_images_that_have_positions(tmp_path: Path) -> None:
+    (tmp_path / "x.jpg").write_bytes(b"x")
+    for name, ra in (("a", 1.0), ("b", 2.0)):
+        columns = {"id": [name], "source": ["x.jpg"], "ra": [ra], "dec": [0.0]}
+        write_table(pa.table(columns), tmp_path / f"{name}.csv")
+    write_table(pa.table({"id": ["c"], "source": ["x.jpg"]}), tmp_path / "c.csv")
+    places = [tmp_path / name for name in ("a.csv", "x.jpg", "c.csv", "b.csv")]
+    found = positions_of(places)
+    assert found is not None and found.ids == ("a", "b") and found.ra.tolist() == [1.0, 2.0]
+    assert positions_of([tmp_path / "x.jpg", tmp_path]) is None
 
 
 @pytest.mark.parametrize("ending", [".csv", ".parquet", ".fits", ".vot"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -22,7 +24,7 @@ from galvote.io.columns import (
     to_ids,
 )
 from galvote.io.sources import TEXT, Listing, Read, Sources
-from galvote.io.tables import read_table
+from galvote.io.tables import is_table, read_table
 
 RA_COLUMNS = ("ra", "_raj2000", "raj2000", "ra_icrs", "right_ascension", "ra_deg", "alpha_j2000")
 """Names of a column of right ascensions, in order of preference; upper and lower case are the same."""
@@ -123,6 +125,27 @@ def read_positions(
         size = find_column(table.column_names, names, path, "sizes", "Name one that is there.")
         r90 = _numbers(table, size, path, "arcsec")
     return Positions(ids=_ids(table, path, id_column), ra=ra, dec=dec, r90=r90, table=table)
+
+
+def positions_of(places: Sequence[str | Path], *, id_column: str | None = None) -> Positions | None:
+    """Return the galaxies with ids and positions in those places that are tables; None if there are none.
+
+    Parameters
+    ----------
+    places
+        As for `galvote.io.list_sources`; images, folders and tables without positions are passed over.
+    id_column
+        The column of ids.
+    """
+    found = list[Positions]()
+    for path in map(Path, places):
+        if path.is_file() and is_table(path):
+            with suppress(CatalogueError):  # an image, or a table of something else
+                found.append(read_positions(path, id_column=id_column))
+    if not found:
+        return None
+    ra, dec, r90 = (np.concatenate([getattr(each, name) for each in found]) for name in ("ra", "dec", "r90"))
+    return Positions(tuple(chain.from_iterable(each.ids for each in found)), ra, dec, r90, found[0].table)
 
 
 def coordinates(table: pa.Table, path: Path) -> tuple[Coordinates, Coordinates]:

@@ -147,6 +147,11 @@ _WRITABLE = {".csv": "csv", ".parquet": "parquet", **_ASTROPY}
 _FORMATS = {**_WRITABLE, ".csv.gz": "csv", ".fits.gz": "fits"}
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file has the ending of a table; FITS may be an image."""
+    return path.name.lower().endswith(tuple(_FORMATS))
+
+
 def _format_of(path: Path, formats: dict[str, str]) -> str:
     for ending, format_ in formats.items():
         if path.name.lower().endswith(ending):
