@@ -58,9 +58,6 @@ class DecisionTree:
         if not self.questions:
             raise TreeError(f"The tree {self.name!r} has no questions; give it at least one.")
         check_questions(self.questions)
-        names = [kind.name for kind in self.kinds]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise TreeError(f"Kinds must have names of their own; these occur twice: {', '.join(twice)}.")
         root = self.questions[0].answers
         if not self.kinds:
             kinds = (Kind(one.phrase, one.label, COLOURS[i % len(COLOURS)]) for i, one in enumerate(root))

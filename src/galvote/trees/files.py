@@ -152,6 +152,11 @@ def _build(file: _Tree) -> DecisionTree:
             )
         settings = question.model_dump(include={"name", "text", "always_asked", "qualifies"})
         questions.append(Question(**settings, answers=tuple(answers)))
+    kinds = [kind.name for kind in file.kinds]
+    if twice := sorted({name for name in kinds if kinds.count(name) > 1}):
+        raise TreeError(
+            f"Kinds must have names of their own; these occur twice: {', '.join(twice)}.", ("kinds", "")
+        )
     return DecisionTree(
         **file.model_dump(include={"name", "title", "citation"}),
         notes=file.notes.strip(),
