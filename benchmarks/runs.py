@@ -10,8 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from galvote.training import Recipe
-from galvote.training.recipe import validate_recipe
+from galvote.training import Recipe, validate_recipe
 
 TIMING = "timing.json"
 
@@ -30,7 +29,7 @@ def train(
 
     A processor's minutes, and not the clock's, because other work beside it would count in those.
     """
-    command: list[str | Path] = [sys.executable, "-m", "galvote", "train", "--recipe", recipe]
+    command: list[str | Path] = [sys.executable, "-m", "galvote", "train", "--yes", "--recipe", recipe]
     command += ["--images", store, "--splits", splits, "--out", run]
     for table in votes:
         command += ["--votes", table]

@@ -122,10 +122,10 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def trained(training_data, tiny_recipe, tmp_path_factory, one_thread) -> Path:
     """Return the folder of a finished run of the tiny recipe."""
-    from galvote.training import load_recipe, train
+    from galvote.training import fit, load_recipe
 
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    train(load_recipe(tiny_recipe), training_data, folder, progress=False)
+    fit(load_recipe(tiny_recipe), training_data, folder)
     return folder
 
 

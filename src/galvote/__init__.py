@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from galvote.images.cutouts import cutouts
     from galvote.inference import Prediction, Predictor
     from galvote.inference.evaluation import Evaluation, evaluate
+    from galvote.recipes import list_recipes
+    from galvote.training import train
     from galvote.trees import DecisionTree, list_trees, load_tree
 
 __version__ = "0.2.0"
@@ -32,9 +34,11 @@ __all__ = [
     "cutouts",
     "evaluate",
     "find_field",
+    "list_recipes",
     "list_trees",
     "load",
     "load_tree",
+    "train",
     "write_field",
 ]
 
@@ -48,8 +52,10 @@ _HOMES = {
     "cutouts": "galvote.images.cutouts",
     "evaluate": "galvote.inference.evaluation",
     "find_field": "galvote.field",
+    "list_recipes": "galvote.recipes",
     "list_trees": "galvote.trees",
     "load_tree": "galvote.trees",
+    "train": "galvote.training",
     "write_field": "galvote.field",
 }
 """Where each name is defined: it is imported when first used, so that `import galvote` loads no torch."""

@@ -10,7 +10,7 @@ from torch import nn
 from galvote.errors import ModelError, RecipeError
 from galvote.models import GalaxyNetwork, NetworkSpec, load_model, register_encoder
 from galvote.models.encoders import ENCODERS
-from galvote.training import load_recipe, train
+from galvote.training import fit, load_recipe
 from galvote.training.pretrained import load_pretrained
 from galvote.trees import load_tree
 
@@ -38,7 +38,7 @@ def test_an_encoder_from_outside_is_trained_and_loaded(own_encoder, tiny_recipe,
     network = 'network={encoder="mean-colour", field_of_view=4.16, pixels=32, head="softmax", hidden=3}'
     recipe = load_recipe(tiny_recipe, [network, "training.epochs=1"])
     assert isinstance(recipe.network, own_encoder)
-    model, card = load_model(train(recipe, training_data, tmp_path / "run", progress=False))
+    model, card = load_model(fit(recipe, training_data, tmp_path / "run"))
     assert card.network == recipe.network and card.network.hidden == 3
     assert model.encoder[-1].out_features == 3
     with pytest.raises(RecipeError, match=r"network\.hiden is unknown; .* 'network\.hidden'"):

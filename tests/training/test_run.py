@@ -16,7 +16,7 @@ from galvote.errors import TrainingError
 from galvote.io import list_sources
 from galvote.labels import read_votes
 from galvote.models import load_model
-from galvote.training import Recipe, load_recipe, train
+from galvote.training import Recipe, fit, load_recipe
 
 COLUMNS = ["epoch", "training_loss", "validation_loss", "training_rmse", "validation_rmse"]
 WEIGHTS = "weights.safetensors"
@@ -33,14 +33,14 @@ def recipe(tiny_recipe) -> Recipe:
 def reference(recipe, training_data, tmp_path_factory) -> Path:
     """Return the folder of a finished run of that recipe."""
     folder = tmp_path_factory.mktemp("reference") / "run"
-    train(recipe, training_data, folder, progress=False)
+    fit(recipe, training_data, folder)
     return folder
 
 
 @pytest.fixture(autouse=True)
 def _without_figures(monkeypatch) -> None:
     """Draw the reference's figures alone: they cost more than a tiny run."""
-    monkeypatch.setattr("galvote.training.run.plot_curves", lambda history, directory: None)
+    monkeypatch.setattr("galvote.training.run_folder.plot_curves", lambda history, directory: None)
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:
@@ -96,11 +96,10 @@ def test_the_same_seed_gives_the_same_run(reference, recipe, training_data, tmp_
     monkeypatch.setitem(sys.modules, "tensorboard", None)  # as where it is not installed
     torch.rand(3)
     told = list[tuple[int, dict[str, float]]]()
-    best = train(
+    best = fit(
         recipe,
         training_data,
         tmp_path / "again",
-        progress=False,
         on_epoch=lambda _, epoch, measured: told.append((epoch, dict(measured))),
     )
     assert best == tmp_path / "again" / "best"
@@ -109,7 +108,7 @@ def test_the_same_seed_gives_the_same_run(reference, recipe, training_data, tmp_
 
 
 def test_another_seed_gives_another_run(reference, tiny_recipe, training_data, tmp_path):
-    train(load_recipe(tiny_recipe, ["seed=1", "training.epochs=1"]), training_data, tmp_path / "run")
+    fit(load_recipe(tiny_recipe, ["seed=1", "training.epochs=1"]), training_data, tmp_path / "run")
     assert read_metrics(tmp_path / "run")[0] != read_metrics(reference)[0]
 
 
@@ -146,69 +145,116 @@ def test_a_run_killed_before_a_file_is_in_place_ends_the_same(
     with monkeypatch.context() as context:
         context.setattr(Path, "replace", die_the_third_time)
         with pytest.raises(KilledError):
-            train(recipe, training_data, run, progress=False)
-    train(recipe, training_data, run, progress=False, resume=True)
+            fit(recipe, training_data, run)
+    fit(recipe, training_data, run, resume=True)
     assert_same_run(reference, run)
 
 
 def test_resuming_a_finished_run_changes_nothing(reference, recipe, training_data):
     files = [path for path in reference.rglob("*") if path.is_file() and path.suffix != ".png"]
     before = {path: path.read_bytes() for path in files}
-    train(recipe, training_data, reference, progress=False, resume=True)
+    fit(recipe, training_data, reference, resume=True)
     assert {path: path.read_bytes() for path in before} == before
 
 
 def test_resuming_nothing_starts_a_run(tiny_recipe, training_data, tmp_path):
     recipe = load_recipe(tiny_recipe, ["training.epochs=1"])
-    train(recipe, training_data, tmp_path / "run", progress=False, resume=True)
+    fit(recipe, training_data, tmp_path / "run", resume=True)
     assert len(read_metrics(tmp_path / "run")) == 1
 
 
 def test_an_existing_run_is_refused_unless_it_may_be_replaced(tiny_recipe, training_data, tmp_path):
     recipe, other = (load_recipe(tiny_recipe, ["training.epochs=1", f"seed={seed}"]) for seed in range(2))
     run = tmp_path / "run"
-    train(recipe, training_data, run, progress=False)
+    fit(recipe, training_data, run)
     with pytest.raises(TrainingError, match=r"holds a run already; go on with --resume"):
-        train(recipe, training_data, run, progress=False)
+        fit(recipe, training_data, run)
     with pytest.raises(TrainingError, match=r"give one of them"):
-        train(recipe, training_data, run, progress=False, resume=True, overwrite=True)
+        fit(recipe, training_data, run, resume=True, overwrite=True)
     first = read_metrics(run)
 
     def stop(recipe: object, epoch: int, measured: object) -> None:
         raise KilledError
 
     with pytest.raises(KilledError):
-        train(other, training_data, run, progress=False, overwrite=True, on_epoch=stop)
+        fit(other, training_data, run, overwrite=True, on_epoch=stop)
     assert read_metrics(run) != first
 
 
 def test_nothing_of_a_replaced_run_stays(tiny_recipe, training_data, tmp_path, monkeypatch):
     recipe = load_recipe(tiny_recipe, ["training.epochs=1"])
     run = tmp_path / "run"
-    train(recipe, training_data, run, progress=False)
+    fit(recipe, training_data, run)
     (run / "tensorboard").mkdir(exist_ok=True)
     (run / "tensorboard" / "events.out.tfevents.1.host").write_bytes(b"of the run before")
     diverging = load_recipe(tiny_recipe, ["training.learning_rate=1e30"])
     monkeypatch.setitem(sys.modules, "tensorboard", None)  # as where it is not installed
     with pytest.raises(TrainingError):
-        train(diverging, training_data, run, progress=False, overwrite=True)
+        fit(diverging, training_data, run, overwrite=True)
     assert [path.name for path in run.iterdir()] == ["run.json"]
 
 
 def test_another_recipe_or_other_data_are_not_resumed(reference, tiny_recipe, recipe, training_data):
     slower = load_recipe(tiny_recipe, ["training.learning_rate=1e-4"])
     with pytest.raises(TrainingError, match=r"recipe \(.*training\.learning_rate 0\.005, now 0\.0001\)"):
-        train(slower, training_data, reference, progress=False, resume=True)
+        fit(slower, training_data, reference, resume=True)
     fewer = replace(training_data, training=training_data.training.select(range(20)))
     with pytest.raises(TrainingError, match=r"data \(training_galaxies 45, now 20; .*training_sha256"):
-        train(recipe, fewer, reference, progress=False, resume=True)
+        fit(recipe, fewer, reference, resume=True)
+
+
+@pytest.fixture
+def plain() -> list[str]:
+    """Return settings of a recipe none of which is a share of the epochs."""
+    return ["cutout.pixels=64", "network.pixels=16", "training.batch_size=16", "training.precision=float32"]
+
+
+def test_a_run_may_be_given_more_epochs(plain, training_data, tmp_path):
+    short, long = (load_recipe("sharma2020", [*plain, f"training.epochs={n}"]) for n in (2, 4))
+    fit(long, training_data, tmp_path / "whole")
+    fit(short, training_data, tmp_path / "run")
+    fit(long, training_data, tmp_path / "run", resume=True)
+    assert_same_run(tmp_path / "whole", tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "last" / "card.json").read_text())["scores"]["epoch"] == 4
+    with pytest.raises(TrainingError, match=r"training\.epochs 4, now 2"):
+        fit(short, training_data, tmp_path / "run", resume=True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (
+            ["training.schedule=cosine"],
+            r"schedule is spread over all epochs: .*training\.pretrained=",
+        ),
+        (["training.schedule=cosine", "training.unnormalised=0.5", "network.head=rectified"], "and training"),
+        (
+            ["training.schedule=steps", "training.milestones=[0.5]"],
+            "milestones are shares of the epochs",
+        ),
+    ],
+)
+def test_more_epochs_are_refused_where_they_change_those_before(
+    plain, training_data, tmp_path, settings, says
+):
+    short, long = (load_recipe("sharma2020", [*plain, *settings, f"training.epochs={n}"]) for n in (1, 2))
+    fit(short, training_data, tmp_path / "run")
+    with pytest.raises(TrainingError, match=says):
+        fit(long, training_data, tmp_path / "run", resume=True)
+
+
+def test_more_epochs_with_milestones_where_they_were(plain):
+    steps = [*plain, "training.schedule=steps"]
+    short = load_recipe("sharma2020", [*steps, "training.milestones=[0.5]", "training.epochs=4"])
+    long = load_recipe("sharma2020", [*steps, "training.milestones=[0.25]", "training.epochs=8"])
+    assert long.extends(short) and not short.extends(long)
 
 
 def test_a_folder_of_something_else_is_left_alone(recipe, training_data, tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     for options in ({}, {"overwrite": True}, {"resume": True}):
         with pytest.raises(TrainingError, match=r"not empty and holds no run"):
-            train(recipe, training_data, tmp_path, progress=False, **options)
+            fit(recipe, training_data, tmp_path, **options)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -216,7 +262,7 @@ def test_a_loss_that_is_not_finite_names_the_setting(tiny_recipe, training_data,
     recipe = load_recipe(tiny_recipe, ["training.learning_rate=1e30"])
     says = r"not finite any more \(epoch 1, step \d+\).*--set training\.learning_rate=1e\+29"
     with pytest.raises(TrainingError, match=says):
-        train(recipe, training_data, tmp_path / "run", progress=False)
+        fit(recipe, training_data, tmp_path / "run")
 
 
 def test_a_damaged_checkpoint_says_what_to_do(tiny_recipe, training_data, tmp_path):
@@ -226,14 +272,14 @@ def test_a_damaged_checkpoint_says_what_to_do(tiny_recipe, training_data, tmp_pa
         raise KilledError
 
     with pytest.raises(KilledError):
-        train(recipe, training_data, tmp_path / "run", progress=False, on_epoch=stop)
+        fit(recipe, training_data, tmp_path / "run", on_epoch=stop)
     checkpoint = tmp_path / "run" / "checkpoint.safetensors"
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     with pytest.raises(TrainingError, match=r"cannot be read .*start the run again with --overwrite"):
-        train(recipe, training_data, tmp_path / "run", progress=False, resume=True)
+        fit(recipe, training_data, tmp_path / "run", resume=True)
     save_file({"0": torch.zeros(1)}, checkpoint)
     with pytest.raises(TrainingError, match=r"cannot be read .*start the run again with --overwrite"):
-        train(recipe, training_data, tmp_path / "run", progress=False, resume=True)
+        fit(recipe, training_data, tmp_path / "run", resume=True)
 
 
 def test_averaged_weights_are_what_is_kept(reference):
@@ -268,8 +314,8 @@ def test_other_networks_optimisers_and_schedules_resume_too(training_data, tmp_p
                     raise KilledError
 
             with pytest.raises(KilledError):
-                train(recipe, training_data, run, progress=False, on_epoch=stop)
-        train(recipe, training_data, run, progress=False, resume=True)
+                fit(recipe, training_data, run, on_epoch=stop)
+        fit(recipe, training_data, run, resume=True)
     assert_same_run(tmp_path / "0", tmp_path / "1")
 
 

@@ -1,27 +1,25 @@
 """A sweep trains every pair once, goes on after a kill, and says how each run ended."""
 
 import csv
-import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from galvote.cli.sweep import load_data
 from galvote.errors import RecipeError, TrainingError
 from galvote.labels import Votes, read_votes
 from galvote.simulate import simulate_galaxies, write_galaxies
-from galvote.training import TrainingData, load_recipe
-from galvote.training.sweep import PRESETS, SweepPlan, run_sweep
+from galvote.training import TrainingData, fit, load_recipe
+from galvote.training.inputs import read_training_data
+from galvote.training.sweep import PRESETS, SweepPlan, SweepRow, run_sweep
 
 PLAN = SweepPlan(
     recipe="sharma2020",
@@ -43,8 +41,23 @@ def galaxies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def data(galaxies: Path) -> TrainingData:
     recipe = load_recipe("sharma2020", SETTINGS)
-    votes = [galaxies / "training_solutions.csv"]
-    return load_data(recipe, [galaxies / "images_training"], votes, None, None, galaxies / "store")
+    images, votes = galaxies / "images_training", galaxies / "training_solutions.csv"
+    return read_training_data(recipe, images, votes, galaxies / "store")[0]
+
+
+@pytest.fixture(scope="module")
+def swept(data: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[SweepRow, ...]]:
+    """Return the folder of a sweep, and its rows."""
+    out = tmp_path_factory.mktemp("swept") / "sweep"
+    return out, run_sweep(PLAN, lambda: data, out, settings=SETTINGS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _without_curves() -> Iterator[None]:
+    """Draw no run's curves: they cost more than a tiny run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("galvote.training.run_folder.plot_curves", lambda history, directory: None)
+        yield
 
 
 def test_the_reports_grid() -> None:
@@ -56,20 +69,46 @@ def test_the_reports_grid() -> None:
     assert len(list(plan.pairs)) == 24
 
 
-def test_every_pair_runs_once_and_the_reports_own_in_full(data: TrainingData, tmp_path: Path) -> None:
-    rows = run_sweep(PLAN, lambda: data, tmp_path / "sweep", settings=SETTINGS)
+def test_every_pair_runs_once_and_the_reports_own_in_full(swept: tuple[Path, tuple[SweepRow, ...]]) -> None:
+    out, rows = swept
     assert [(row.row, row.column) for row in rows] == list(PLAN.pairs)
-    assert {(row.row, row.column): row.epochs for row in rows} == {
-        (8.0, 0.001): 2,
-        (8.0, 0.01): 2,
-        (16.0, 0.001): 3,
-        (16.0, 0.01): 2,
-    }
+    assert [row.epochs for row in rows] == [2, 2, 3, 2]
     assert all(row.best_rmse <= row.short_rmse for row in rows)
-    with (tmp_path / "sweep" / "sweep.csv").open() as file:
+    with (out / "sweep.csv").open() as file:
         table = list(csv.DictReader(file))
     assert [float(line["best_rmse"]) for line in table] == [row.best_rmse for row in rows]
-    assert (tmp_path / "sweep" / "heat-map.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "heat-map.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_stopped_sweep_goes_on_to_the_same_table(
+    data: TrainingData,
+    swept: tuple[Path, tuple[SweepRow, ...]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun = 0
+
+    def stop_in_the_third(*arguments: Any, on_epoch: Callable[..., None], **options: Any) -> Path:
+        nonlocal begun
+        begun += 1
+
+        def stop(*epoch: Any) -> None:
+            on_epoch(*epoch)
+            if begun == 3:
+                raise KeyboardInterrupt
+
+        return fit(*arguments, on_epoch=stop, **options)
+
+    monkeypatch.setattr("galvote.training.sweep.fit", stop_in_the_third)
+    reports = list[str]()
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(PLAN, lambda: data, tmp_path, settings=SETTINGS, report=reports.append)
+    rows = run_sweep(PLAN, lambda: data, tmp_path, settings=SETTINGS, resume=True, report=reports.append)
+    assert rows == swept[1]
+    assert begun == 5, "those that had ended are not run again"
+    assert reports == [f"{ended} runs ended, {4 - ended} to come" for ended in (1, 2, 3, 4)]
+    again = run_sweep(PLAN, lambda: data, tmp_path, settings=SETTINGS, resume=True)
+    assert again == rows and begun == 5
 
 
 def test_the_command_reads_the_data_once_for_runs_in_turn(
@@ -79,17 +118,18 @@ def test_the_command_reads_the_data_once_for_runs_in_turn(
     monkeypatch.setitem(PRESETS, "tiny", plan)
     read = list[Path]()
 
-    def note(places: Sequence[Path], **options: bool) -> Votes:
+    def note(places: Sequence[Path], *tree: Any, **options: Any) -> Votes:
         read.extend(places)
-        return read_votes(places, **options)
+        return read_votes(places, *tree, **options)
 
-    monkeypatch.setattr("galvote.labels.read_votes", note)
+    monkeypatch.setattr("galvote.training.inputs.read_votes", note)
     ran = command(
         "sweep", "--preset", "tiny", "--images", galaxies / "images_training",
         "--votes", galaxies / "training_solutions.csv", "--out", tmp_path / "sweep",
         *(option for setting in SETTINGS for option in ("--set", setting)),
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
+    assert "training.batch_size=16 training.learning_rate=0.001: finished after 3 epochs" in ran.stdout
     assert (tmp_path / "sweep" / "sweep.csv").exists()
     assert read == [galaxies / "training_solutions.csv"]
 
@@ -109,12 +149,11 @@ def test_a_run_that_diverges_is_said_to(data: TrainingData, tmp_path: Path) -> N
     assert np.isnan([row.best_rmse for row in rows]).all()
 
 
-def test_another_plan_is_refused(data: TrainingData, tmp_path: Path) -> None:
-    run_sweep(PLAN, lambda: data, tmp_path / "sweep", settings=SETTINGS)
+def test_another_plan_is_refused(data: TrainingData, swept: tuple[Path, tuple[SweepRow, ...]]) -> None:
     with pytest.raises(TrainingError, match="--resume"):
-        run_sweep(PLAN, lambda: data, tmp_path / "sweep", settings=SETTINGS)
+        run_sweep(PLAN, lambda: data, swept[0], settings=SETTINGS)
     with pytest.raises(TrainingError, match="another plan"):
-        run_sweep(PLAN, lambda: data, tmp_path / "sweep", settings=[*SETTINGS, "seed=1"], resume=True)
+        run_sweep(PLAN, lambda: data, swept[0], settings=[*SETTINGS, "seed=1"], resume=True)
 
 
 @pytest.mark.parametrize("key", ["training.batch_size", "training.learning_rate"])
@@ -123,27 +162,6 @@ def test_a_setting_that_the_sweep_varies_is_refused(data: TrainingData, tmp_path
     with pytest.raises(RecipeError, match=says):
         run_sweep(PLAN, lambda: data, tmp_path / "sweep", settings=[*SETTINGS, f"{key}=1"])
     assert not (tmp_path / "sweep").exists()
-
-
-def test_a_sweep_waits_quietly_for_its_last_worker(
-    data: TrainingData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looked = list[float]()
-    fork = multiprocessing.get_context("fork")
-    seconds = iter([0.0, 0.5])  # the first worker ends before the other
-
-    def look(plan: SweepPlan, out: Path) -> tuple[()]:
-        looked.append(time.monotonic())
-        return ()
-
-    def start(**what: object) -> multiprocessing.process.BaseProcess:
-        return fork.Process(target=time.sleep, args=(next(seconds),))
-
-    workers = SimpleNamespace(Process=start)
-    monkeypatch.setattr("galvote.training.sweep.read_rows", look)
-    monkeypatch.setattr("galvote.training.sweep.multiprocessing.get_context", lambda method: workers)
-    run_sweep(PLAN, lambda: data, tmp_path / "sweep", settings=SETTINGS, parallel=2)
-    assert len(looked) < 9
 
 
 @pytest.mark.slow

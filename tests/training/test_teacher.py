@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from galvote.errors import RecipeError, TrainingError
 from galvote.inference.tta import predict_tta
 from galvote.models import load_model, run_network
-from galvote.training import Recipe, TrainingData, load_recipe, train
+from galvote.training import Recipe, TrainingData, fit, load_recipe
 from galvote.training.teacher import distil
+from galvote.trees import class_tree
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -21,10 +21,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 def recipe(tiny_recipe, trained) -> Recipe:
     settings = [f"training.teacher={trained / 'best'}", "training.teacher_weight=0.25", "training.epochs=3"]
     return load_recipe(tiny_recipe, settings)
-
-
-def learn(recipe: Recipe, data: TrainingData, out: Path) -> TrainingData:
-    return distil(recipe, data, out, Console(quiet=True))
 
 
 def ask(recipe: Recipe, data: TrainingData, tta: int) -> np.ndarray:
@@ -43,7 +39,7 @@ def test_labels_are_the_mean_of_votes_and_teacher(tiny_recipe, recipe, training_
     fractions[3], fractions[5, 10:] = np.nan, np.nan
     data = replace(training_data, training=replace(training_data.training, fractions=fractions))
     training = recipe.training.model_copy(update={"teacher_tta": tta})
-    learned = learn(recipe.model_copy(update={"training": training}), data, tmp_path)
+    learned = distil(recipe.model_copy(update={"training": training}), data, tmp_path)
     predicted = ask(recipe, data, tta)
     known = np.isfinite(fractions)
     labels = learned.training.fractions
@@ -55,9 +51,9 @@ def test_labels_are_the_mean_of_votes_and_teacher(tiny_recipe, recipe, training_
 
 
 def test_the_teacher_is_asked_once_a_run(recipe, training_data, tmp_path, monkeypatch):
-    first = learn(recipe, training_data, tmp_path)
+    first = distil(recipe, training_data, tmp_path)
     monkeypatch.setattr("galvote.training.teacher.predict_tta", refuse)
-    again = learn(recipe, training_data, tmp_path)
+    again = distil(recipe, training_data, tmp_path)
     np.testing.assert_array_equal(again.training.fractions, first.training.fractions)
     (kept,) = tmp_path.iterdir()
     assert kept.name.startswith("teacher-")
@@ -72,36 +68,40 @@ def test_the_teacher_is_asked_where_networks_run(recipe, training_data, tmp_path
 
     monkeypatch.setattr("galvote.training.teacher.best_device", lambda: "meta")  # stands for a GPU
     monkeypatch.setattr("galvote.training.teacher.predict_tta", note)
-    learn(recipe, training_data, tmp_path)
+    distil(recipe, training_data, tmp_path)
     assert asked == {"meta"}
 
 
 def test_a_run_with_a_teacher_resumes_to_the_same_end(recipe, training_data, tmp_path, monkeypatch):
-    monkeypatch.setattr("galvote.training.run.plot_curves", lambda history, directory: None)
+    monkeypatch.setattr("galvote.training.run_folder.plot_curves", lambda history, directory: None)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    train(recipe, training_data, whole, progress=False)
+    fit(recipe, training_data, whole)
 
     def stop(*measured: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, training_data, stopped, progress=False, on_epoch=stop)
+        fit(recipe, training_data, stopped, on_epoch=stop)
     with monkeypatch.context() as context:
         context.setattr("galvote.training.teacher.predict_tta", refuse)
-        train(recipe, training_data, stopped, progress=False, resume=True)
+        fit(recipe, training_data, stopped, resume=True)
     assert (whole / "metrics.csv").read_text() == (stopped / "metrics.csv").read_text()
     weights = Path("last") / "weights.safetensors"
     assert (whole / weights).read_bytes() == (stopped / weights).read_bytes()
 
 
-def test_a_teacher_of_other_cutouts_is_refused(recipe, training_data, tmp_path):
-    other = recipe.model_copy(update={"cutout": recipe.cutout.model_copy(update={"pixels": 128})})
-    with pytest.raises(TrainingError, match=r"5\.12 r90 wide on 64; give the recipe the same \[cutout\]"):
-        learn(other, training_data, tmp_path)
+def test_a_teacher_of_other_cutouts_or_another_tree_is_refused(recipe, training_data, tmp_path):
+    wide = recipe.model_copy(update={"cutout": recipe.cutout.model_copy(update={"pixels": 128})})
+    with pytest.raises(TrainingError, match=r"5\.12 r90 wide on 64 pixels; give the recipe the same"):
+        fit(wide, training_data, tmp_path / "run")
+    other = replace(training_data, tree=class_tree("bars", ["bar", "no bar"]))
+    with pytest.raises(TrainingError, match=r"the tree gz2, and the votes have the tree bars; choose"):
+        fit(recipe, other, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_one_command_trains_teacher_and_pupil(tiny_recipe, training_data, tmp_path, monkeypatch):
-    monkeypatch.setattr("galvote.training.run.plot_curves", lambda history, directory: None)
+    monkeypatch.setattr("galvote.training.run_folder.plot_curves", lambda history, directory: None)
     first = tmp_path / "first.toml"
     first.write_text(tiny_recipe.read_text().replace("epochs = 10", "epochs = 2"))
     settings = ["training.epochs=2", "training.pretrained=teacher", f"training.teacher_recipe={first}"]
@@ -115,13 +115,13 @@ def test_one_command_trains_teacher_and_pupil(tiny_recipe, training_data, tmp_pa
 
     for resume in (False, True):
         with pytest.raises(KeyboardInterrupt):
-            train(recipe, training_data, one, progress=False, resume=resume, on_epoch=stop)
-    train(recipe, training_data, one, progress=False, resume=True, on_epoch=stop)
+            fit(recipe, training_data, one, resume=resume, on_epoch=stop)
+    fit(recipe, training_data, one, resume=True, on_epoch=stop)
     assert told == [("first", 1), ("first", 2), ("tiny", 1), ("tiny", 2)]
 
-    train(load_recipe(first), training_data, two / "teacher", progress=False)
+    fit(load_recipe(first), training_data, two / "teacher")
     taught = load_recipe(tiny_recipe, [*settings, f"training.teacher={two / 'teacher' / 'last'}"])
-    train(taught, training_data, two / "pupil", progress=False)
+    fit(taught, training_data, two / "pupil")
     weights = Path("last") / "weights.safetensors"
     assert (one / weights).read_bytes() == (two / "pupil" / weights).read_bytes()
 
@@ -131,7 +131,7 @@ def test_a_teacher_with_other_data_is_refused(tiny_recipe, training_data, tmp_pa
     first.write_text(tiny_recipe.read_text().replace("classes_weight = 0.02", "classes_weight = 0.0"))
     recipe = load_recipe(tiny_recipe, [f"training.teacher_recipe={first}"])
     with pytest.raises(TrainingError, match=r"first has training.classes_weight = 0.0, the recipe 0.02"):
-        train(recipe, training_data, tmp_path / "run", progress=False)
+        fit(recipe, training_data, tmp_path / "run")
 
 
 def test_beginning_with_a_teacher_needs_one(tiny_recipe):

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from galvote.training import Recipe, TrainingData
-    from galvote.training.sweep import SweepRow
+    from galvote.training import TrainingData
 
 
 def sweep(
     images: Annotated[
         list[Path],
-        typer.Option(help="Pictures: folder, files, Parquet or a packed store; may be given again."),
+        typer.Option(help="Images: folder, files, Parquet or a packed store; may be given again."),
     ],
     votes: Annotated[list[Path], typer.Option(help="Table of votes; may be given again.")],
     out: Annotated[Path, typer.Option(help="Folder of the sweep.")],
@@ -29,6 +29,10 @@ def sweep(
         typer.Option(
             help="Table of ids with a column `split` (train, validation); without it, a random split."
         ),
+    ] = None,
+    tree: Annotated[
+        str | None,
+        typer.Option(help="Name or file of the votes' tree; otherwise the one whose columns they have."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of the short runs.")] = None,
     set_: Annotated[
@@ -43,17 +47,10 @@ def sweep(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted sweep.")] = False,
 ) -> None:
     """Train every pair of settings; a table and a heat map of validation RMSE grow as it goes."""
-    from dataclasses import replace
-    from importlib.util import find_spec
-
-    from rich.table import Table
-
     from galvote.cli.progress import plain_console
     from galvote.errors import RecipeError
-    from galvote.training import load_recipe
     from galvote.training.sweep import HEAT_MAP, PRESETS, TABLE, run_sweep
 
-    console = plain_console()
     if preset not in PRESETS:
         raise RecipeError(f"No preset {preset!r}; there are {', '.join(PRESETS)}.")
     if find_spec("optuna") is None:
@@ -61,14 +58,8 @@ def sweep(
     plan = PRESETS[preset]
     if epochs is not None:
         plan = replace(plan, epochs=epochs)
-    load = partial(
-        load_data, load_recipe(plan.recipe, set_ or []), images, votes, splits, field_of_view, out / "store"
-    )
+    load = partial(_load, plan.recipe, set_ or [], images, votes, out / "store", splits, tree, field_of_view)
     data = load()  # packs, and finds what is wrong with the data, before any worker starts
-
-    def report(rows: Sequence[SweepRow], waiting: int) -> None:
-        console.print(f"{len(rows)} runs ended, {waiting} to come")
-
     rows = run_sweep(
         plan,
         load if parallel > 1 else lambda: data,
@@ -76,50 +67,33 @@ def sweep(
         settings=set_ or [],
         parallel=parallel,
         resume=resume,
-        on_change=report,
+        report=typer.echo,
     )
-    table = Table(
-        *(name.rpartition(".")[2].replace("_", " ") for name in (plan.rows[0], plan.columns[0])),
-        "outcome",
-        "epochs",
-        "lowest RMSE",
-        "last RMSE",
-        f"lowest within {plan.epochs} epochs",
-    )
+    console = plain_console()
     for row in rows:
-        table.add_row(
-            f"{row.row:g}",
-            f"{row.column:g}",
-            row.outcome,
-            str(row.epochs),
-            *(f"{value:.4f}" for value in (row.best_rmse, row.last_rmse, row.short_rmse)),
+        console.print(
+            f"{plan.rows[0]}={row.row:g} {plan.columns[0]}={row.column:g}: {row.outcome} after {row.epochs} "
+            f"epochs, lowest RMSE {row.best_rmse:.4f}, within {plan.epochs} epochs {row.short_rmse:.4f}",
+            soft_wrap=True,
         )
-    console.print(table)
     console.print(f"Table: {out / TABLE}\nHeat map: {out / HEAT_MAP}", soft_wrap=True)
 
 
-def load_data(
-    recipe: Recipe,
-    images: Sequence[Path],
-    votes: Sequence[Path],
-    splits: Path | None,
-    field_of_view: float | None,
+def _load(
+    recipe: str,
+    settings: list[str],
+    images: list[Path],
+    votes: list[Path],
     store: Path,
+    splits: Path | None,
+    tree: str | None,
+    field_of_view: float | None,
 ) -> TrainingData:
-    """Read the data of a sweep; a function of its own because each worker process calls it."""
-    from galvote.cli.progress import plain_console
-    from galvote.cli.train import load_training_data
+    # Each worker process calls it, so it is a function of the module.
+    from galvote.training import load_recipe
+    from galvote.training.inputs import read_training_data
 
-    data, _ = load_training_data(
-        recipe,
-        images,
-        votes,
-        None,
-        splits,
-        field_of_view=field_of_view,
-        skip_invalid=False,
-        store=store,
-        overwrite=False,
-        console=plain_console(stderr=True),
-    )
-    return data
+    chosen = load_recipe(recipe, settings)
+    return read_training_data(
+        chosen, images, votes, store, splits=splits, tree=tree, field_of_view=field_of_view
+    )[0]

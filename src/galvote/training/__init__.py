@@ -2,23 +2,20 @@
 
 from galvote.training.batches import Batch, GalaxyBatches
 from galvote.training.examples import Examples, TrainingData, gather_examples
+from galvote.training.from_files import train
 from galvote.training.recipe import Recipe
 from galvote.training.recipe_files import load_recipe, validate_recipe
-from galvote.training.run import STORE, refuse_taken, train
-from galvote.training.world import World, launch
+from galvote.training.run import fit
 
 __all__ = [
-    "STORE",
     "Batch",
     "Examples",
     "GalaxyBatches",
     "Recipe",
     "TrainingData",
-    "World",
+    "fit",
     "gather_examples",
-    "launch",
     "load_recipe",
-    "refuse_taken",
     "train",
     "validate_recipe",
 ]

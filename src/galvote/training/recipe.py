@@ -201,6 +201,41 @@ class Recipe(_Section):
             )
         return self
 
+    def extends(self, earlier: Recipe) -> bool:
+        """Tell whether this is an earlier recipe with more epochs, and those before are as they were.
+
+        Parameters
+        ----------
+        earlier
+            The recipe that a run was begun with.
+        """
+        return self.training.epochs > earlier.training.epochs and self._in_epochs() == earlier._in_epochs()
+
+    def why_no_more_epochs(self) -> str:
+        """Return which settings are shares of the epochs, so that a run cannot be given more of them."""
+        training = self.training
+        if training.schedule == "steps":
+            return "milestones are shares of the epochs; give others that leave the steps where they were"
+        spread = [name for name, used in self._spread().items() if used]
+        return f"{' and '.join(spread)} {'is' if len(spread) == 1 else 'are'} spread over all epochs"
+
+    def _spread(self) -> dict[str, bool]:
+        training = self.training
+        return {
+            "training.schedule": training.schedule == "cosine",
+            "training.progressive_resizing": training.progressive_resizing is not None,
+            "training.unnormalised": training.unnormalised > 0,
+            "data.representative": self.data.representative > 0,
+        }
+
+    def _in_epochs(self) -> dict[str, object]:
+        """Return all settings, without the number of epochs unless others are shares of it."""
+        settings = self.model_dump()
+        training = settings["training"]
+        epochs = training["epochs"] if any(self._spread().values()) else training.pop("epochs")
+        training["milestones"] = [round(share * epochs, 6) for share in self.training.milestones]
+        return settings
+
 
 def _why_unfit(loss: LossKind, head: HeadKind) -> str:
     match loss, head:

@@ -1,4 +1,4 @@
-"""A grid of settings, each trained as a run of its own; Optuna keeps the book."""
+"""A grid of settings, each pair trained as a run of its own; Optuna's storage knows which have ended."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import itertools
 import json
 import math
 import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from multiprocessing.connection import wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,17 +21,18 @@ from galvote.report import plot_heat_map
 from galvote.training.examples import TrainingData
 from galvote.training.recipe import Recipe
 from galvote.training.recipe_files import load_recipe
-from galvote.training.run import METRICS, RUN, train
+from galvote.training.run import fit
+from galvote.training.run_folder import METRICS, RUN
 from galvote.training.task import DivergedError
 
 if TYPE_CHECKING:
     import optuna
 
-BOOK, TABLE, HEAT_MAP = "sweep.db", "sweep.csv", "heat-map.png"
-_LOOK_SECONDS = 2.0
+STORAGE, TABLE, HEAT_MAP = "sweep.db", "sweep.csv", "heat-map.png"
+GAIN = 5e-4
+"""The least fall of RMSE that counts as learning."""
 
-Settings = Mapping[str, float]
-"""A value for each of the two settings that a sweep varies."""
+Pair = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -57,17 +57,14 @@ class SweepPlan:
     rows: tuple[str, tuple[float, ...]]
     columns: tuple[str, tuple[float, ...]]
     epochs: int
-    in_full: tuple[float, float]
+    in_full: Pair
     patience: int = 4
 
     @property
-    def pairs(self) -> Iterator[tuple[float, float]]:
+    def pairs(self) -> Iterator[Pair]:
         """Every pair of values, row by row."""
         return itertools.product(self.rows[1], self.columns[1])
 
-
-GAIN = 5e-4
-"""The least fall of RMSE that counts as learning."""
 
 PRESETS = {
     "report": SweepPlan(
@@ -83,7 +80,19 @@ PRESETS = {
 
 @dataclass(frozen=True)
 class SweepRow:
-    """One run of a sweep: its settings, how it ended and how well it did."""
+    """One run of a sweep: its settings, how it ended and how well it did.
+
+    Parameters
+    ----------
+    row, column
+        The pair of values.
+    outcome
+        ``finished``, ``stopped: no gain`` or ``diverged``.
+    epochs
+        How many it ran.
+    best_rmse, last_rmse, short_rmse
+        Validation RMSE: the lowest, the last, and the lowest within the plan's epochs; NaN without any.
+    """
 
     row: float
     column: float
@@ -92,7 +101,6 @@ class SweepRow:
     best_rmse: float
     last_rmse: float
     short_rmse: float
-    """Lowest validation RMSE within the plan's epochs, for the run in full too."""
 
 
 def run_sweep(
@@ -103,24 +111,27 @@ def run_sweep(
     settings: Sequence[str] = (),
     parallel: int = 1,
     resume: bool = False,
-    on_change: Callable[[Sequence[SweepRow], int], None] | None = None,
+    report: Callable[[str], None] | None = None,
 ) -> tuple[SweepRow, ...]:
     """Train every pair of a plan.
 
     Parameters
     ----------
+    plan
+        Recipe, settings and values.
     load
         Returns the data; called once in each process.
     out
-        Holds Optuna's book (SQLite), a run folder for each pair, the table and the heat map.
+        Holds Optuna's storage (SQLite), a run folder for each pair, the table and the heat map.
     settings
         Changes to the recipe that all runs share.
     parallel
-        How many runs at a time, each in a process of its own with its share of the cores.
+        How many runs at a time, each in a process of its own with its share of the cores; ``load`` and
+        ``report`` are then sent there, so they must be functions of a module.
     resume
         Go on with an interrupted sweep; runs that had begun go on as well.
-    on_change
-        Called after each run with the rows so far and how many are to come.
+    report
+        Called with a sentence after each run.
 
     Returns
     -------
@@ -133,71 +144,71 @@ def run_sweep(
     TrainingError
         If ``out`` holds a sweep that is not resumed, or another one, or a run fails.
     """
-    import optuna
-
-    _refuse_varied(plan, settings)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    _open_book(plan, out, settings, resume=resume)
+    for setting in settings:
+        key = setting.partition("=")[0].strip()
+        if key in (plan.rows[0], plan.columns[0]):
+            raise RecipeError(
+                f"The sweep gives {key} its own values: leave out --set {setting}, or train with it alone by "
+                f"`galvote train --recipe {plan.recipe} --set {setting}`."
+            )
+    _open_study(plan, out, settings, resume=resume)
     if parallel == 1:
-        _work(plan, load, out, settings, 0, on_change)
+        _work(plan, load, out, settings, report)
     else:
         spawn = multiprocessing.get_context("spawn")
         threads = max(1, available_cores() // parallel)
-        workers = [
-            spawn.Process(target=_work, args=(plan, load, out, settings, threads)) for _ in range(parallel)
-        ]
-        for worker in workers:
-            worker.start()
+        job = (plan, load, out, settings, report, threads)
+        workers = [spawn.Process(target=_work, args=job) for _ in range(parallel)]
         try:
-            _watch(plan, out, workers, on_change)
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
         finally:
             for worker in workers:
                 worker.terminate()
-                worker.join()
-        if any(worker.exitcode for worker in workers) and len(read_rows(plan, out)) < len(list(plan.pairs)):
+        if any(worker.exitcode for worker in workers):
             raise TrainingError(
                 f"A worker of the sweep failed; its message is above. Go on with --resume in {out}."
             )
     return write_summary(plan, out)
 
 
-def read_rows(plan: SweepPlan, out: Path) -> tuple[SweepRow, ...]:
-    """Read the runs that have ended, in the plan's order."""
-    ended = {
-        tuple(trial.user_attrs["pair"]): trial.user_attrs
-        for trial in _study(out).trials
-        if trial.state.is_finished() and "outcome" in trial.user_attrs
-    }
-    rows = list[SweepRow]()
-    for pair in plan.pairs:
-        if pair not in ended:
-            continue
-        curve = _curve(_run_folder(out, pair))
-        rows.append(
-            SweepRow(
-                *pair,
-                outcome=ended[pair]["outcome"],
-                epochs=len(curve),
-                best_rmse=min(curve, default=math.nan),
-                last_rmse=curve[-1] if curve else math.nan,
-                short_rmse=min(curve[: plan.epochs], default=math.nan),
-            )
-        )
-    return tuple(rows)
-
-
 def write_summary(plan: SweepPlan, out: Path) -> tuple[SweepRow, ...]:
-    """Write the table and the heat map of the runs that have ended."""
-    rows = read_rows(plan, out)
+    """Write the table and the heat map of the runs that have ended.
+
+    Parameters
+    ----------
+    plan
+        What the sweep runs.
+    out
+        Its folder.
+
+    Returns
+    -------
+    A row for each of these runs, in the plan's order.
+    """
+    ended = _ended(_load_study(out))
+    curves = {pair: _curve(out, pair) for pair in plan.pairs if pair in ended}
+    rows = tuple(
+        SweepRow(
+            *pair,
+            outcome=ended[pair],
+            epochs=len(curve),
+            best_rmse=min(curve, default=math.nan),
+            last_rmse=curve[-1] if curve else math.nan,
+            short_rmse=min(curve[: plan.epochs], default=math.nan),
+        )
+        for pair, curve in curves.items()
+    )
     with atomic_file(out / TABLE) as partial, partial.open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(
-            [plan.rows[0], plan.columns[0], "outcome", "epochs", "best_rmse", "last_rmse", "short_rmse"]
-        )
-        table.writerows(asdict(row).values() for row in rows)
-    values = np.full((len(plan.rows[1]), len(plan.columns[1])), np.nan)
-    for row in rows:
-        values[plan.rows[1].index(row.row), plan.columns[1].index(row.column)] = row.best_rmse
+        table.writerow([plan.rows[0], plan.columns[0], *list(SweepRow.__dataclass_fields__)[2:]])
+        table.writerows(map(astuple, rows))
+    lowest = {pair: min(curve, default=math.nan) for pair, curve in curves.items()}
+    values = np.array(
+        [[lowest.get((row, column), math.nan) for column in plan.columns[1]] for row in plan.rows[1]]
+    )
     plot_heat_map(
         values,
         [f"{value:g}" for value in plan.rows[1]],
@@ -210,61 +221,52 @@ def write_summary(plan: SweepPlan, out: Path) -> tuple[SweepRow, ...]:
     return rows
 
 
-def _refuse_varied(plan: SweepPlan, settings: Sequence[str]) -> None:
-    for setting in settings:
-        key = setting.partition("=")[0].strip()
-        if key in (plan.rows[0], plan.columns[0]):
-            raise RecipeError(
-                f"The sweep gives {key} its own values: leave out --set {setting}, or train with it alone by "
-                f"`galvote train --recipe {plan.recipe} --set {setting}`."
-            )
+def _storage(out: Path) -> optuna.storages.RDBStorage:
+    import optuna
+
+    # Two workers may write at the same moment; SQLite then waits.
+    waiting = {"connect_args": {"timeout": 60}}
+    return optuna.storages.RDBStorage(f"sqlite:///{out / STORAGE}", engine_kwargs=waiting)
 
 
-def _study(out: Path) -> optuna.Study:
+def _load_study(out: Path) -> optuna.Study:
     import optuna
 
     return optuna.load_study(study_name="sweep", storage=_storage(out))
 
 
-def _storage(out: Path) -> Any:
-    import optuna
-
-    # Two workers may write at the same moment; SQLite then waits.
-    return optuna.storages.RDBStorage(
-        f"sqlite:///{out / BOOK}", engine_kwargs={"connect_args": {"timeout": 60}}
-    )
-
-
-def _open_book(plan: SweepPlan, out: Path, settings: Sequence[str], *, resume: bool) -> None:
-    """Make the book with every pair waiting, or queue again what an interrupted sweep had begun."""
+def _open_study(plan: SweepPlan, out: Path, settings: Sequence[str], *, resume: bool) -> None:
+    """Queue every pair, or those again that an interrupted sweep had begun."""
     import optuna
     from optuna.trial import TrialState
 
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     described = json.dumps({"plan": asdict(plan), "settings": list(settings)})
-    if not (out / BOOK).exists():
+    if (out / STORAGE).exists():
+        if not resume:
+            raise TrainingError(f"{out} holds a sweep already; go on with --resume, or choose another --out.")
+        study = _load_study(out)
+        if study.user_attrs.get("plan") != described:
+            raise TrainingError(
+                f"{out} holds a sweep of another plan or other settings; choose another --out."
+            )
+        for trial in study.get_trials(states=(TrialState.RUNNING,)):
+            study.tell(trial.number, state=TrialState.FAIL)
+    else:
         out.mkdir(parents=True, exist_ok=True)
         study = optuna.create_study(study_name="sweep", storage=_storage(out), direction="minimize")
         study.set_user_attr("plan", described)
-        _queue(study, plan.pairs)
-        return
-    if not resume:
-        raise TrainingError(f"{out} holds a sweep already; go on with --resume, or choose another --out.")
-    study = _study(out)
-    if study.user_attrs.get("plan") != described:
-        raise TrainingError(f"{out} holds a sweep of another plan or other settings; choose another --out.")
-    for trial in study.get_trials(states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-    known = {
-        tuple(trial.user_attrs["pair"])
-        for trial in study.trials
-        if trial.state is TrialState.WAITING or "outcome" in trial.user_attrs
-    }
-    _queue(study, (pair for pair in plan.pairs if pair not in known))
+    waiting = [trial.user_attrs["pair"] for trial in study.get_trials(states=(TrialState.WAITING,))]
+    ended = _ended(study)
+    for pair in plan.pairs:
+        if pair not in ended and list(pair) not in waiting:
+            study.enqueue_trial(dict(zip(("row", "column"), pair, strict=True)), user_attrs={"pair": pair})
 
 
-def _queue(study: optuna.Study, pairs: Iterable[tuple[float, float]]) -> None:
-    for row, column in pairs:
-        study.enqueue_trial({"row": row, "column": column}, user_attrs={"pair": (row, column)})
+def _ended(study: optuna.Study) -> dict[Pair, str]:
+    """Return how each pair ended that has."""
+    trials = [trial.user_attrs for trial in study.trials if "outcome" in trial.user_attrs]
+    return {(trial["pair"][0], trial["pair"][1]): trial["outcome"] for trial in trials}
 
 
 def _work(
@@ -272,106 +274,87 @@ def _work(
     load: Callable[[], TrainingData],
     out: Path,
     settings: Sequence[str],
-    threads: int,
-    on_change: Callable[[Sequence[SweepRow], int], None] | None = None,
+    report: Callable[[str], None] | None,
+    threads: int = 0,
 ) -> None:
-    """Take waiting pairs until there is none."""
+    """Train the pairs that wait until there is none."""
     import optuna
     import torch
-    from optuna.trial import TrialState
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     if threads:
         torch.set_num_threads(threads)
-    data = load()
-    study = _study(out)
-    while waiting := study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        trial = study.ask()
-        if "pair" not in trial.user_attrs:
-            # Another worker took the last pair in between.
-            study.tell(trial, state=TrialState.FAIL)
-            break
-        pair = (
-            float(trial.suggest_categorical("row", plan.rows[1])),
-            float(trial.suggest_categorical("column", plan.columns[1])),
-        )
-        outcome, best = _train_pair(plan, data, out, pair, settings)
-        trial.set_user_attr("outcome", outcome)
-        study.tell(
-            trial,
-            best if math.isfinite(best) else None,
-            state=None if math.isfinite(best) else TrialState.FAIL,
-        )
-        if on_change is not None:
-            on_change(write_summary(plan, out), len(waiting) - 1)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    data, study = load(), _load_study(out)
 
+    def objective(trial: optuna.Trial) -> float:
+        if "pair" not in trial.user_attrs:  # the queue is empty
+            study.stop()
+            raise optuna.TrialPruned
+        row = trial.suggest_categorical("row", plan.rows[1])
+        column = trial.suggest_categorical("column", plan.columns[1])
+        return _train_pair(plan, data, out, (row, column), settings, trial)
 
-class _NothingGainedError(Exception):
-    """Ends a run that does not learn any more."""
+    def summarise(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
+        if "pair" in trial.user_attrs:
+            ended, total = len(write_summary(plan, out)), len(list(plan.pairs))
+            if report is not None:
+                report(f"{ended} runs ended, {total - ended} to come")
+
+    study.optimize(objective, catch=(DivergedError,), callbacks=[summarise])
 
 
 def _train_pair(
-    plan: SweepPlan, data: TrainingData, out: Path, pair: tuple[float, float], settings: Sequence[str]
-) -> tuple[str, float]:
-    in_full = pair == plan.in_full
+    plan: SweepPlan,
+    data: TrainingData,
+    out: Path,
+    pair: Pair,
+    settings: Sequence[str],
+    trial: optuna.Trial,
+) -> float:
+    """Train one pair and note how it ended, which a run that is killed does not."""
+    import optuna
+
+    in_full, folder = pair == plan.in_full, _run_folder(out, pair)
     changes = [*settings, f"{plan.rows[0]}={pair[0]:g}", f"{plan.columns[0]}={pair[1]:g}"]
     if not in_full:
         changes.append(f"training.epochs={plan.epochs}")
-    folder = _run_folder(out, pair)
 
-    def stop_if_hopeless(recipe: Recipe, epoch: int, measured: Mapping[str, float]) -> None:
+    def stop_early(recipe: Recipe, epoch: int, measured: Mapping[str, float]) -> None:
         parent = multiprocessing.parent_process()
         if parent is not None and not parent.is_alive():
             raise SystemExit("the sweep that this worker belongs to was killed")
-        if not in_full and _stuck(_curve(folder), plan.patience):
-            raise _NothingGainedError
+        curve = _curve(out, pair)
+        if not in_full and len(curve) > plan.patience:
+            before, since = curve[: -plan.patience], curve[-plan.patience :]
+            if min(since) > min(before) - GAIN:
+                raise optuna.TrialPruned
 
+    outcome = "finished"
     try:
-        train(
+        fit(
             load_recipe(plan.recipe, changes),
             data,
             folder,
             resume=(folder / RUN).exists(),
-            on_epoch=stop_if_hopeless,
-            progress=False,
+            on_epoch=stop_early,
         )
-        outcome = "finished"
-    except _NothingGainedError:
+    except optuna.TrialPruned:
         outcome = "stopped: no gain"
     except DivergedError:
-        outcome = "diverged"
-    return outcome, min(_curve(folder), default=math.inf)
+        trial.set_user_attr("outcome", "diverged")
+        raise
+    trial.set_user_attr("outcome", outcome)
+    return min(_curve(out, pair))
 
 
-def _stuck(curve: Sequence[float], patience: int) -> bool:
-    return len(curve) > patience and min(curve[-patience:]) > min(curve[:-patience]) - GAIN
-
-
-def _curve(folder: Path) -> list[float]:
-    path = folder / METRICS
+def _curve(out: Path, pair: Pair) -> list[float]:
+    """Return a run's validation RMSE by epoch."""
+    path = _run_folder(out, pair) / METRICS
     if not path.exists():
         return []
     with path.open(newline="") as file:
         return [float(row["validation_rmse"]) for row in csv.DictReader(file)]
 
 
-def _run_folder(out: Path, pair: tuple[float, float]) -> Path:
+def _run_folder(out: Path, pair: Pair) -> Path:
     return out / "runs" / f"{pair[0]:g}-{pair[1]:g}"
-
-
-def _watch(
-    plan: SweepPlan,
-    out: Path,
-    workers: Sequence[Any],
-    on_change: Callable[[Sequence[SweepRow], int], None] | None,
-) -> None:
-    seen = -1
-    while living := {worker.sentinel: worker for worker in workers if worker.is_alive()}:
-        for ended in wait(living, timeout=_LOOK_SECONDS):
-            living[ended].join()  # it lives on for a moment
-        rows = read_rows(plan, out)
-        if len(rows) != seen:
-            seen = len(rows)
-            write_summary(plan, out)
-            if on_change is not None:
-                on_change(rows, len(list(plan.pairs)) - seen)

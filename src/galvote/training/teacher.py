@@ -5,67 +5,106 @@ Hinton, Vinyals & Dean 2015, *Distilling the knowledge in a neural network* (arX
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
+from jaxtyping import Float32
 
 from galvote.errors import TrainingError
 from galvote.inference.tta import predict_tta
 from galvote.io.atomic import atomic_file
-from galvote.models import best_device, load_model, run_network
+from galvote.models import best_device, find_model, load_card, load_model, run_network
 from galvote.training.examples import TrainingData
 from galvote.training.recipe import Recipe
+from galvote.trees import DecisionTree
 
 _BATCH = 256
 
 
-def distil(recipe: Recipe, data: TrainingData, out: Path, console: Console) -> TrainingData:
-    """Return the data with the teacher's fractions in the labels of the training galaxies.
+def check_teacher(recipe: Recipe, tree: DecisionTree) -> None:
+    """Refuse a teacher that answers other questions, or takes other cutouts.
 
-    Where volunteers' fractions are known, the label is the mean of both, with ``training.teacher_weight`` for
-    the teacher; where they are not, it is the teacher's. The teacher's predictions are kept in ``out`` for
-    when the run is resumed. The validation galaxies are left as they are.
+    Parameters
+    ----------
+    recipe
+        Names a trained teacher, or none.
+    tree
+        The tree of the votes.
 
     Raises
     ------
+    ModelError
+        If there is no such model.
     TrainingError
-        If the teacher takes other cutouts than the recipe's.
+        If it has another tree or takes other cutouts than the recipe's.
     """
-    assert recipe.training.teacher is not None
-    teacher, card = load_model(recipe.training.teacher)
-    if teacher.head.tree.columns != data.tree.columns:
+    name = recipe.training.teacher
+    if name is None:
+        return
+    card = load_card(find_model(name))
+    if DecisionTree.from_dict(card.tree).columns != tree.columns:
         raise TrainingError(
-            f"The teacher {recipe.training.teacher} answers the tree {teacher.head.tree.name}, and the votes "
-            f"have the tree {data.tree.name}; choose a teacher of the same tree."
+            f"The teacher {name} answers the tree {card.tree['name']}, and the votes have the tree "
+            f"{tree.name}; choose a teacher of the same tree."
         )
     if card.cutout != recipe.cutout:
         raise TrainingError(
-            f"The teacher takes cutouts {card.cutout.field_of_view:g} r90 wide on {card.cutout.pixels}; give "
-            "the recipe the same [cutout], or choose another teacher."
+            f"The teacher {name} takes cutouts {card.cutout.field_of_view:g} r90 wide on "
+            f"{card.cutout.pixels} pixels; give the recipe the same [cutout], or choose another teacher."
         )
-    tta = recipe.training.teacher_tta
-    path = out / f"teacher-{card.weights_sha256[:8]}-{tta}-{data.training.digest()[:8]}.npy"
+
+
+def distil(
+    recipe: Recipe, data: TrainingData, out: Path, on_progress: Callable[[int, int], None] | None = None
+) -> TrainingData:
+    """Mix the teacher's fractions into the labels of the training galaxies.
+
+    Where volunteers' fractions are known, the label is the mean of both, with ``training.teacher_weight`` for
+    the teacher; where they are not, it is the teacher's. The validation galaxies are left as they are.
+
+    Parameters
+    ----------
+    recipe
+        Names a trained teacher.
+    data
+        Labelled by votes.
+    out
+        The run's folder, where the teacher's predictions are kept for when it is resumed.
+    on_progress
+        Called with how many galaxies the teacher has seen, and how many there are.
+
+    Returns
+    -------
+    The data with other labels.
+    """
+    assert recipe.training.teacher is not None
+    model = find_model(recipe.training.teacher)
+    sha256, tta = load_card(model).weights_sha256, recipe.training.teacher_tta
+    path = out / f"teacher-{sha256[:8]}-{tta}-{data.training.digest()[:8]}.npy"
     if path.exists():
         predicted = np.load(path, allow_pickle=False)
     else:
-        compute = partial(run_network, teacher.to(best_device()))
-        rows = data.training.rows
-        batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
-        quiet = not console.is_terminal
-        shown = track(batches, "the teacher predicts", console=console, transient=True, disable=quiet)
-        predicted = np.concatenate(
-            [
-                predict_tta(compute, card.network.geometry, data.store.cutouts[batch], card.cutout, tta)[0]
-                for batch in shown
-            ]
-        )
-        with atomic_file(path) as unfinished, unfinished.open("wb") as file:
+        predicted = _predict(model, tta, data, on_progress)
+        with atomic_file(path) as partial, partial.open("wb") as file:
             np.save(file, predicted, allow_pickle=False)
     weight = np.float32(recipe.training.teacher_weight)
     voted = data.training.fractions
     mixed = np.where(np.isfinite(voted), (1 - weight) * voted + weight * predicted, predicted)
     return replace(data, training=replace(data.training, fractions=mixed.astype(np.float32)))
+
+
+def _predict(
+    model: Path, tta: int, data: TrainingData, on_progress: Callable[[int, int], None] | None
+) -> Float32[np.ndarray, "galaxy answer"]:
+    teacher, card = load_model(model)
+    compute, seen = partial(run_network, teacher.to(best_device())), card.network.geometry
+    rows, batches = data.training.rows, []
+    for start in range(0, len(rows), _BATCH):
+        cutouts = data.store.cutouts[rows[start : start + _BATCH]]
+        batches.append(predict_tta(compute, seen, cutouts, card.cutout, tta)[0])
+        if on_progress is not None:
+            on_progress(min(start + _BATCH, len(rows)), len(rows))
+    return np.concatenate(batches)

@@ -1,0 +1,141 @@
+"""What a run learns from, read from files; images that are not packed yet are packed first."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from galvote.errors import CatalogueError
+from galvote.images import PackedStore, is_store, pack
+from galvote.io import Sources, list_sources, read_table
+from galvote.labels import read_labels, read_votes
+from galvote.training.examples import TrainingData, gather_examples
+from galvote.training.recipe import Recipe
+from galvote.trees import load_tree
+
+OnProgress = Callable[[int, int], None]
+Places = str | Path | Sequence[str | Path]
+
+
+def _ignore(sentence: str) -> None:
+    """Say nothing."""
+
+
+def read_training_data(
+    recipe: Recipe,
+    images: Places,
+    votes: Places,
+    store: Path,
+    *,
+    splits: str | Path | None = None,
+    classes: str | Path | None = None,
+    tree: str | Path | None = None,
+    field_of_view: float | None = None,
+    overwrite: bool = False,
+    skip_invalid: bool = False,
+    report: Callable[[str], None] = _ignore,
+    on_progress: OnProgress | None = None,
+) -> tuple[TrainingData, dict[str, str]]:
+    """Read what a run learns from; images that are not packed yet are packed first.
+
+    Parameters
+    ----------
+    recipe
+        Says what cutouts and labels it wants.
+    images, votes, splits, classes, tree, field_of_view, skip_invalid, report, on_progress
+        As for `train`.
+    store
+        Where images are packed.
+    overwrite
+        Pack again what is packed there.
+
+    Returns
+    -------
+    The data, and the SHA-256 of each table by its name, with folders where two have the same.
+    """
+    tables = [Path(table) for table in ([votes] if isinstance(votes, str | Path) else votes)]
+    chosen = load_tree(tree) if tree is not None else None
+    labels = read_votes(tables, chosen, skip_invalid=skip_invalid, report=report)
+    has_samples = splits is not None and "sample" in read_table(splits).column_names
+    data = gather_examples(
+        recipe,
+        _open_store(recipe, images, store, field_of_view, overwrite, on_progress),
+        labels,
+        classes=read_labels(classes) if classes is not None else None,
+        splits=read_labels(splits, "split") if splits is not None else None,
+        samples=read_labels(splits, "sample") if splits is not None and has_samples else None,
+    )
+    tables += [Path(table) for table in (classes, splits) if table is not None]
+    return data, {
+        name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _name_apart(tables).items()
+    }
+
+
+def _name_apart(paths: Sequence[Path]) -> dict[str, Path]:
+    """Return paths by their names, with as many of their folders as tell them from the others."""
+
+    def name(path: Path) -> str:
+        for depth in range(1, len(path.parts)):
+            tail = path.parts[-depth:]
+            if all(other == path or other.parts[-depth:] != tail for other in paths):
+                return str(Path(*tail))
+        return str(path)
+
+    return {name(path): path for path in paths}
+
+
+def _open_store(
+    recipe: Recipe,
+    images: Places,
+    place: Path,
+    field_of_view: float | None,
+    overwrite: bool,
+    on_progress: OnProgress | None,
+) -> PackedStore:
+    places = [images] if isinstance(images, str | Path) else list(images)
+    if len(places) == 1 and is_store(places[0]):
+        store = PackedStore.open(places[0])
+    else:
+        sources = list_sources(places)
+        if is_store(place) and not overwrite:
+            store = PackedStore.open(place)
+            _refuse_other_images(store, place, sources, field_of_view)
+        else:
+            store = pack(
+                sources,
+                place,
+                recipe.cutout,
+                field_of_view=field_of_view,
+                on_progress=on_progress and (lambda done, _: on_progress(done, len(sources))),
+                overwrite=overwrite,
+            )
+    if store.geometry != recipe.cutout:
+        raise CatalogueError(
+            f"The store has {store.geometry.field_of_view:g} r90 on {store.geometry.pixels} pixels, "
+            f"the recipe wants {recipe.cutout.field_of_view:g} on {recipe.cutout.pixels}: pack again with "
+            f"--cutout-field-of-view {recipe.cutout.field_of_view:g} --pixels {recipe.cutout.pixels}."
+        )
+    return store
+
+
+def _refuse_other_images(
+    store: PackedStore, place: Path, sources: Sources, field_of_view: float | None
+) -> None:
+    """Raise an error if a run's store was packed from other images, or with another field of view."""
+    again = f"choose another --out, or delete {place} to have it packed again."
+    ids = {*store.ids, *(failed for failed, _, _ in store.failures)}
+    # A store of an earlier version does not know its listing.
+    if ids != set(sources.ids) or store.sources_sha256 not in (None, sources.digest()):
+        raise CatalogueError(
+            f"{place} was packed from other pictures, or from another path to them; name those again as "
+            f"then, {again}"
+        )
+    if store.field_of_view != field_of_view:
+        then, now = (
+            "no --field-of-view" if width is None else f"--field-of-view {width:g}"
+            for width in (store.field_of_view, field_of_view)
+        )
+        raise CatalogueError(
+            f"{place} was packed with {then}, and now there is {now}; give the same, {again}"
+        )

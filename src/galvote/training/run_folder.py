@@ -1,0 +1,213 @@
+"""The folder of a run: who may write there, and what stands in it after each epoch."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from galvote.errors import TrainingError
+from galvote.io.atomic import atomic_file
+from galvote.models import Card, save_model
+from galvote.report import plot_curves
+from galvote.training.recipe import Recipe
+from galvote.training.task import GalaxyTask
+from galvote.training.world import ALONE, World
+
+CHECKPOINT, RUN, METRICS = "checkpoint.safetensors", "run.json", "metrics.csv"
+CURVES = ("loss.png", "rmse.png")
+TEACHER = "teacher"
+"""Where a run keeps the run of a teacher that it had to train itself."""
+STORE = "store"
+"""Where a run keeps cutouts that it had to pack itself."""
+TENSORBOARD = "tensorboard"
+REDRAW_SECONDS = 10.0
+
+EpochReport = Callable[[Recipe, int, Mapping[str, float]], None]
+"""Called after each epoch with the recipe, the epoch's number, from 1, and its four numbers; may raise to
+stop the run."""
+
+
+class RunFolder(Callback):
+    """Writes models, metrics, curves and the checkpoint after every epoch.
+
+    Parameters
+    ----------
+    out
+        The run folder.
+    card
+        Of the models that are saved there.
+    on_epoch
+        Called after each epoch.
+    world
+        The processes that train together; rank zero writes.
+    """
+
+    def __init__(
+        self, out: Path, card: Card, on_epoch: EpochReport | None = None, world: World = ALONE
+    ) -> None:
+        self.out, self.card, self.on_epoch, self.world = out, card, on_epoch, world
+        self.history: list[dict[str, float]] = []
+        self._drawn = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run must know."""
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the history of the interrupted run."""
+        self.history = state_dict["history"]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save models, then the checkpoint, then what can be made from it again."""
+        task = pl_module
+        assert isinstance(task, GalaxyTask)
+        epoch = trainer.current_epoch + 1
+        self.history.append({"epoch": epoch, **task.measured})
+        # Models before the checkpoint: a run killed between the two repeats the epoch and saves them again.
+        best = min(row["validation_rmse"] for row in self.history)
+        if self.world.is_rank_zero and task.measured["validation_rmse"] == best:
+            self._save(task, "best")
+        if self.world.is_rank_zero and epoch == trainer.max_epochs:
+            self._save(task, "last")
+        trainer.save_checkpoint(self.out / CHECKPOINT)  # by all: they wait for rank zero, which writes it
+        if self.world.is_rank_zero:
+            self.write()
+            if self.on_epoch is not None:
+                self.on_epoch(task.recipe, epoch, task.measured)
+
+    def write(self, final: bool = False) -> None:
+        """Write `metrics.csv`, and the curves if they were not drawn a moment ago."""
+        text = io.StringIO()
+        table = csv.DictWriter(text, fieldnames=list(self.history[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(self.history)
+        _replace(self.out / METRICS, text.getvalue())
+        if final or time.monotonic() - self._drawn > REDRAW_SECONDS:
+            plot_curves(self.history, self.out)
+            self._drawn = time.monotonic()
+
+    def _save(self, task: GalaxyTask, name: str) -> None:
+        row = self.history[-1]
+        card = self.card.model_copy(update={"scores": {"epoch": row["epoch"], **task.measured}})
+        save_model(task.kept_network, card, self.out / name)
+
+
+def refuse_taken(out: Path, *, resume: bool, overwrite: bool) -> None:
+    """Refuse a folder that holds something else, or a run that is neither gone on with nor replaced.
+
+    `fit` does so too; this comes before anything is written there, and needs no data.
+
+    Parameters
+    ----------
+    out
+        The run folder; it need not exist.
+    resume, overwrite
+        What is to be done with a run that it holds.
+
+    Raises
+    ------
+    TrainingError
+        Which says what to give instead.
+    """
+    if resume and overwrite:
+        raise TrainingError("--resume goes on with a run and --overwrite starts it again; give one of them.")
+    if (out / RUN).exists():
+        if not resume and not overwrite:
+            raise TrainingError(
+                f"{out} holds a run already; go on with --resume, start again with --overwrite, "
+                "or choose another --out."
+            )
+    elif out.exists() and any(item.name != STORE for item in out.iterdir()):
+        raise TrainingError(f"{out} is not empty and holds no run; choose another --out.")
+
+
+def claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
+    """Say in a folder what runs there, unless it holds something else.
+
+    Parameters
+    ----------
+    out
+        The run folder.
+    card
+        Of the run that begins or goes on.
+    resume, overwrite
+        What is to be done with a run that it holds.
+    """
+    refuse_taken(out, resume=resume, overwrite=overwrite)
+    described = json.loads(card.model_dump_json())
+    if (out / RUN).exists() and not overwrite:
+        check_same(out, card)
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        for earlier in (
+            *(out / name for name in (CHECKPOINT, METRICS, *CURVES)),
+            *out.glob("teacher-*"),
+        ):
+            earlier.unlink(missing_ok=True)
+        for name in ("best", "last", TEACHER, TENSORBOARD):
+            shutil.rmtree(out / name, ignore_errors=True)
+    _replace(out / RUN, json.dumps(described, indent=2) + "\n")
+
+
+def check_same(out: Path, card: Card) -> None:
+    """Refuse to go on with a run that was begun with another recipe, other data or another tree.
+
+    Parameters
+    ----------
+    out
+        The run folder.
+    card
+        Of the run that goes on. Its recipe may have more epochs, if those before stay as they were.
+
+    Raises
+    ------
+    TrainingError
+        Which says what differs; also if there is no run.
+    """
+    if not (out / RUN).exists():
+        raise TrainingError(
+            f"{out} is not the same folder on all machines; choose an --out that all of them see."
+        )
+    earlier, now = json.loads((out / RUN).read_text()), json.loads(card.model_dump_json())
+    for part in ("recipe", "data", "tree"):
+        if earlier[part] == now[part]:
+            continue
+        hint = "resume it with the same, or choose another --out."
+        if part == "recipe":
+            before, after = (Recipe.model_validate(run["recipe"]) for run in (earlier, now))
+            if after.extends(before):
+                continue
+            if after.training.epochs > before.training.epochs:
+                hint = (
+                    f"{before.why_no_more_epochs()}: resume it with the same, or start another run from its "
+                    f"weights, with --out and --set training.pretrained={out / 'last'}."
+                )
+        changed = "; ".join(_differences(earlier[part], now[part]))
+        raise TrainingError(f"{out} was begun with another {part} ({changed}); {hint}")
+
+
+def _differences(earlier: Any, now: Any, name: str = "") -> list[str]:
+    if earlier == now:
+        return []
+    if isinstance(now, list):  # a whole tree would be too much to read
+        return [f"{name} changed"]
+    if not (isinstance(earlier, dict) and isinstance(now, dict)):
+        return [f"{name} {earlier}, now {now}"]
+    return [
+        difference
+        for key in earlier | now
+        for difference in _differences(earlier.get(key), now.get(key), f"{name}.{key}" if name else key)
+    ]
+
+
+def _replace(path: Path, text: str) -> None:
+    with atomic_file(path) as partial:
+        partial.write_text(text)
