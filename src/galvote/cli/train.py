@@ -56,6 +56,9 @@ def train(
             rich_help_panel=GALAXIES,
         ),
     ] = None,
+    id_column: Annotated[
+        str | None, typer.Option(help="The column of ids in all these tables.", rich_help_panel=GALAXIES)
+    ] = None,
     field_of_view: Annotated[
         float | None,
         typer.Option(
@@ -111,6 +114,7 @@ def train(
             splits=splits,
             classes=classes,
             tree=tree,
+            id_column=id_column,
             teacher=teacher,
             settings=set_ or [],
             field_of_view=field_of_view,

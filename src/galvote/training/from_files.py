@@ -29,6 +29,7 @@ def train(
     splits: str | Path | None = None,
     classes: str | Path | None = None,
     tree: str | Path | None = None,
+    id_column: str | None = None,
     teacher: str | Path | None = None,
     settings: Sequence[str] = (),
     field_of_view: float | None = None,
@@ -62,6 +63,8 @@ def train(
         Table of ids and hard classes, for recipes that learn from them too.
     tree
         Name or file of the votes' tree; if not given, the tree whose columns they have.
+    id_column
+        The column of ids in all these tables; if not given, one of the usual names.
     teacher
         A trained model to learn from, beside the votes.
     settings
@@ -112,6 +115,7 @@ def train(
                 splits=splits,
                 classes=classes,
                 tree=tree,
+                id_column=id_column,
                 field_of_view=field_of_view,
                 overwrite=overwrite and world.is_rank_zero,
                 skip_invalid=skip_invalid,

@@ -31,6 +31,7 @@ def read_training_data(
     splits: str | Path | None = None,
     classes: str | Path | None = None,
     tree: str | Path | None = None,
+    id_column: str | None = None,
     field_of_view: float | None = None,
     overwrite: bool = False,
     skip_invalid: bool = False,
@@ -43,7 +44,7 @@ def read_training_data(
     ----------
     recipe
         Says what cutouts and labels it wants.
-    images, votes, splits, classes, tree, field_of_view, skip_invalid, report, on_progress
+    images, votes, splits, classes, tree, id_column, field_of_view, skip_invalid, report, on_progress
         As for `train`.
     store
         Where images are packed.
@@ -56,15 +57,17 @@ def read_training_data(
     """
     tables = [Path(table) for table in ([votes] if isinstance(votes, str | Path) else votes)]
     chosen = load_tree(tree) if tree is not None else None
-    labels = read_votes(tables, chosen, skip_invalid=skip_invalid, report=report)
+    labels = read_votes(tables, chosen, skip_invalid=skip_invalid, id_column=id_column, report=report)
     has_samples = splits is not None and "sample" in read_table(splits).column_names
     data = gather_examples(
         recipe,
-        _open_store(recipe, images, store, field_of_view, overwrite, on_progress),
+        _open_store(recipe, images, id_column, store, field_of_view, overwrite, on_progress),
         labels,
-        classes=read_labels(classes) if classes is not None else None,
-        splits=read_labels(splits, "split") if splits is not None else None,
-        samples=read_labels(splits, "sample") if splits is not None and has_samples else None,
+        classes=read_labels(classes, id_column=id_column) if classes is not None else None,
+        splits=read_labels(splits, "split", id_column=id_column) if splits is not None else None,
+        samples=read_labels(splits, "sample", id_column=id_column)
+        if splits is not None and has_samples
+        else None,
     )
     tables += [Path(table) for table in (classes, splits) if table is not None]
     return data, {
@@ -88,6 +91,7 @@ def _name_apart(paths: Sequence[Path]) -> dict[str, Path]:
 def _open_store(
     recipe: Recipe,
     images: Places,
+    id_column: str | None,
     place: Path,
     field_of_view: float | None,
     overwrite: bool,
@@ -97,7 +101,7 @@ def _open_store(
     if len(places) == 1 and is_store(places[0]):
         store = PackedStore.open(places[0])
     else:
-        sources = list_sources(places)
+        sources = list_sources(places, id_column=id_column)
         if is_store(place) and not overwrite:
             store = PackedStore.open(place)
             _refuse_other_images(store, place, sources, field_of_view)
