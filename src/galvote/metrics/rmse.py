@@ -92,7 +92,7 @@ def rmse_interval(compared: Comparison, draws: int = 1000, seed: int = 0) -> tup
 
 @register_metric("galaxies")
 def count_galaxies(compared: Comparison) -> int:
-    """Count the galaxies with a known vote.
+    """Return the number of galaxies with a known vote.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ def count_galaxies(compared: Comparison) -> int:
 
 @register_metric("columns_scored")
 def count_columns(compared: Comparison) -> int:
-    """Count the columns with a known vote.
+    """Return the number of columns with a known vote.
 
     Parameters
     ----------

@@ -20,7 +20,13 @@ DPI = 100
 
 
 def new_canvas(width: int, height: int) -> Axes:
-    """Return the axes of an empty dark image of that many pixels."""
+    """Return the axes of an empty dark image.
+
+    Parameters
+    ----------
+    width, height
+        In pixels.
+    """
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=NIGHT)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
@@ -29,7 +35,13 @@ def new_canvas(width: int, height: int) -> Axes:
 
 
 def to_pixels(axes: Axes) -> UInt8[np.ndarray, "y x 3"]:
-    """Draw a canvas and return its RGB pixels."""
+    """Return the RGB pixels of what is drawn.
+
+    Parameters
+    ----------
+    axes
+        From `new_canvas`.
+    """
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
     file = io.BytesIO()
@@ -39,6 +51,14 @@ def to_pixels(axes: Axes) -> UInt8[np.ndarray, "y x 3"]:
 
 
 def text_width(words: str, size: float) -> float:
-    """Return the width in pixels of words in a size in points."""
+    """Return the width of words, in pixels.
+
+    Parameters
+    ----------
+    words
+        In one line.
+    size
+        Of the type, in points.
+    """
     width, _, _ = text_to_path.get_text_width_height_descent(words, FontProperties(size=size), ismath=False)
     return width * DPI / 72

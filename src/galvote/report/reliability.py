@@ -22,6 +22,10 @@ def plot_reliability(reliabilities: Mapping[str, Reliability], path: str | Path)
         From `measure_reliability`.
     path
         An existing file is replaced in one step.
+
+    Returns
+    -------
+    The path.
     """
     path = Path(path)
     across = min(4, len(reliabilities))

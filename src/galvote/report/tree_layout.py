@@ -6,99 +6,17 @@ import math
 import textwrap
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
 
+from galvote.report.tree_places import AnswerPlace, Heights, Key, Look, Place
 from galvote.trees import Answer, DecisionTree, Question, asked_share
 
 BAR = 6
 """Height of a question's bar, in pixels."""
 
 _LETTER = 0.53  # mean width of a letter, in sizes of the type
-
-Key = tuple[str, str]
-"""The question that bands come from and the one that they lead to; the first is empty in the latter's row."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """Sizes in pixels, and letters in a line."""
-
-    text: float
-    number: float
-    answer_letters: int
-    question_letters: int
-    spacious: bool  # whole questions, and intervals beside the fractions rather than under them
-    scale: float  # length of the scale from 0 to 1
-    band: float  # all votes, where there is room for them
-    fan: float
-    flow: float
-    gap: float
-
-    @classmethod
-    def of(cls, width: int) -> Look:
-        """Return the look of a drawing of that width."""
-        if width >= 600:
-            return cls(13.0, 12.0, 18, 36, True, 58.0, 0.2 * width, 24.0, 26.0, 16.0)
-        return cls(11.0, 10.5, 7, 24, False, 30.0, 0.2 * width, 18.0, 18.0, 4.0)
-
-    @property
-    def line(self) -> float:
-        """Distance of two lines of text."""
-        return self.text + 3
-
-    def wrap(self, words: str, letters: int) -> list[str]:
-        """Break a text into lines; single words stay whole, but for those joined by underscores."""
-        return textwrap.wrap(words.replace("_", " "), letters, break_long_words=False)
-
-
-@dataclass(eq=False)
-class AnswerPlace:
-    """One answer: its words, where it stands under its question, and the way of its votes.
-
-    `points` are the left edge of its band from the top down.
-    """
-
-    answer: Answer
-    column: int
-    share: float
-    words: list[str]
-    least: float  # width of its words, numbers and scale
-    width: float = 0.0
-    centre: float = 0.0
-    points: list[tuple[float, float]] = field(default_factory=list)
-
-
-@dataclass(eq=False)
-class Place:
-    """What takes room in a row: a question with its answers, or a lane of bands on their way further down."""
-
-    key: Key
-    share: float
-    question: Question | None = None
-    heading: list[str] = field(default_factory=list)
-    answers: list[AnswerPlace] = field(default_factory=list)
-    width: float = 0.0
-    left: float = 0.0
-
-    @property
-    def centre(self) -> float:
-        """Middle of its width."""
-        return self.left + self.width / 2
-
-
-@dataclass(frozen=True)
-class Heights:
-    """Of a row: where it starts, its bars, its answers, their numbers, their scales, and its end."""
-
-    row: float
-    bar: float
-    answers: float
-    numbers: float
-    scale: float
-    end: float
 
 
 class TreeLayout:
@@ -164,13 +82,13 @@ class TreeLayout:
             key=("", question.name),
             share=float(self._asked[self.tree.questions.index(question)]),
             question=question,
-            heading=look.wrap(question.text if look.spacious else question.name, look.question_letters),
+            heading=_wrap(question.text if look.spacious else question.name, look.question_letters),
             answers=[self._answer(answer, first + i) for i, answer in enumerate(question.answers)],
         )
 
     def _answer(self, answer: Answer, column: int) -> AnswerPlace:
         look = self.look
-        words = look.wrap(answer.text, look.answer_letters)
+        words = _wrap(answer.text, look.answer_letters)
         numbers = self._numbers[column]
         letters = len("  ".join(numbers)) if look.spacious else max(map(len, numbers))
         across = max(max(map(len, words), default=0) * look.text, letters * look.number)
@@ -255,6 +173,11 @@ class TreeLayout:
             for key, source in self._exits(row, depth):
                 leaving[key] += [source] if isinstance(source, AnswerPlace) else coming[source.key]
             coming = leaving
+
+
+def _wrap(words: str, letters: int) -> list[str]:
+    """Break a text into lines; single words stay whole, but for those joined by underscores."""
+    return textwrap.wrap(words.replace("_", " "), letters, break_long_words=False)
 
 
 def _depths(tree: DecisionTree) -> dict[str, int]:
