@@ -9,8 +9,9 @@ import pytest
 
 import galvote
 from galvote.errors import CatalogueError, FractionError, ImageError, ModelError
-from galvote.images import PackedStore, to_cutout
+from galvote.images import PackedStore, pack, to_cutout
 from galvote.inference import Predictor
+from galvote.io import list_sources
 from galvote.simulate import simulate_galaxies
 from galvote.trees import find_violations, load_tree
 
@@ -72,6 +73,8 @@ def test_every_kind_of_place_gives_the_same_predictions(predictor, simulated, tm
     assert from_files["id"].to_pylist() == [path.stem for path in paths]
     assert predictor.predict([str(path) for path in paths]).to_arrow() == from_files
     assert predictor.predict(tmp_path / "some.parquet").to_arrow() == from_files
+    pack(list_sources(paths), tmp_path / "store", predictor.geometry)
+    assert predictor.predict(tmp_path / "store").to_arrow() == from_files
     everything = predictor.predict(folder).to_arrow()
     assert len(everything) == 60
     np.testing.assert_allclose(fractions(everything.slice(0, 5)), fractions(from_files), atol=0.01)
