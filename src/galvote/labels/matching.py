@@ -17,7 +17,17 @@ from galvote.labels.votes import Votes
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """Galaxies that have votes and a picture: row i of ``votes`` belongs to the i-th of ``sources``."""
+    """Galaxies that have votes and an image: row i of ``votes`` belongs to the i-th of ``sources``.
+
+    Parameters
+    ----------
+    votes
+        Their votes.
+    sources
+        Their images.
+    votes_without_image, images_without_votes
+        How many were left out.
+    """
 
     votes: Votes
     sources: Sources
@@ -25,7 +35,12 @@ class Match:
     images_without_votes: int
 
     def describe(self) -> str:
-        """Say how many galaxies match and how many were left out."""
+        """Say how many galaxies match and how many were left out.
+
+        Returns
+        -------
+        A sentence.
+        """
         return (
             f"{len(self.votes):,} galaxies with votes and an image; left out: {self.votes_without_image:,} "
             f"with votes but no image, {self.images_without_votes:,} with an image but no votes."
@@ -33,7 +48,18 @@ class Match:
 
 
 def match_ids(votes: Votes, sources: Sources) -> Match:
-    """Keep the galaxies that have both votes and a picture, in the order of the pictures.
+    """Keep the galaxies that have both votes and an image, in the order of the images.
+
+    Parameters
+    ----------
+    votes
+        Votes of some galaxies.
+    sources
+        Images of some galaxies.
+
+    Returns
+    -------
+    Votes and images of the galaxies that have both.
 
     Raises
     ------

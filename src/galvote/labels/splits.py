@@ -18,6 +18,8 @@ def split_by_id(ids: Sequence[str], shares: Mapping[str, float], seed: int = 0) 
 
     Parameters
     ----------
+    ids
+        Of the galaxies.
     shares
         Share in [0, 1] of each split by name, in order; they sum to 1: ``{"train": 0.9, "validation": 0.1}``.
     seed

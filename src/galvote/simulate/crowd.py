@@ -20,18 +20,23 @@ TREE = load_tree("gz2")
 """The tree that the simulated crowd walks down."""
 
 ODD_ANSWERS: Mapping[Oddity, str] = {
-    "ring": "Class8.1",
-    "arc": "Class8.2",
-    "disturbed": "Class8.3",
-    "irregular": "Class8.4",
-    "merger": "Class8.6",
-    "dust lane": "Class8.7",
+    "ring": "ring",
+    "arc": "lens_or_arc",
+    "disturbed": "disturbed",
+    "irregular": "irregular",
+    "merger": "merger",
+    "dust lane": "dust_lane",
 }
-"""The answer that names each oddity."""
+"""Label of the answer that names each oddity."""
 
 
 def answer_probabilities(shape: GalaxyShape) -> Float[np.ndarray, " answer"]:
     """Return how likely a volunteer who is asked a question gives each answer.
+
+    Parameters
+    ----------
+    shape
+        The galaxy.
 
     Returns
     -------
@@ -51,6 +56,14 @@ def ask_crowd(
     ----------
     probabilities
         As `answer_probabilities` returns them.
+    volunteers
+        How many see the galaxy.
+    rng
+        Draws their answers.
+
+    Returns
+    -------
+    Numbers of votes, in column order.
     """
     counts = np.zeros(len(TREE), dtype=np.int64)
     for question in TREE.asking_order:
@@ -72,6 +85,11 @@ def conditional_fractions(counts: Int[np.ndarray, " answer"]) -> Float[np.ndarra
 
 def cumulative_fractions(counts: Int[np.ndarray, " answer"]) -> Float[np.ndarray, " answer"]:
     """Return the counts as the challenge publishes them: cumulative, with "odd" normalised to 1.
+
+    Parameters
+    ----------
+    counts
+        Numbers of votes, in column order.
 
     Notes
     -----
@@ -131,7 +149,7 @@ def _odd_feature(shape: GalaxyShape, odd: float) -> Float[np.ndarray, " answer"]
     guesses = _shares(0.10, 0.07, 0.12, 0.14, 0.43, 0.12, 0.02)
     if shape.oddity == "nothing":
         return guesses
-    truth = [answer.column == ODD_ANSWERS[shape.oddity] for answer in TREE.question("odd_feature").answers]
+    truth = [answer.label == ODD_ANSWERS[shape.oddity] for answer in TREE.question("odd_feature").answers]
     seen = 0.9 * _step(odd, 0.3, 0.08)
     return np.asarray(seen * np.array(truth) + (1 - seen) * guesses)
 

@@ -41,6 +41,8 @@ def write_galaxies(
     ----------
     directory
         New or empty, unless ``overwrite`` is set.
+    galaxies
+        What to write, one after the other.
     overwrite
         Replace the galaxies of an earlier simulation.
     on_progress

@@ -54,6 +54,8 @@ def simulate_galaxies(
 
     Parameters
     ----------
+    count
+        How many.
     seed
         0 or more; another seed gives other galaxies.
     pixels
@@ -62,6 +64,10 @@ def simulate_galaxies(
         Index of the first galaxy; its id is 100000 + index.
     volunteers
         Size of the crowd on average; each galaxy's own crowd is about as large.
+
+    Yields
+    ------
+    The galaxies.
 
     Raises
     ------

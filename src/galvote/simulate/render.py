@@ -35,11 +35,17 @@ def render_galaxy(
 
     Parameters
     ----------
+    shape
+        The galaxy.
     rng
         Draws what the shape leaves open: clumps, neighbours, noise. The same draws give the same sky at both
         sizes.
     pixels
         424 for the whole GZ2 frame, or 128 for its central 256 GZ2 pixels.
+
+    Returns
+    -------
+    RGB.
     """
     sky, chance = Sky(pixels), Chance.draw(rng)
     if shape.kind == "star":

@@ -29,6 +29,8 @@ class GalaxyShape:
 
     Parameters
     ----------
+    kind
+        Elliptical, disc, or a star that was taken for a galaxy.
     magnitude
         In the r band.
     radius
@@ -132,7 +134,12 @@ class GalaxyShape:
         return self.seeing * R90_PIXELS / self.radius
 
     def describe(self) -> str:
-        """Name the galaxy in a few words, for captions."""
+        """Name the galaxy in a few words, for captions.
+
+        Returns
+        -------
+        Such as ``barred, 2 arms``.
+        """
         if self.kind == "star":
             return "star"
         if self.oddity != "nothing":
@@ -154,6 +161,15 @@ class GalaxyShape:
 
 def draw_shape(rng: np.random.Generator) -> GalaxyShape:
     """Draw a galaxy as SDSS might have met it.
+
+    Parameters
+    ----------
+    rng
+        Draws it.
+
+    Returns
+    -------
+    The galaxy.
 
     Notes
     -----

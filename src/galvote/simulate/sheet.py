@@ -31,13 +31,25 @@ class ContactSheet:
         self._clearest: dict[str, tuple[float, SimulatedGalaxy]] = {}
 
     def add(self, galaxy: SimulatedGalaxy) -> None:
-        """Consider a galaxy for the sheet."""
+        """Consider a galaxy for the sheet.
+
+        Parameters
+        ----------
+        galaxy
+            Kept if none of its kind was clearer so far.
+        """
         kind, clarity = galaxy.shape.describe(), _clarity(galaxy)
         if kind not in self._clearest or clarity > self._clearest[kind][0]:
             self._clearest[kind] = clarity, galaxy
 
     def save(self, path: Path) -> None:
-        """Write the sheet, sorted by kind, each galaxy 128 pixels wide above its caption."""
+        """Write the sheet, sorted by kind, each galaxy 128 pixels wide above its caption.
+
+        Parameters
+        ----------
+        path
+            A PNG file, replaced if it is there.
+        """
         width, height = 128 + 2, 128 + _CAPTION
         rows = -(-len(self._clearest) // self.columns)
         sheet = Image.new("RGB", (self.columns * width, rows * height))
@@ -55,21 +67,19 @@ class ContactSheet:
 
 def _clarity(galaxy: SimulatedGalaxy) -> float:
     """Return the probability of the answers that tell the galaxy's kind; less if blurred or inclined."""
-    shape, probable = galaxy.shape, dict(zip(TREE.columns, galaxy.probabilities, strict=True))
+    shape, probable = galaxy.shape, dict(zip(TREE.labels, galaxy.probabilities, strict=True))
     sharpness = 1 / (1 + shape.blur / (R90_PIXELS * shape.axis_ratio))
-    return sharpness * math.prod(float(probable[column]) for column in _telling_answers(shape))
+    return sharpness * math.prod(float(probable[label]) for label in _telling_answers(shape))
 
 
 def _telling_answers(shape: GalaxyShape) -> Iterator[str]:
-    yield {"elliptical": "Class1.1", "disc": "Class1.2", "star": "Class1.3"}[shape.kind]
+    yield {"elliptical": "smooth", "disc": "featured", "star": "star_or_artifact"}[shape.kind]
     if shape.oddity != "nothing":
-        yield from ("Class6.1", ODD_ANSWERS[shape.oddity])
+        yield from ("odd", ODD_ANSWERS[shape.oddity])
     elif shape.is_edge_on:
-        yield from (
-            "Class2.1",
-            {"round": "Class9.1", "boxy": "Class9.2", "no": "Class9.3"}[shape.bulge_shape],
-        )
+        bulge = "rounded" if shape.bulge_shape == "round" else shape.bulge_shape
+        yield from ("edge_on", f"edge_on_{bulge}_bulge")
     elif shape.kind == "disc":
-        yield from ("Class2.2", "Class3.1" if shape.is_barred else "Class3.2")
+        yield from ("not_edge_on", "bar" if shape.is_barred else "no_bar")
         if shape.arms:
-            yield from ("Class4.1", f"Class11.{min(shape.arms, 5)}")
+            yield from ("spiral", f"arms_{shape.arms if shape.arms < 5 else 'more_than_4'}")
