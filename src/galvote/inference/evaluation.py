@@ -98,12 +98,12 @@ class Evaluation:
         """Return the images of the galaxies that the report shows; those that cannot be read are absent."""
         images = {}
         rows = np.concatenate(best_and_worst(self.compared.predicted, self.compared.actual)).tolist()
-        # The central part of a GZ2 frame, at its own resolution
-        width = min(COMPACT.field_of_view, self.field_of_view or FRAME_WIDTH)
-        shown = Geometry(field_of_view=width, pixels=256)
         for source in self.sources.select({self.ids[row] for row in rows}) if self.sources else ():
+            width = source.field_of_view or self.field_of_view
+            # The central part of a GZ2 frame, at its own resolution
+            shown = Geometry(field_of_view=min(COMPACT.field_of_view, width or FRAME_WIDTH), pixels=256)
             with suppress(OSError, ImageError):
-                images[source.id] = to_cutout(decode_image(source.read()), shown, self.field_of_view)
+                images[source.id] = to_cutout(decode_image(source.read()), shown, width)
         return images
 
 
