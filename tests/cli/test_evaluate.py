@@ -117,12 +117,10 @@ def test_predictions_may_be_in_any_format(galaxies, ending, id_column):
 def test_votes_without_ids_are_matched_by_position(galaxies):
     folder, ids, predicted, actual = galaxies
     ra = np.linspace(10, 11, 12)
-    write_table(pa.table({"objid": ids, "ra": ra, "dec": ra - 20}), folder / "positions.csv")
+    predictions = write(folder / "sky.csv", ids, predicted, ra=ra, dec=ra - 20)
     values = {name: actual[:, i] for i, name in enumerate(GZ2.columns)}
     write_table(pa.table({"ra": ra + 1e-5, "dec": ra - 20, **values}), folder / "sky.fits")
-    scores = galvote.evaluate(
-        folder / "sky.fits", predictions=folder / "predictions.csv", positions=folder / "positions.csv"
-    ).scores
+    scores = galvote.evaluate(folder / "sky.fits", predictions=predictions).scores
     assert (scores["galaxies"], scores["rmse"]) == (12, rmse(predicted, actual))
 
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from galvote.cli.prediction_options import BackendName, Level, Tta
-
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -33,6 +31,17 @@ Images = Annotated[
 ]
 Report = Annotated[Path | None, typer.Option(help="Folder for an HTML report with images.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+Backend = Annotated[
+    str | None,
+    typer.Option(help="What computes: torch, onnx …; see `galvote predict --help`.", rich_help_panel=_MODEL),
+]
+Tta = Annotated[
+    int, typer.Option(min=1, help="Orientations averaged for each prediction.", rich_help_panel=_MODEL)
+]
+Level = Annotated[
+    float | None,
+    typer.Option(help="Share of votes that intervals are to hold, 0 to 1 (0.9).", rich_help_panel=_MODEL),
+]
 FieldOfView = Annotated[
     float | None,
     typer.Option(help="Width of the images, in r90 (8.48 is a whole GZ2 frame).", rich_help_panel=_MODEL),
@@ -61,13 +70,6 @@ IdColumn = Annotated[
         rich_help_panel=_GALAXIES,
     ),
 ]
-Positions = Annotated[
-    Path | None,
-    typer.Option(
-        help="Table of ids and positions; votes without ids are matched with it, within an arcsecond.",
-        rich_help_panel=_GALAXIES,
-    ),
-]
 SkipInvalid = Annotated[
     bool,
     typer.Option(
@@ -86,7 +88,7 @@ def evaluate(
     images: Images = None,
     report: Report = None,
     json: Json = False,
-    backend: BackendName = None,
+    backend: Backend = None,
     tta: Tta = 1,
     level: Level = None,
     field_of_view: FieldOfView = None,
@@ -94,7 +96,6 @@ def evaluate(
     splits: Splits = None,
     split: Split = None,
     id_column: IdColumn = None,
-    positions: Positions = None,
     skip_invalid: SkipInvalid = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -125,7 +126,6 @@ def evaluate(
             field_of_view=field_of_view,
             backend=backend,
             id_column=id_column,
-            positions=positions,
             skip_invalid=skip_invalid,
             report=progress.console.print,
             on_progress=lambda done, total: progress.update(bar, completed=done, total=total),

@@ -18,7 +18,7 @@ from galvote.inference.prediction import Prediction
 from galvote.inference.predictor import Predictor
 from galvote.inference.scored import match_predictions, read_predictions
 from galvote.io import Sources, list_sources
-from galvote.io.positions import read_positions
+from galvote.io.positions import positions_of
 from galvote.labels import Votes, match_ids, read_labels, read_votes
 from galvote.metrics import Comparison, column_means, score
 from galvote.report import best_and_worst, write_report
@@ -121,7 +121,6 @@ def evaluate(
     field_of_view: float | None = None,
     backend: str | None = None,
     id_column: str | None = None,
-    positions: Place | None = None,
     skip_invalid: bool = False,
     report: Callable[[str], None] = lambda sentence: None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -131,7 +130,8 @@ def evaluate(
     Parameters
     ----------
     votes
-        Tables of votes, or what `galvote.labels.read_votes` returned.
+        Tables of votes, or what `galvote.labels.read_votes` returned. One without ids is matched, by position
+        within an arcsecond, with the tables of predictions or images.
     predictions
         A table of predictions, or what a predictor returned; instead of `model`.
     model
@@ -150,8 +150,6 @@ def evaluate(
     id_column
         Name of the column of ids of the votes and splits, and of the predictions if they have it; if not
         given, the usual names are looked for.
-    positions
-        A table of ids and positions; votes without ids are matched with it, within an arcsecond.
     skip_invalid
         Leave out galaxies whose votes cannot be true, instead of raising an error.
     report
@@ -181,7 +179,9 @@ def evaluate(
     else:
         own, title = predictor.tree, f"{predictor.card.name}, {tta} orientation{'s' if tta > 1 else ''}"
         _refuse_other_tree(tree, own, "The tree that was named")
-    reference = None if positions is None else read_positions(positions)
+    tables = [] if images is None else [images] if isinstance(images, str | Path) else [*images]
+    tables += [predictions] if isinstance(predictions, str | Path) else []
+    reference = positions_of(tables)
     reading = {"skip_invalid": skip_invalid, "id_column": id_column, "reference": reference}
     known = _read_votes(votes, own, reading, report)
     wanted, mean = (known, None) if splits is None else _choose_split(known, splits, split, id_column)
