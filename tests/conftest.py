@@ -57,7 +57,7 @@ def tiny_recipe(tmp_path_factory) -> Path:
         encoder = "residual"
         widths = [8, 16]
         depths = [1, 1]
-        field_of_view = 0.0832
+        field_of_view = 4.16
         pixels = 32
         dropout = 0.3
         head = "softmax"

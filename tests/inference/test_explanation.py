@@ -9,7 +9,7 @@ import torch
 import galvote
 from galvote.errors import ModelError, TreeError
 from galvote.images import View, network_input, to_cutout, tta_views
-from galvote.inference import METHODS, attribute, explain, turn
+from galvote.inference import METHODS, attribute, explain, rotate
 from galvote.inference.backends import TorchBackend
 from galvote.models import GalaxyNetwork
 from galvote.models.encoders.dieleman2014 import Dieleman2014Spec
@@ -103,7 +103,7 @@ def test_explanations_and_predictions_of_other_threads_do_not_meet(small, edge_o
 
 def test_turned_predictions_are_those_of_the_same_views(edge_on):
     small = galvote.Predictor.load("galvote-small", "torch-float32")
-    turned = turn(small, edge_on, np.array([0, 120, 240], np.float32))
+    turned = rotate(small, edge_on, np.array([0, 120, 240], np.float32))
     assert turned.shape == (3, len(GZ2))
     np.testing.assert_allclose(turned[0], small.predict_cutouts(edge_on[None]).fractions[0], atol=1e-5)
     assert all(not view.flip for view in tta_views(3))

@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -36,10 +37,11 @@ def test_models_and_tree(client, predictor):
     assert models["schema"] == "1"
     assert models["default"] == models["models"][0]["name"] == "tiny"
     assert models["models"][0]["weights_sha256"] == predictor.card.weights_sha256
-    tree = client.get("/v1/tree").json()
-    assert [question["key"] for question in tree["questions"]] == [q.name for q in GZ2.questions]
+    assert models["models"][0]["explains"] is True
+    tree = models["models"][0]["tree"]
+    assert [question["name"] for question in tree["questions"]] == [q.name for q in GZ2.questions]
     assert [a["column"] for q in tree["questions"] for a in q["answers"]] == list(GZ2.columns)
-    assert tree["questions"][0]["answers"][1]["next"] == "edge_on"
+    assert tree["questions"][0]["answers"][1]["leads_to"] == "edge_on"
 
 
 def test_predictions_are_those_of_the_predictor(client, predictor, spiral):
@@ -53,13 +55,28 @@ def test_predictions_are_those_of_the_predictor(client, predictor, spiral):
     expected = predictor.predict([decode_image(spiral)], level=0.8).to_arrow().to_pylist()[0]
     np.testing.assert_allclose(values(galaxy), [expected[c] for c in GZ2.columns], atol=0.01)
     assert galaxy["ood"] == expected["ood"]
+    assert galaxy["ood_score"] == pytest.approx(expected["ood_score"], abs=5)
     for column in GZ2.columns:
         fraction = galaxy["fractions"][column]
         assert 0 <= fraction["low"] <= fraction["value"] <= fraction["high"] <= 1
         assert fraction["low"] == pytest.approx(expected[f"{column}_low"], abs=0.02)
+    assert galaxy["figures"] is None
+    assert galaxy["kind"] in [kind.name for kind in GZ2.kinds]
+    assert galaxy["summary"].startswith(galaxy["path"][0]["text"])
     first = galaxy["path"][0]
     assert first["question"] == "smooth_or_features"
     assert first["fraction"] == pytest.approx(max(values(galaxy)[:3]) / values(galaxy)[:3].sum(), abs=1e-3)
+
+
+def test_one_answer_has_all_that_a_page_shows(client, spiral):
+    files = [("files", ("a.jpg", spiral)), ("files", ("b.txt", b"prose"))]
+    good, bad = client.post("/v1/predict", files=files, params={"figures": True}).json()["galaxies"]
+    assert bad["figures"] is None
+    assert image_of(good["figures"]["cutout"]).shape == (52, 52, 3)  # of 64, what the network sees
+    for width in ("wide", "narrow"):
+        svg = ElementTree.fromstring(good["figures"][width])
+        drawn = {each.get("data-answer") for each in svg.iter() if each.get("data-answer")}
+        assert drawn == set(GZ2.columns)
 
 
 def test_a_bad_file_is_a_row_among_good_ones(client, spiral):
@@ -101,10 +118,9 @@ def test_explanations(client, spiral, method):
     said = answer.json()
     assert answer.status_code == 200
     assert (said["question"], said["answer"], said["method"]) == ("spiral", "Class4.1", method)
-    heat = np.array(said["heat"]["values"])
-    assert heat.shape == (said["heat"]["height"], said["heat"]["width"]) == (32, 32)
+    heat = np.array(said["heat"])
+    assert heat.shape == (32, 32)
     assert heat.min() >= 0 and heat.max() in (0, 1)
-    assert image_of(said["cutout"]).shape == (32, 32, 3)
     assert image_of(said["overlay"]).shape == (256, 256, 3)
 
 
@@ -136,13 +152,14 @@ def test_fields(client):
     assert answer.status_code == 200
     assert (said["width"], said["height"], len(said["galaxies"])) == (848, 424, 2)
     assert said["image"] is None
-    asked = client.post("/v1/field", files={"file": ("f.png", file.getvalue())}, params={"image": True})
+    query = {"image": True, "figures": True}
+    asked = client.post("/v1/field", files={"file": ("f.png", file.getvalue())}, params=query)
     assert np.abs(image_of(asked.json()["image"], "jpeg").astype(float) - field).mean() < 3
-    for galaxy in said["galaxies"]:
+    for galaxy in asked.json()["galaxies"]:
         left, top, right, bottom = galaxy["box"]
         assert left < galaxy["x"] < right and top < galaxy["y"] < bottom
         assert galaxy["status"] == "ok"
-        assert image_of(galaxy["thumbnail"]).shape[2] == 3
+        assert image_of(galaxy["figures"]["cutout"]).shape == (52, 52, 3)
 
 
 def test_examples_are_galaxies_that_can_be_predicted(client):

@@ -19,8 +19,8 @@ CHECKS = [
     response_schema_conformance,
 ]
 PATHS = [
-    "/healthz", "/readyz", "/v1/models", "/v1/tree", "/v1/examples", "/v1/examples/{name}.jpg",
-    "/v1/drawing", "/v1/predict", "/v1/explain", "/v1/rotate", "/v1/field",
+    "/healthz", "/readyz", "/v1/models", "/v1/examples", "/v1/examples/{name}.jpg",
+    "/v1/predict", "/v1/explain", "/v1/rotate", "/v1/field",
 ]  # fmt: skip
 
 

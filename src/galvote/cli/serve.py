@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
@@ -10,34 +11,47 @@ import typer
 
 from galvote.errors import GalvoteError
 
+_limit = partial(typer.Option, rich_help_panel="Limits")
+_batching = partial(typer.Option, rich_help_panel="Batches")
+
+Models = Annotated[
+    list[str] | None,
+    typer.Option("--model", help="Shipped model, folder or .onnx file; repeatable. The first is default."),
+]
+Host = Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 is all of this machine's.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")]
+TokenFile = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, help="File of tokens, one a line; requests must bear one."),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(envvar="GALVOTE_TOKEN", show_default=False, help="One token; better as the variable."),
+]
+Timeout = Annotated[float, typer.Option(help="Seconds for a request, upload included.")]
+MaxMegabytes = Annotated[float, _limit(help="Largest body of a request.")]
+MaxPixels = Annotated[int, _limit(help="Largest image, by its header.")]
+MaxFiles = Annotated[int, _limit(help="Most images in a request.")]
+Queue = Annotated[int, _limit(help="Most images, times orientations, that wait at once.")]
+Requests = Annotated[int, _limit(help="Most requests with images at once.")]
+Batch = Annotated[int, _batching(help="Most images, times orientations, in one run of a network.")]
+BatchWait = Annotated[float, _batching(help="Milliseconds that a batch waits for images being decoded.")]
+
 
 def serve(
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; 0.0.0.0 is all of this machine's.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 8000,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(help="Name of a shipped model, or a folder; repeat it for more. The first is default."),
-    ] = None,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(exists=True, dir_okay=False, help="File of tokens, one a line: who asks must bear one."),
-    ] = None,
-    token: Annotated[
-        str | None,
-        typer.Option(envvar="GALVOTE_TOKEN", show_default=False, help="One token; better as the variable."),
-    ] = None,
-    max_megabytes: Annotated[float, typer.Option(help="Largest body of a request.")] = 64,
-    max_pixels: Annotated[int, typer.Option(help="Largest picture, by its header.")] = 25_000_000,
-    max_files: Annotated[int, typer.Option(help="Most pictures in a request.")] = 256,
-    timeout: Annotated[float, typer.Option(help="Seconds for a request, upload included.")] = 60,
-    queue: Annotated[int, typer.Option(help="Most pictures, times views, that wait at once.")] = 4096,
-    requests: Annotated[int, typer.Option(help="Most requests with pictures at once.")] = 256,
-    batch: Annotated[int, typer.Option(help="Most pictures, times views, in one run of a network.")] = 64,
-    batch_wait_ms: Annotated[
-        float, typer.Option(help="Milliseconds that a batch waits for pictures that are being decoded.")
-    ] = 5,
+    model: Models = None,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    token_file: TokenFile = None,
+    token: Token = None,
+    timeout: Timeout = 60,
+    max_megabytes: MaxMegabytes = 64,
+    max_pixels: MaxPixels = 25_000_000,
+    max_files: MaxFiles = 256,
+    queue: Queue = 4096,
+    requests: Requests = 256,
+    batch: Batch = 64,
+    batch_wait_ms: BatchWait = 5,
 ) -> None:
     """Serve models over HTTP: an API, its documentation at /docs, and a page to try them at /."""
     try:
@@ -49,11 +63,6 @@ def serve(
     from galvote.inference import Predictor
     from galvote.serve import ServeSettings
 
-    tokens = [token] if token else []
-    if token_file is not None:
-        tokens += [line for line in token_file.read_text().splitlines() if line.strip()]
-        if not tokens:
-            raise GalvoteError(f"{token_file} holds no token; write one a line, or leave the option out.")
     settings = ServeSettings(
         max_megabytes=max_megabytes,
         max_pixels=max_pixels,
@@ -63,9 +72,9 @@ def serve(
         requests=requests,
         batch=batch,
         batch_wait=batch_wait_ms / 1000,
-        tokens=tuple(word.strip() for word in tokens),
+        tokens=(*([token.strip()] if token else []), *_read_tokens(token_file)),
     )
-    if not tokens and not _is_loopback(host):
+    if not settings.tokens and not _is_loopback(host):
         typer.secho(
             f"Warning: everybody who reaches {host}:{port} may use this server. Give it a token "
             "(GALVOTE_TOKEN or --token-file), or let a proxy decide who may ask.",
@@ -74,6 +83,15 @@ def serve(
             err=True,
         )
     run_server([Predictor.load(name) for name in model or ["galvote-small"]], settings, host, port)
+
+
+def _read_tokens(path: Path | None) -> list[str]:
+    if path is None:
+        return []
+    tokens = [line.strip() for line in path.read_text().splitlines() if line.strip()]
+    if not tokens:
+        raise GalvoteError(f"{path} holds no token; write one a line, or leave the option out.")
+    return tokens
 
 
 def _is_loopback(host: str) -> bool:

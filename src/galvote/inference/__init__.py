@@ -1,7 +1,7 @@
 """Prediction with a trained model."""
 
 from galvote.inference.backends import BACKENDS, Backend
-from galvote.inference.explanation import METHODS, Explanation, Method, attribute, explain, turn
+from galvote.inference.explanation import METHODS, Explanation, Method, attribute, explain, rotate
 from galvote.inference.export import export_model, refuse_unexportable
 from galvote.inference.parts import PART_SIZE, Made, Parts, Plan, make_parts, make_plan
 from galvote.inference.prediction import LEVEL, Prediction, make_prediction
@@ -28,5 +28,5 @@ __all__ = [
     "make_plan",
     "make_prediction",
     "refuse_unexportable",
-    "turn",
+    "rotate",
 ]

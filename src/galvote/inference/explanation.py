@@ -136,7 +136,7 @@ def attribute(
     return np.asarray((whole * gradient)[0].detach().cpu().numpy(), dtype=np.float32)
 
 
-def turn(
+def rotate(
     predictor: Predictor, cutout: UInt8[np.ndarray, "p p 3"], angles: Float32[np.ndarray, " angle"]
 ) -> Float32[np.ndarray, "angle answer"]:
     """Predict a cutout turned by each of these angles, in degrees counter-clockwise.

@@ -8,9 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from galvote.errors import ImageError
 from galvote.inference import LEVEL, Method, Predictor
-from galvote.report.tree_drawing import NARROW, WIDE, draw_tree
 from galvote.serve import responses, schema
 from galvote.serve.engine import Engine
 from galvote.serve.errors import RequestError
@@ -49,28 +47,15 @@ Level = Annotated[
     float, Query(gt=0, lt=1, description="Share of votes that the intervals are to hold.", examples=[LEVEL])
 ]
 
-_SHARE = r"(0|1|0?\.\d{1,9}|1\.0{1,9})"
-_SHARES = rf"^{_SHARE}(,{_SHARE})*$"
-Shares = Annotated[
-    str,
-    Query(
-        pattern=_SHARES,
-        description="A number from 0 to 1 for each answer, in the tree's order, with commas between.",
-    ),
+Figures = Annotated[
+    bool, Query(description="Add the votes drawn down the tree (SVG) and the model's cutout (PNG).")
 ]
-Ends = Annotated[str | None, Query(pattern=_SHARES, description="Ends of the intervals, likewise.")]
 
 
 class JpegResponse(Response):
     """A JPEG."""
 
     media_type = "image/jpeg"
-
-
-class SvgResponse(Response):
-    """A drawing."""
-
-    media_type = "image/svg+xml"
 
 
 UPLOADED = problems(400, 401, 408, 413, 415, 422, 500, 503, 504)
@@ -106,12 +91,6 @@ async def list_models(engine: Server) -> schema.ModelsAnswer:
     return responses.describe_models(engine.predictors, engine.default)
 
 
-@router.get("/v1/tree", responses=ASKED)
-async def show_tree(predictor: Model) -> schema.TreeAnswer:
-    """Show the questions that volunteers are asked, and where each answer leads."""
-    return responses.describe_tree(predictor.tree)
-
-
 @router.get("/v1/examples", responses=problems(401, 500))
 async def list_examples() -> list[schema.Example]:
     """List simulated galaxies to try the server with."""
@@ -127,46 +106,28 @@ async def show_example(name: str) -> Response:
     return JpegResponse(data, headers={"Cache-Control": "max-age=3600"})
 
 
-@router.get("/v1/drawing", response_class=SvgResponse, responses=ASKED)
-async def draw_votes(
-    predictor: Model,
-    fractions: Shares,
-    low: Ends = None,
-    high: Ends = None,
-    width: Annotated[int, Query(ge=NARROW, le=2 * WIDE, description="Of the drawing, in pixels.")] = WIDE,
-) -> Response:
-    """Draw votes down the tree; /page/style.css has the colours."""
-    votes, *ends = (
-        None if text is None else np.array([float(share) for share in text.split(",")])
-        for text in (fractions, low, high)
-    )
-    assert votes is not None
-    if any(len(shares) != len(predictor.tree) for shares in (votes, *ends) if shares is not None):
-        raise RequestError(
-            422, "invalid", f"There must be {len(predictor.tree)} numbers, one for each answer."
-        )
-    return SvgResponse(draw_tree(predictor.tree, votes, *ends, width=width))
-
-
 @router.post(
     "/v1/predict", responses={**UPLOADED, 422: NO_IMAGE}, openapi_extra=takes_images("files", many=True)
 )
 async def predict(
-    request: Request, response: Response, engine: Server, predictor: Model, tta: Tta = 1, level: Level = LEVEL
+    request: Request,
+    response: Response,
+    engine: Server,
+    predictor: Model,
+    tta: Tta = 1,
+    level: Level = LEVEL,
+    figures: Figures = False,
 ) -> schema.PredictAnswer:
     """Predict the votes of each image: one row for each, in order, whatever is wrong with others."""
     async with engine.uploads.receive(request) as files:
-        predictions = await engine.classify(files, predictor, tta, level)
-    if all(isinstance(each, ImageError) for each in predictions):
+        prediction, cutouts = await engine.predict(files, predictor, tta, level)
+        galaxies = await asyncio.to_thread(
+            responses.describe_galaxies, prediction, predictor, cutouts if figures else None
+        )
+    if not prediction.ok.any():
         response.status_code = 422
     return schema.PredictAnswer(
-        model=responses.describe_model(predictor),
-        tta=tta,
-        level=level,
-        galaxies=[
-            responses.describe_galaxy(file.name, each, predictor.tree)
-            for file, each in zip(files, predictions, strict=True)
-        ],
+        model=responses.describe_model(predictor), tta=tta, level=level, galaxies=galaxies
     )
 
 
@@ -180,17 +141,22 @@ async def field(
     tta: Tta = 1,
     level: Level = LEVEL,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most galaxies, of the brightest.")] = 200,
+    figures: Figures = False,
     image: Annotated[
         bool, Query(description="Return the wide image, too, for browsers that cannot show the file.")
     ] = False,
 ) -> schema.FieldAnswer:
     """Find the galaxies of a wide image, and predict the votes of each."""
     async with engine.uploads.receive(request, max_files=1) as (file,):
-        found, predictions = await engine.classify_field(file, predictor, tta, level, limit, image)
-        return await asyncio.to_thread(responses.describe_field, found, predictions, predictor, tta, level)
+        found = await engine.find_field(file, predictor, tta, level, limit)
+        return await asyncio.to_thread(
+            responses.describe_field, found, predictor, tta, level, figures=figures, image=image
+        )
 
 
-@router.post("/v1/explain", responses=UPLOADED, openapi_extra=takes_images("file", many=False))
+@router.post(
+    "/v1/explain", responses={**UPLOADED, **problems(501)}, openapi_extra=takes_images("file", many=False)
+)
 async def explain(
     request: Request,
     engine: Server,

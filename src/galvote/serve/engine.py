@@ -1,117 +1,38 @@
-"""From the bytes of pictures to what models say of them, for many requests at once."""
+"""From the bytes of images to what models predict, for many requests at once."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from threading import Event
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float32
 
-from galvote.errors import ImageError, ModelError
-from galvote.images import Geometry, try_cutout
-from galvote.inference import Explanation, Method, Predictor, explain, turn
+from galvote.errors import GalvoteError, ImageError, ModelError
+from galvote.field import Field, find_field
+from galvote.images import decode_image, try_cutout
+from galvote.images.measure import refuse_without_photutils
+from galvote.inference import Explanation, Method, Prediction, Predictor, explain, make_prediction, rotate
+from galvote.inference.backends import TorchBackend
 from galvote.serve.batching import Batcher, Reservation
 from galvote.serve.errors import RequestError, busy
-from galvote.serve.fields import FoundField, refuse_if_not_installed, search_field
 from galvote.serve.metrics import Metrics
 from galvote.serve.settings import ServeSettings
+from galvote.serve.tasks import Alone, Cutout, Predict, QueuedPredictor
 from galvote.serve.uploads import Upload, Uploads
-from galvote.trees import Step, decision_path
-
-Cutout = UInt8[np.ndarray, "p p 3"]
 
 _MORE_READERS = 2
 _WAITING_FIELDS = 4
-"""Wide pictures that may wait while another is searched, which is slow and takes much memory."""
-
-
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """What a model says of one cutout.
-
-    Parameters
-    ----------
-    fractions
-        Cumulative, in the tree's order.
-    low, high
-        Ends of their intervals; None if the model is not calibrated.
-    unlike
-        Whether the picture is unlike the training galaxies; None if the model is not calibrated.
-    path
-        The decision path.
-    """
-
-    fractions: Float32[np.ndarray, " answer"]
-    low: Float32[np.ndarray, " answer"] | None
-    high: Float32[np.ndarray, " answer"] | None
-    ood: bool | None
-    path: tuple[Step, ...]
-
-
-def complete(
-    predictor: Predictor,
-    cutout: Cutout,
-    fractions: Float32[np.ndarray, " answer"],
-    features: Float32[np.ndarray, " feature"],
-    level: float,
-) -> Prediction:
-    """Return what a network said of one cutout with all that follows from it."""
-    low = high = ood = None
-    if calibration := predictor.calibration:
-        low, high = (ends[0] for ends in calibration.intervals.ends(fractions[None], level))
-        ood = bool(calibration.ood.judge(features[None], cutout[None])[0][0])
-    return Prediction(fractions, low, high, ood, decision_path(predictor.tree, fractions))
-
-
-@dataclass(frozen=True)
-class Predict:
-    """A task for the networks: predict cutouts, those of several requests together."""
-
-    predictor: Predictor
-    tta: int
-
-    @property
-    def weight(self) -> int:
-        """How many views of each cutout the network sees."""
-        return self.tta
-
-    def __call__(self, cutouts: Sequence[Cutout]) -> list[tuple[Any, Any]]:
-        """Return the fractions and the features of each cutout."""
-        return list(zip(*self.predictor.predict_features(np.stack(cutouts), self.tta), strict=True))
-
-
-@dataclass(frozen=True, eq=False)
-class Alone:
-    """A task that is like no other, so that nothing is run together with it."""
-
-    run: Callable[[Cutout], Any]
-    weight: int
-
-    def __call__(self, cutouts: Sequence[Cutout]) -> list[Any]:
-        """Return what the task makes of each cutout."""
-        return [self.run(cutout) for cutout in cutouts]
+"""Wide images that may wait while another is searched, which is slow and takes much memory."""
 
 
 class Engine:
-    """Models, the threads that decode and predict, and the queue between them.
-
-    Parameters
-    ----------
-    predictors
-        The first is the one that answers if none is asked for.
-
-    Raises
-    ------
-    ModelError
-        If there is none, or two have the same name.
-    """
+    """Models, the threads that decode and predict, and the queue between them."""
 
     def __init__(self, predictors: Sequence[Predictor], settings: ServeSettings) -> None:
         self.predictors: Mapping[str, Predictor] = {each.card.name: each for each in predictors}
@@ -146,16 +67,15 @@ class Engine:
         """Let each model predict once: the first time takes longer."""
         for predictor in self.predictors.values():
             size = predictor.geometry.pixels
-            with self.queue.reserve(1) as places:
-                places.put(Predict(predictor, 1), np.zeros((size, size, 3), np.uint8)).result()
+            QueuedPredictor(predictor, self._reserve).predict_features(np.zeros((1, size, size, 3), np.uint8))
 
     def refuse_if_full(self) -> None:
-        """Raise the refusal that the next request would meet, if it would meet one."""
+        """Raise the error that the next request would meet, if it would meet one."""
         with self.queue.reserve(1):
             pass
 
     def choose(self, name: str | None) -> Predictor:
-        """Return the model of that name, or the default; refuse another."""
+        """Find a model."""
         found = self.predictors.get(name or self.default)
         if found is None:
             raise RequestError(
@@ -163,19 +83,50 @@ class Engine:
             )
         return found
 
-    async def classify(
+    async def predict(
         self, files: Sequence[Upload], predictor: Predictor, tta: int, level: float
-    ) -> list[Prediction | ImageError]:
-        """Return what a model says of each file, or what is wrong with it."""
+    ) -> tuple[Prediction, list[Cutout | ImageError]]:
+        """Predict the votes of some images."""
         with self._reserve(len(files) * tta) as places:
-            return list(
-                await asyncio.gather(*(self._classify(file, predictor, tta, level, places) for file in files))
-            )
+
+            async def run(file: Upload) -> tuple[Cutout | ImageError, Any]:
+                cutout = await self._read(file, predictor)
+                if isinstance(cutout, ImageError):
+                    places.forgo(tta)
+                    return cutout, None
+                return cutout, await asyncio.wrap_future(places.put(Predict(predictor, tta), cutout))
+
+            results = await asyncio.gather(*map(run, files))
+        size = predictor.geometry.pixels
+        cutouts = np.zeros((len(files), size, size, 3), np.uint8)
+        fractions = np.zeros((len(files), len(predictor.tree)), np.float32)
+        features = np.zeros((len(files), predictor.backend.width), np.float32)
+        for i, (cutout, outputs) in enumerate(results):
+            if not isinstance(cutout, ImageError):
+                cutouts[i], (fractions[i], features[i]) = cutout, outputs
+        prediction = make_prediction(
+            predictor.tree,
+            predictor.calibration,
+            cutouts,
+            fractions,
+            features,
+            level=level,
+            ids=[file.name for file in files],
+            failures=[cutout if isinstance(cutout, ImageError) else None for cutout, _ in results],
+        )
+        return prediction, [cutout for cutout, _ in results]
 
     async def explain(
         self, file: Upload, predictor: Predictor, question: str, answer: str | None, method: Method
     ) -> Explanation:
-        """Return where a network looked; raise `ImageError` if the file cannot be read."""
+        """Find out which parts of an image mattered for an answer."""
+        if not isinstance(predictor.backend, TorchBackend):
+            raise RequestError(
+                501,
+                "not-available",
+                f"{predictor.card.name} is computed by {predictor.backend.name}, which cannot look into the "
+                "network, so there is no explanation; serve the model itself rather than an exported file.",
+            )
         run = partial(explain, predictor, question=question, answer=answer, method=method)
         result: Explanation = await self._alone(file, predictor, run, weight=64)
         return result
@@ -183,46 +134,46 @@ class Engine:
     async def rotate(
         self, file: Upload, predictor: Predictor, angles: Float32[np.ndarray, " angle"]
     ) -> Float32[np.ndarray, "angle answer"]:
-        """Return the fractions of a galaxy rotated; raise `ImageError` if the file cannot be read."""
-        run = partial(turn, predictor, angles=angles)
+        """Predict the votes of an image at several angles."""
+        run = partial(rotate, predictor, angles=angles)
         result: np.ndarray = await self._alone(file, predictor, run, weight=len(angles))
         return result
 
-    async def classify_field(
-        self,
-        file: Upload,
-        predictor: Predictor,
-        tta: int,
-        level: float,
-        limit: int,
-        image: bool,
-    ) -> tuple[FoundField, list[Prediction]]:
-        """Find and classify the galaxies of a wide picture; raise `ImageError` if it cannot be read.
-
-        Parameters
-        ----------
-        limit, image
-            As for `search_field`.
-        """
-        refuse_if_not_installed()
+    async def find_field(
+        self, file: Upload, predictor: Predictor, tta: int, level: float, limit: int
+    ) -> Field:
+        """Find the galaxies of a wide image and predict their votes."""
+        try:
+            refuse_without_photutils()
+        except GalvoteError as error:
+            message = f"This server cannot search wide images. {error}, and restart the server."
+            raise RequestError(501, "not-installed", message) from error
         if self._fields > _WAITING_FIELDS:
-            raise busy("Other wide pictures are being searched.")
+            raise busy("Other wide images are being searched.")
         self._fields += 1
         given_up = Event()
-        search = partial(
-            search_field, file.data, predictor.geometry, limit, given_up, self.settings.max_pixels, image
-        )
+
+        def search() -> Field:
+            def give_up(done: int = 0, total: int = 0) -> None:
+                if given_up.is_set():
+                    raise TimeoutError
+
+            give_up()
+            image = decode_image(file.data, max_pixels=self.settings.max_pixels)
+            model = QueuedPredictor(predictor, self._reserve)
+            own_level = level if predictor.calibration else None
+            return find_field(image, model=model, tta=tta, level=own_level, limit=limit, on_progress=give_up)
+
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._searcher, search)
+        except ImageError as error:
+            self.metrics.images.labels(error.status).inc()
+            raise
         finally:
             self._fields -= 1
             given_up.set()
         self.metrics.images.labels("ok").inc()
-        with self._reserve(len(found.cutouts) * tta) as places:
-            predictions = await asyncio.gather(
-                *(self._predict(cutout, predictor, tta, level, places) for cutout in found.cutouts)
-            )
-        return found, predictions
+        return found
 
     def _count_batch(self, galaxies: int, seconds: float) -> None:
         self.metrics.batches.observe(galaxies)
@@ -238,32 +189,17 @@ class Engine:
             )
         return self.queue.reserve(places)
 
-    async def _classify(
-        self, file: Upload, predictor: Predictor, tta: int, level: float, places: Reservation
-    ) -> Prediction | ImageError:
-        cutout = await self._read(file, predictor.geometry)
-        if isinstance(cutout, ImageError):
-            places.forgo(tta)
-            return cutout
-        return await self._predict(cutout, predictor, tta, level, places)
-
-    async def _predict(
-        self, cutout: Cutout, predictor: Predictor, tta: int, level: float, places: Reservation
-    ) -> Prediction:
-        fractions, features = await asyncio.wrap_future(places.put(Predict(predictor, tta), cutout))
-        return complete(predictor, cutout, fractions, features, level)
-
     async def _alone(
         self, file: Upload, predictor: Predictor, run: Callable[[Cutout], Any], *, weight: int
     ) -> Any:
         with self._reserve(weight) as places:
-            cutout = await self._read(file, predictor.geometry)
+            cutout = await self._read(file, predictor)
             if isinstance(cutout, ImageError):
                 raise cutout
             return await asyncio.wrap_future(places.put(Alone(run, weight), cutout))
 
-    async def _read(self, file: Upload, geometry: Geometry) -> Cutout | ImageError:
-        read = partial(try_cutout, lambda: file.data, geometry, max_pixels=self.settings.max_pixels)
+    async def _read(self, file: Upload, predictor: Predictor) -> Cutout | ImageError:
+        read = partial(try_cutout, lambda: file.data, predictor.geometry, max_pixels=self.settings.max_pixels)
         cutout = await asyncio.get_running_loop().run_in_executor(self._readers, read)
         self.metrics.images.labels(cutout.status if isinstance(cutout, ImageError) else "ok").inc()
         return cutout

@@ -22,13 +22,6 @@ class RequestMiddleware:
 
     Whatever fails unforeseen is answered with 500 and logged with its traceback; the server goes on. Neither
     images nor file names, queries or tokens are logged.
-
-    Parameters
-    ----------
-    app
-        The application.
-    metrics
-        Where requests are counted.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -36,13 +29,7 @@ class RequestMiddleware:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request.
-
-        Parameters
-        ----------
-        scope, receive, send
-            As ASGI passes them.
-        """
+        """Handle one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
-from galvote.images import decode_cutout, try_cutout
-from galvote.inference import LEVEL, explain, turn
+from galvote.errors import ImageError
+from galvote.images import decode_cutout
+from galvote.inference import LEVEL, explain, rotate
+from galvote.inference.backends import TorchBackend
 from galvote.serve import responses, schema
-from galvote.serve.engine import Engine, complete
+from galvote.serve.engine import Engine
 from galvote.serve.examples import draw_example
 from galvote.serve.settings import ServeSettings
 
@@ -27,7 +29,7 @@ PROBLEMS = {
     415: "The body is of a type that holds no images.",
     422: "What is asked for does not exist or is out of range, or the image cannot be read.",
     500: "Something unforeseen; the server's log says what.",
-    501: "photutils is not installed.",
+    501: "This server, or the model, cannot do that.",
     503: "The server is busy.",
     504: "There was no answer in time.",
 }
@@ -36,17 +38,7 @@ Responses = dict[int | str, dict[str, Any]]
 
 
 def problems(*codes: int) -> Responses:
-    """Describe the errors of a path.
-
-    Parameters
-    ----------
-    *codes
-        HTTP statuses, of `PROBLEMS`.
-
-    Returns
-    -------
-    What FastAPI takes as ``responses``.
-    """
+    """Describe the errors of a path."""
     found: Responses = {
         code: {"model": schema.ProblemAnswer, "description": PROBLEMS[code]} for code in codes
     }
@@ -57,19 +49,7 @@ def problems(*codes: int) -> Responses:
 
 
 def takes_images(field: str, *, many: bool) -> dict[str, Any]:
-    """Describe a body with images.
-
-    Parameters
-    ----------
-    field
-        Name of the form's field.
-    many
-        Whether there may be more than one.
-
-    Returns
-    -------
-    What FastAPI takes as ``openapi_extra``.
-    """
+    """Describe a body with images."""
     file = {"type": "string", "format": "binary"}
     files = {"type": "array", "items": file, "minItems": 1} if many else file
     form = {"type": "object", "properties": {field: files}, "required": [field]}
@@ -79,66 +59,37 @@ def takes_images(field: str, *, many: bool) -> dict[str, Any]:
 
 
 def make_examples(engine: Engine) -> dict[str, Any]:
-    """Make examples of responses: what the default model predicts of the example galaxy.
-
-    Parameters
-    ----------
-    engine
-        The models.
-
-    Returns
-    -------
-    JSON values by path.
-    """
+    """Make examples of responses: what the default model predicts of the example galaxy."""
     predictor = engine.choose(None)
     cutout = decode_cutout(draw_example(EXAMPLE), predictor.geometry)
-    fractions, features = predictor.predict_features(cutout[None], 8)
-    said = {
-        f"{EXAMPLE}.jpg": complete(predictor, cutout, fractions[0], features[0], LEVEL),
-        "notes.txt": try_cutout(lambda: b"not a picture", predictor.geometry),
-    }
-    explanation = explain(predictor, cutout, predictor.tree.questions[0].name)
+    prediction = predictor.predict_cutouts(
+        np.stack([cutout, cutout]),
+        tta=8,
+        ids=[f"{EXAMPLE}.jpg", "notes.txt"],
+        failures=[None, ImageError("not-an-image", "This is no image that galvote reads.")],
+    )
     angles = np.arange(0, 360, 45, dtype=np.float32)
-    found = {
+    found: dict[str, BaseModel] = {
         "/v1/models": responses.describe_models(engine.predictors, engine.default),
-        "/v1/tree": responses.describe_tree(predictor.tree),
         "/v1/predict": schema.PredictAnswer(
             model=responses.describe_model(predictor),
             tta=8,
             level=LEVEL,
-            galaxies=[
-                responses.describe_galaxy(name, one, predictor.tree)
-                for name, one in said.items()
-                if not isinstance(one, np.ndarray)
-            ],
+            galaxies=responses.describe_galaxies(prediction, predictor),
         ),
-        "/v1/explain": responses.describe_explanation(explanation, "gradcam", predictor),
-        "/v1/rotate": responses.describe_rotation(angles, turn(predictor, cutout, angles), predictor),
+        "/v1/rotate": responses.describe_rotation(angles, rotate(predictor, cutout, angles), predictor),
     }
-    examples = {path: json.loads(answer.model_dump_json()) for path, answer in found.items()}
-    # An image in full would bury the rest.
-    explained = examples["/v1/explain"]
-    explained["heat"]["values"] = [row[:4] for row in explained["heat"]["values"][:4]]
-    explained |= {name: explained[name][:48] for name in ("overlay", "cutout")}
-    return examples
+    if isinstance(predictor.backend, TorchBackend):
+        explanation = explain(predictor, cutout, predictor.tree.questions[0].name)
+        explained = responses.describe_explanation(explanation, "gradcam", predictor)
+        # An image in full would bury the rest.
+        short = {"heat": [row[:4] for row in explained.heat[:4]], "overlay": explained.overlay[:48]}
+        found["/v1/explain"] = explained.model_copy(update=short)
+    return {path: answer.model_dump(mode="json") for path, answer in found.items()}
 
 
 def describe_api(app: FastAPI, settings: ServeSettings, examples: dict[str, Any]) -> dict[str, Any]:
-    """Describe the application.
-
-    Parameters
-    ----------
-    app
-        The application.
-    settings
-        Its limits.
-    examples
-        Responses by path, as `make_examples` makes them.
-
-    Returns
-    -------
-    The OpenAPI description.
-    """
+    """Describe the application."""
     description = get_openapi(
         title=app.title,
         version=app.version,

@@ -12,13 +12,7 @@ from galvote.serve.errors import RequestError, busy
 
 
 class LimitedProtocol(H11Protocol):
-    """uvicorn's protocol, which alone would wait for ever for the end of a header.
-
-    Parameters
-    ----------
-    *args, **kwargs
-        As uvicorn passes them.
-    """
+    """uvicorn's protocol, which alone would wait for ever for the end of a header."""
 
     header_timeout = 10.0
     """Seconds within which a request must begin, its header complete."""

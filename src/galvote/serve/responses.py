@@ -1,10 +1,10 @@
-"""What models say, in the words of the schema."""
+"""From predictions to what the API answers."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal, SupportsFloat
 
 import cv2
 import numpy as np
@@ -12,19 +12,23 @@ from jaxtyping import Float32, UInt8
 
 from galvote import __version__
 from galvote.errors import ImageError
-from galvote.inference import Explanation, Method, Predictor
+from galvote.field import Field, cut_out
+from galvote.inference import Explanation, Method, Prediction, Predictor
+from galvote.inference.backends import TorchBackend
+from galvote.report.tree_drawing import NARROW, WIDE, draw_tree
 from galvote.serve import schema
-from galvote.serve.engine import Prediction
-from galvote.serve.fields import FoundField, box_of
-from galvote.trees import DecisionTree
+from galvote.trees import decision_path, describe_path
+from galvote.trees.kinds import name_kind
 
-_DIGITS = 5
+Image = UInt8[np.ndarray, "_ _ 3"]
+
 _OVERLAY = 256  # pixels: small networks see 64, which a browser would blur
 _HEAT = 0.55  # of the overlay
+_WIDE_IMAGE = 4096  # pixels along the longer side of a wide image that is returned
 
 
 def describe_models(predictors: Mapping[str, Predictor], default: str) -> schema.ModelsAnswer:
-    """Say which models there are."""
+    """Describe the models of a server."""
     return schema.ModelsAnswer(
         models=[
             schema.ModelChoice(
@@ -32,10 +36,12 @@ def describe_models(predictors: Mapping[str, Predictor], default: str) -> schema
                 description=predictor.card.description,
                 weights_sha256=predictor.card.weights_sha256,
                 parameters=predictor.card.parameters,
-                field_of_view=predictor.network.spec.field_of_view,
+                field_of_view=predictor.card.network.field_of_view,
                 calibrated=predictor.calibration is not None,
+                explains=isinstance(predictor.backend, TorchBackend),
                 rmse_1_view=predictor.card.scores.get("rmse_1_view"),
                 rmse_8_views=predictor.card.scores.get("rmse_8_views"),
+                tree=predictor.tree,
             )
             for name, predictor in predictors.items()
         ],
@@ -43,97 +49,71 @@ def describe_models(predictors: Mapping[str, Predictor], default: str) -> schema
     )
 
 
-def describe_tree(tree: DecisionTree) -> schema.TreeAnswer:
-    """Say what volunteers are asked."""
-    return schema.TreeAnswer(
-        name=tree.name,
-        questions=[
-            schema.TreeQuestion(
-                key=question.name,
-                text=question.text,
-                answers=[
-                    schema.TreeAnswerChoice(
-                        column=answer.column, text=answer.text, phrase=answer.phrase, next=answer.leads_to
-                    )
-                    for answer in question.answers
-                ],
-                qualifies=question.qualifies,
-                always_asked=question.always_asked,
-            )
-            for question in tree.questions
-        ],
-    )
-
-
 def describe_model(predictor: Predictor) -> schema.ModelUsed:
-    """Say which model answered."""
+    """Describe the model that answered."""
     return schema.ModelUsed(
         name=predictor.card.name, weights_sha256=predictor.card.weights_sha256, galvote=__version__
     )
 
 
-def describe_galaxy(id_: str, said: Prediction | ImageError, tree: DecisionTree) -> schema.Galaxy:
-    """Say what a model sees in one picture, or why there is no saying."""
-    if isinstance(said, ImageError):
-        return schema.Galaxy(
-            id=id_, status=said.status, reason=said.reason, ood=None, path=[], fractions=None
-        )
-    return schema.Galaxy(id=id_, status="ok", reason="", **_describe(said, tree))
+def describe_galaxies(
+    prediction: Prediction, predictor: Predictor, cutouts: Sequence[Image | ImageError] | None = None
+) -> list[schema.Galaxy]:
+    """Describe the galaxies of a prediction."""
+    return [
+        schema.Galaxy(**_describe_galaxy(prediction, row, predictor, cutouts[row] if cutouts else None))
+        for row in range(len(prediction))
+    ]
 
 
 def describe_field(
-    found: FoundField,
-    predictions: Sequence[Prediction],
-    predictor: Predictor,
-    tta: int,
-    level: float,
+    field: Field, predictor: Predictor, tta: int, level: float, *, figures: bool, image: bool
 ) -> schema.FieldAnswer:
-    """Say what a model sees in a wide picture."""
-    rows = [
-        schema.FieldGalaxyRow(
-            id=str(galaxy.number),
-            status="ok",
-            reason="",
-            **_describe(said, predictor.tree),
-            x=round(galaxy.x, 2),
-            y=round(galaxy.y, 2),
-            box=_rounded(box_of(galaxy, predictor.geometry)),
-            r90=round(galaxy.r90, 2),
-            touches_edge=galaxy.touches_edge,
-            crowded=galaxy.crowded,
-            thumbnail=to_data_url(thumbnail),
+    """Describe a wide image and its galaxies."""
+    height, width = field.image.shape[:2]
+    half_width = predictor.geometry.field_of_view / 2  # in r90
+    galaxies = []
+    for row, galaxy in enumerate(field.galaxies):
+        cutout = cut_out(field.image, galaxy, predictor.geometry) if figures else None
+        half = half_width * galaxy.r90
+        box = [round(place + side, 2) for side in (-half, half) for place in (galaxy.x, galaxy.y)]
+        galaxies.append(
+            schema.FieldGalaxyRow(
+                **_describe_galaxy(field.prediction, row, predictor, cutout),
+                x=round(galaxy.x, 2),
+                y=round(galaxy.y, 2),
+                box=box,
+                r90=round(galaxy.r90, 2),
+                touches_edge=galaxy.touches_edge,
+                crowded=galaxy.crowded,
+            )
         )
-        for galaxy, said, thumbnail in zip(found.galaxies, predictions, found.thumbnails, strict=True)
-    ]
     return schema.FieldAnswer(
         model=describe_model(predictor),
-        width=found.width,
-        height=found.height,
-        too_small=found.too_small,
-        left_out=found.left_out,
+        width=width,
+        height=height,
+        too_small=field.too_small,
+        left_out=field.left_out,
         tta=tta,
         level=level,
-        galaxies=rows,
-        image=None if found.image is None else to_data_url(found.image, "jpeg"),
+        galaxies=galaxies,
+        image=to_data_url(_shrink(field.image), "jpeg") if image else None,
     )
 
 
 def describe_explanation(
     explanation: Explanation, method: Method, predictor: Predictor
 ) -> schema.ExplainAnswer:
-    """Say where a network looked."""
+    """Describe where a network looked."""
     heat = explanation.heat
     return schema.ExplainAnswer(
         model=describe_model(predictor),
         method=method,
         question=explanation.question,
         answer=explanation.answer,
-        fraction=round(explanation.fraction, _DIGITS),
-        heat=schema.Heat(
-            width=heat.shape[1], height=heat.shape[0], values=heat.astype(np.float64).round(3).tolist()
-        ),
+        fraction=_round(explanation.fraction),
+        heat=heat.astype(np.float64).round(3).tolist(),
         overlay=to_data_url(lay_over(explanation.seen, heat)),
-        cutout=to_data_url(explanation.seen),
     )
 
 
@@ -142,20 +122,18 @@ def describe_rotation(
     fractions: Float32[np.ndarray, "angle answer"],
     predictor: Predictor,
 ) -> schema.RotateAnswer:
-    """Say how much a prediction owes to the image's orientation."""
-    columns = fractions.T.astype(np.float64).round(_DIGITS).tolist()
+    """Describe how much a prediction depends on the image's orientation."""
+    columns = fractions.T.astype(np.float64).round(5).tolist()
     return schema.RotateAnswer(
         model=describe_model(predictor),
         angles=angles.tolist(),
         fractions=dict(zip(predictor.tree.columns, columns, strict=True)),
-        change=round(float(np.abs(fractions - fractions.mean(axis=0)).mean()), _DIGITS),
+        change=_round(np.abs(fractions - fractions.mean(axis=0)).mean()),
     )
 
 
-def lay_over(
-    seen: UInt8[np.ndarray, "y x 3"], heat: Float32[np.ndarray, "y x"]
-) -> UInt8[np.ndarray, "v u 3"]:
-    """Lay heat over a picture: where there is none, the picture is left as it is."""
+def lay_over(seen: Image, heat: Float32[np.ndarray, "y x"]) -> UInt8[np.ndarray, "v u 3"]:
+    """Lay heat over an image; where there is none, the image is left as it is."""
     size = (max(_OVERLAY, seen.shape[1]), max(_OVERLAY, seen.shape[0]))
     image = cv2.resize(seen, size, interpolation=cv2.INTER_CUBIC).astype(np.float32)
     smooth = cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR)
@@ -164,34 +142,70 @@ def lay_over(
     return np.asarray(((1 - share) * image + share * colours).astype(np.uint8))
 
 
-def to_data_url(image: UInt8[np.ndarray, "y x 3"], kind: Literal["png", "jpeg"] = "png") -> str:
-    """Return a picture in a data URL."""
+def to_data_url(image: Image, kind: Literal["png", "jpeg"] = "png") -> str:
+    """Encode an image in a data URL."""
     _, data = cv2.imencode(f".{kind}", np.ascontiguousarray(image[:, :, ::-1]))
     return f"data:image/{kind};base64,{base64.b64encode(data.tobytes()).decode()}"
 
 
-def _describe(said: Prediction, tree: DecisionTree) -> dict[str, object]:
-    ends = [None] * len(tree), [None] * len(tree)
-    low, high = ends if said.low is None or said.high is None else (_rounded(said.low), _rounded(said.high))
-    return {
-        "ood": said.ood,
+def _describe_galaxy(
+    prediction: Prediction, row: int, predictor: Predictor, cutout: Image | ImageError | None
+) -> dict[str, Any]:
+    texts = {"id": prediction.ids[row], "status": prediction.status[row], "reason": prediction.reason[row]}
+    if prediction.status[row] != "ok":
+        return texts
+    tree, fractions = prediction.tree, prediction.fractions[row]
+    low = high = ood = score = None
+    if prediction.low is not None and prediction.high is not None:
+        low, high = prediction.low[row], prediction.high[row]
+    if prediction.ood is not None and prediction.ood_score is not None:
+        ood, score = bool(prediction.ood[row]), _round(prediction.ood_score[row], 2)
+    path = decision_path(tree, fractions)
+    return texts | {
+        "ood": ood,
+        "ood_score": score,
+        "kind": name_kind(tree, fractions).kind.name,
         "path": [
             schema.Step(
                 question=step.question.name,
                 answer=step.answer.column,
                 text=step.answer.phrase,
-                fraction=round(step.fraction, _DIGITS),
+                fraction=_round(step.fraction),
             )
-            for step in said.path
+            for step in path
         ],
+        "summary": describe_path(path),
         "fractions": {
-            column: schema.Fraction(value=value, low=lowest, high=highest)
-            for column, value, lowest, highest in zip(
-                tree.columns, _rounded(said.fractions), low, high, strict=True
+            column: schema.Fraction(
+                value=_round(fractions[i]),
+                low=None if low is None else _round(low[i]),
+                high=None if high is None else _round(high[i]),
             )
+            for i, column in enumerate(tree.columns)
         },
+        "figures": None
+        if cutout is None or isinstance(cutout, ImageError)
+        else schema.Figures(
+            wide=draw_tree(tree, fractions, low, high, width=WIDE),
+            narrow=draw_tree(tree, fractions, low, high, width=NARROW),
+            cutout=to_data_url(_as_seen(cutout, predictor)),
+        ),
     }
 
 
-def _rounded(numbers: Float32[np.ndarray, " n"] | Sequence[float]) -> list[float]:
-    return [round(float(number), _DIGITS) for number in numbers]
+def _as_seen(cutout: Image, predictor: Predictor) -> Image:
+    """Return the central part of a cutout, which the network sees."""
+    share = predictor.card.network.field_of_view / predictor.geometry.field_of_view
+    rim = round(max(0.0, 1 - share) / 2 * len(cutout))
+    return cutout[rim : len(cutout) - rim, rim : len(cutout) - rim]
+
+
+def _shrink(image: Image) -> Image:
+    height, width = image.shape[:2]
+    scale = min(1.0, _WIDE_IMAGE / max(height, width))
+    size = (max(1, round(scale * width)), max(1, round(scale * height)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+
+
+def _round(number: SupportsFloat, digits: int = 5) -> float:
+    return round(float(number), digits)

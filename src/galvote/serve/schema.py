@@ -1,10 +1,12 @@
-"""What the server answers, version 1. Fields may be added; none changes its meaning or goes."""
+"""What the server answers, version 1. Members may be added; none goes or changes its meaning."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from galvote.trees import DecisionTree
 
 
 class _Part(BaseModel):
@@ -25,7 +27,7 @@ class Problem(_Part):
 
 
 class ProblemAnswer(_Answer):
-    """What every refusal looks like."""
+    """Every error."""
 
     error: Problem
 
@@ -46,9 +48,11 @@ class ModelChoice(_Part):
     weights_sha256: str
     parameters: int
     field_of_view: float = Field(description="width that it sees, in r90; a GZ2 frame is 8.48 wide")
-    calibrated: bool = Field(description="whether it gives intervals and the flag")
-    rmse_1_view: float | None = Field(description="on galaxies that it did not learn from; null: unknown")
+    calibrated: bool = Field(description="whether it gives intervals and the out-of-distribution score")
+    explains: bool = Field(description="whether /v1/explain works; exported models cannot be looked into")
+    rmse_1_view: float | None = Field(description="on galaxies that it was not trained on; null: unknown")
     rmse_8_views: float | None
+    tree: DecisionTree
 
 
 class ModelsAnswer(_Answer):
@@ -56,32 +60,6 @@ class ModelsAnswer(_Answer):
 
     models: list[ModelChoice]
     default: str = Field(description="the one that answers if none is asked for")
-
-
-class TreeAnswerChoice(_Part):
-    """One answer of a question."""
-
-    column: str = Field(examples=["Class1.1"])
-    text: str = Field(description="as volunteers saw it", examples=["smooth"])
-    phrase: str = Field(description="as a decision path says it", examples=["smooth"])
-    next: str | None = Field(description="key of the question that follows; null at the end")
-
-
-class TreeQuestion(_Part):
-    """One question of the tree."""
-
-    key: str = Field(examples=["smooth_or_features"])
-    text: str
-    answers: list[TreeAnswerChoice]
-    qualifies: bool = Field(description="it describes the answer before it further, after a comma")
-    always_asked: bool = Field(description="its fractions sum to 1 whatever share of volunteers saw it")
-
-
-class TreeAnswer(_Answer):
-    """The questions, the first one first asked."""
-
-    name: str
-    questions: list[TreeQuestion]
 
 
 class Step(_Part):
@@ -101,34 +79,38 @@ class Fraction(_Part):
     high: float | None
 
 
+class Figures(_Part):
+    """What a page shows of one galaxy."""
+
+    wide: str = Field(description="SVG: the votes down the tree, for a desktop; /page/style.css has colours")
+    narrow: str = Field(description="SVG: the same for a phone")
+    cutout: str = Field(description="PNG as a data URL: what the model sees")
+
+
 class Galaxy(_Part):
-    """One picture: what the volunteers would say, or why there is no saying."""
+    """One image: what the volunteers would answer, or why there is no prediction."""
 
     id: str = Field(description="the file's name without its path", examples=["ngc-4321.jpg"])
     status: str = Field(description="ok, or what is wrong with the file", examples=["ok"])
     reason: str = Field(description="a sentence; empty if all is well")
     ood: bool | None = Field(
-        description="whether the picture is unlike the galaxies that the model learned from; null: unknown"
+        None, description="whether the image is out of distribution, so that intervals are not valid"
     )
-    path: list[Step] = Field(description="down the tree along the answers with most votes")
-    fractions: dict[str, Fraction] | None = Field(description="by column; null if the status is not ok")
+    ood_score: float | None = Field(None, description="percentile of its distance among held-out galaxies")
+    kind: str | None = Field(None, description="in a word", examples=["spiral"])
+    path: list[Step] = Field([], description="down the tree along the answers with most votes")
+    summary: str = Field("", description="the path in words", examples=["featured → edge-on"])
+    fractions: dict[str, Fraction] | None = Field(None, description="by column; null without a prediction")
+    figures: Figures | None = Field(None, description="if they were asked for")
 
 
 class PredictAnswer(_Answer):
-    """One row for each picture, in order."""
+    """One row for each image, in order."""
 
     model: ModelUsed
     tta: int
     level: float
     galaxies: list[Galaxy]
-
-
-class Heat(_Part):
-    """A number for each pixel that the network saw, rows from the top."""
-
-    width: int
-    height: int
-    values: list[list[float]] = Field(description="how much each pixel mattered; the most is 1")
 
 
 class ExplainAnswer(_Answer):
@@ -139,9 +121,8 @@ class ExplainAnswer(_Answer):
     question: str
     answer: str
     fraction: float = Field(description="of this answer among those who were asked, 0 to 1")
-    heat: Heat
+    heat: list[list[float]] = Field(description="how much each pixel mattered, 0 to 1, rows from the top")
     overlay: str = Field(description="PNG as a data URL: the heat over what the network saw")
-    cutout: str = Field(description="PNG as a data URL: what the network saw")
 
 
 class RotateAnswer(_Answer):
@@ -154,19 +135,18 @@ class RotateAnswer(_Answer):
 
 
 class FieldGalaxyRow(Galaxy):
-    """One galaxy of a wide picture; its id is its number, 1 for the brightest."""
+    """One galaxy of a wide image; its id is its number, 1 for the brightest."""
 
     x: float = Field(description="of its centre in pixels, from the left; the first pixel's centre is 0")
     y: float = Field(description="from the top")
-    box: tuple[float, float, float, float] = Field(description="x0, y0, x1, y1 of what the model saw")
+    box: tuple[float, float, float, float] = Field(description="x0, y0, x1, y1 of the model's cutout")
     r90: float = Field(description="pixels: radius of the circle with 90 % of its Petrosian flux")
     touches_edge: bool
     crowded: bool
-    thumbnail: str = Field(description="PNG as a data URL")
 
 
 class FieldAnswer(_Answer):
-    """The galaxies of a wide picture, the brightest first."""
+    """The galaxies of a wide image, the brightest first."""
 
     model: ModelUsed
     width: int
@@ -182,13 +162,13 @@ class FieldAnswer(_Answer):
 
 
 class Example(_Part):
-    """A drawn galaxy to try the server with."""
+    """A simulated galaxy to try the server with."""
 
     name: str
     url: str
 
 
 class Health(_Part):
-    """Whether the server lives, or is ready."""
+    """Whether the server is alive, or ready."""
 
     status: str = Field(examples=["ok"])

@@ -28,29 +28,13 @@ HEADERS = {
 
 
 def allow_script(script: str) -> str:
-    """Return a content security policy that allows one inline script.
-
-    Parameters
-    ----------
-    script
-        The script, to the letter.
-
-    Returns
-    -------
-    The policy of `HEADERS` with the script's hash.
-    """
+    """Return a content security policy that allows one inline script."""
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return POLICY.format(script=f" 'sha256-{digest}'")
 
 
 class Tokens(HTTPBearer):
-    """A dependency of routes that want a token.
-
-    Parameters
-    ----------
-    tokens
-        Of which a request must bear one.
-    """
+    """A dependency of routes that want a token."""
 
     def __init__(self, tokens: Sequence[str]) -> None:
         super().__init__(scheme_name="token", auto_error=False)
@@ -59,18 +43,6 @@ class Tokens(HTTPBearer):
     async def __call__(self, request: Request) -> None:  # type: ignore[override]
         """Refuse a request without a known token.
 
-        Parameters
-        ----------
-        request
-            The request.
-
-        Raises
-        ------
-        RequestError
-            401 if it bears none of the tokens.
-
-        Notes
-        -----
         Digests of one length are compared, each in constant time, and all of them: how long it takes tells
         nothing about how close a guess came.
         """

@@ -24,28 +24,14 @@ _IN_MEMORY = {"MAX_MEMORY_FILE_SIZE": float("inf")}
 
 @dataclass(frozen=True)
 class Upload:
-    """One file of a request.
-
-    Parameters
-    ----------
-    name
-        The file's name without its path.
-    data
-        Its bytes.
-    """
+    """One file of a request."""
 
     name: str
     data: bytes = field(repr=False)
 
 
 class Uploads:
-    """The bodies of all requests that are in memory at once, and the limits of each.
-
-    Parameters
-    ----------
-    settings
-        The limits.
-    """
+    """The bodies of all requests that are in memory at once, and the limits of each."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self.settings = settings
@@ -56,25 +42,7 @@ class Uploads:
 
     @asynccontextmanager
     async def receive(self, request: Request, max_files: int | None = None) -> AsyncIterator[list[Upload]]:
-        """Receive the images of a request and hold them until the end of the ``with`` block.
-
-        Parameters
-        ----------
-        request
-            The request.
-        max_files
-            Most images; the settings' number if not given.
-
-        Yields
-        ------
-        The images. The block must end within what is left of the request's time.
-
-        Raises
-        ------
-        RequestError
-            400 malformed, 408 too slow, 413 too many bytes or files, 415 no images, 422 empty, 503 no room,
-            504 if the block takes too long.
-        """
+        """Receive the images of a request and hold them until the end of the ``with`` block."""
         if self.open >= self.settings.requests:
             raise busy(f"{self.open} requests are open.")
         until = asyncio.get_running_loop().time() + self.settings.timeout
@@ -215,16 +183,6 @@ class _Form:
 
 
 def safe_name(name: str) -> str:
-    """Clean a client's file name.
-
-    Parameters
-    ----------
-    name
-        As it was sent.
-
-    Returns
-    -------
-    The name without its path and without characters that are not printable, at most 200 of them.
-    """
+    """Clean a client's file name."""
     base = name.replace("\\", "/").rpartition("/")[2]
     return "".join(letter for letter in base if letter.isprintable())[:_NAME_LENGTH] or "image"

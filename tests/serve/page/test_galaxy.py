@@ -81,23 +81,16 @@ def test_the_rotated_galaxy_says_how_stable_it_is(open_page):
     assert page.evaluate("getComputedStyle(document.querySelector('#picture')).rotate") in ("0deg", "none")
 
 
-def test_the_model_that_answered_explains_even_if_another_is_chosen_for_the_next(open_page):
-    def offer_another(page):
-        def answer(route):
-            said = route.fetch().json()
-            said["models"].append({**said["models"][0], "name": "another", "field_of_view": 2.0})
-            route.fulfill(json=said)
-
-        page.route("**/v1/models", answer)
-
-    page = open_page(prepare=offer_another, reduced_motion="reduce")
+def test_the_model_that_answered_explains_even_if_another_is_chosen_for_the_next(open_page, two_questions):
+    page = open_page(reduced_motion="reduce")
     page.click("#examples button:has-text('oval')")
     page.wait_for_tree()
     width = "document.querySelector('#picture').style.scale"
     before = page.evaluate(width)
     page.click("summary:has-text('Settings')")
-    page.select_option("#model", "another")
-    assert "another" in page.text("#model-said")
+    page.select_option("#model", "two-questions")
+    assert "two-questions" in page.text("#model-said")
+    assert (two_questions.title or two_questions.name) in page.text("#tree-said")
     assert "Answered by galvote-small." in page.text("#tree-note")
     with page.expect_request("**/v1/explain?*") as explained:
         page.check("input[value=heat]", force=True)
@@ -108,6 +101,33 @@ def test_the_model_that_answered_explains_even_if_another_is_chosen_for_the_next
     page.wait_for_selector(".chart")
     page.evaluate("document.querySelector('#picture').onload()")
     assert page.evaluate(width) == before
+
+
+def test_a_tree_of_two_questions_has_its_own_words(open_page, images, two_questions):
+    page = open_page(reduced_motion="reduce")
+    page.wait_for_selector("#examples li")
+    page.click("summary:has-text('Settings')")
+    page.select_option("#model", "two-questions")
+    page.choose(images / "oval.jpg", images / "ring.jpg")
+    page.wait_for_selector("#table tbody tr:nth-child(2)")
+    page.wait_for_selector("#working", state="hidden")
+    headings = page.locator("#table thead th").all_inner_texts()
+    labels = dict(zip(two_questions.labels, two_questions.answers, strict=True))
+    assert headings[2:-1] == [labels[label].phrase for label in two_questions.highlights]
+    page.click("#table button:has-text('ring.jpg')")
+    page.wait_for_tree()
+    drawn = page.eval_on_selector_all("#tree g.answer", "all => all.map(each => each.dataset.answer)")
+    assert drawn == list(two_questions.columns)
+    options = page.locator("#question option").all_inner_texts()
+    assert options == [question.text for question in two_questions.questions]
+    last = two_questions.questions[-1]
+    page.check("input[value=heat]", force=True)
+    page.select_option("#question", last.name)
+    page.wait_for_selector("#heat:not([hidden])")
+    page.click("#rotate")
+    page.wait_for_selector(".chart")
+    assert page.locator(".chart polyline").count() == len(last.answers)
+    assert page.violations() == []
 
 
 def test_nothing_moves_for_those_who_do_not_want_it(open_page):

@@ -1,27 +1,27 @@
 // A wide picture with its galaxies as buttons on it.
 
-import { byId, inWords, make } from "./words.js";
+import { byId, FRAME, make } from "./words.js";
 
-const FRAME = 424 / 50; // width of a galaxy's frame in radii r90: Galaxy Zoo 2 pictures have 50 pixels to one
 const PIXELS = 424;
 
 /**
- * Show a wide picture; returns a row for each galaxy. `open` is called with the row that the reader chooses.
+ * Show a wide picture; returns a row for each galaxy. `open` is called with the row that the reader chooses. Circles
+ * have the colours of the kinds of the model's tree.
  *
  * `shown` is the file's picture, or null for a kind that the browser cannot show: then the server's is taken.
  */
-export async function showField(found, file, shown, open) {
+export async function showField(found, file, shown, tree, open) {
   const image = shown ?? await decode(found.image);
   const scale = image.width / found.width;
+  const colours = Object.fromEntries(tree.kinds.map(({ name, colour }) => [name, colour]));
   const rows = found.galaxies.map((galaxy) => ({
     ...galaxy,
-    model: found.model.name,
     title: `galaxy ${galaxy.id}`,
     cut: () => cut(galaxy, image, scale),
   }));
   byId("field-title").textContent = rows.length ? `${file.name}: ${rows.length} galaxies` : `${file.name}: no galaxies`;
   byId("field-note").textContent = remarks(found);
-  byId("sky").replaceChildren(plane(found, shown ? URL.createObjectURL(file) : found.image, file.name, rows, open));
+  byId("sky").replaceChildren(plane(found, shown ? URL.createObjectURL(file) : found.image, file.name, rows, colours, open));
   byId("field").hidden = false;
   return rows;
 }
@@ -42,19 +42,20 @@ function remarks({ galaxies, too_small: small, left_out: more }) {
   return said.join(" ");
 }
 
-function plane(found, source, name, rows, open) {
+function plane(found, source, name, rows, colours, open) {
   const picture = make("img", { src: source, alt: `${name}, a wide picture` });
   const buttons = rows.map((row) => {
     const button = make("button", {
       type: "button",
-      title: `${row.id}: ${inWords(row.path)}`,
-      attributes: { "aria-label": `Galaxy ${row.id}: ${inWords(row.path)}`, "aria-pressed": "false" },
+      title: `${row.id}: ${row.summary}`,
+      attributes: { "aria-label": `Galaxy ${row.id}: ${row.summary}`, "aria-pressed": "false" },
       onclick: () => {
         for (const each of buttons) each.ariaPressed = String(each === button);
         open(row);
       },
     });
     const radius = Math.max(1.7 * row.r90, found.width / 100);
+    button.style.setProperty("--kind", colours[row.kind] ?? "");
     button.style.left = `${(100 * (row.x + 0.5 - radius)) / found.width}%`;
     button.style.top = `${(100 * (row.y + 0.5 - radius)) / found.height}%`;
     button.style.width = `${(200 * radius) / found.width}%`;

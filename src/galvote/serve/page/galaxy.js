@@ -2,27 +2,17 @@
 
 import { ask } from "./api.js";
 import { backTo, markRow } from "./list.js";
-import { startRotating, stopRotating, rotateTo } from "./rotate.js";
-import { announce, byId, clearProblem, inWords, interval, make, percent, showProblem } from "./words.js";
+import { rotateTo, startRotating, stopRotating } from "./rotate.js";
+import { announce, byId, clearProblem, COMPACT, FRAME, interval, make, percent, showProblem } from "./words.js";
 
-const WIDE = 820;
-const NARROW = 336;
+const WIDE = 600; // pixels, from which on the wide drawing fits
 
-const FRAME = 8.48; // r90
-const COMPACT = { pixels: 128, fieldOfView: 5.12 }; // images of so many pixels show only so much of a frame, in r90
-
-let tree = null;
-let models = [];
-let galaxy = null; // the row that is shown, with the name of the model that answered
+let galaxy = null; // the row that is shown, with the model that answered
 let chosen = null; // {question, answer}
 let asking = null; // what can stop the requests for this galaxy
-let drawnFor = null; // width of the drawing
 
 /** Set up what shows a galaxy. */
-export function startGalaxy(decisionTree, knownModels) {
-  tree = decisionTree;
-  models = knownModels;
-  for (const { key, text } of tree.questions) byId("question").append(make("option", { value: key, textContent: text }));
+export function startGalaxy() {
   byId("question").onchange = () => choose(byId("question").value, likeliest(byId("question").value));
   byId("method").onchange = () => showWhatMattered();
   for (const input of document.querySelectorAll("input[name=shown]")) {
@@ -40,7 +30,7 @@ export function startGalaxy(decisionTree, knownModels) {
     rotateTo(Number(byId("angle").value));
   };
   new ResizeObserver(() => {
-    if (galaxy && drawnFor !== null && drawnFor !== widthOfDrawing()) drawVotes();
+    if (galaxy?.figures && byId("tree").dataset.width !== widthOfDrawing()) drawVotes();
   }).observe(byId("tree"));
 }
 
@@ -53,8 +43,8 @@ export function hideGalaxy() {
 }
 
 /**
- * Show a galaxy: a row as the server answered it, with the name of the `model` that did, and with its `file` or a way
- * to `cut` it out of a wide picture. Whatever is asked of it later is asked of that model.
+ * Show a galaxy: a row as the server answered it, with the `model` that did, and with its `file` or a way to `cut` it
+ * out of a wide picture. Whatever is asked of it later is asked of that model.
  */
 export async function showGalaxy(row) {
   hideGalaxy();
@@ -64,14 +54,17 @@ export async function showGalaxy(row) {
   markRow(row);
   for (const id of ["heat-problem", "rotate-problem", "tree-problem"]) clearProblem(byId(id));
   byId("answer-name").textContent = row.title ?? row.id;
-  byId("answer-title").textContent = inWords(row.path);
+  byId("answer-title").textContent = row.summary;
   byId("back").hidden = byId("list").hidden;
   byId("answer-flag").hidden = !row.ood;
-  byId("answer-model").textContent = `Answered by ${row.model}.`;
+  byId("answer-model").textContent = `Answered by ${row.model.name}.`;
+  const options = row.model.tree.questions.map(({ name, text }) => make("option", { value: name, textContent: text }));
+  byId("question").replaceChildren(...options);
   const picture = byId("picture");
   picture.alt = `${row.title ?? row.id}, the picture`;
-  picture.onload = () => zoom(picture, row.model);
-  picture.onerror = showSeen;
+  picture.onload = () => zoom(picture);
+  picture.onerror = showCutout;
+  picture.dataset.failed = "";
   picture.src = URL.createObjectURL(row.file);
   byId("tree").replaceChildren();
   showPicture();
@@ -79,45 +72,51 @@ export async function showGalaxy(row) {
   byId("answer").hidden = false;
   byId("answer-title").focus();
   setChosen(row.path[0].question, row.path[0].answer);
-  await drawVotes();
+  await addFigures();
+}
+
+/** Ask for the figures of a galaxy that came without them, one of many, and draw its votes. */
+async function addFigures() {
+  const row = galaxy;
+  try {
+    if (!row.figures) [{ figures: row.figures }] = await row.figured();
+    if (row !== galaxy) return;
+    drawVotes();
+    if (byId("picture").dataset.failed) showCutout();
+  } catch (error) {
+    showProblem(byId("tree-problem"), error, addFigures);
+  }
 }
 
 /** Show the part of a picture that the model's network sees, so that the heat lies where it belongs. */
-function zoom({ naturalWidth: across, naturalHeight: down }, model) {
-  const { field_of_view: seen } = models.find(({ name }) => name === model);
-  const shown = across === COMPACT.pixels && down === COMPACT.pixels ? COMPACT.fieldOfView : FRAME;
-  byId("picture").style.scale = Math.max(1, shown / seen);
+function zoom({ naturalWidth: across, naturalHeight: down }) {
+  const fieldOfView = across === COMPACT.pixels && down === COMPACT.pixels ? COMPACT.fieldOfView : FRAME;
+  byId("picture").style.scale = Math.max(1, fieldOfView / galaxy.model.field_of_view);
 }
+
+/** The question of that name, in the tree of the model that answered. */
+const findQuestion = (wanted) => galaxy.model.tree.questions.find(({ name }) => name === wanted);
 
 /** The answer with most votes. */
 function likeliest(question) {
-  const { answers } = tree.questions.find(({ key }) => key === question);
+  const { answers } = findQuestion(question);
   const votes = answers.map(({ column }) => galaxy.fractions[column].value);
   return answers[votes.indexOf(Math.max(...votes))].column;
 }
 
 function widthOfDrawing() {
-  return byId("tree").clientWidth < 600 ? NARROW : WIDE;
+  return byId("tree").clientWidth < WIDE ? "narrow" : "wide";
 }
 
-async function drawVotes() {
-  const shown = galaxy;
-  const columns = tree.questions.flatMap(({ answers }) => answers.map(({ column }) => column));
-  const numbers = (end) => columns.map((column) => shown.fractions[column][end]);
-  const list = (end) => (numbers(end).includes(null) ? "" : numbers(end).map((number) => number.toFixed(4)).join(","));
-  drawnFor = widthOfDrawing();
+function drawVotes() {
   clearProblem(byId("tree-problem"));
-  try {
-    const query = { fractions: list("value"), low: list("low"), high: list("high"), width: drawnFor };
-    const drawing = await ask("/v1/drawing", { query, signal: asking?.signal, as: "text" });
-    if (shown !== galaxy) return;
-    const svg = document.importNode(new DOMParser().parseFromString(drawing, "image/svg+xml").documentElement, true);
-    letAnswersBeChosen(svg);
-    byId("tree").replaceChildren(svg);
-    markChosen();
-  } catch (error) {
-    showProblem(byId("tree-problem"), error, drawVotes);
-  }
+  const width = widthOfDrawing();
+  const drawing = new DOMParser().parseFromString(galaxy.figures[width], "image/svg+xml");
+  const svg = document.importNode(drawing.documentElement, true);
+  letAnswersBeChosen(svg);
+  byId("tree").replaceChildren(svg);
+  byId("tree").dataset.width = width;
+  markChosen();
 }
 
 function letAnswersBeChosen(svg) {
@@ -161,7 +160,7 @@ function markChosen() {
 }
 
 function rotateQuestion() {
-  rotateTo(Number(byId("angle").value), tree.questions.find(({ key }) => key === chosen.question), chosen.answer);
+  rotateTo(Number(byId("angle").value), findQuestion(chosen.question), chosen.answer);
 }
 
 function show(what) {
@@ -178,7 +177,7 @@ function showPicture() {
 
 async function explain() {
   return ask("/v1/explain", {
-    query: { model: galaxy.model, method: byId("method").value, ...chosen },
+    query: { model: galaxy.model.name, method: byId("method").value, ...chosen },
     files: [["file", galaxy.file]],
     signal: asking?.signal,
   });
@@ -196,7 +195,7 @@ async function showWhatMattered() {
   try {
     const said = await explain();
     if (shown !== galaxy || asked !== chosen) return;
-    const { text, answers } = tree.questions.find(({ key }) => key === said.question);
+    const { text, answers } = findQuestion(said.question);
     const { text: answer } = answers.find(({ column }) => column === said.answer);
     byId("heat").src = said.overlay;
     byId("heat").alt = `What mattered for the answer ${answer}, bright over the galaxy`;
@@ -213,21 +212,16 @@ async function showWhatMattered() {
 }
 
 /** Show what the network saw of a picture that the browser cannot show, such as FITS. */
-async function showSeen() {
-  const shown = galaxy;
-  byId("picture").onerror = byId("picture").onload = null;
-  byId("picture").style.scale = 1;
-  if (!shown) return;
-  try {
-    const said = await explain();
-    if (shown === galaxy) byId("picture").src = said.cutout;
-  } catch {
-    byId("picture").alt = "The browser cannot show this kind of file.";
-  }
+function showCutout() {
+  const picture = byId("picture");
+  picture.style.scale = 1;
+  picture.onerror = picture.onload = null;
+  if (galaxy?.figures) picture.src = galaxy.figures.cutout;
+  picture.dataset.failed = galaxy?.figures ? "" : "yes";
 }
 
 function showAnswers() {
-  const rows = tree.questions.flatMap(({ text, answers }) =>
+  const rows = galaxy.model.tree.questions.flatMap(({ text, answers }) =>
     answers.map((answer, place) => {
       const fraction = galaxy.fractions[answer.column];
       const heading = place ? [] : [make("th", { scope: "rowgroup", rowSpan: answers.length, textContent: text })];

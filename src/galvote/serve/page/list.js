@@ -1,17 +1,14 @@
 // Several galaxies as a table that can be sorted and downloaded.
 
-import { byId, inWords, interval, make, percent } from "./words.js";
+import { byId, interval, make, percent } from "./words.js";
 
-const MAIN = ["Class1.1", "Class1.2", "Class4.1", "Class2.1", "Class8.6"];
-const HEADINGS = ["smooth", "featured", "spiral", "edge-on", "merger"];
-
-const COLUMNS = [
+const FIRST = [
   { title: "name", value: (row) => row.id },
-  { title: "most likely", value: (row) => (row.fractions ? inWords(row.path) : row.reason) },
-  ...MAIN.map((column, place) => ({ title: HEADINGS[place], number: true, value: (row) => row.fractions?.[column].value ?? null })),
-  { title: "unlike", value: (row) => (row.ood ? "unlike" : "") },
+  { title: "most likely", value: (row) => row.summary || row.reason },
 ];
+const LAST = { title: "unusual", number: true, value: (row) => row.ood_score };
 
+let columns = []; // of the table: its titles and values
 let rows = [];
 let order = { column: null, down: false };
 let open = () => {};
@@ -20,15 +17,22 @@ const shownAs = new Map(); // the table's row of each galaxy
 /** Set the table up; `onOpen` is called with the row that the reader chooses. */
 export function startList(onOpen) {
   open = onOpen;
-  const headings = COLUMNS.map(({ title, number }, place) =>
-    make("th", { scope: "col", className: number ? "n" : "", attributes: { "aria-sort": "none" } },
-      make("button", { type: "button", textContent: title, onclick: () => sortBy(place) })));
-  byId("table").tHead.replaceChildren(make("tr", {}, make("td", {}, make("span", { className: "unseen", textContent: "picture" })), ...headings));
   byId("download").onclick = download;
 }
 
-/** Show an empty table under a title. */
-export function showList(title) {
+/** Show an empty table under a title, with the answers that a model's tree highlights. */
+export function showList(title, tree) {
+  const answers = tree.questions.flatMap((question) => question.answers);
+  const highlights = tree.highlights.map((wanted) => answers.find(({ label }) => label === wanted));
+  columns = [
+    ...FIRST,
+    ...highlights.map(({ column, phrase }) => ({ column, title: phrase, number: true, value: (row) => row.fractions?.[column].value ?? null })),
+    LAST,
+  ];
+  const headings = columns.map(({ title, number }, place) =>
+    make("th", { scope: "col", className: number ? "n" : "", attributes: { "aria-sort": "none" } },
+      make("button", { type: "button", textContent: title, onclick: () => sortBy(place) })));
+  byId("table").tHead.replaceChildren(make("tr", {}, make("td", {}, make("span", { className: "unseen", textContent: "picture" })), ...headings));
   rows = [];
   order = { column: null, down: false };
   shownAs.clear();
@@ -57,11 +61,11 @@ export function backTo(row) {
 function makeRow(row) {
   const picture = make("td");
   if (row.status === "ok") {
-    const image = make("img", { src: row.thumbnail ?? URL.createObjectURL(row.file), alt: "", onerror: () => image.remove() });
-    picture.append(make("span", { className: row.thumbnail ? "disc near" : "disc" }, image));
+    const image = make("img", { src: row.figures?.cutout ?? URL.createObjectURL(row.file), alt: "", onerror: () => image.remove() });
+    picture.append(make("span", { className: row.figures ? "disc near" : "disc" }, image));
   }
   const name = row.status === "ok" ? make("button", { type: "button", textContent: row.id, onclick: () => open(row) }) : row.id;
-  const numbers = MAIN.map((column) => {
+  const numbers = columns.filter(({ column }) => column).map(({ column }) => {
     const fraction = row.fractions?.[column];
     if (!fraction) return make("td", { className: "n", textContent: "–" });
     return make("td", { className: "n", textContent: percent(fraction.value) }, make("small", { textContent: interval(fraction) }));
@@ -69,13 +73,13 @@ function makeRow(row) {
   return make("tr", {},
     picture,
     make("th", { scope: "row" }, name),
-    make("td", { className: row.status === "ok" ? "words" : "words failed", textContent: COLUMNS[1].value(row) }),
+    make("td", { className: row.status === "ok" ? "words" : "words failed", textContent: FIRST[1].value(row) }),
     ...numbers,
-    make("td", { textContent: row.ood ? "unlike" : "", title: row.ood ? "Unlike the galaxies that the model learned from" : "" }));
+    make("td", { className: "n", textContent: row.ood_score?.toFixed(1) ?? "–" }, make("small", { textContent: row.ood ? "out of distribution" : "" })));
 }
 
 function sortBy(place) {
-  const first = COLUMNS[place].number === true; // largest fractions first
+  const first = columns[place].number === true; // largest fractions first
   order = { column: place, down: order.column === place ? !order.down : first };
   arrange();
 }
@@ -84,7 +88,7 @@ function arrange() {
   const { column, down } = order;
   const sorted = [...rows];
   if (column !== null) {
-    const { value } = COLUMNS[column];
+    const { value } = columns[column];
     sorted.sort((one, other) => {
       const [a, b] = [value(one), value(other)];
       if (a === null || b === null) return (a === null) - (b === null); // what is unknown comes last
@@ -98,13 +102,13 @@ function arrange() {
 }
 
 function download() {
-  const columns = Object.keys(rows.find((row) => row.fractions)?.fractions ?? {});
+  const answers = Object.keys(rows.find((row) => row.fractions)?.fractions ?? {});
   const places = rows.some((row) => row.box) ? ["x", "y", "r90"] : [];
-  const names = ["id", "status", "reason", "unlike", "path", ...places, ...columns, ...columns.flatMap((column) => [`${column}_low`, `${column}_high`])];
+  const names = ["id", "status", "reason", "ood", "ood_score", "kind", "path", ...places, ...answers, ...answers.flatMap((column) => [`${column}_low`, `${column}_high`])];
   const lines = rows.map((row) => {
-    const fractions = columns.map((column) => row.fractions?.[column] ?? {});
+    const fractions = answers.map((column) => row.fractions?.[column] ?? {});
     return [
-      row.id, row.status, row.reason, row.ood, inWords(row.path), ...places.map((place) => row[place]),
+      row.id, row.status, row.reason, row.ood, row.ood_score, row.kind, row.summary, ...places.map((place) => row[place]),
       ...fractions.map(({ value }) => value), ...fractions.flatMap(({ low, high }) => [low, high]),
     ];
   });

@@ -4,11 +4,12 @@ import { ask } from "./api.js";
 import { showField } from "./field.js";
 import { hideGalaxy, showGalaxy, startGalaxy } from "./galaxy.js";
 import { addRows, showList, startList } from "./list.js";
-import { announce, byId, clearProblem, inWords, learnWords, make, showProblem } from "./words.js";
+import { announce, byId, clearProblem, make, showProblem } from "./words.js";
 
 const FILES_AT_ONCE = 16;
 const BYTES_AT_ONCE = 24e6;
 
+let models = [];
 let running = null; // what can stop the work that is under way
 
 function settings() {
@@ -20,25 +21,28 @@ async function start() {
   startList(openRow);
   byId("stop").onclick = () => running?.abort();
   try {
-    const [{ models, default: first }, tree] = await Promise.all([ask("/v1/models"), ask("/v1/tree")]);
+    const answer = await ask("/v1/models");
+    models = answer.models;
     for (const model of models) {
-      byId("model").append(make("option", { value: model.name, textContent: model.name, selected: model.name === first }));
+      byId("model").append(make("option", { value: model.name, textContent: model.name, selected: model.name === answer.default }));
     }
-    byId("model").onchange = () => sayModel(models);
-    sayModel(models);
-    learnWords(tree);
-    startGalaxy(tree, models);
+    byId("model").onchange = describeModel;
+    describeModel();
+    startGalaxy();
     await showExamples();
   } catch (error) {
     showProblem(byId("problem"), error, () => location.reload());
   }
 }
 
-function sayModel(models) {
-  const model = models.find(({ name }) => name === byId("model").value);
+const findModel = (wanted) => models.find(({ name }) => name === wanted);
+
+function describeModel() {
+  const model = findModel(byId("model").value);
   const rmse = model.rmse_8_views ?? model.rmse_1_view;
   const error = rmse ? `, RMSE ${rmse.toFixed(4)}` : "";
   byId("model-said").textContent = `The chosen model is ${model.name}, ${(model.parameters / 1e6).toFixed(1)} million parameters${error}.`;
+  byId("tree-said").textContent = [model.tree.title, model.tree.citation].filter(Boolean).join(": ") || model.tree.name;
 }
 
 async function showExamples() {
@@ -114,13 +118,15 @@ async function work(what, again, run) {
 function classify(files) {
   return work(files.length === 1 ? `Looking at ${files[0].name}` : "Looking at pictures", () => classify(files), async (signal, report) => {
     const rows = [];
+    const query = settings();
+    const model = findModel(query.model);
     for (const batch of inBatches(files)) {
-      const { galaxies, model } = await ask("/v1/predict", { query: settings(), files: batch.map((file) => ["files", file]), signal });
-      const found = galaxies.map((galaxy, place) => ({ ...galaxy, model: model.name, id: batch[place].name, file: batch[place] }));
+      const found = await predict(batch, { ...query, figures: files.length === 1 }, signal);
+      for (const row of found) Object.assign(row, { model, figured: () => predict([row.file], { ...query, figures: true }) });
       rows.push(...found);
       report(rows.length, files.length);
       if (files.length > 1) {
-        if (rows.length === found.length) showList(`${files.length} pictures`);
+        if (rows.length === found.length) showList(`${files.length} pictures`, model.tree);
         addRows(found);
       }
     }
@@ -132,26 +138,34 @@ function classify(files) {
     } else if (only.status === "ok") {
       await openRow(only);
     } else {
-      showProblem(byId("problem"), { message: [`${only.id}: ${only.reason}`, "Choose another file, or try one of the drawn galaxies."] });
+      showProblem(byId("problem"), { message: [`${only.id}: ${only.reason}`, "Choose another file, or try one of the simulated galaxies."] });
     }
   });
+}
+
+async function predict(files, query, signal = null) {
+  const { galaxies } = await ask("/v1/predict", { query, files: files.map((file) => ["files", file]), signal });
+  return galaxies.map((galaxy, place) => ({ ...galaxy, id: files[place].name, file: files[place] }));
 }
 
 function search(file) {
   return work(`Searching ${file.name} for galaxies`, () => search(file), async (signal) => {
     const shown = await createImageBitmap(file).catch(() => null);
-    const found = await ask("/v1/field", { query: { ...settings(), image: !shown }, files: [["file", file]], signal });
-    const rows = await showField(found, file, shown, openRow);
+    const query = settings();
+    const model = findModel(query.model);
+    const found = await ask("/v1/field", { query: { ...query, figures: true, image: !shown }, files: [["file", file]], signal });
+    const rows = await showField(found, file, shown, model.tree, openRow);
+    for (const row of rows) row.model = model;
     announce(`${rows.length} galaxies found.`);
     byId("field-title").focus();
     if (!rows.length) return;
-    showList(`${rows.length} galaxies`);
+    showList(`${rows.length} galaxies`, model.tree);
     addRows(rows);
   });
 }
 
 async function openRow(row) {
-  announce(`${row.title ?? row.id}: ${inWords(row.path)}.`);
+  announce(`${row.title ?? row.id}: ${row.summary}.`);
   await showGalaxy(row);
 }
 

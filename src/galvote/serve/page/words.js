@@ -1,5 +1,9 @@
 // Small things that several parts of the page use: elements, numbers, messages.
 
+/** Width of an image in r90, unless its 128 × 128 pixels say that it is compact. */
+export const FRAME = 8.48;
+export const COMPACT = { pixels: 128, fieldOfView: 5.12 };
+
 /** Return the element of that id. */
 export const byId = (id) => document.getElementById(id);
 
@@ -28,18 +32,6 @@ export function percent(fraction) {
 /** Say an interval in per cent; empty if there is none. */
 export function interval({ low, high }) {
   return low == null || high == null ? "" : `${Math.round(100 * low)}–${Math.round(100 * high)}`;
-}
-
-let qualifying = new Set(); // questions that describe the answer before them further
-
-/** Learn from the tree how paths are said. */
-export function learnWords({ questions }) {
-  qualifying = new Set(questions.filter(({ qualifies }) => qualifies).map(({ key }) => key));
-}
-
-/** Say a decision path in words. */
-export function inWords(path) {
-  return path.map(({ question, text }, place) => (place ? (qualifying.has(question) ? ", " : " → ") : "") + text).join("");
 }
 
 /** Let screen readers say something. */
