@@ -1,4 +1,4 @@
-"""What a room exports is documented in numpydoc's form: every parameter, what is returned, a plain first line."""
+"""What a room exports is documented in numpydoc's form: every parameter, and what is returned."""
 
 import importlib
 import inspect

@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from galvote._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from os import PathLike
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from galvote.training import train
     from galvote.trees import DecisionTree, list_trees, load_tree
 
-__version__ = "0.2.0"
 __all__ = [
     "DecisionTree",
     "Evaluation",

@@ -26,7 +26,7 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> bool:
     if asked:
-        from galvote import __version__
+        from galvote._version import __version__
 
         typer.echo(f"galvote {__version__}")
         raise typer.Exit

@@ -24,7 +24,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 from torch import Tensor, nn
 
-from galvote import __version__
+from galvote._version import __version__
 from galvote.calibration import Calibration
 from galvote.errors import ModelError
 from galvote.images import describe_warp, to_cutout

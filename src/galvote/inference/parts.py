@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from galvote import __version__
+from galvote._version import __version__
 from galvote.errors import CatalogueError, OutputError
 from galvote.inference.prediction import LEVEL
 from galvote.inference.predictor import Predictor, Settings

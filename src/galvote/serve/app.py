@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from galvote import __version__
+from galvote._version import __version__
 from galvote.errors import GalvoteError, ImageError
 from galvote.inference import Predictor
 from galvote.report.style import style_sheet

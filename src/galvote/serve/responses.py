@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from galvote import __version__
+from galvote._version import __version__
 from galvote.errors import ImageError
 from galvote.field import Field, cut_out
 from galvote.inference import Explanation, Method, Prediction, Predictor
