@@ -52,8 +52,9 @@ def decode_fits(files: tuple[bytes, ...], *, max_pixels: int = MAX_PIXELS) -> UI
 
     Returns
     -------
-    Pixels in [0, 255], first row at the top: rows of FITS count upwards, so they are reversed. The reddest
-    plane is shown red.
+    ndarray
+        Pixels in [0, 255], first row at the top: rows of FITS count upwards, so they are reversed. The
+        reddest plane is shown red.
 
     Raises
     ------
@@ -104,12 +105,8 @@ def compose(planes: Sequence[Float32[np.ndarray, "y x"]]) -> UInt8[np.ndarray, "
 def measure_sky(plane: Float32[np.ndarray, "*pixels"]) -> tuple[float, float]:
     """Return the brightness of the sky and its noise: clipped median and scaled median absolute deviation.
 
-    Without noise, the brightest half per cent are taken to be 200 times the noise above the sky.
-
-    Raises
-    ------
-    ImageError
-        ``unsupported`` if no number is finite.
+    Without noise, the brightest half per cent are taken to be 200 times the noise above the sky. If no number
+    is finite, that is an `ImageError`.
     """
     from astropy.stats import sigma_clipped_stats
 
@@ -124,17 +121,10 @@ def measure_sky(plane: Float32[np.ndarray, "*pixels"]) -> tuple[float, float]:
 
 
 def choose_bands(names: Sequence[str]) -> list[int] | None:
-    """Return which of a file's images are its three bands, from blue to red.
+    """Return which of a file's images are its three bands, from blue to red; None if their names do not tell.
 
-    Parameters
-    ----------
-    names
-        Of the HDUs that hold images, as astropy gives them.
-
-    Returns
-    -------
-    The places of g, r and i if each is the name of one image; else those of three images that are named as
-    bands or, in the order of the file, have no names. None if the names do not tell.
+    They are g, r and i if each is the name of one image; else three images that are named as bands or, in the
+    order of the file, have no names.
     """
     bands = _without_defaults(names)
     if all(bands.count(band) == 1 for band in "gri"):

@@ -60,34 +60,19 @@ def _close_all(files: dict[str, Any]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """One band of an image.
-
-    Parameters
-    ----------
-    path, unit, index
-        The file, the number of its HDU, and the places on all its axes but the last two.
-    shape
-        Numbers of pixels, (y, x).
-    wcs
-        The `astropy.wcs.WCS` of the last two axes.
-    sky, noise
-        Brightness of the sky and its noise, in units of the plane.
-    zero_is_blank
-        Whether blocks of 0, of 3 × 3 pixels and more, are without data, as where a survey has not been. In
-        whole numbers 0 is a number; single ones are also what packing makes of the sky.
-    shares_grid
-        Whether its pixels are those of the image's first plane.
-    """
+    """One band of an image."""
 
     path: str
-    unit: int
-    index: tuple[int, ...]
+    unit: int  # number of the HDU
+    index: tuple[int, ...]  # on all axes of the HDU but the last two
     shape: tuple[int, int]
-    wcs: Any
-    sky: float = 0.0
+    wcs: Any  # `astropy.wcs.WCS` of the last two axes
+    sky: float = 0.0  # brightness, in units of the plane
     noise: float = 1.0
+    # Whether blocks of 0, of 3 × 3 pixels and more, are without data, as where a survey has not been. In
+    # whole numbers 0 is a number; single ones are also what packing makes of the sky.
     zero_is_blank: bool = False
-    shares_grid: bool = True
+    shares_grid: bool = True  # with the image's first plane
 
     def read(
         self, files: OpenFiles, left: int, bottom: int, columns: int, rows: int

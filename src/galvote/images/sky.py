@@ -121,18 +121,14 @@ class SkyField:
         - ``too-large``: the frame has too many pixels.
         """
         x, y = self._locate(ra, dec)
-        return [
-            partial(self._image, *(float(number) for number in place))
-            for place in zip(ra, dec, r90, x, y, strict=True)
-        ]
+        places = zip(*(column.tolist() for column in (ra, dec, r90, x, y)), strict=True)
+        return [partial(self._image, *place) for place in places]
 
     def measure_r90(self, ra: Coordinates, dec: Coordinates) -> Iterator[float]:
-        """Measure the r90 of the galaxy at each position, in arcseconds, one after the other.
+        """Yield the r90 of the galaxy at each position, in arcseconds; it needs photutils.
 
-        Yields
-        ------
-        The Petrosian radius of what `find_in_plane` finds at the position in the middle one of three bands,
-        NaN if that is nothing. It needs photutils.
+        It is the Petrosian radius of what `find_in_plane` finds there in the middle one of three bands, NaN
+        if that is nothing.
         """
         x, y = self._locate(ra, dec)
         yield from (self._measure(float(column), float(row)) for column, row in zip(x, y, strict=True))

@@ -43,7 +43,7 @@ def list_sources(places: str | Path | Sequence[str | Path], *, id_column: str | 
           first dot are a sample, its image is known by its ending, its id is that name without folders;
         - a FITS table, or a folder of them, with a column of ids and one of images: planes ``(3, y, x)``
           from blue to red or ``(y, x)``, or RGB ``(y, x, 3)`` as uint8 with the first row at the top;
-        - a packed store, which says its images' field of view;
+        - a packed store;
         - a place of another format that was registered with `register`.
 
         A row of a catalogue without a path is listed, and fails when it is read: with the ``status`` and

@@ -50,20 +50,7 @@ def match_positions(
     reference_dec: Float64[np.ndarray, " reference"],
     within: float = WITHIN,
 ) -> PositionMatch:
-    """Match positions with those of a reference.
-
-    Parameters
-    ----------
-    ra, dec, reference_ra, reference_dec
-        Degrees, ICRS; what is NaN matches nothing.
-    within
-        Largest separation, arcseconds.
-
-    Returns
-    -------
-    PositionMatch
-        For each position.
-    """
+    """Match positions with those of a reference, ICRS in degrees, within so many arcseconds."""
     from astropy import units
     from astropy.coordinates import SkyCoord, search_around_sky
 
@@ -97,19 +84,10 @@ def row_ids(
     id_column
         Name of the column of ids; by default the first of `ID_COLUMNS` that is there.
     reference
-        Galaxies with ids and positions, which tables without ids are matched with, within `WITHIN`.
+        Galaxies with ids and positions, which tables without ids are matched with, within `WITHIN`. An id is
+        empty where there is none, or it is ambiguous which.
     report
-        Is told how many rows match.
-
-    Returns
-    -------
-    tuple of str
-        Empty where no galaxy is at a row's position, or it is ambiguous which.
-
-    Raises
-    ------
-    CatalogueError
-        If there is neither a column of ids nor a reference and columns of positions, or no row matches.
+        Is told how many rows match. If none does, that is a `CatalogueError`.
     """
     names = table.column_names
     if reference is None or id_column is not None or first_column(names, ID_COLUMNS) is not None:

@@ -128,15 +128,7 @@ def read_positions(
 
 
 def positions_of(places: Sequence[str | Path], *, id_column: str | None = None) -> Positions | None:
-    """Return the galaxies with ids and positions in those places that are tables; None if there are none.
-
-    Parameters
-    ----------
-    places
-        As for `galvote.io.list_sources`; images, folders and tables without positions are passed over.
-    id_column
-        The column of ids.
-    """
+    """Return the galaxies with ids and positions in those places that are tables; None if there are none."""
     found = list[Positions]()
     for path in map(Path, places):
         if path.is_file() and is_table(path):

@@ -43,13 +43,6 @@ def list_catalogue(path: Path, id_column: str | None = None) -> Listing | None:
 
     A row without a path is listed, too, and fails when it is read, as a vanished file does: with the `status`
     and the `reason` that the table's columns of these names give, or as ``missing``.
-
-    Parameters
-    ----------
-    path
-        The table; paths in it are relative to its folder.
-    id_column
-        Name of the column of ids.
     """
     if path.name.lower().endswith(FITS) and not _has_sources(path):
         return None

@@ -53,23 +53,9 @@ def list_fits(path: Path, id_column: str | None = None) -> Listing | None:
 
     A column holds images if its cells have two or three axes. Of several, in whichever tables of the file,
     the one named ``image`` is taken. A file that begins with an image is an image, whatever tables follow; a
-    table with a column ``source`` and none named ``image`` is a catalogue.
-
-    Parameters
-    ----------
-    path
-        The FITS file.
-    id_column
-        Name of the column of ids.
-
-    Raises
-    ------
-    DamagedFileError
-        If the table is cut short.
-    NoImagesError
-        If the file has tables but no image, neither in a column nor otherwise, and is no catalogue.
-    CatalogueError
-        If several columns may be meant, there are no ids, or the file is compressed.
+    table with a column ``source`` and none named ``image`` is a catalogue. A table cut short is a
+    `DamagedFileError`, tables without any image a `NoImagesError`; a `CatalogueError` says that several
+    columns may be meant, there are no ids, or the file is compressed.
     """
     found = _find_columns(path)
     if found is None:

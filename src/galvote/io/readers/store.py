@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -32,20 +32,8 @@ FORMAT = 1
 CUTOUTS, SOURCES, STORE = "cutouts.bin", "sources.jsonl", "store.json"
 
 
-@dataclass(frozen=True, eq=False)
-class StoreFiles:
-    """What a store's files say.
-
-    Parameters
-    ----------
-    summary
-        What ``store.json`` holds.
-    lines
-        Those of ``sources.jsonl`` but the first: each has an ``id``, and those that failed a ``status`` and a
-        ``reason``.
-    cutouts
-        Mapped into memory: what is not looked at is not read.
-    """
+class StoreFiles(NamedTuple):
+    """What the files say: ``store.json``; ``sources.jsonl`` but its first line; the cutouts, not read yet."""
 
     summary: dict[str, Any]
     lines: list[dict[str, str]]
@@ -53,13 +41,7 @@ class StoreFiles:
 
 
 def open_store(directory: Path) -> StoreFiles:
-    """Open a finished store.
-
-    Raises
-    ------
-    CatalogueError
-        If there is no store, or it is unfinished or damaged.
-    """
+    """Open a finished store, or raise `CatalogueError` if it is unfinished, damaged or none."""
     if not (directory / STORE).is_file():
         unfinished = (directory / SOURCES).is_file()
         raise CatalogueError(
@@ -132,15 +114,7 @@ class _Cutouts:
 
 @register(STORE)
 def list_store(marker: Path, id_column: str | None = None) -> Listing:
-    """List a store's cutouts and, with status and reason, the sources that could not be packed.
-
-    Parameters
-    ----------
-    marker
-        Its ``store.json``.
-    id_column
-        Not used.
-    """
+    """List a store's cutouts and, with status and reason, the sources that could not be packed."""
     directory = marker.parent
     files = open_store(directory)
     numbers = iter(range(len(files.cutouts)))

@@ -60,18 +60,6 @@ def list_tar(path: Path, id_column: str | None = None) -> Listing:
 
     A tar file that is cut short or damaged has one more row, with its own path as the id, which fails when it
     is read: nobody knows what is lost.
-
-    Parameters
-    ----------
-    path
-        The tar file, not compressed.
-    id_column
-        Not used: ids are names.
-
-    Raises
-    ------
-    CatalogueError
-        If the name of an image is not UTF-8.
     """
     members, whole = _read_headers(path)
     names = to_text([name for name, *_ in members], path)
