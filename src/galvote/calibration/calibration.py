@@ -14,9 +14,20 @@ from galvote.calibration.ood import OodDetector
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """The intervals of a model's predictions, and what pictures it should not be asked about."""
+    """The intervals of a model's predictions, and which images it should not be asked about.
+
+    Parameters
+    ----------
+    intervals
+        Of cumulative fractions.
+    conditional
+        Of the fractions among those who were asked; see `ConditionalIntervals`.
+    ood
+        What tells images that are out of distribution.
+    """
 
     intervals: Intervals
+    conditional: Intervals
     ood: OodDetector
 
     def to_arrays(self) -> dict[str, np.ndarray]:
@@ -41,4 +52,8 @@ class Calibration:
             found = {value.name: arrays[f"{name}.{value.name}"] for value in fields(part)}
             return {key: array if array.ndim else float(array) for key, array in found.items()}
 
-        return cls(Intervals(**members("intervals", Intervals)), OodDetector(**members("ood", OodDetector)))
+        return cls(
+            intervals=Intervals(**members("intervals", Intervals)),
+            conditional=Intervals(**members("conditional", Intervals)),
+            ood=OodDetector(**members("ood", OodDetector)),
+        )

@@ -47,28 +47,32 @@ class Intervals:
     Parameters
     ----------
     variance
-        σ² = variance[0] + variance[1] · p (1 − p) of a prediction p.
+        σ² = variance[0] + variance[1] · p (1 − p) of a prediction p; of one that only the share a of volunteers
+        is asked for, + variance[2] · (p (1 − p) + 0.02) / a.
     levels
         Increasing, in (0, 1).
     lower, upper
         Ends minus the prediction in units of σ; infinite where there were too few galaxies to say.
     """
 
-    variance: Float32[np.ndarray, "2 answer"]
+    variance: Float32[np.ndarray, "term answer"]
     levels: Float32[np.ndarray, " level"]
     lower: Float32[np.ndarray, "level answer"]
     upper: Float32[np.ndarray, "level answer"]
 
     @classmethod
-    def fit(cls, predicted: Fractions, actual: Fractions) -> Intervals:
+    def fit(cls, predicted: Fractions, actual: Fractions, asked: Fractions | None = None) -> Intervals:
         """Calibrate on galaxies that the model was not trained on.
 
         Parameters
         ----------
         predicted
-            Cumulative fractions in [0, 1].
+            Fractions in [0, 1].
         actual
             The volunteers' fractions; NaN where unknown. Where a column has none, its intervals are [0, 1].
+        asked
+            Share of the volunteers that was asked, as predicted, in (0, 1]: the fewer, the wider intervals
+            have to be.
 
         Notes
         -----
@@ -81,8 +85,8 @@ class Intervals:
         Choosing σ and f with the same galaxies makes the promise of `conformal` an approximate one;
         `cross_fit` measures what is left of it.
         """
-        variance = _fit_variance(predicted, actual)
-        sigma = _sigma(variance, predicted)
+        variance = _fit_variance(predicted, actual, asked)
+        sigma = _sigma(variance, predicted, asked)
         lower = np.full((len(LEVELS), predicted.shape[1]), -np.inf)
         upper = np.full_like(lower, np.inf)
         misses = 1 - LEVELS
@@ -107,16 +111,20 @@ class Intervals:
             upper=np.maximum.accumulate(upper).astype(np.float32),
         )
 
-    def ends(self, predicted: Fractions, level: float) -> tuple[Fractions, Fractions]:
+    def ends(
+        self, predicted: Fractions, level: float, asked: Fractions | None = None
+    ) -> tuple[Fractions, Fractions]:
         """Return the ends of each prediction's interval.
 
         Parameters
         ----------
         predicted
-            Cumulative fractions in [0, 1].
+            Fractions in [0, 1].
         level
             Share of votes that the intervals are to hold, in (0, 1). It is rounded up to the next of
             `levels`; beyond the last, every interval is [0, 1].
+        asked
+            As in `fit`, if it was given there.
 
         Returns
         -------
@@ -131,7 +139,7 @@ class Intervals:
         place = int(np.searchsorted(self.levels, np.float32(level) - np.float32(1e-6)))
         if place == len(self.levels):
             return np.zeros_like(predicted), np.ones_like(predicted)
-        sigma = _sigma(self.variance, predicted)
+        sigma = _sigma(self.variance, predicted, asked)
         low, high = _clip(
             predicted, predicted + self.lower[place] * sigma, predicted + self.upper[place] * sigma
         )
@@ -221,16 +229,23 @@ def _clip(
     return np.minimum(low, predicted).clip(0, 1), np.maximum(high, predicted).clip(0, 1)
 
 
-def _terms(predicted: Fractions) -> Float[np.ndarray, "2 galaxy answer"]:
-    return np.stack([np.ones_like(predicted), predicted * (1 - predicted)])
+def _terms(predicted: Fractions, asked: Fractions | None) -> Float[np.ndarray, "term galaxy answer"]:
+    spread = predicted * (1 - predicted)
+    # A sum of a few votes scatters by p (1 − p) over their number, and a little where p is 0 or 1, too.
+    few = [] if asked is None else [(spread + 0.02) / asked]
+    return np.stack([np.ones_like(predicted), spread, *few])
 
 
-def _sigma(variance: Float[np.ndarray, "2 answer"], predicted: Fractions) -> Fractions:
-    terms = (variance[:, None] * _terms(predicted)).sum(axis=0)
+def _sigma(
+    variance: Float[np.ndarray, "term answer"], predicted: Fractions, asked: Fractions | None
+) -> Fractions:
+    terms = (variance[:, None] * _terms(predicted, asked)).sum(axis=0)
     return np.asarray(np.sqrt(np.maximum(terms, _LEAST_VARIANCE)))
 
 
-def _fit_variance(predicted: Fractions, actual: Fractions) -> Float[np.ndarray, "2 answer"]:
+def _fit_variance(
+    predicted: Fractions, actual: Fractions, asked: Fractions | None
+) -> Float[np.ndarray, "term answer"]:
     """Fit σ² to the squared residuals as of normal distributions, with parameters that are never negative.
 
     The likelihood is that of the Itakura–Saito divergence, which multiplicative steps never lower (Févotte,
@@ -238,8 +253,8 @@ def _fit_variance(predicted: Fractions, actual: Fractions) -> Float[np.ndarray, 
     """
     known = np.isfinite(actual)
     squared = np.where(known, np.square(actual - predicted, dtype=np.float64), 0)
-    terms = _terms(predicted.astype(np.float64)) * known
-    variance = np.full((2, predicted.shape[1]), 0.02)
+    terms = _terms(predicted.astype(np.float64), asked) * known
+    variance = np.full((len(terms), predicted.shape[1]), 0.02)
     for _ in range(_STEPS):
         fitted = np.maximum((variance[:, None] * terms).sum(axis=0), _LEAST_VARIANCE)
         wanted, had = (terms * squared / fitted**2).sum(axis=1), (terms / fitted).sum(axis=1)
