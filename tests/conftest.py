@@ -134,18 +134,16 @@ def calibrated(trained, packed, simulated, tmp_path_factory) -> Path:
     """Return the folder of the same model, calibrated on half of the galaxies as if it had not seen them."""
     import numpy as np
 
-    from galvote.calibration import Calibration, Intervals, OodDetector
     from galvote.images import PackedStore
     from galvote.inference import Predictor
+    from galvote.inference.calibrate import measure
     from galvote.labels import read_votes
     from galvote.models import find_model, save_calibrated
 
     store, votes = PackedStore.open(packed), read_votes(simulated / "training_solutions.csv")
     predicted, features = Predictor.load(trained).predict_features(np.asarray(store.cutouts))
     actual = votes.fractions[[votes.ids.index(galaxy) for galaxy in store.ids]]
-    calibration = Calibration(
-        Intervals.fit(predicted[::2], actual[::2]), OodDetector.fit(features[1::2], features[::2], axes=4)
-    )
+    calibration, _ = measure(votes.tree, predicted[::2], actual[::2], features[::2], features[1::2])
     folder = tmp_path_factory.mktemp("calibrated") / "tiny"
     return save_calibrated(find_model(trained), calibration, {"galaxies": 30}, folder)
 

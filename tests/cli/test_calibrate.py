@@ -51,10 +51,11 @@ def test_a_model_is_calibrated_predicts_and_is_scored(command, calibrate, traine
     weights = "weights.safetensors"
     assert (model / weights).read_bytes() == (trained / "best" / weights).read_bytes()
     card = json.loads((model / "card.json").read_text())["calibration"]
-    assert (card["galaxies"], card["train_pictures"]) == (30, 30)
+    assert (card["galaxies"], card["train_images"]) == (30, 30)
     assert card["levels"].keys() == {"0.5", "0.8", "0.9", "0.95"}
     assert 0.7 < card["levels"]["0.9"]["coverage"] <= 1
     assert len(card["levels"]["0.9"]["questions"]) == 11
+    assert 0.7 < card["conditional"]["levels"]["0.9"]["coverage"] <= 1
     assert json.loads((trained / "best" / "card.json").read_text())["calibration"] == {}
 
     out = tmp_path / "votes.csv"
@@ -82,8 +83,8 @@ def test_a_model_is_calibrated_predicts_and_is_scored(command, calibrate, traine
 
 
 def test_a_packed_store_and_its_pictures_give_the_same(calibrate, packed, tmp_path):
-    assert calibrate(tmp_path / "a", "--train-pictures", 25).returncode == 0
-    assert calibrate(tmp_path / "b", "--train-pictures", 25, images=packed).returncode == 0
+    assert calibrate(tmp_path / "a", "--train-images", 25).returncode == 0
+    assert calibrate(tmp_path / "b", "--train-images", 25, images=packed).returncode == 0
     files = [(tmp_path / name / "calibration.safetensors").read_bytes() for name in "ab"]
     assert files[0] == files[1]
 
@@ -134,14 +135,14 @@ def test_votes_of_one_question_calibrate_its_columns(calibrate, simulated, tmp_p
     assert "nan" not in ran.stdout
 
 
-def test_a_store_of_another_geometry(calibrate, tmp_path, simulated):
-    from galvote.images import Geometry, pack
-    from galvote.io import list_sources
-
-    pack(list_sources(simulated / "images_training"), tmp_path / "store", Geometry(pixels=32))
-    ran = calibrate(tmp_path / "model", images=tmp_path / "store")
+def test_votes_on_other_questions_are_refused(calibrate, simulated, tmp_path):
+    columns = load_tree("gz1").columns
+    votes = [1.0] + [0.0] * (len(columns) - 1)
+    (tmp_path / "votes.csv").write_text(f"id,{','.join(columns)}\n100001,{','.join(map(str, votes))}\n")
+    ran = calibrate(tmp_path / "model", votes=tmp_path / "votes.csv")
     assert ran.returncode == 2
-    assert "on 32, the model wants 256 on 64" in " ".join(ran.stderr.split())
+    assert not (tmp_path / "model").exists()
+    assert "The tree of the votes, 'gz1', is not that of the predictions, 'gz2'" in ran.stderr
 
 
 def test_noise_is_flagged(command, calibrate, tmp_path):

@@ -11,11 +11,12 @@ import pytest
 from jaxtyping import UInt8
 from PIL import Image
 
-from galvote.calibration import Calibration, Intervals, OodDetector
+from galvote.calibration import Calibration
 from galvote.errors import OutputError
 from galvote.field import Field, find_field, refuse_taken, write_field
 from galvote.images import Geometry
 from galvote.inference import Prediction, Predictor, make_prediction
+from galvote.inference.calibrate import measure
 from galvote.io import read_table
 from galvote.io.columns import about
 from galvote.labels import read_votes
@@ -61,8 +62,8 @@ def calibration() -> Calibration:
     random = np.random.default_rng(5)
     predicted = random.uniform(size=(200, len(TREE)))
     actual = (predicted + random.normal(0, 0.1, predicted.shape)).clip(0, 1)
-    red = random.normal([200, 140, 100], 20, (200, 3))
-    return Calibration(Intervals.fit(predicted, actual), OodDetector.fit(red, red, axes=2))
+    red = random.normal([200, 140, 100], 20, (200, 3)).astype(np.float32)
+    return measure(TREE, predicted, actual, red, red)[0]
 
 
 PLACES = ((60, 70, 9.0, "blue"), (200, 90, 7.0, "red"), (320, 200, 12.0, "red"), (120, 230, 8.0, "blue"))

@@ -91,6 +91,7 @@ def test_the_manifest_says_of_what_it_is(whole, predictor, sources):
         "level": None,
         "field_of_view": None,
         "features": False,
+        "conditional": False,
         "sources_sha256": sources.digest(),
         "galaxies": 64,
         "part_size": PART,

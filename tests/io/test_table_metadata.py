@@ -10,7 +10,7 @@ from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 
 from galvote.errors import CatalogueError
-from galvote.inference.prediction import prediction_schema
+from galvote.inference.columns import prediction_schema
 from galvote.io import read_table, write_table
 from galvote.io.columns import about, describe
 from galvote.trees import load_tree

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from galvote.calibration import Calibration, Intervals, OodDetector
+from galvote.calibration import (
+    Calibration,
+    ConditionalIntervals,
+    Intervals,
+    OodDetector,
+    known_conditional,
+)
 from galvote.errors import ModelError
 from galvote.images import Geometry
 from galvote.models import (
@@ -135,8 +141,10 @@ def calibration() -> Calibration:
     rng = np.random.default_rng(0)
     predicted, features = rng.random((60, 37), dtype=np.float32), rng.random((80, 20), dtype=np.float32)
     actual = np.clip(predicted + rng.normal(0, 0.1, predicted.shape), 0, 1)
+    intervals = Intervals.fit(predicted, actual)
+    conditional = ConditionalIntervals.fit(GZ2, predicted, known_conditional(GZ2, predicted, actual))
     return Calibration(
-        Intervals.fit(predicted, actual), OodDetector.fit(features[:60], features[60:], axes=5)
+        intervals, conditional.intervals, OodDetector.fit(features[:60], features[60:], axes=5)
     )
 
 

@@ -1,8 +1,8 @@
 """Intervals of conditional fractions: shares of the volunteers who were asked the question.
 
-Of few volunteers a share says little, so σ grows as the share of those who are asked falls, and questions that
-hardly anybody is asked are left out. What is left out is decided by the prediction alone, so calibration
-galaxies and new ones are chosen alike, and conformal prediction holds for those that remain.
+Shares of few volunteers are noisy, so σ grows as the share of those who are asked falls, and questions that
+hardly anybody is asked are left out. Only the prediction decides what is left out, so calibration galaxies
+and new ones are chosen alike, and conformal prediction holds for those that remain.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class ConditionalIntervals:
 
         Returns
         -------
-        Lower and upper ends in [0, 1], 0 and 1 where fewer than `LEAST_ASKED` are asked; NaN where there is no
-        prediction.
+        Lower and upper ends in [0, 1], 0 and 1 where fewer than `LEAST_ASKED` are asked; NaN where there is
+        no prediction.
         """
         conditional, asked = to_conditional(self.tree, predicted), _asked(self.tree, predicted)
         low, high = self.intervals.ends(np.nan_to_num(conditional), level, np.maximum(asked, 1e-6))

@@ -47,8 +47,8 @@ class Intervals:
     Parameters
     ----------
     variance
-        σ² = variance[0] + variance[1] · p (1 − p) of a prediction p; of one that only the share a of volunteers
-        is asked for, + variance[2] · (p (1 − p) + 0.02) / a.
+        σ² = variance[0] + variance[1] · p (1 − p) of a prediction p. For conditional fractions
+        variance[2] · (p (1 − p) + 0.02) / a is added, a being the share of volunteers that is asked.
     levels
         Increasing, in (0, 1).
     lower, upper

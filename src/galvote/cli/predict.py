@@ -65,6 +65,10 @@ def predict(
     features: Annotated[
         bool, typer.Option("--features", help="Add the encoder's features, for search and clustering.")
     ] = False,
+    conditional: Annotated[
+        bool,
+        typer.Option("--conditional", help="Add the fractions of those who were asked: `bar`, `bar_low` …"),
+    ] = False,
     layout: Annotated[
         Layout,
         typer.Option("--format", help="`challenge` writes a submission: GalaxyID,Class1.1,…,Class11.6."),
@@ -160,7 +164,7 @@ def predict(
     predictor = load()
     if level is not None:
         predictor.check_level(level)
-    settings = Settings(tta, field_of_view, level, features)
+    settings = Settings(tta, field_of_view, level, features, conditional)
     positions = None
     if by_position:
         if catalogue is None:
@@ -198,9 +202,9 @@ def predict(
 
         def predict_all(listed: Sources, show: Progress) -> pa.Table:
             if cluster is None:
-                return predictor.predict(
-                    listed, **vars(settings), prefetch=prefetch, on_progress=show
-                ).to_arrow()
+                asked = {key: value for key, value in vars(settings).items() if key != "conditional"}
+                found = predictor.predict(listed, **asked, prefetch=prefetch, on_progress=show)
+                return found.to_arrow(conditional)
             with cluster:
                 return cluster.predict(load, listed, settings, prefetch=prefetch, on_progress=show)
 

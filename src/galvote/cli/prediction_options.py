@@ -18,3 +18,10 @@ Level = Annotated[
     float | None,
     typer.Option(help="Share of votes that the intervals are to hold, 0 to 1; 0.9 if not given."),
 ]
+IdColumn = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of ids of votes and splits, if it has none of the usual names.",
+        rich_help_panel="Galaxies and votes",
+    ),
+]

@@ -12,14 +12,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from galvote.errors import CatalogueError, GalvoteError, ImageError, TreeError
+from galvote.errors import CatalogueError, GalvoteError, ImageError
 from galvote.images import COMPACT, FRAME_WIDTH, Geometry, decode_image, to_cutout
 from galvote.inference.prediction import Prediction
 from galvote.inference.predictor import Predictor
 from galvote.inference.scored import match_predictions, read_predictions
+from galvote.inference.votes import read_votes_of, refuse_other_tree
 from galvote.io import Sources, list_sources
 from galvote.io.positions import positions_of
-from galvote.labels import Votes, match_ids, read_labels, read_votes
+from galvote.labels import Votes, match_ids, read_labels
 from galvote.metrics import Comparison, column_means, score
 from galvote.report import best_and_worst, write_report
 from galvote.trees import DecisionTree
@@ -178,12 +179,17 @@ def evaluate(
         own = predicted.tree
     else:
         own, title = predictor.tree, f"{predictor.card.name}, {tta} orientation{'s' if tta > 1 else ''}"
-        _refuse_other_tree(tree, own, "The tree that was named")
+        refuse_other_tree(tree, own, "The tree that was named")
     tables = [] if images is None else [images] if isinstance(images, str | Path) else [*images]
     tables += [predictions] if isinstance(predictions, str | Path) else []
-    reference = positions_of(tables)
-    reading = {"skip_invalid": skip_invalid, "id_column": id_column, "reference": reference}
-    known = _read_votes(votes, own, reading, report)
+    known = read_votes_of(
+        own,
+        votes,
+        skip_invalid=skip_invalid,
+        id_column=id_column,
+        reference=positions_of(tables),
+        report=report,
+    )
     wanted, mean = (known, None) if splits is None else _choose_split(known, splits, split, id_column)
     if predictor is not None and sources is not None:
         chosen = match_ids(wanted, sources).sources
@@ -237,39 +243,12 @@ def _open_predictions(
     report: Callable[[str], None],
 ) -> tuple[Prediction, str]:
     if isinstance(predictions, Prediction):
-        _refuse_other_tree(tree, predictions.tree, "The tree that was named")
+        refuse_other_tree(tree, predictions.tree, "The tree that was named")
         return predictions, "Predictions"
     assert predictions is not None
     found = read_predictions(Path(predictions), tree, id_column=id_column)
     report(f"The predictions have the columns of the tree {found.tree.name}.")
     return found, Path(predictions).name
-
-
-def _read_votes(
-    votes: Votes | Place | Sequence[Place],
-    own: DecisionTree,
-    reading: Mapping[str, Any],
-    report: Callable[[str], None],
-) -> Votes:
-    """Read the votes on the questions of the predictions' tree."""
-    if not isinstance(votes, Votes):
-        try:
-            return read_votes(votes, own, **reading, report=report)
-        except CatalogueError:
-            with suppress(CatalogueError):
-                tree = read_votes(votes, **{**reading, "skip_invalid": True}).tree
-                _refuse_other_tree(tree, own, "The tree of the votes")
-            raise
-    _refuse_other_tree(votes.tree, own, "The tree of the votes")
-    return votes
-
-
-def _refuse_other_tree(tree: DecisionTree | None, own: DecisionTree, what: str) -> None:
-    if tree is not None and (tree.columns, tree.slices) != (own.columns, own.slices):
-        raise TreeError(
-            f"{what}, {tree.name!r}, is not that of the predictions, {own.name!r}; only votes on the same "
-            "questions can be compared. Choose other votes, or a model that was trained on such votes."
-        )
 
 
 def _choose_split(

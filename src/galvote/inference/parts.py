@@ -54,7 +54,7 @@ class Plan(BaseModel):
         Name and hashes of the model.
     backend
         What computes, in which precision and where; the name of a `galvote.inference.Backend`.
-    tta, level, field_of_view, features
+    tta, level, field_of_view, features, conditional
         As for `galvote.Predictor.predict`.
     sources_sha256
         `galvote.io.Sources.digest` of the whole listing.
@@ -76,6 +76,7 @@ class Plan(BaseModel):
     level: float | None
     field_of_view: float | None
     features: bool
+    conditional: bool
     sources_sha256: str
     galaxies: int
     part_size: int
@@ -308,6 +309,7 @@ def make_plan(predictor: Predictor, sources: Sources, settings: Settings, part_s
         level=(settings.level or LEVEL) if predictor.calibration else None,
         field_of_view=settings.field_of_view,
         features=settings.features,
+        conditional=settings.conditional,
         sources_sha256=sources.digest(),
         galaxies=len(sources),
         part_size=part_size,
@@ -375,7 +377,7 @@ def make_parts(
     for prediction in predictor.predict_parts(
         missing(), settings, prefetch=prefetch, on_batch=lambda batch: take(batch.status)
     ):
-        parts.write(begun.popleft(), prediction.to_arrow())
+        parts.write(begun.popleft(), prediction.to_arrow(settings.conditional))
         done.made += 1
     if finish:
         parts.finish()

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Float16, Float32, Int, UInt8
+from jaxtyping import Bool, Float32, Int, UInt8
 
-from galvote.calibration import Calibration
+from galvote.calibration import Calibration, ConditionalIntervals
 from galvote.errors import ImageError
-from galvote.io.columns import about, describe
-from galvote.trees import DecisionTree
+from galvote.inference.columns import prediction_schema
+from galvote.io.columns import about
+from galvote.trees import DecisionTree, to_conditional
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -24,66 +25,16 @@ LEVEL = 0.9
 
 Fractions = Float32[np.ndarray, "galaxy answer"]
 
-_ABOUT = {
-    "id": ("Name of the galaxy", None, "meta.id;meta.main"),
-    "status": ("ok, or what was wrong with the image", None, "meta.code.status"),
-    "reason": ("Why there is no prediction", None, "meta.note"),
-    "ood": ("Whether the image is out of distribution: unlike the training galaxies", None, "meta.code.qual"),
-    "ood_score": ("Percentile of the image's distance among held-out galaxies", "%", "stat.rank"),
-    "features": ("Features of the image in the model's network", "", "stat.value"),
-}
-"""Description, unit and UCD of the columns that every tree has."""
-
-_ENDS = (
-    ("", "Predicted share", "stat.probability"),
-    ("_low", "Lower end of the {level}interval of the share", "stat.probability;stat.min"),
-    ("_high", "Upper end of the {level}interval of the share", "stat.probability;stat.max"),
-)
-
 _TEXTS = ("ids", "status", "reason")
 _NUMBERS = ("fractions", "low", "high", "ood", "ood_score", "features")
 
 
-def prediction_schema(
-    tree: DecisionTree, level: float | None, *, calibrated: bool, features: int = 0
-) -> pa.Schema:
-    """Return the columns of a prediction, with what each one means in the fields' metadata.
+class Conditional(NamedTuple):
+    """Shares of the volunteers who were asked the question, and their intervals."""
 
-    Parameters
-    ----------
-    tree
-        Whose answers are predicted.
-    level
-        Of the intervals, in (0, 1); ``None`` if unknown.
-    calibrated
-        Whether there are intervals and the flag.
-    features
-        How many there are.
-    """
-    fields = [pa.field(name, pa.string()) for name in ("id", "status", "reason")]
-    if calibrated:
-        fields += [pa.field("ood", pa.bool_()), pa.field("ood_score", pa.float32())]
-
-    def describe_ends(endings: Sequence[tuple[str, str, str]]) -> list[pa.Field]:
-        promised = "" if level is None else f"{level:.12g} "
-        return [
-            describe(
-                pa.field(answer.column + ending, pa.float32()),
-                f'{what.format(level=promised)} of all votes for "{answer.text}" in "{question.text}"',
-                "",
-                ucd,
-            )
-            for question in tree.questions
-            for answer in question.answers
-            for ending, what, ucd in endings
-        ]
-
-    fields += describe_ends(_ENDS[:1])
-    fields += describe_ends(_ENDS[1:]) if calibrated else []
-    fields += [pa.field("features", pa.list_(pa.float16(), features))] if features else []
-    return pa.schema(
-        [describe(field, *_ABOUT[field.name]) if field.name in _ABOUT else field for field in fields]
-    )
+    fractions: Fractions
+    low: Fractions | None
+    high: Fractions | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +65,8 @@ class Prediction:
         Percentile, 0 to 100, of each image's distance from the training galaxies among held-out galaxies.
     features
         The encoder's features; ``None`` if they were not asked for.
+    calibration
+        What gives the intervals of conditional fractions.
     """
 
     tree: DecisionTree
@@ -126,7 +79,8 @@ class Prediction:
     level: float | None = None
     ood: Bool[np.ndarray, " galaxy"] | None = None
     ood_score: Float32[np.ndarray, " galaxy"] | None = None
-    features: Float16[np.ndarray, "galaxy feature"] | None = None
+    features: Float32[np.ndarray, "galaxy feature"] | None = None
+    calibration: Calibration | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -176,36 +130,68 @@ class Prediction:
         """Which galaxies have a prediction."""
         return np.array([status == "ok" for status in self.status], dtype=bool)
 
-    @property
-    def schema(self) -> pa.Schema:
-        """The columns of `to_arrow`."""
-        width = 0 if self.features is None else self.features.shape[1]
-        return prediction_schema(self.tree, self.level, calibrated=self.low is not None, features=width)
+    def conditional(self) -> Conditional:
+        """Divide each question's fractions by their sum.
 
-    def to_arrow(self) -> pa.Table:
+        Returns
+        -------
+        Fractions in [0, 1] of those who were asked, in ``tree.labels`` order, NaN where there is no
+        prediction; ends of their intervals, which are [0, 1] where hardly anybody is asked, or ``None`` if
+        the model is not calibrated.
+        """
+        fractions = to_conditional(self.tree, self.fractions).astype(np.float32)
+        if self.calibration is None or self.level is None:
+            return Conditional(fractions, None, None)
+        intervals = ConditionalIntervals(self.tree, self.calibration.conditional)
+        low, high = intervals.ends(self.fractions, self.level)
+        return Conditional(fractions, low.astype(np.float32), high.astype(np.float32))
+
+    def to_arrow(self, conditional: bool = False) -> pa.Table:
         """Return a row for each galaxy.
+
+        Parameters
+        ----------
+        conditional
+            Add readable columns of conditional fractions; see `conditional_names`.
 
         Returns
         -------
         Columns ``id``, ``status``, ``reason``; of a calibrated model ``ood`` and ``ood_score``; the tree's
-        columns; of a calibrated model ``<column>_low`` and ``<column>_high`` of each; ``features``, float16,
-        if there are any. Null where there is no prediction. The fields' metadata say what each one means.
+        columns; of a calibrated model ``<column>_low`` and ``<column>_high`` of each; if asked for,
+        ``<label>`` of each answer with ``<label>_low`` and ``<label>_high``; ``features``, float16, if there
+        are any. Null where there is no prediction. The fields' metadata say what each one means.
         """
         missing = ~self.ok
-        values: list[np.ndarray] = [] if self.ood is None else [self.ood, self.ood_score]  # type: ignore[list-item]
+        values = [array for array in (self.ood, self.ood_score) if array is not None]
         values += [*self.fractions.T]
         if self.low is not None and self.high is not None:
             values += [end for both in zip(self.low.T, self.high.T, strict=True) for end in both]
+        if conditional:
+            parts = [part.T for part in self.conditional() if part is not None]
+            values += [column for answer in zip(*parts, strict=True) for column in answer]
         columns = [pa.array(column, mask=missing) for column in values]
+        width = 0
         if self.features is not None:
-            numbers = pa.array(self.features.ravel())
             width = self.features.shape[1]
+            numbers = pa.array(self.features.astype(np.float16).ravel())
             columns.append(pa.FixedSizeListArray.from_arrays(numbers, width, mask=pa.array(missing)))
+        schema = prediction_schema(
+            self.tree,
+            self.level,
+            calibrated=self.low is not None,
+            features=width,
+            conditional=conditional,
+        )
         texts = [pa.array(getattr(self, name), pa.string()) for name in _TEXTS]
-        return pa.Table.from_arrays([*texts, *columns], schema=self.schema)
+        return pa.Table.from_arrays([*texts, *columns], schema=schema)
 
-    def to_table(self) -> Table:
+    def to_table(self, conditional: bool = False) -> Table:
         """Return the rows of `to_arrow` with units and descriptions.
+
+        Parameters
+        ----------
+        conditional
+            As for `to_arrow`.
 
         Returns
         -------
@@ -213,38 +199,58 @@ class Prediction:
         """
         from astropy.table import MaskedColumn, Table
 
-        rows = self.to_arrow()
+        rows = self.to_arrow(conditional)
         table = Table()
-        for field in rows.schema:
-            known = about(field)
-            column = rows[field.name]
-            if field.name == "features":
+        for each in rows.schema:
+            known = about(each)
+            column = rows[each.name]
+            if each.name == "features":
                 values = self.features
-            elif pa.types.is_floating(field.type):
+            elif pa.types.is_floating(each.type):
                 values = column.to_numpy()
-            elif pa.types.is_boolean(field.type):
+            elif pa.types.is_boolean(each.type):
                 values = MaskedColumn(self.ood, mask=~self.ok)
             else:
                 values = np.array(column.to_pylist(), dtype=str)
-            table[field.name] = values
-            table[field.name].description = known["description"]
-            table[field.name].unit = known.get("unit")
+            table[each.name] = values
+            table[each.name].description = known["description"]
+            table[each.name].unit = known.get("unit")
         return table
 
-    def to_pandas(self) -> DataFrame:
-        """Return the rows of `to_arrow` as a pandas frame, which needs pandas."""
-        return self.to_arrow().to_pandas()
+    def to_pandas(self, conditional: bool = False) -> DataFrame:
+        """Return the rows of `to_arrow` as a pandas frame, which needs pandas.
+
+        Parameters
+        ----------
+        conditional
+            As for `to_arrow`.
+        """
+        return self.to_arrow(conditional).to_pandas()
 
     @classmethod
-    def from_arrow(cls, table: pa.Table, tree: DecisionTree, level: float | None = None) -> Prediction:
+    def from_arrow(
+        cls,
+        table: pa.Table,
+        tree: DecisionTree,
+        level: float | None = None,
+        calibration: Calibration | None = None,
+    ) -> Prediction:
         """Read what `to_arrow` returned, whatever columns are beside its own.
 
         Parameters
         ----------
         table
             With columns ``id`` and ``status`` and those of the tree.
+        tree
+            Whose answers are predicted.
         level
             Of the intervals, which the table's columns do not say.
+        calibration
+            What gives the intervals of conditional fractions.
+
+        Returns
+        -------
+        The prediction.
 
         Raises
         ------
@@ -264,7 +270,7 @@ class Prediction:
         low = ends("_low")
         features: Any = None
         if "features" in has:
-            features = np.stack(table["features"].to_numpy()).astype(np.float16)
+            features = _features(table["features"])
         return cls(
             tree=tree,
             ids=tuple(table["id"].to_pylist()),
@@ -277,6 +283,7 @@ class Prediction:
             ood=table["ood"].fill_null(False).to_numpy() if "ood" in has else None,
             ood_score=numbers(["ood_score"])[:, 0] if "ood_score" in has else None,
             features=features,
+            calibration=calibration,
         )
 
 
@@ -336,5 +343,16 @@ def make_prediction(
         level=None if calibration is None else level or LEVEL,
         ood=ood,
         ood_score=score,
-        features=known(features.astype(np.float16)) if keep_features else None,
+        features=known(features.copy()) if keep_features else None,
+        calibration=calibration,
     )
+
+
+def _features(column: pa.ChunkedArray) -> Float32[np.ndarray, "galaxy feature"]:
+    """Return lists of equally many numbers as rows; NaN where there is no list."""
+    lists = column.combine_chunks()
+    features = np.full((len(lists), column.type.list_size), np.nan, dtype=np.float32)
+    features[lists.is_valid().to_numpy(zero_copy_only=False)] = (
+        lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
+    )
+    return features

@@ -25,9 +25,10 @@ from galvote.inference.backends import (
     TorchBackend,
     choose_backend,
 )
+from galvote.inference.columns import prediction_schema
 from galvote.inference.export import export_network, read_exported
 from galvote.inference.pipeline import in_batches, run_ahead
-from galvote.inference.prediction import LEVEL, Prediction, make_prediction, prediction_schema
+from galvote.inference.prediction import LEVEL, Prediction, make_prediction
 from galvote.inference.tta import predict_tta
 from galvote.io import Source, Sources, list_sources
 from galvote.models import Card, GalaxyNetwork, load_calibration, load_model
@@ -50,12 +51,21 @@ _BATCHES_AHEAD = 3
 
 @dataclass(frozen=True)
 class Settings:
-    """What is asked of a prediction; see `Predictor.predict`."""
+    """What is asked of a prediction.
+
+    Parameters
+    ----------
+    tta, field_of_view, level, features
+        As for `Predictor.predict`.
+    conditional
+        Whether its table has conditional fractions, too.
+    """
 
     tta: int = 1
     field_of_view: float | None = None
     level: float | None = None
     features: bool = False
+    conditional: bool = False
 
 
 class Predictor:
@@ -235,6 +245,7 @@ class Predictor:
             settings.level or LEVEL,
             calibrated=self.calibration is not None,
             features=self.backend.width if settings.features else 0,
+            conditional=settings.conditional,
         )
 
     def check_level(self, level: float) -> None:

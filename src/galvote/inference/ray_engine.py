@@ -369,4 +369,6 @@ class _RowMaker(_Worker):
         """Predict a slice."""
         work = self.work
         galaxies = self.sources[work.plan.places(part)]
-        return self.predictor.predict(galaxies, **vars(work.settings), prefetch=work.prefetch).to_arrow()
+        asked = {key: value for key, value in vars(work.settings).items() if key != "conditional"}
+        prediction = self.predictor.predict(galaxies, **asked, prefetch=work.prefetch)
+        return prediction.to_arrow(work.settings.conditional)

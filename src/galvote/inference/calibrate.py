@@ -1,0 +1,305 @@
+"""Give a trained model intervals, and a flag for images unlike the galaxies that it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32
+
+from galvote.calibration import (
+    LEAST_ASKED,
+    Calibration,
+    ConditionalIntervals,
+    CrossFit,
+    Intervals,
+    OodDetector,
+    cross_fit,
+    known_conditional,
+    measure_false_alarms,
+)
+from galvote.errors import CatalogueError
+from galvote.inference.prediction import Prediction
+from galvote.inference.predictor import Predictor
+from galvote.inference.votes import read_votes_of
+from galvote.io import Sources, list_sources
+from galvote.io.atomic import refuse_existing
+from galvote.labels import Votes, read_labels
+from galvote.models import CARD, find_model, save_calibrated
+from galvote.trees import DecisionTree
+
+Place = str | Path
+
+LEVELS = (0.5, 0.8, 0.9, 0.95)
+"""Levels that are measured; all are calibrated."""
+
+_FEWEST = 20
+
+Fractions = Float[np.ndarray, "galaxy answer"]
+Features = Float32[np.ndarray, "galaxy feature"]
+Measured = tuple[tuple[CrossFit, ...], tuple[CrossFit, ...], float]
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A calibrated model, and how far it keeps what it promises on galaxies that it was not calibrated on.
+
+    Parameters
+    ----------
+    folder
+        Of the model.
+    galaxies
+        How many it was calibrated on.
+    intervals
+        What intervals of cumulative fractions hold, for some levels.
+    conditional
+        What intervals of conditional fractions hold.
+    flagged
+        Share of real galaxies that is flagged as out of distribution, in [0, 1].
+    """
+
+    folder: Path
+    galaxies: int
+    intervals: tuple[CrossFit, ...]
+    conditional: tuple[CrossFit, ...]
+    flagged: float
+
+
+def calibrate(
+    model: Place,
+    images: Place | Sequence[Place],
+    votes: Votes | Place | Sequence[Place],
+    splits: Place,
+    out: Place,
+    *,
+    split: str = "validation",
+    train_split: str = "train",
+    train_images: int = 3000,
+    false_alarms: float = 0.015,
+    tta: int = 1,
+    field_of_view: float | None = None,
+    overwrite: bool = False,
+    id_column: str | None = None,
+    skip_invalid: bool = False,
+    report: Callable[[str], None] = lambda sentence: None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Calibrated:
+    """Calibrate a model on galaxies that it was not trained on.
+
+    Parameters
+    ----------
+    model
+        Name of a shipped model, or a folder.
+    images
+        Places of the galaxies' images, such as a packed store; see `galvote.io.list_sources`.
+    votes
+        Tables of the volunteers' votes on the questions of the model's tree.
+    splits
+        Table of ids with a column ``split``.
+    out
+        Folder for a copy of the model with its calibration; may be the model's own.
+    split
+        Galaxies with votes that the model was not trained on.
+    train_split
+        Galaxies that it was trained on; of them only images are needed.
+    train_images
+        How many of those are looked at, drawn at random.
+    false_alarms
+        Share of real galaxies that may be flagged as out of distribution, in [0, 0.5].
+    tta
+        Orientations averaged for each prediction.
+    field_of_view
+        Width of the images, in r90.
+    overwrite
+        Replace a model in `out`.
+    id_column
+        Name of the column of ids in the tables, if it is none of the usual ones.
+    skip_invalid
+        Leave out votes that cannot be true instead of raising an error.
+    report
+        Is told, in sentences, which galaxies are used.
+    on_progress
+        Called with how many images are predicted, and how many there are.
+
+    Returns
+    -------
+    Where the model is, and what was measured.
+
+    Raises
+    ------
+    CatalogueError
+        If the splits are the same, or there are fewer than 20 galaxies in one of them.
+    TreeError
+        If the votes are of another tree than the model.
+    ModelError
+        If there is no such model.
+    OutputError
+        If there is a model in `out`.
+    """
+    if split == train_split:
+        raise CatalogueError(
+            f"The split {split!r} cannot be both what the model was trained on and what it was not: "
+            "intervals from galaxies that it knows are too narrow. Name two splits, with --split and "
+            "--train-split (split=, train_split=)."
+        )
+    saved, out = find_model(model), Path(out)  # which an exported file is not
+    predictor = Predictor.load(saved)
+    refuse_existing(out / CARD, overwrite=overwrite)
+    known = read_votes_of(
+        predictor.tree, votes, skip_invalid=skip_invalid, id_column=id_column, report=report
+    )
+    labels, sources = (
+        read_labels(splits, "split", id_column=id_column),
+        list_sources(images, id_column=id_column),
+    )
+    chosen = (
+        sources.select([galaxy for galaxy in known.ids if labels.get(galaxy) == split]),
+        _draw(
+            sources.select([galaxy for galaxy, name in labels.items() if name == train_split]), train_images
+        ),
+    )
+    if min(map(len, chosen)) < _FEWEST:
+        raise CatalogueError(
+            f"There are images of {len(chosen[0])} galaxies with votes in the split {split!r} of {splits}, "
+            f"and of {len(chosen[1])} in {train_split!r}; at least {_FEWEST} of each are needed, and some "
+            "hundreds are better."
+        )
+    held_out, learned = _predict(predictor, chosen, tta, field_of_view, on_progress)
+    row_of = {galaxy: row for row, galaxy in enumerate(known.ids)}
+    actual = known.select(np.array([row_of[galaxy] for galaxy in held_out.ids]))
+    report(
+        f"Calibrating on {len(actual):,} galaxies of the split {split!r} with votes on the tree "
+        f"{predictor.tree.name}, which {predictor.card.name} must not have been trained on; what it knows is "
+        f"learned from {len(learned):,} of the split {train_split!r}."
+    )
+    assert held_out.features is not None and learned.features is not None
+    calibration, measured = measure(
+        predictor.tree,
+        held_out.fractions,
+        actual.fractions,
+        held_out.features,
+        learned.features,
+        false_alarms,
+    )
+    about = {
+        "galaxies": len(actual),
+        "train_images": len(learned),
+        "tta": tta,
+        "galaxies_sha256": actual.digest(),
+        **describe(measured, false_alarms),
+    }
+    save_calibrated(saved, calibration, about, out)
+    return Calibrated(out, len(actual), *measured)
+
+
+def measure(
+    tree: DecisionTree,
+    predicted: Fractions,
+    actual: Fractions,
+    held_out: Features,
+    learned: Float32[np.ndarray, "train_galaxy feature"],
+    false_alarms: float = 0.015,
+) -> tuple[Calibration, Measured]:
+    """Calibrate with predictions and votes, and measure the calibration on random halves.
+
+    Parameters
+    ----------
+    tree
+        Whose answers the columns are.
+    predicted
+        Cumulative fractions of galaxies that the model was not trained on.
+    actual
+        The volunteers' cumulative fractions; NaN where unknown.
+    held_out
+        The network's features of these galaxies.
+    learned
+        Those of galaxies that it was trained on.
+    false_alarms
+        Share of real galaxies that may be flagged.
+
+    Returns
+    -------
+    The calibration; what intervals of cumulative and of conditional fractions hold, and the share of galaxies
+    that is flagged, each measured on halves after calibrating on the others.
+    """
+    known = known_conditional(tree, predicted, actual)
+    fit_conditional = partial(ConditionalIntervals.fit, tree)
+    calibration = Calibration(
+        intervals=Intervals.fit(predicted, actual),
+        conditional=fit_conditional(predicted, known).intervals,
+        ood=OodDetector.fit(learned, held_out, false_alarms=false_alarms),
+    )
+    flagged, _ = measure_false_alarms(calibration.ood.distances(held_out), false_alarms)
+    return calibration, (
+        cross_fit(predicted, actual, tree, LEVELS),
+        cross_fit(predicted, known, tree, LEVELS, fit=fit_conditional),
+        flagged,
+    )
+
+
+def describe(measured: Measured, false_alarms: float) -> dict[str, Any]:
+    """Return what a card says of a calibration.
+
+    Parameters
+    ----------
+    measured
+        As `measure` returns it.
+    false_alarms
+        Share of real galaxies that may be flagged.
+    """
+    intervals, conditional, flagged = measured
+    return {
+        "what": "means over random halves of the galaxies, each measured after calibrating on the other",
+        "levels": {f"{one.level:g}": _describe(one) for one in intervals},
+        "conditional": {
+            "what": f"of questions predicted to be put to at least {LEAST_ASKED:.0%} of the volunteers",
+            "levels": {f"{one.level:g}": _describe(one) for one in conditional},
+        },
+        "ood": {"aimed_at": false_alarms, "galaxies_flagged": round(flagged, 4)},
+    }
+
+
+def _describe(one: CrossFit) -> dict[str, Any]:
+    coverage = one.coverage
+    return {
+        "coverage": round(coverage.overall, 4),
+        "spread": round(one.spread, 4),
+        "mean_width": round(coverage.mean_width, 4),
+        "questions": {name: round(share, 4) for name, share in coverage.questions.items() if isfinite(share)},
+    }
+
+
+def _draw(sources: Sources, most: int) -> Sources:
+    """Draw so many at random, the same each time."""
+    if len(sources) <= most:
+        return sources
+    drawn = np.random.default_rng(0).choice(len(sources), most, replace=False)
+    return sources.select([sources.ids[row] for row in drawn])
+
+
+def _predict(
+    predictor: Predictor,
+    chosen: tuple[Sources, Sources],
+    tta: int,
+    field_of_view: float | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> tuple[Prediction, Prediction]:
+    """Predict held-out galaxies and some that were trained on; those that cannot be read are left out."""
+    total = sum(map(len, chosen))
+
+    def predict(sources: Sources, orientations: int, before: int) -> Prediction:
+        found = predictor.predict(
+            sources,
+            tta=orientations,
+            field_of_view=field_of_view,
+            features=True,
+            on_progress=on_progress and (lambda done, failed: on_progress(before + done, total)),
+        )
+        return found[found.ok]
+
+    return predict(chosen[0], tta, 0), predict(chosen[1], 1, len(chosen[0]))

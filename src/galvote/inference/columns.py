@@ -1,0 +1,92 @@
+"""The columns of predictions, and what each one means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from galvote.io.columns import describe
+from galvote.trees import DecisionTree
+
+_ABOUT = {
+    "id": ("Name of the galaxy", None, "meta.id;meta.main"),
+    "status": ("ok, or what was wrong with the image", None, "meta.code.status"),
+    "reason": ("Why there is no prediction", None, "meta.note"),
+    "ood": ("Whether the image is out of distribution: unlike the training galaxies", None, "meta.code.qual"),
+    "ood_score": ("Percentile of the image's distance among held-out galaxies", "%", "stat.rank"),
+    "features": ("Features of the image in the model's network", "", "stat.value"),
+}
+"""Description, unit and UCD of the columns that every tree has."""
+
+_ENDS = (
+    ("", "Predicted share", "stat.probability"),
+    ("_low", "Lower end of the {level}interval of the share", "stat.probability;stat.min"),
+    ("_high", "Upper end of the {level}interval of the share", "stat.probability;stat.max"),
+)
+"""Ending, description and UCD of an answer's columns."""
+
+
+def prediction_schema(
+    tree: DecisionTree,
+    level: float | None,
+    *,
+    calibrated: bool,
+    features: int = 0,
+    conditional: bool = False,
+) -> pa.Schema:
+    """Return the columns of a prediction, with what each one means in the fields' metadata.
+
+    Parameters
+    ----------
+    tree
+        Whose answers are predicted.
+    level
+        Of the intervals, in (0, 1); ``None`` if unknown.
+    calibrated
+        Whether there are intervals and the flag.
+    features
+        How many there are.
+    conditional
+        Whether there are conditional fractions.
+    """
+    promised = "" if level is None else f"{level:.12g} "
+
+    def answers(names: Sequence[str], endings: Sequence[tuple[str, str, str]], voters: str) -> list[pa.Field]:
+        asked = [question for question in tree.questions for _ in question.answers]
+        return [
+            describe(
+                pa.field(name + ending, pa.float32()),
+                f'{what.format(level=promised)} of {voters} for "{answer.text}" in "{question.text}"',
+                "",
+                ucd,
+            )
+            for name, answer, question in zip(names, tree.answers, asked, strict=True)
+            for ending, what, ucd in endings
+        ]
+
+    fields = [pa.field(name, pa.string()) for name in ("id", "status", "reason")]
+    fields += [pa.field("ood", pa.bool_()), pa.field("ood_score", pa.float32())] if calibrated else []
+    fields = [*fields, *answers(tree.columns, _ENDS[:1], "all votes")]
+    fields += answers(tree.columns, _ENDS[1:], "all votes") if calibrated else []
+    if conditional:
+        endings = _ENDS if calibrated else _ENDS[:1]
+        fields += answers(conditional_names(tree), endings, "the votes of those who were asked")
+    fields += [pa.field("features", pa.list_(pa.float16(), features))] if features else []
+    return pa.schema(
+        [describe(field, *_ABOUT[field.name]) if field.name in _ABOUT else field for field in fields]
+    )
+
+
+def conditional_names(tree: DecisionTree) -> tuple[str, ...]:
+    """Return the columns of conditional fractions: the answers' labels, such as ``bar``.
+
+    A label that is also the column of a cumulative fraction gets ``_conditional`` behind it.
+
+    Parameters
+    ----------
+    tree
+        Whose answers they are.
+    """
+    taken = {column.lower() for column in tree.columns}
+    return tuple(f"{name}_conditional" if name.lower() in taken else name for name in tree.labels)
