@@ -20,7 +20,7 @@ from galvote.inference.calibrate import measure
 from galvote.io import read_table
 from galvote.io.columns import about
 from galvote.labels import read_votes
-from galvote.trees import find_violations, load_tree, to_cumulative
+from galvote.trees import class_tree, find_violations, load_tree, to_cumulative
 
 TREE = load_tree("gz2")
 
@@ -192,10 +192,23 @@ def test_a_field_without_galaxies_gives_an_empty_catalogue(tmp_path: Path) -> No
     assert not (tmp_path / "galaxies.png").exists()
 
 
-def test_more_galaxies_than_a_sheet_holds_take_several(field: Field, tmp_path: Path) -> None:
-    many = replace(field, galaxies=field.galaxies * 11, prediction=Prediction.concat([field.prediction] * 11))
-    write_field(many, tmp_path)
+def test_more_galaxies_than_a_sheet_holds_take_several(
+    field: Field, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("galvote.field.files.CARDS_PER_SHEET", 3)
+    write_field(field, tmp_path)
     assert (tmp_path / "galaxies-2.png").exists()
     assert not (tmp_path / "galaxies-3.png").exists()
     with Image.open(tmp_path / "annotated.png") as annotated:
         assert annotated.size == (3 * 400, 3 * 300 + 56)
+
+
+def test_labels_of_a_users_own_are_the_kinds(field: Field, tmp_path: Path) -> None:
+    tree = class_tree("bars", ["barred", "no bar"])
+    texts = {name: getattr(field.prediction, name) for name in ("ids", "status", "reason")}
+    fractions = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]], np.float32)
+    write_field(replace(field, prediction=Prediction(tree, **texts, fractions=fractions)), tmp_path)
+    table = read_table(tmp_path / "catalogue.csv")
+    assert table["kind"].to_pylist() == ["barred", "no bar", "no bar", "barred"]
+    assert table.column_names[-2:] == list(tree.columns)
+    assert "no bar 0.80" in (tmp_path / "index.html").read_text()
