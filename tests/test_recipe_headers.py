@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 def scores_in_one_view() -> dict[str, list[float]]:
     scores = defaultdict(list)
-    with (ROOT / "benchmarks" / "scores.csv").open(newline="") as file:
+    with (ROOT / "benchmarks" / "accuracy" / "scores.csv").open(newline="") as file:
         for row in csv.DictReader(file):
             if row["tta"] == "1":
                 scores[row["recipe"]].append(float(row["rmse"]))

@@ -135,7 +135,7 @@ def decode_cutout(
     It is `to_cutout` of `decode_image`, but a JPEG is decoded at a reduced size where the cutout has no more
     pixels than are left: of a frame of 424 pixels, whose central 256 go to 128, at a half. Pixels then differ
     by some tenths of a level of 255 in the mean, and fewer of them are decoded (speed:
-    ``benchmarks/survey.py``).
+    ``benchmarks/speed/survey.py``).
 
     Parameters
     ----------

@@ -170,7 +170,7 @@ class OpenVinoBackend:
 def fastest_backend(exported: bool = False) -> str:
     """Return the fastest installed backend whose RMSE is within 0.0005 of float32 on the validation split.
 
-    The order is what ``benchmarks/backends.py`` measures on one core of a processor with bfloat16
+    The order is what ``benchmarks.speed.backends`` measures on one core of a processor with bfloat16
     instructions: OpenVINO in bfloat16, torch in bfloat16, ONNX Runtime, and what is in float32 otherwise.
     GPUs are torch's.
 

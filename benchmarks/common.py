@@ -1,0 +1,254 @@
+"""What benchmarks share: options, the machine, galaxies of the validation split, timing, tables.
+
+Run each from the repository's root, as ``python -m benchmarks.speed.survey --help``.
+"""
+
+import argparse
+import os
+import platform
+import shlex
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import galvote
+from galvote.images import Geometry, PackedStore
+from galvote.labels import read_labels, read_votes
+from galvote.metrics import column_means, squared_errors
+
+GALVOTE = (sys.executable, "-m", "galvote")
+PICTURES = Path(__file__).parents[1] / "docs/pictures"
+FRAMES = 300
+DRAWS = 2000
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "--data": {"type": Path, "required": True, "help": "folder with the challenge's tables and images"},
+    "--frames": {"type": Path, "metavar": "DATA", "help": "use its images_training/; else simulate some"},
+    "--store": {"type": Path, "required": True, "help": "packed store of all galaxies"},
+    "--runs": {"type": Path, "required": True, "help": "where runs are kept"},
+    "--seeds": {"type": int, "nargs": "+", "default": [0]},
+    "--set": {"nargs": "*", "default": [], "help": "settings for all runs"},
+    "--model": {"default": "galvote-base", "help": "name of a shipped model, or a folder"},
+    "--models": {"nargs": "+", "default": ["galvote-small", "galvote-base"], "help": "names or folders"},
+    "--rounds": {"type": int, "default": 5},
+}
+
+
+def parser(text: str | None, *options: str) -> argparse.ArgumentParser:
+    """Return a parser that has some of the options that benchmarks share."""
+    # In the background of a script it ignores Ctrl-C, and so would the commands that it stops with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    made = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for option in options:
+        made.add_argument(option, **_OPTIONS[option])
+    return made
+
+
+def print_heading(*remarks: str) -> None:
+    """Print the command, the machine and the date."""
+    command = shlex.join(["python", *sys.orig_argv[1:]])
+    print(f"`{command}`: {'; '.join([*remarks, describe_machine(), str(date.today())])}", flush=True)
+
+
+class Table:
+    """A table in Markdown, each row printed when it is known."""
+
+    def __init__(self, *columns: str) -> None:
+        print(f"\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
+
+    def row(self, *cells: object) -> None:
+        """Print a row."""
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def describe_machine() -> str:
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor() or platform.machine()}, {cores()} cores"
+
+
+# Timing and memory.
+
+
+def measure_rates(tasks: Mapping[str, Callable[[], int]], rounds: int) -> dict[str, list[float]]:
+    """Run each task once a round, in turns; return how many of what it counts it did a second."""
+    rates: dict[str, list[float]] = {name: [] for name in tasks}
+    for _ in range(rounds):
+        for name, task in tasks.items():
+            began = time.perf_counter()
+            rates[name].append(task() / (time.perf_counter() - began))
+    return rates
+
+
+def spread(values: Sequence[float], digits: int = 0) -> str:
+    """Return ``median (lowest to highest)``."""
+    middle, low, high = (f"{of(values):,.{digits}f}" for of in (statistics.median, min, max))
+    return f"{middle} ({low} to {high})"
+
+
+def mean_of(scores: Sequence[float]) -> str:
+    """Return ``mean ± standard deviation``; of one number, that."""
+    beside = f" ± {statistics.stdev(scores):.4f}" if len(scores) > 1 else ""
+    return f"{statistics.mean(scores):.4f}{beside}"
+
+
+def galaxies_per_second(
+    predictor: galvote.Predictor, cutouts: np.ndarray, *, tta: int = 1, threads: int = 1, rounds: int = 5
+) -> float:
+    """Time cutouts to vote fractions; the fastest round counts, since other work can only slow one down."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    predictor.predict_features(cutouts[:64], tta)
+    task = {"": lambda: len(predictor.predict_features(cutouts, tta)[0])}
+    fastest = max(measure_rates(task, rounds)[""])
+    torch.set_num_threads(before)
+    return fastest
+
+
+def memory(process: int, kind: str = "VmRSS") -> float:
+    """Return the resident memory of a process in MiB: ``VmRSS`` now, ``VmHWM`` at its most so far."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.partition(kind + ":")[2].split()[0]) / 1024
+
+
+def peak_memory(process: subprocess.Popen[Any]) -> float:
+    """Wait for a process; return its largest resident memory in MiB, but for its last moment's."""
+    peak = 0.0
+    while process.poll() is None:
+        with suppress(OSError, IndexError):
+            peak = memory(process.pid, "VmHWM")
+        time.sleep(0.01)
+    return peak
+
+
+# Images.
+
+
+def find_frames(data: Path | None, folder: Path, count: int = FRAMES) -> list[Path]:
+    """Return 424-pixel JPEGs of the challenge, or simulate some in a folder."""
+    if data is not None:
+        return sorted((data / "images_training").glob("*.jpg"))[:count]
+    out = folder / "simulated"
+    subprocess.run([*GALVOTE, "simulate", f"--count={count}", "--pixels=424", "--out", out], check=True)
+    return sorted(out.rglob("*.jpg"))
+
+
+def link(frames: Iterable[Path], count: int, folder: Path) -> Path:
+    """Link images under this many names in a new folder."""
+    folder.mkdir()
+    for number, frame in enumerate(islice(cycle(frames), count)):
+        (folder / f"{1_000_000 + number}.jpg").symlink_to(frame.resolve())
+    return folder
+
+
+# Galaxies of the validation split, and how much of a score, or of a difference between two, is luck.
+
+
+@dataclass(frozen=True)
+class Galaxies:
+    """Galaxies of the split ``validation`` that have votes in every column.
+
+    Parameters
+    ----------
+    cutouts
+        uint8, (galaxy, y, x, RGB), of one geometry.
+    actual
+        The volunteers' cumulative fractions, (galaxy, answer).
+    mean
+        Mean votes of the training galaxies: what the mean predictor says.
+    store, training
+        Where all cutouts are, and the rows of training galaxies there.
+    """
+
+    ids: tuple[str, ...]
+    cutouts: np.ndarray
+    geometry: Geometry
+    actual: np.ndarray
+    mean: np.ndarray
+    store: PackedStore
+    training: list[int]
+
+    def errors(self, predicted: np.ndarray) -> np.ndarray:
+        """Return each galaxy's mean squared error, (galaxy,)."""
+        return np.asarray(squared_errors(predicted, self.actual).mean(axis=1))
+
+    def errors_of(self, model: str | Path, tta: int = 1) -> np.ndarray:
+        """Return the errors of a model's predictions."""
+        return self.errors(galvote.load(model).predict_features(self.cutouts, tta)[0])
+
+    @property
+    def mean_errors(self) -> np.ndarray:
+        """The mean predictor's errors."""
+        return self.errors(np.broadcast_to(self.mean, self.actual.shape))
+
+
+def load_galaxies(data: Path, store: Path, splits: Path | None = None) -> Galaxies:
+    """Read galaxies and votes, by the challenge's own splits if no others are given."""
+    packed, known = PackedStore.open(store), read_votes([data / "training_solutions.csv"])
+    split = read_labels(splits or data / "splits.csv", "split")
+    row_of = {galaxy: row for row, galaxy in enumerate(packed.ids)}
+    rows = [row for row, galaxy in enumerate(known.ids) if galaxy in row_of and known.complete[row]]
+    rows = [row for row in rows if split.get(known.ids[row]) == "validation"]
+    learned = [row for row, galaxy in enumerate(known.ids) if split.get(galaxy) == "train"]
+    ids = tuple(known.ids[row] for row in rows)
+    return Galaxies(
+        ids,
+        np.asarray(packed.cutouts[[row_of[galaxy] for galaxy in ids]]),
+        packed.geometry,
+        np.asarray(known.fractions[rows], dtype=np.float64),
+        column_means(np.asarray(known.fractions[learned], dtype=np.float64)),
+        packed,
+        [row for galaxy, row in row_of.items() if split.get(galaxy) == "train"],
+    )
+
+
+def rmse(errors: np.ndarray) -> float:
+    """Return the RMSE of one prediction, (galaxy,), or the mean RMSE of several, (prediction, galaxy)."""
+    return float(np.sqrt(errors.mean(axis=-1)).mean())
+
+
+def interval(errors: np.ndarray, reference: np.ndarray | None = None) -> tuple[float, float]:
+    """Return the central 95 % of `rmse`, or of its difference from a reference, over galaxies drawn again.
+
+    Each draw takes the same galaxies of both, so that what makes a galaxy hard for both does not count.
+    """
+    galaxies = errors.shape[-1]
+    random = np.random.default_rng(0)
+    times = random.multinomial(galaxies, np.full(galaxies, 1 / galaxies), size=DRAWS).T / galaxies
+    drawn = np.sqrt(np.atleast_2d(errors) @ times).mean(axis=0)
+    if reference is not None:
+        drawn = drawn - np.sqrt(np.atleast_2d(reference) @ times).mean(axis=0)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def describe_score(errors: np.ndarray) -> tuple[str, str]:
+    """Return RMSE and interval in words."""
+    low, high = interval(errors)
+    return f"{rmse(errors):.4f}", f"{low:.4f} to {high:.4f}"
+
+
+def describe_difference(errors: np.ndarray, reference: np.ndarray, digits: int = 4) -> tuple[str, str]:
+    """Return how much higher an RMSE is than another of the same galaxies, and the interval of that."""
+    low, high = interval(errors, reference)
+    difference = rmse(errors) - rmse(reference)
+    return f"{difference:+.{digits}f}", f"{low:+.{digits}f} to {high:+.{digits}f}"

@@ -1,0 +1,274 @@
+"""What a prediction in shards loses when it is killed, starved, damaged and contradicted: a table of faults.
+
+    python -m benchmarks.robustness.faults [--galaxies 20000] [--model galvote-small]
+
+Each fault happens to runs of the real command over simulated images, which are linked under as many names as
+are wanted; then the same command runs again until it ends well. Its rows are compared with those of one run
+that nothing happened to: rows lost, rows there twice, rows that differ in any digit. The exit status is 1 if
+there are any, or if something that should be refused is not.
+
+A full disk is a small tmpfs where one can be mounted, which takes root; else a limit on the size of files.
+"""
+
+import argparse
+import random
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks import common
+
+FIRST, SHARDS = "part-000000.parquet", "part-*.parquet"
+
+
+class Outcome(NamedTuple):
+    """What was done, how often, a remark, and the galaxies whose rows may differ."""
+
+    fault: str
+    times: int
+    remark: str = ""
+    spoiled: frozenset[str] = frozenset()
+
+
+class Survey:
+    """Images, and the command that predicts them."""
+
+    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
+        self.folder, self.model, self.galaxies = folder, options.model, options.galaxies
+        self.shard_size, self.seconds = options.shard_size, 0.0
+        self.frames = common.find_frames(None, folder, options.simulated)
+        self.list_images()
+
+    def list_images(self, name: str = "list.csv", changes: dict[int, Path] | None = None) -> list[str]:
+        """Write a catalogue of the images, some of them replaced by others; return its lines."""
+        paths = dict(enumerate(islice(cycle(self.frames), self.galaxies))) | (changes or {})
+        lines = ["id,source\n", *(f"g{number},{image}\n" for number, image in paths.items())]
+        (self.folder / name).write_text("".join(lines))
+        return lines
+
+    def command(self, out: Path, *options: str, listing: str = "list.csv") -> list[str]:
+        """Return the command; of an option that is given twice the last counts."""
+        own = [f"--model={self.model}", f"--out={out}", f"--part-size={self.shard_size}"]
+        return [*common.GALVOTE, "predict", str(self.folder / listing), *own, *options]
+
+    def start(self, out: Path, *options: str, listing: str = "list.csv") -> subprocess.Popen[str]:
+        """Start the command."""
+        return subprocess.Popen(self.command(out, *options, listing=listing), stderr=-1, text=True)
+
+    def finish(self, out: Path, *options: str, process: subprocess.Popen[str] | None = None) -> None:
+        """Run the command, or go on with it; it must end well."""
+        process = process or self.start(out, *options)
+        printed = process.communicate()[1]
+        if process.returncode:
+            sys.exit(f"galvote predict ended with status {process.returncode}: {printed}")
+
+
+def shards_of(out: Path) -> list[Path]:
+    return sorted(out.glob(SHARDS))
+
+
+def read_rows(out: Path) -> list[dict[str, Any]]:
+    return list(pa.concat_tables([pq.ParquetFile(path).read() for path in shards_of(out)]).to_pylist())
+
+
+def wait_for_shards(process: subprocess.Popen[str], out: Path, number: int) -> None:
+    while len(shards_of(out)) < number and process.poll() is None:
+        time.sleep(0.005)
+
+
+def send(how: signal.Signals, survey: Survey, out: Path, times: int) -> Outcome:
+    """Send a signal at random moments."""
+    sent, slowest = 0, 0.0
+    while sent < times:
+        process = survey.start(out)
+        time.sleep(random.uniform(0.2, survey.seconds))
+        if process.poll() is None:
+            process.send_signal(how)
+            sent, began = sent + 1, time.monotonic()
+            process.communicate()
+            slowest = max(slowest, time.monotonic() - began)
+        else:  # it is through: take some shards away, so that the next one has work to be disturbed in
+            process.communicate()
+            shards = shards_of(out)
+            for path in random.sample(shards, len(shards) // 2 + 1):
+                path.unlink()
+    survey.finish(out)
+    remark = f"gone within {slowest:.1f} s" if how is not signal.SIGKILL else ""
+    return Outcome(f"{how.name} at a random moment", sent, remark)
+
+
+def fill_disk(survey: Survey, out: Path, _: int) -> Outcome:
+    """Let the disk be full about half way, then make room."""
+    out.mkdir()
+    size = 200 * survey.galaxies
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(out)]
+    mounted = not subprocess.run(mount, check=False, capture_output=True).returncode
+    limit = "" if mounted else "ulimit -f 8; "
+    command = ["bash", "-c", f"{limit}exec {shlex.join(survey.command(out))}"]
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    remark = (
+        f"a tmpfs of {size / 1e6:.1f} MB held {len(shards_of(out))} shards" if mounted else "files of 8 kB"
+    )
+    if mounted:
+        subprocess.run(["mount", "-o", "remount,size=2g", out], check=True)
+    survey.finish(out)
+    told = ended.returncode == 2 and "Make room" in ended.stderr and "Traceback" not in ended.stderr
+    return Outcome("disk full", 1, remark + ("" if told else "; NOT TOLD"))
+
+
+def spoil_images(survey: Survey, out: Path, _: int) -> Outcome:
+    """Make some images bad in every way, one of them while the run goes on."""
+    place = survey.folder / "bad"
+    place.mkdir()
+    good = survey.frames[0].read_bytes()
+    size = good.index(b"\xff\xc0") + 5
+    huge = good[:size] + (60_000).to_bytes(2) * 2 + good[size + 4 :]
+    kinds: dict[str, Callable[[Path], object]] = {
+        "empty": Path.touch,
+        "not-an-image": lambda path: path.write_text("not a picture"),
+        "truncated": lambda path: path.write_bytes(good[: len(good) // 2]),
+        "missing": lambda path: None,
+        "folder": Path.mkdir,
+        "huge": lambda path: path.write_bytes(huge),
+        "vanished": lambda path: path.write_bytes(good),
+    }
+    changes = dict[int, Path]()
+    for number in range(3 * len(kinds)):
+        kind, copy = list(kinds)[number // 3], number % 3
+        path = changes[survey.galaxies - 1 - 40 * number % survey.galaxies] = place / f"{kind}-{copy}.jpg"
+        kinds[kind](path)
+    survey.list_images("bad.csv", changes)
+    process = survey.start(out, listing="bad.csv")
+    wait_for_shards(process, out, 1)
+    for path in place.glob("vanished-*"):
+        path.unlink()
+    survey.finish(out, process=process)
+    statuses = Counter(row["status"] for row in read_rows(out))
+    told = ", ".join(f"{n} {status}" for status, n in sorted(statuses.items()) if status != "ok")
+    return Outcome("bad images", len(changes), f"rows say {told}", frozenset(f"g{n}" for n in changes))
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[random.randrange(len(data))] ^= 1 << random.randrange(8)
+    path.write_bytes(data)
+
+
+def damage(survey: Survey, out: Path, times: int) -> Outcome:
+    """Damage shards of a finished run: flip a bit anywhere, cut them short, empty them, swap them."""
+    ways: list[Callable[[Path], object]] = [
+        flip_a_bit,
+        flip_a_bit,
+        lambda path: path.write_bytes(path.read_bytes()[: random.randrange(path.stat().st_size)]),
+        lambda path: path.write_bytes(b"\0" * path.stat().st_size),
+        lambda path: shutil.copyfile(path.with_name(FIRST), path),
+    ]
+    survey.finish(out)
+    for _ in range(times):
+        for path, way in zip(random.sample(shards_of(out)[1:], len(ways)), ways, strict=True):
+            way(path)
+        survey.finish(out)
+    return Outcome("shards damaged", times * len(ways))
+
+
+def run_together(survey: Survey, out: Path, _: int) -> Outcome:
+    """Run three tasks at once, each of them twice."""
+    processes = [survey.start(out, f"--shard={task}/3") for task in (1, 2, 3) for _ in range(2)]
+    for process in processes:
+        survey.finish(out, process=process)
+    return Outcome("three tasks at once, each twice", len(processes), "all ended well")
+
+
+def lose_task(survey: Survey, out: Path, _: int) -> Outcome:
+    """Lose one of three tasks for good, and let a run without tasks make the rest."""
+    survey.finish(out, "--shard=1/3")
+    process = survey.start(out, "--shard=2/3")
+    wait_for_shards(process, out, -(-survey.galaxies // survey.shard_size) // 3 + 1)
+    process.kill()
+    process.communicate()
+    survey.finish(out)
+    return Outcome("a task killed, another never started", 1)
+
+
+def contradict(survey: Survey, out: Path, _: int) -> Outcome:
+    """Change what is asked; it must be refused and nothing must be touched."""
+    survey.finish(out)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (survey.folder / "fewer.csv").write_text("".join(survey.list_images()[:-1]))
+    survey.list_images("moved.csv", {3: survey.frames[7]})
+    other = "galvote-base" if survey.model == "galvote-small" else "galvote-small"
+    options = "--tta=2", "--field-of-view=8", "--features", "--part-size=33", f"--model={other}"
+    processes = [survey.start(out, option) for option in options]
+    processes += [survey.start(out, listing=listing) for listing in ("fewer.csv", "moved.csv")]
+    refused = [
+        "something else" in process.communicate()[1] and process.returncode == 2 for process in processes
+    ]
+    touched = {path.name: path.read_bytes() for path in out.iterdir()} != before
+    remark = "all refused" if all(refused) and not touched else f"{refused.count(False)} NOT REFUSED"
+    return Outcome("model, settings or images changed", len(processes), remark)
+
+
+FAULTS: dict[str, Callable[[Survey, Path, int], Outcome]] = {
+    "killed": partial(send, signal.SIGKILL),
+    "terminated": partial(send, signal.SIGTERM),
+    "interrupted": partial(send, signal.SIGINT),
+    "full-disk": fill_disk,
+    "bad-images": spoil_images,
+    "damaged": damage,
+    "together": run_together,
+    "lost-task": lose_task,
+    "contradicted": contradict,
+}
+
+
+def main() -> None:
+    options = common.parser(__doc__)
+    options.add_argument("--faults", nargs="+", choices=FAULTS, default=list(FAULTS))
+    options.add_argument("--model", default="galvote-small")
+    options.add_argument("--galaxies", type=int, default=20_000)
+    options.add_argument("--shard-size", type=int, default=512)
+    options.add_argument("--times", type=int, default=10, help="how often to send a signal and to damage")
+    options.add_argument("--simulated", type=int, default=common.FRAMES, help="images to draw")
+    chosen = options.parse_args()
+    random.seed(0)
+    well = True
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        survey = Survey(folder, chosen)
+        began = time.monotonic()
+        survey.finish(folder / "whole")
+        survey.seconds = time.monotonic() - began
+        expected = {row["id"]: row for row in read_rows(folder / "whole")}
+        common.print_heading(f"{chosen.galaxies:,} galaxies in shards of {chosen.shard_size}")
+        table = common.Table("fault", "times", "rows lost", "rows twice", "rows differing", "")
+        for fault in chosen.faults:
+            out = folder / fault
+            try:
+                done = FAULTS[fault](survey, out, chosen.times)
+                rows, leftovers = read_rows(out), len(list(out.glob("*.partial")))
+            finally:
+                subprocess.run(["umount", out], check=False, capture_output=True)  # a full disk's
+            found = {row["id"]: row for row in rows}
+            lost, twice = len(expected.keys() - found.keys()), len(rows) - len(found)
+            differing = sum(found[name] != expected[name] for name in found.keys() - done.spoiled)
+            remark = done.remark + (f"; {leftovers} leftovers" if leftovers else "")
+            table.row(done.fault, done.times, lost, twice, differing, remark)
+            well &= not (lost or twice or differing or "NOT" in remark)
+    sys.exit(not well)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""What a server answers to those who mean it no good, and whether its memory stays where it is under load.
+
+    python -m benchmarks.robustness.server attacks
+    python -m benchmarks.robustness.server soak --minutes 4
+
+Attacks are made on a real `galvote serve` process over a socket. A table shows what came back, after how
+long, how much memory the server held at its most since it started, and whether it then predicted a galaxy as
+before. In a soak, clients send images, broken files and wide images, and ask why and how it turns; a table
+shows the resident memory as time goes on, and the answers by status.
+"""
+
+import argparse
+import gzip
+import io
+import json
+import socket
+import struct
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import numpy as np
+from astropy.io import fits
+from PIL import Image
+
+from benchmarks import common
+from benchmarks.speed.serving import FORM, post, request_of, serve
+from galvote.serve.examples import EXAMPLES, draw_example
+from galvote.simulate import simulate_galaxies
+
+GALAXY = draw_example("spiral")
+SILENCE = 30  # seconds; the server itself waits ten for the next piece
+
+
+def main() -> None:
+    options = common.parser(__doc__)
+    options.add_argument("what", choices=["attacks", "soak"])
+    options.add_argument("--model", default="galvote-small")
+    options.add_argument("--minutes", type=float, default=5)
+    options.add_argument("--clients", type=int, default=8)
+    options.add_argument("--rows", type=int, default=10, help="of the table of a soak")
+    chosen = options.parse_args()
+    common.print_heading()
+    with serve("--model", chosen.model) as (process, port):
+        if chosen.what == "soak":
+            soak(process, port, chosen)
+        else:
+            attack(process, port)
+
+
+def attack(process: int, port: int) -> None:
+    expected = answer(port, request_of(GALAXY))
+    table = common.Table("attack", "answer", "after", "most memory so far", "then")
+    for name, make in ATTACKS.items():
+        data = make()
+        began = time.monotonic()
+        said = silent_connections(port) if data is None else answer(port, data)
+        took = time.monotonic() - began
+        after = "as before" if answer(port, request_of(GALAXY))[:12] == expected[:12] else "**broken**"
+        table.row(name, describe(said), f"{took:.1f} s", f"{common.memory(process, 'VmHWM'):.0f} MiB", after)
+
+
+def answer(port: int, data: bytes) -> bytes:
+    """Send bytes, and return what comes back until the server or silence end it."""
+    with socket.create_connection(("127.0.0.1", port), timeout=SILENCE) as connection:
+        with suppress(OSError):  # a server may hang up before it has heard everything
+            connection.sendall(data)
+        received = b""
+        try:
+            while not is_complete(received) and (piece := connection.recv(65536)):
+                received += piece
+        except OSError as error:
+            return received or f"nothing: {error}".encode()
+        return received
+
+
+def is_complete(received: bytes) -> bool:
+    head, found, body = received.partition(b"\r\n\r\n")
+    length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
+    return bool(found and length and len(body) >= int(length))
+
+
+def describe(said: bytes) -> str:
+    """Return status and, of JSON, the word for it."""
+    head, _, body = said.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/"):
+        return said.decode(errors="replace")[:60] or "hung up"
+    code = head.split()[1].decode()
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return code
+    if "error" in content:
+        return f"{code} `{content['error']['status']}`"
+    row = content["galaxies"][0]
+    return f"{code}, row `{row['status']}`, id `{row['id']}`"
+
+
+def chunked(megabytes: int) -> bytes:
+    head = post(b"", "image/png").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    return head + (b"f4240\r\n" + bytes(1_000_000) + b"\r\n") * megabytes + b"0\r\n\r\n"
+
+
+def fields(count: int, filename: str = "") -> bytes:
+    part = f'--galvote\r\nContent-Disposition: form-data; name="files"{filename}\r\n\r\nx\r\n'
+    return post((part * count + "--galvote--\r\n").encode(), FORM)
+
+
+def png_bomb(width: int, height: int) -> bytes:
+    packer = zlib.compressobj(9)
+    rows = [packer.compress(bytes(3 * width + 1)) for _ in range(min(height, 5000))]
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", b"".join(rows) + packer.flush()), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+def fits_bomb() -> bytes:
+    """Return a file with an extension that announces 4 GB, which have to be unpacked to get past it."""
+    file = io.BytesIO()
+    fits.PrimaryHDU(np.zeros((64, 64), np.float32)).writeto(file)
+    header = fits.ImageHDU(np.zeros((1, 1), np.uint8)).header
+    header["NAXIS1"], header["NAXIS2"] = 65_536, 65_536
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=9) as stream:
+        stream.write(file.getvalue() + header.tostring().encode())
+        for _ in range(4096):
+            stream.write(bytes(1 << 20))
+    return packed.getvalue()
+
+
+def many_scans(count: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("L", (4096, 4096)).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * count + b"\xff\xd9"
+
+
+def silent_connections(port: int) -> bytes:
+    """Open connections that say nothing; another client is answered meanwhile."""
+    silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(400)]
+    code = answer(port, request_of(GALAXY)).split()[1].decode()
+    for connection in silent:
+        connection.close()
+    return f"another client is answered: {code}".encode()
+
+
+ATTACKS: dict[str, Callable[[], bytes | None]] = {
+    "decompression bomb: PNG of 60,000 × 60,000": lambda: request_of(png_bomb(60_000, 60_000)),
+    "decompression bomb: PNG just within the limit": lambda: request_of(png_bomb(5000, 5000)),
+    "decompression bomb: 4 GB of zeros as gzipped FITS": lambda: request_of(fits_bomb()),
+    "progressive JPEG of 20,000 scans": lambda: request_of(many_scans(20_000)),
+    "truncated JPEG": lambda: request_of(GALAXY[: len(GALAXY) // 2]),
+    "polyglot: JPEG and ZIP with a script": lambda: request_of(
+        GALAXY + b"PK\x03\x04<script>alert(1)</script>"
+    ),
+    "polyglot: GIF header before a script": lambda: request_of(b"GIF89a/*<script>*/=alert(1)"),
+    "PostScript, which some decoders run": lambda: request_of(b"%!PS-Adobe-3.0 EPSF-3.0\n(x) run\n"),
+    "request header of 1 MB": lambda: b"GET / HTTP/1.1\r\nX: " + b"a" * 1_000_000 + b"\r\n\r\n",
+    "part header of 1 MB": lambda: request_of(GALAXY, name="a" * 1_000_000),
+    "wrong type: JSON": lambda: post(b'{"picture": 1}', "application/json"),
+    "no boundary": lambda: post(b"abc", "multipart/form-data"),
+    "path as a file name": lambda: request_of(GALAXY, name="../../../etc/passwd"),
+    "path in the URL": lambda: b"GET /page/..%2f..%2fapp.py HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "10,000 files": lambda: fields(10_000, '; filename="a.jpg"'),
+    "10,000 fields": lambda: fields(10_000),
+    "100 MB announced": lambda: post(b"", "image/png", announced=100_000_000),
+    "100 MB in chunks": lambda: chunked(100),
+    "slow upload: one byte, then nothing": lambda: post(b"a", "image/png", announced=1000),
+    "slow header: half a line, then nothing": lambda: b"GET /healthz HT",
+    "not HTTP": lambda: bytes(range(256)) * 4 + b"\r\n\r\n",
+    "content length that lies": lambda: post(b"abc", "image/png", announced=-1),
+    "400 connections that say nothing": lambda: None,
+}
+
+
+def mixture() -> list[bytes]:
+    """Return requests of all kinds; most of them are predictions."""
+    images = [draw_example(name) for name in EXAMPLES]
+    wide = io.BytesIO()
+    galaxies = [galaxy.image for galaxy in simulate_galaxies(4, seed=7, pixels=424)]
+    Image.fromarray(np.hstack(galaxies)).save(wide, "JPEG")
+    return [
+        *[request_of(image) for image in images] * 4,
+        *[request_of(image[:900]) for image in images],
+        request_of(b"not a picture"),
+        request_of(images[0], "/v1/explain", "file"),
+        request_of(images[0], "/v1/explain?method=integrated-gradients", "file"),
+        request_of(images[0], "/v1/rotate", "file"),
+        request_of(wide.getvalue(), "/v1/field", "file"),
+    ]
+
+
+def soak(process: int, port: int, options: argparse.Namespace) -> None:
+    """Ask, and print a row now and then."""
+    requests, answers = mixture(), Counter[str]()
+    began, seconds = time.monotonic(), 60 * options.minutes
+
+    def ask(number: int) -> None:
+        while time.monotonic() < began + seconds:
+            answers[answer(port, requests[number % len(requests)]).split()[1].decode()] += 1
+            number += 7
+
+    table = common.Table("after", "resident memory", "answers")
+    with ThreadPoolExecutor(options.clients) as pool:
+        asking = [pool.submit(ask, number) for number in range(options.clients)]
+        for row in range(options.rows + 1):
+            time.sleep(max(0.0, began + row * seconds / options.rows - time.monotonic()))
+            said = ", ".join(f"{n} × {code}" for code, n in sorted(answers.items())) or "none"
+            table.row(f"{time.monotonic() - began:.0f} s", f"{common.memory(process):.0f} MiB", said)
+        for one in asking:
+            one.result()
+
+
+if __name__ == "__main__":
+    main()
