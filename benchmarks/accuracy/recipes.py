@@ -78,7 +78,7 @@ def train(
     A processor's minutes, and not the clock's, because other work beside it would count in those. A run that
     was stopped is timed by its last sitting.
     """
-    command = [*common.GALVOTE, "train", "--recipe", recipe, "--images", store, "--out", run]
+    command = [*common.GALVOTE, "train", "--yes", "--recipe", recipe, "--images", store, "--out", run]
     command += ["--splits", splits or data / "splits.csv", "--votes", data / "training_solutions.csv"]
     if load_recipe(str(recipe), settings).data.labels == "all":
         command += ["--votes", data / "partial_solutions.csv", "--classes", data / "clean_classes.csv"]
