@@ -86,8 +86,10 @@ def join_by_id(catalogue: pa.Table, ids: Sequence[str], predictions: pa.Table) -
 
     Parameters
     ----------
+    catalogue
+        A row for each galaxy.
     ids
-        Of the catalogue's rows.
+        Of its rows, as `galvote.io.matching.row_ids` tells them by id or position; empty where unknown.
     predictions
         With columns ``id``, ``status`` and ``reason`` among others. Galaxies that the catalogue does not have
         are left out.
@@ -107,7 +109,9 @@ def join_by_id(catalogue: pa.Table, ids: Sequence[str], predictions: pa.Table) -
     rows = pc.index_in(pa.array(ids, predictions["id"].type), predictions["id"])
     joined = predictions.take(rows)
     absent = pc.is_null(rows)
-    for name, text in (("status", "missing"), ("reason", "No picture has this id.")):
+    unknown = pc.equal(pa.array(ids, pa.string()), "")
+    why = pc.if_else(unknown, "No image is at this position alone.", "No picture has this id.")
+    for name, text in (("status", "missing"), ("reason", why)):
         place = joined.column_names.index(name)
         filled = pc.if_else(absent, text, joined[name])
         joined = joined.set_column(place, joined.schema.field(name), filled)
@@ -115,7 +119,8 @@ def join_by_id(catalogue: pa.Table, ids: Sequence[str], predictions: pa.Table) -
     if _has_ids(catalogue.column_names):
         joined = joined.remove_column(place)
     else:
-        joined = joined.set_column(place, joined.schema.field("id"), pa.array(ids, pa.string()))
+        known = pc.if_else(unknown, pa.scalar(None, pa.string()), pa.array(ids, pa.string()))
+        joined = joined.set_column(place, joined.schema.field("id"), known)
     return pa.Table.from_arrays(
         [*catalogue.columns, *joined.columns], schema=pa.schema([*catalogue.schema, *joined.schema])
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from galvote.errors import CatalogueError
 from galvote.images import PackedStore, is_store, pack
 from galvote.io import Sources, list_sources, read_table
+from galvote.io.positions import positions_of
 from galvote.labels import read_labels, read_votes
 from galvote.training.examples import TrainingData, gather_examples
 from galvote.training.recipe import Recipe
@@ -57,17 +59,24 @@ def read_training_data(
     """
     tables = [Path(table) for table in ([votes] if isinstance(votes, str | Path) else votes)]
     chosen = load_tree(tree) if tree is not None else None
-    labels = read_votes(tables, chosen, skip_invalid=skip_invalid, id_column=id_column, report=report)
+    reference = positions_of([images] if isinstance(images, str | Path) else images, id_column=id_column)
+    named = partial(read_labels, id_column=id_column, reference=reference)
+    labels = read_votes(
+        tables,
+        chosen,
+        skip_invalid=skip_invalid,
+        id_column=id_column,
+        reference=reference,
+        report=report,
+    )
     has_samples = splits is not None and "sample" in read_table(splits).column_names
     data = gather_examples(
         recipe,
         _open_store(recipe, images, id_column, store, field_of_view, overwrite, on_progress),
         labels,
-        classes=read_labels(classes, id_column=id_column) if classes is not None else None,
-        splits=read_labels(splits, "split", id_column=id_column) if splits is not None else None,
-        samples=read_labels(splits, "sample", id_column=id_column)
-        if splits is not None and has_samples
-        else None,
+        classes=named(classes) if classes is not None else None,
+        splits=named(splits, "split") if splits is not None else None,
+        samples=named(splits, "sample") if splits is not None and has_samples else None,
     )
     tables += [Path(table) for table in (classes, splits) if table is not None]
     return data, {
