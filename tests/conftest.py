@@ -148,6 +148,62 @@ def calibrated(trained, packed, simulated, tmp_path_factory) -> Path:
     return save_calibrated(find_model(trained), calibration, {"galaxies": 30}, folder)
 
 
+class TwoQuestions(NamedTuple):
+    """A questionnaire of a user's own, and what is known of the simulated galaxies by it."""
+
+    tree: Path
+    votes: Path
+    images: Path
+    splits: Path
+
+
+@pytest.fixture(scope="session")
+def two_questions(simulated, tmp_path_factory) -> TwoQuestions:
+    """Return a tree of two questions with names of its own, a table of votes, images and splits."""
+    import csv
+
+    from galvote.trees import load_tree
+
+    folder = tmp_path_factory.mktemp("two-questions")
+    (folder / "two.toml").write_text(
+        """
+        name = "two"
+        title = "A questionnaire of a user's own"
+        kinds = [{ name = "whirl", answer = "whirl", colour = "#4cc9f0" }]
+
+        [columns]
+        cumulative = "{question}/{answer}"
+        count = "n {answer}"
+
+        [[questions]]
+        name = "look"
+        text = "What does it look like?"
+        answers = [{ name = "plain" }, { name = "busy", text = "busy <or> full", leads_to = "whirl" }]
+
+        [[questions]]
+        name = "whirl"
+        text = "Does it whirl?"
+        answers = [
+          { name = "whirls", phrase = "whirling", label = "whirl" },
+          { name = "rests", phrase = "at rest", label = "no_whirl" },
+        ]
+        """
+    )
+    gz2, lines, splits = load_tree("gz2"), ["id,n plain,n busy,n whirls,n rests"], ["id,split"]
+    columns = dict(zip(gz2.labels, gz2.published_columns("count"), strict=True))
+    with (simulated / "vote_counts.csv").open(newline="") as table:
+        for row in csv.DictReader(table):
+            smooth, star, busy, whirls = (
+                int(row[columns[label]]) for label in ("smooth", "star_or_artifact", "featured", "spiral")
+            )
+            splits.append(f"{row['objid']},{('train', 'validation')[len(lines) % 2]}")
+            lines.append(f"{row['objid']},{smooth + star},{busy},{whirls},{busy - whirls}")
+    for name, rows in (("votes", lines), ("splits", splits)):
+        (folder / f"{name}.csv").write_text("\n".join(rows) + "\n")
+    images = simulated / "images_training"
+    return TwoQuestions(folder / "two.toml", folder / "votes.csv", images, folder / "splits.csv")
+
+
 class Ran(NamedTuple):
     """How a command ended and what it said."""
 

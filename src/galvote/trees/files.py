@@ -78,7 +78,7 @@ def load_tree(name: str | Path) -> DecisionTree:
     Parameters
     ----------
     name
-        Name of a shipped tree (`list_trees`), or path of a TOML file, as docs/formats.md describes it.
+        Name of a shipped tree (`list_trees`), or path of a TOML file, as docs/trees.md describes it.
 
     Returns
     -------
