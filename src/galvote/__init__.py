@@ -1,4 +1,17 @@
-"""galvote: from a picture of a galaxy to the votes of a crowd.
+"""Predict from an image of a galaxy what Galaxy Zoo volunteers would say about it.
+
+================  =======================================================================
+`load`            a model, ready to predict: a `Predictor`, which gives a `Prediction`
+`find_field`      the galaxies of a wide image, classified: a `Field`
+`write_field`     a field as an annotated image, a page and a catalogue
+`cutouts`         images of a catalogue's galaxies, from a FITS image or a survey
+`evaluate`        scores of a model or of predictions against votes: an `Evaluation`
+`train`           a new model, by one of `list_recipes` or a recipe of your own
+`calibrate`       intervals and an out-of-distribution flag for a trained model
+`load_tree`       a questionnaire as a `DecisionTree`, one of `list_trees` or your own
+================  =======================================================================
+
+What is raised on purpose is a `GalvoteError`, which says what to do.
 
 Examples
 --------
@@ -20,6 +33,7 @@ if TYPE_CHECKING:
     from galvote.field import Field, find_field, write_field
     from galvote.images.cutouts import cutouts
     from galvote.inference import Prediction, Predictor
+    from galvote.inference.calibrate import calibrate
     from galvote.inference.evaluation import Evaluation, evaluate
     from galvote.recipes import list_recipes
     from galvote.training import train
@@ -32,6 +46,7 @@ __all__ = [
     "GalvoteError",
     "Prediction",
     "Predictor",
+    "calibrate",
     "cutouts",
     "evaluate",
     "find_field",
@@ -50,6 +65,7 @@ _HOMES = {
     "GalvoteError": "galvote.errors",
     "Prediction": "galvote.inference",
     "Predictor": "galvote.inference",
+    "calibrate": "galvote.inference.calibrate",
     "cutouts": "galvote.images.cutouts",
     "evaluate": "galvote.inference.evaluation",
     "find_field": "galvote.field",
@@ -74,6 +90,11 @@ def load(name: str | PathLike[str], backend: str | None = None) -> Predictor:
         What computes: ``torch`` (in bfloat16 where that is fast), ``torch-float32``, ``onnx``, ``openvino``
         or ``auto``, the fastest that is installed and as accurate. ``torch`` if not given; of an exported
         file ``auto``.
+
+    Returns
+    -------
+    Predictor
+        The model.
 
     Raises
     ------
