@@ -10,9 +10,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
+from pyarrow import feather
 
 from galvote.errors import CatalogueError, OutputError
-from galvote.io import list_sources, read_ids, read_table, refuse_unwritable, write_table
+from galvote.io import (
+    list_sources,
+    read_ids,
+    read_table,
+    refuse_unwritable,
+    register_table,
+    tables,
+    write_table,
+)
 from galvote.io.positions import read_positions
 from galvote.labels import read_labels, read_votes
 
@@ -309,3 +318,17 @@ def test_votable_arrays_of_varying_length_are_lists(tmp_path: Path) -> None:
 def test_lists_without_a_place_are_refused_by_name(tmp_path: Path, ending: str, lists: list[object]) -> None:
     with pytest.raises(CatalogueError, match=r"no way to say one of these columns \(which: list<"):
         write_table(pa.table({"id": ["a", "b"], "which": lists}), tmp_path / f"t{ending}")
+
+
+def test_a_format_of_tables_that_is_registered_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("galvote.io.tables._FORMATS", list(tables._FORMATS))
+    register_table(
+        "feather",
+        ".feather",
+        read=lambda path, id_column: feather.read_table(path),
+        write=lambda table, path: feather.write_feather(table, str(path)),
+    )
+    write_table(TABLE, tmp_path / "t.feather")
+    assert read_table(tmp_path / "t.feather") == TABLE

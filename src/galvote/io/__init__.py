@@ -3,7 +3,7 @@
 from galvote.io.listing import list_sources
 from galvote.io.readers.registry import register
 from galvote.io.sources import Listing, Source, Sources
-from galvote.io.tables import read_ids, read_table, refuse_unwritable, write_table
+from galvote.io.tables import read_ids, read_table, refuse_unwritable, register_table, write_table
 
 __all__ = [
     "Listing",
@@ -14,5 +14,6 @@ __all__ = [
     "read_table",
     "refuse_unwritable",
     "register",
+    "register_table",
     "write_table",
 ]

@@ -20,7 +20,7 @@ _FITS_KEYWORDS = {"description": "TCOMM", "unit": "TUNIT", "ucd": "TUCD"}
 _GAP = np.iinfo(np.int64).min
 
 
-def read_fits(path: Path) -> pa.Table:
+def read_fits(path: Path, id_column: str | None = None) -> pa.Table:
     """Read the first table of a FITS file; astropy raises all sorts at damaged ones."""
     from astropy.io import fits
     from astropy.table import MaskedColumn, Table
@@ -51,7 +51,7 @@ def read_fits(path: Path) -> pa.Table:
     return _to_arrow(table, path)
 
 
-def read_votable(path: Path) -> pa.Table:
+def read_votable(path: Path, id_column: str | None = None) -> pa.Table:
     """Read a VOTable."""
     from astropy.table import Table
 

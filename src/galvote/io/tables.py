@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
 import pyarrow.parquet as pq
 
 from galvote.errors import CatalogueError, OutputError
@@ -20,11 +18,38 @@ from galvote.io.astropy_tables import (
     write_votable,
 )
 from galvote.io.atomic import atomic_file, refuse_existing, trial_file
-from galvote.io.columns import ID_COLUMNS, find_id_column, is_text, refuse_repeated, to_ids
+from galvote.io.columns import find_id_column, refuse_repeated, to_ids
+from galvote.io.csv_tables import read_csv, write_csv
 
-# What an unquoted CSV field without a value looks like. Text that looks so is quoted when written.
-_NO_VALUE = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
-_NEEDS_QUOTES = r'[",\r\n]|^(' + "|".join(_NO_VALUE) + ")$"
+Read = Callable[[Path, str | None], pa.Table]
+Write = Callable[[pa.Table, Path], None]
+
+
+class _Format(NamedTuple):
+    name: str
+    endings: tuple[str, ...]
+    read: Read
+    write: Write | None
+
+
+_FORMATS = list[_Format]()
+
+
+def register_table(name: str, *endings: str, read: Read, write: Write | None = None) -> None:
+    """Register a format of tables.
+
+    Parameters
+    ----------
+    name
+        For messages.
+    *endings
+        Of the names of its files, in lower case.
+    read
+        Returns the table in a file; is also given the name of the column of ids, if it is known.
+    write
+        Writes a table to a place; raises Arrow's errors for columns that the format cannot hold.
+    """
+    _FORMATS.append(_Format(name, endings, read, write))
 
 
 def read_table(path: str | Path, *, id_column: str | None = None) -> pa.Table:
@@ -53,26 +78,14 @@ def read_table(path: str | Path, *, id_column: str | None = None) -> pa.Table:
         have the same name.
     """
     path = Path(path)
-    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
-    if not files:
-        raise CatalogueError(f"The folder {path} has no Parquet files; name a table, or a folder of shards.")
-    format_ = _format_of(files[0], _FORMATS)
-    if not files[0].is_file():
+    format_ = _format_of(Path("shards.parquet") if path.is_dir() else path)
+    if not path.exists():
         raise CatalogueError(f"There is no file {path}; check the path.")
     try:
-        match format_:
-            case "csv":
-                return _read_csv(path, id_column)
-            case "parquet":
-                refuse_repeated(pq.read_schema(files[0]).names, path)
-                return pq.read_table(files, partitioning=None)  # folders named a=b hold no columns
-            case "fits":
-                return read_fits(path)
-            case _:
-                return read_votable(path)
+        return format_.read(path, id_column)
     except (pa.ArrowException, OSError, ValueError, IndexError, TypeError) as error:
         raise CatalogueError(
-            f"{path} cannot be read as {format_}: {error}. "
+            f"{path} cannot be read as {format_.name}: {error}. "
             "Check that the file is whole and that its ending says what it is."
         ) from error
 
@@ -118,7 +131,7 @@ def refuse_unwritable(path: str | Path, overwrite: bool = False, table: pa.Table
         One with the columns that are to be written, if they are known.
     """
     path = Path(path)
-    _format_of(path, _WRITABLE)
+    _format_of(path, writable=True)
     refuse_existing(path, overwrite=overwrite)
     if path.is_dir():
         raise OutputError(f"{path} is a folder; choose another name for the file.")
@@ -142,68 +155,48 @@ def read_ids(path: str | Path, *, id_column: str | None = None) -> tuple[str, ..
     return to_ids(table[find_id_column(table.column_names, path, id_column)], path)
 
 
-_ASTROPY = {".fits": "fits", ".fit": "fits", ".vot": "votable", ".votable": "votable", ".xml": "votable"}
-_WRITABLE = {".csv": "csv", ".parquet": "parquet", **_ASTROPY}
-_FORMATS = {**_WRITABLE, ".csv.gz": "csv", ".fits.gz": "fits"}
-
-
 def is_table(path: Path) -> bool:
     """Whether a file has the ending of a table; FITS may be an image."""
-    return path.name.lower().endswith(tuple(_FORMATS))
+    return any(path.name.lower().endswith(format_.endings) for format_ in _FORMATS)
 
 
-def _format_of(path: Path, formats: dict[str, str]) -> str:
-    for ending, format_ in formats.items():
-        if path.name.lower().endswith(ending):
+def _format_of(path: Path, *, writable: bool = False) -> _Format:
+    formats = [format_ for format_ in _FORMATS if format_.write or not writable]
+    for format_ in formats:
+        if path.name.lower().endswith(format_.endings):
             return format_
-    raise CatalogueError(f"{path} has none of the endings {', '.join(formats)}; choose the one that fits.")
+    endings = ", ".join(ending for format_ in formats for ending in format_.endings)
+    raise CatalogueError(f"{path} has none of the endings {endings}; choose the one that fits.")
 
 
 def _write(table: pa.Table, place: Path, path: Path) -> None:
     """Write to a place what is to become the file at the path, which errors name."""
-    format_ = _format_of(path, _WRITABLE)
+    format_ = _format_of(path, writable=True)
+    assert format_.write is not None
     try:
-        match format_:
-            case "csv":
-                _write_csv(table, place)
-            case "parquet":
-                pq.write_table(with_astropy_header(table), place)
-            case "fits":
-                write_fits(table, place)
-            case _:
-                write_votable(table, place)
+        format_.write(table, place)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise CatalogueError(
-            f"{path}: {format_} has no way to say one of these columns ({error}); write Parquet instead."
+            f"{path}: {format_.name} has no way to say one of these columns ({error}); write Parquet instead."
         ) from error
 
 
-def _read_csv(path: Path, id_column: str | None) -> pa.Table:
-    with pyarrow.csv.open_csv(path) as reader:
-        names = reader.schema.names
-    refuse_repeated(names, path)
-    known = {name.lower() for name in (*ID_COLUMNS, id_column or "")}
-    return pyarrow.csv.read_csv(
-        path,
-        convert_options=pyarrow.csv.ConvertOptions(
-            column_types={name: pa.string() for name in names if name.lower() in known},
-            null_values=list(_NO_VALUE),
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-        ),
-    )
+def _read_parquet(path: Path, id_column: str | None = None) -> pa.Table:
+    """Read a file, or the shards in a folder."""
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files:
+        raise CatalogueError(f"The folder {path} has no Parquet files; name a table, or a folder of shards.")
+    refuse_repeated(pq.read_schema(files[0]).names, path)
+    return pq.read_table(files, partitioning=None)  # folders named a=b hold no columns
 
 
-def _write_csv(table: pa.Table, path: Path) -> None:
-    # Arrow quotes every text or none. Ids without quotes are what the challenge's readers expect.
-    texts = [column for column in table.columns if is_text(column.type)]
-    quoted = any(pc.any(pc.match_substring_regex(text, _NEEDS_QUOTES)).as_py() for text in texts)
-    header = io.StringIO()
-    csv.writer(header, lineterminator="\n").writerow(table.column_names)
-    with path.open("wb") as file:
-        file.write(header.getvalue().encode())
-        pyarrow.csv.write_csv(
-            table.combine_chunks(),  # of an empty first chunk pyarrow 26 writes stale memory
-            file,
-            pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed" if quoted else "none"),
-        )
+def _write_parquet(table: pa.Table, path: Path) -> None:
+    pq.write_table(with_astropy_header(table), path)
+
+
+register_table("csv", ".csv", read=read_csv, write=write_csv)
+register_table("csv", ".csv.gz", read=read_csv)
+register_table("parquet", ".parquet", read=_read_parquet, write=_write_parquet)
+register_table("fits", ".fits", ".fit", read=read_fits, write=write_fits)
+register_table("fits", ".fits.gz", read=read_fits)
+register_table("votable", ".vot", ".votable", ".xml", read=read_votable, write=write_votable)
