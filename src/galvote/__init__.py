@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from galvote.recipes import list_recipes
     from galvote.training import train
     from galvote.trees import DecisionTree, list_trees, load_tree
+    from galvote.weights import list_models
 
 __all__ = [
     "DecisionTree",
@@ -50,6 +51,7 @@ __all__ = [
     "cutouts",
     "evaluate",
     "find_field",
+    "list_models",
     "list_recipes",
     "list_trees",
     "load",
@@ -69,6 +71,7 @@ _HOMES = {
     "cutouts": "galvote.images.cutouts",
     "evaluate": "galvote.inference.evaluation",
     "find_field": "galvote.field",
+    "list_models": "galvote.weights",
     "list_recipes": "galvote.recipes",
     "list_trees": "galvote.trees",
     "load_tree": "galvote.trees",

@@ -10,10 +10,12 @@ import pytest
 from galvote.models import load_card, load_model, save_model, with_scores
 
 LOADED = """
-import json, sys
+import galvote, json, sys
 from typer.testing import CliRunner
 from galvote.cli import app
 ran = CliRunner().invoke(app, ["models", "--json"])
+assert CliRunner().invoke(app, ["recipes"]).exit_code == 0
+assert galvote.list_recipes() and [model.name for model in galvote.list_models()]
 print(json.dumps([ran.exit_code, json.loads(ran.stdout), list(sys.modules)]))
 """
 

@@ -6,45 +6,31 @@ from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from galvote.cli.training_options import FieldOfView, IdColumn, Images, Settings, Splits, Tree, Votes
 
 if TYPE_CHECKING:
     from galvote.training import TrainingData
 
 
 def sweep(
-    images: Annotated[
-        list[Path],
-        typer.Option(help="Images: folder, files, Parquet or a packed store; may be given again."),
-    ],
-    votes: Annotated[list[Path], typer.Option(help="Table of votes; may be given again.")],
+    images: Images,
+    votes: Votes,
     out: Annotated[Path, typer.Option(help="Folder of the sweep.")],
     preset: Annotated[
         str, typer.Option(help="`report`: the baseline report's batch sizes and learning rates.")
     ] = "report",
-    splits: Annotated[
-        Path | None,
-        typer.Option(
-            help="Table of ids with a column `split` (train, validation); without it, a random split."
-        ),
-    ] = None,
-    tree: Annotated[
-        str | None,
-        typer.Option(help="Name or file of the votes' tree; otherwise the one whose columns they have."),
-    ] = None,
+    splits: Splits = None,
+    set_: Settings = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of the short runs.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of all runs; may be given again."),
-    ] = None,
     parallel: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
-    field_of_view: Annotated[
-        float | None,
-        typer.Option(help="Width of the images, in r90 (8.48 is a whole GZ2 frame)."),
-    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted sweep.")] = False,
+    tree: Tree = None,
+    id_column: IdColumn = None,
+    field_of_view: FieldOfView = None,
 ) -> None:
     """Train every pair of settings; a table and a heat map of validation RMSE grow as it goes."""
     from galvote.cli.progress import plain_console
@@ -55,16 +41,17 @@ def sweep(
         raise RecipeError(f"No preset {preset!r}; there are {', '.join(PRESETS)}.")
     if find_spec("optuna") is None:
         raise RecipeError("A sweep needs Optuna; install it with: pip install 'galvote[sweep]'")
-    plan = PRESETS[preset]
+    plan, settings = PRESETS[preset], set_ or []
     if epochs is not None:
         plan = replace(plan, epochs=epochs)
-    load = partial(_load, plan.recipe, set_ or [], images, votes, out / "store", splits, tree, field_of_view)
+    options = {"splits": splits, "tree": tree, "id_column": id_column, "field_of_view": field_of_view}
+    load = partial(_load, plan.recipe, settings, images, votes, out / "store", options)
     data = load()  # packs, and finds what is wrong with the data, before any worker starts
     rows = run_sweep(
         plan,
         load if parallel > 1 else lambda: data,
         out,
-        settings=set_ or [],
+        settings=settings,
         parallel=parallel,
         resume=resume,
         report=typer.echo,
@@ -85,15 +72,10 @@ def _load(
     images: list[Path],
     votes: list[Path],
     store: Path,
-    splits: Path | None,
-    tree: str | None,
-    field_of_view: float | None,
+    options: dict[str, Any],
 ) -> TrainingData:
     # Each worker process calls it, so it is a function of the module.
     from galvote.training import load_recipe
     from galvote.training.inputs import read_training_data
 
-    chosen = load_recipe(recipe, settings)
-    return read_training_data(
-        chosen, images, votes, store, splits=splits, tree=tree, field_of_view=field_of_view
-    )[0]
+    return read_training_data(load_recipe(recipe, settings), images, votes, store, **options)[0]

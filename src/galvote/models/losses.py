@@ -88,7 +88,15 @@ def dirichlet_multinomial_loss(
 def masked_cross_entropy(
     logits: Float[Tensor, "galaxy class"], classes: Int[Tensor, " galaxy"]
 ) -> Float[Tensor, ""]:
-    """Return the mean cross-entropy over the galaxies whose class is known (not -1); 0 if none is."""
+    """Return the mean cross-entropy over the galaxies whose class is known; 0 if none is.
+
+    Parameters
+    ----------
+    logits
+        One for each class.
+    classes
+        Number of the class; -1 where unknown.
+    """
     total = F.cross_entropy(logits.float(), classes, ignore_index=-1, reduction="sum")
     return total / (classes >= 0).sum().clamp(min=1)
 

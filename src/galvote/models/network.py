@@ -32,7 +32,13 @@ class GalaxyNetwork(nn.Module):
     def features(
         self, images: UInt8[Tensor, "galaxy y x 3"] | Float[Tensor, "galaxy y x 3"]
     ) -> Float[Tensor, "galaxy feature"]:
-        """Return the encoder's features of RGB pictures in [0, 255]; floats, too, for they have gradients."""
+        """Return the encoder's features of images.
+
+        Parameters
+        ----------
+        images
+            RGB in [0, 255]; floats, too, for they have gradients.
+        """
         # Pixels stay uint8 until here. The permuted view is channels-last already, which convolutions like.
         turned = turn_and_mirror(images.permute(0, 3, 1, 2).float() / 255, self.spec.orientations)
         features: Tensor = self.encoder(turned)  # (orientation galaxy) feature
@@ -40,13 +46,19 @@ class GalaxyNetwork(nn.Module):
         return features.reshape(self.spec.orientations, -1, features.shape[1]).mean(dim=0)
 
     def forward(self, images: UInt8[Tensor, "galaxy y x 3"]) -> Float[Tensor, "galaxy answer"]:
-        """Return cumulative vote fractions, float32, in ``tree.columns`` order."""
+        """Return cumulative vote fractions, float32, in ``tree.columns`` order.
+
+        Parameters
+        ----------
+        images
+            RGB, as wide as the spec says.
+        """
         fractions: Tensor = self.head(self.features(images))
         return fractions
 
 
 def turn_and_mirror(images: Float[Tensor, "galaxy 3 y x"], count: int) -> Float[Tensor, "turned 3 y x"]:
-    """Return square pictures as they are, then mirrored (2), in quarter turns (4), or in both (8).
+    """Return square images as they are, then mirrored (2), in quarter turns (4), or in both (8).
 
     A network that averages the features of 4 or 8 does not see how often the sky is turned by 90°: it pools
     over a group of symmetries (Cohen & Welling 2016, arXiv:1602.07576).
@@ -85,7 +97,13 @@ def run_network(
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Count the parameters, those of averaged weights too, which have no gradient."""
+    """Return how many parameters a network has, those of averaged weights too, which have no gradient.
+
+    Parameters
+    ----------
+    network
+        Any.
+    """
     return sum(p.numel() for p in network.parameters())
 
 

@@ -11,7 +11,6 @@ import json
 import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from importlib import resources
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from galvote.io.atomic import atomic_file
 from galvote.models.encoders import NetworkSpec
 from galvote.models.network import GalaxyNetwork, count_parameters
 from galvote.trees import DecisionTree
+from galvote.weights import FOLDER
 
 FORMAT = 2
 WEIGHTS, CARD, CALIBRATION = "weights.safetensors", "card.json", "calibration.safetensors"
@@ -40,8 +40,12 @@ class Card(BaseModel):
 
     Parameters
     ----------
+    format
+        Version of the card's members.
     name
         Name of its recipe.
+    description
+        One line.
     tree
         The decision tree, as `DecisionTree.to_dict` gives it.
     cutout
@@ -57,6 +61,14 @@ class Card(BaseModel):
     calibration
         On how many galaxies the intervals and the flag were calibrated, what they held on galaxies that they
         were not calibrated on, and the SHA-256 of their file; empty where there are none.
+    parameters
+        How many numbers the network has.
+    weights_sha256
+        Of the file of weights.
+    versions
+        Of galvote and what it computes with.
+    saved
+        When, in UTC.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -86,6 +98,10 @@ def save_model(
 
     Parameters
     ----------
+    network
+        Whose weights are saved.
+    card
+        What is known about it; counts, hashes, versions and the date are filled in.
     directory
         Made if it does not exist.
     dtype
@@ -126,6 +142,8 @@ def save_calibrated(
     ----------
     model
         Directory of the saved model.
+    calibration
+        Intervals and the detector of what is out of distribution.
     measured
         What the card says of the calibration.
     directory
@@ -151,17 +169,21 @@ def save_calibrated(
 def find_model(name: str | Path) -> Path:
     """Return the directory of a shipped model by its name, or of a saved one by its path.
 
+    Parameters
+    ----------
+    name
+        Such as ``galvote-small``, or the folder of a model or of a run, whose best model it is then.
+
     Raises
     ------
     ModelError
         If there is neither; the message lists the shipped names.
     """
-    shipped = Path(str(resources.files("galvote"))) / "weights"
     # A run folder is as good as the model inside it.
-    for directory in (Path(name), Path(name) / "best", shipped / str(name)):
+    for directory in (Path(name), Path(name) / "best", FOLDER / str(name)):
         if (directory / CARD).is_file():
             return directory
-    names = sorted(path.parent.name for path in shipped.glob(f"*/{CARD}"))
+    names = sorted(path.parent.name for path in FOLDER.glob(f"*/{CARD}"))
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f"; did you mean {near[0]!r}? Give" if near else ": give"
     raise ModelError(
@@ -171,7 +193,22 @@ def find_model(name: str | Path) -> Path:
 
 
 def load_card(directory: Path) -> Card:
-    """Read and validate the card of a saved model, or raise `ModelError`."""
+    """Read and validate the card of a saved model.
+
+    Parameters
+    ----------
+    directory
+        The model's folder.
+
+    Returns
+    -------
+    Its card.
+
+    Raises
+    ------
+    ModelError
+        If the card is missing, damaged or of another format.
+    """
     path = directory / CARD
     try:
         data = json.loads(path.read_bytes())
@@ -188,6 +225,11 @@ def load_card(directory: Path) -> Card:
 
 def load_model(name: str | Path) -> tuple[GalaxyNetwork, Card]:
     """Load a shipped or saved model, ready to predict in float32.
+
+    Parameters
+    ----------
+    name
+        As `find_model` takes it.
 
     Returns
     -------
@@ -215,7 +257,16 @@ def load_model(name: str | Path) -> tuple[GalaxyNetwork, Card]:
 
 
 def load_calibration(name: str | Path) -> Calibration | None:
-    """Load the calibration of a shipped or saved model; ``None`` if it has none.
+    """Load the calibration of a shipped or saved model.
+
+    Parameters
+    ----------
+    name
+        As `find_model` takes it.
+
+    Returns
+    -------
+    The calibration; None if the model has none.
 
     Raises
     ------
@@ -236,7 +287,15 @@ def load_calibration(name: str | Path) -> Calibration | None:
 
 
 def with_scores(card: Card, scores: Mapping[str, Any]) -> Card:
-    """Return the card with more scores."""
+    """Return a card with more scores.
+
+    Parameters
+    ----------
+    card
+        Left as it is.
+    scores
+        Plain numbers, texts and dictionaries of them.
+    """
     return card.model_copy(update={"scores": {**card.scores, **json.loads(json.dumps(scores))}})
 
 

@@ -42,7 +42,7 @@ def list_recipes() -> tuple[RecipeSummary, ...]:
     -------
     One summary each.
     """
-    return tuple(summarise_recipe(path.stem) for path in sorted(FOLDER.glob("*.toml")))
+    return tuple(map(summarise_recipe, _names()))
 
 
 def summarise_recipe(name: str | Path) -> RecipeSummary:
@@ -96,12 +96,11 @@ def read_recipe(name: str | Path) -> tuple[str, dict[str, Any]]:
     """
     path = Path(name)
     if path.suffix != ".toml":
-        names = [shipped.stem for shipped in sorted(FOLDER.glob("*.toml"))]
-        if str(name) not in names:
-            near = difflib.get_close_matches(str(name), names, n=1, cutoff=0.3)
+        if str(name) not in _names():
+            near = difflib.get_close_matches(str(name), _names(), n=1, cutoff=0.3)
             raise RecipeError(
                 f"No recipe {str(name)!r}{f'; did you mean {near[0]!r}?' if near else '.'} "
-                f"There are {', '.join(names)}; or give the path of a .toml file."
+                f"There are {', '.join(_names())}; or give the path of a .toml file."
             )
         path = FOLDER / f"{name}.toml"
     try:
@@ -109,3 +108,7 @@ def read_recipe(name: str | Path) -> tuple[str, dict[str, Any]]:
         return text, tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RecipeError(f"The recipe {path} cannot be read: {error}") from error
+
+
+def _names() -> list[str]:
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))

@@ -23,15 +23,24 @@ CACHE_LIMIT = 2**30
 
 
 class Batch(NamedTuple):
-    """One batch: pictures, votes and hard classes."""
+    """Images and what is known about them.
+
+    Parameters
+    ----------
+    images
+        RGB, as wide as the network wants them.
+    fractions
+        Cumulative vote fractions; NaN where unknown.
+    classes
+        Number of the hard class; -1 where unknown.
+    counts
+        How many volunteers gave each answer; NaN where unknown. None where no loss asks for them.
+    """
 
     images: UInt8[Tensor, "galaxy y x 3"]
     fractions: Float[Tensor, "galaxy answer"]
-    """Cumulative vote fractions; NaN where unknown."""
     classes: Int[Tensor, " galaxy"]
-    """Number of the hard class; -1 where unknown."""
     counts: Float[Tensor, "galaxy answer"] | None = None
-    """How many volunteers gave each answer; NaN where unknown. None where no loss asks for them."""
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -156,6 +165,11 @@ class GalaxyBatches(Dataset[Batch]):
 
         An epoch is as long when it draws from the representative sample alone, which is then gone through
         several times.
+
+        Parameters
+        ----------
+        epoch
+            From 0.
         """
         # Each batch asks for it, and to draw it from a survey takes milliseconds.
         if self._drawn is None or self._drawn[0] != epoch:
@@ -180,7 +194,13 @@ class GalaxyBatches(Dataset[Batch]):
         return np.asarray(order[kept])
 
     def pixels(self, epoch: int) -> int:
-        """Return the width of the pictures in an epoch: a multiple of 16 while it grows."""
+        """Return the width of the images in an epoch: a multiple of 16 while it grows.
+
+        Parameters
+        ----------
+        epoch
+            From 0.
+        """
         training, full = self.recipe.training, self.recipe.network.pixels
         if self.augmentation is None or training.progressive_resizing is None:
             return full

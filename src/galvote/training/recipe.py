@@ -202,12 +202,16 @@ class Recipe(_Section):
         return self
 
     def extends(self, earlier: Recipe) -> bool:
-        """Tell whether this is an earlier recipe with more epochs, and those before are as they were.
+        """Return whether this is an earlier recipe with more epochs, and those before are as they were.
 
         Parameters
         ----------
         earlier
             The recipe that a run was begun with.
+
+        Returns
+        -------
+        Whether a run of that recipe may go on with this one.
         """
         return self.training.epochs > earlier.training.epochs and self._in_epochs() == earlier._in_epochs()
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from galvote.errors import TrainingError
 from galvote.models import GalaxyNetwork
@@ -186,33 +186,24 @@ class GalaxyTask(LightningModule):
 
         As for stochastic weight averaging (Izmailov et al. 2018, section 3.2), on part of the epoch.
         """
-        layers = _normalisations(network)
-        momenta = [layer.momentum for layer in layers]
-        for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None  # the plain mean over all that follow
-            layer.train()
         loader = self.trainer.train_dataloader
         assert loader is not None
         # Pictures of the last epoch: of full width, and from the representative sample if it ends on that.
         last = self.recipe.training.epochs - 1
         count = FINAL_STATISTICS_BATCHES if self.current_epoch == last else STATISTICS_BATCHES
-        for number in range(min(count, len(loader.dataset))):
-            batch = loader.dataset[(last, number)]
-            with self.trainer.precision_plugin.forward_context():
-                network.features(batch.images.to(self.device))
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.momentum = momentum
-            layer.eval()
+        batches = (loader.dataset[(last, number)] for number in range(min(count, len(loader.dataset))))
+        with self.trainer.precision_plugin.forward_context():
+            update_bn(batches, network, self.device)
 
     @torch.no_grad()
     def _share_statistics(self, network: GalaxyNetwork) -> None:
         """Bring the statistics of batch normalisation, which each device has of its share, to their mean."""
         if self.trainer.world_size > 1:
-            for layer in _normalisations(network):
-                for statistic in (layer.running_mean, layer.running_var):
-                    assert statistic is not None
-                    statistic.copy_(self._sum(statistic) / self.trainer.world_size)
+            for layer in network.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                    for statistic in (layer.running_mean, layer.running_var):
+                        assert statistic is not None
+                        statistic.copy_(self._sum(statistic) / self.trainer.world_size)
 
     def _rate_factor(self, step: int) -> float:
         training = self.recipe.training
@@ -236,8 +227,3 @@ class GalaxyTask(LightningModule):
             f"{training.batch_size}: try --set training.learning_rate={training.learning_rate / 10:g}. "
             "If it still happens, try --set training.precision=float32."
         )
-
-
-def _normalisations(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """Return the layers of batch normalisation."""
-    return [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]

@@ -1,0 +1,86 @@
+"""The models that ship: a folder each, whose card says what it is. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """What a model is chosen by; what was not measured is None.
+
+    Parameters
+    ----------
+    name
+        As `galvote.load` takes it.
+    description
+        One line.
+    parameters
+        How many numbers the network has.
+    bytes
+        Size of the folder.
+    rmse_1_view, rmse_8_views
+        On the galaxies that the card names, in one orientation and averaged over eight.
+    speed
+        Galaxies a second by number of threads, on which machine.
+    calibrated
+        Whether it predicts intervals.
+    directory
+        The folder.
+    """
+
+    name: str
+    description: str
+    parameters: int
+    bytes: int
+    rmse_1_view: float | None
+    rmse_8_views: float | None
+    speed: dict[str, Any] | None
+    calibrated: bool
+    directory: str
+
+
+def list_models() -> tuple[ModelSummary, ...]:
+    """List the models that ship with galvote, by name.
+
+    Returns
+    -------
+    One summary each.
+    """
+    return tuple(
+        summarise_model(card.parent, json.loads(card.read_bytes()))
+        for card in sorted(FOLDER.glob("*/card.json"))
+    )
+
+
+def summarise_model(directory: Path, card: dict[str, Any]) -> ModelSummary:
+    """Pick out of a model's card what it is chosen by.
+
+    Parameters
+    ----------
+    directory
+        The model's folder.
+    card
+        As ``card.json`` has it.
+
+    Returns
+    -------
+    Its summary.
+    """
+    scores = card["scores"]
+    return ModelSummary(
+        name=directory.name,
+        description=card["description"],
+        parameters=card["parameters"],
+        bytes=sum(file.stat().st_size for file in directory.iterdir()),
+        rmse_1_view=scores.get("rmse_1_view"),
+        rmse_8_views=scores.get("rmse_8_views"),
+        speed=scores.get("speed"),
+        calibrated=bool(card.get("calibration")),
+        directory=str(directory),
+    )
