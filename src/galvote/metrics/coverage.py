@@ -67,16 +67,9 @@ def measure_coverage(
 
 
 @register_metric("coverage")
-def coverage(compared: Comparison) -> dict[str, Any] | None:
+def _coverage(compared: Comparison) -> dict[str, Any] | None:
     """Return `Coverage` as plain data.
 
-    Parameters
-    ----------
-    compared
-        Predictions and votes.
-
-    Returns
-    -------
     ``None`` without predicted intervals.
     """
     if compared.low is None or compared.high is None:

@@ -14,16 +14,9 @@ _LEAST = 1e-3
 
 
 @register_metric("kl_divergence")
-def kl_divergence(compared: Comparison) -> dict[str, Any]:
+def _kl_divergence(compared: Comparison) -> dict[str, Any]:
     """Return the log-likelihood that predictions lose against the volunteers' own fractions.
 
-    Parameters
-    ----------
-    compared
-        Predictions and votes.
-
-    Returns
-    -------
     ``overall`` and by ``questions``: the Kullback-Leibler divergence of the predicted conditional fractions
     from the voted ones, in nats for each answer given; 0 is perfect. Galaxies weigh as much as the share of
     their volunteers who were asked. NaN for a question of which no galaxy's answers are all known.

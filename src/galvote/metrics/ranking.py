@@ -13,16 +13,9 @@ from galvote.metrics.registry import register_metric
 
 
 @register_metric("rank_correlation")
-def rank_correlation(compared: Comparison) -> dict[str, Any]:
+def _rank_correlation(compared: Comparison) -> dict[str, Any]:
     """Return Spearman's ρ between predicted and voted fractions, column by column.
 
-    Parameters
-    ----------
-    compared
-        Predictions and votes.
-
-    Returns
-    -------
     ``columns`` with ρ in [-1, 1] by column with a known vote, NaN where all galaxies have the same fraction;
     and their ``mean``.
     """

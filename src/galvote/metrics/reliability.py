@@ -128,13 +128,7 @@ def _bins(
 
 
 @register_metric("calibration_error")
-def calibration_error(compared: Comparison) -> dict[str, float]:
-    """Return `Reliability.error` by question.
-
-    Parameters
-    ----------
-    compared
-        Predictions and votes.
-    """
+def _calibration_error(compared: Comparison) -> dict[str, float]:
+    """Return `Reliability.error` by question."""
     found = measure_reliability(compared.predicted, compared.actual, compared.tree)
     return {name: reliability.error for name, reliability in found.items()}

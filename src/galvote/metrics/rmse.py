@@ -47,18 +47,8 @@ def galaxy_rmse(
 
 
 @register_metric("rmse")
-def rmse(compared: Comparison) -> float:
-    """Return √(mean over galaxies and columns of (predicted − actual)²).
-
-    Parameters
-    ----------
-    compared
-        Predictions and votes.
-
-    Returns
-    -------
-    The metric of the Kaggle *Galaxy Challenge*, over all known votes.
-    """
+def _rmse(compared: Comparison) -> float:
+    """Return √(mean over all known votes of (predicted − actual)²), the metric of the *Galaxy Challenge*."""
     return float(_root_mean(squared_errors(compared.predicted, compared.actual)))
 
 
@@ -91,40 +81,21 @@ def rmse_interval(compared: Comparison, draws: int = 1000, seed: int = 0) -> tup
 
 
 @register_metric("galaxies")
-def count_galaxies(compared: Comparison) -> int:
-    """Return the number of galaxies with a known vote.
-
-    Parameters
-    ----------
-    compared
-        Predictions and votes.
-    """
+def _count_galaxies(compared: Comparison) -> int:
+    """Return the number of galaxies with a known vote."""
     return int(compared.scored_galaxies.sum())
 
 
 @register_metric("columns_scored")
-def count_columns(compared: Comparison) -> int:
-    """Return the number of columns with a known vote.
-
-    Parameters
-    ----------
-    compared
-        Predictions and votes.
-    """
+def _count_columns(compared: Comparison) -> int:
+    """Return the number of columns with a known vote."""
     return int(compared.scored_columns.sum())
 
 
 @register_metric("questions")
-def question_rmse(compared: Comparison) -> dict[str, Any]:
+def _question_rmse(compared: Comparison) -> dict[str, Any]:
     """Return the RMSE of each question's answers, and that of the mean predictor on them.
 
-    Parameters
-    ----------
-    compared
-        Predictions and votes.
-
-    Returns
-    -------
     ``rmse``, ``mean_predictor_rmse`` and the question's scored ``columns``, by question in tree order. Both
     numbers are NaN where the votes know none of the columns.
     """
@@ -143,18 +114,8 @@ def question_rmse(compared: Comparison) -> dict[str, Any]:
 
 
 @register_metric("columns")
-def column_rmse(compared: Comparison) -> dict[str, float]:
-    """Return the RMSE of each column with a known vote.
-
-    Parameters
-    ----------
-    compared
-        Predictions and votes.
-
-    Returns
-    -------
-    RMSE by column, in tree order.
-    """
+def _column_rmse(compared: Comparison) -> dict[str, float]:
+    """Return the RMSE of each column with a known vote."""
     found = _root_mean(squared_errors(compared.predicted, compared.actual), axis=0)
     return {
         name: float(found[i]) for i, name in enumerate(compared.tree.columns) if compared.scored_columns[i]
@@ -162,16 +123,9 @@ def column_rmse(compared: Comparison) -> dict[str, float]:
 
 
 @register_metric("baselines")
-def baselines(compared: Comparison) -> dict[str, float | str]:
+def _baselines(compared: Comparison) -> dict[str, float | str]:
     """Return the RMSE, on the same votes, of predictors that never look at an image.
 
-    Parameters
-    ----------
-    compared
-        Predictions and votes.
-
-    Returns
-    -------
     ``mean`` is that of the mean votes, and ``mean_from`` says whose: of the ``training`` galaxies, or of the
     ``scored`` ones themselves, which is the best that any constant can do. ``zeros`` and ``ones`` are those
     of always 0 and always 1.

@@ -8,16 +8,9 @@ from galvote.trees import find_violations
 
 
 @register_metric("tree_violations")
-def tree_violations(compared: Comparison) -> dict[str, int | float]:
+def _tree_violations(compared: Comparison) -> dict[str, int | float]:
     """Count the galaxies whose predictions break the tree.
 
-    Parameters
-    ----------
-    compared
-        Predictions and votes.
-
-    Returns
-    -------
     How many ``galaxies`` there are, and the ``largest`` distance of a question's sum from the share that was
     asked it.
     """

@@ -11,10 +11,8 @@ from jaxtyping import Float
 
 from galvote.report.figures import INK, TRAINING, VALIDATION, new_figure, save_figure, style_axes
 
-History = Mapping[str, Sequence[Any]] | Sequence[Mapping[str, Any]]
 
-
-def plot_curves(history: History, directory: str | Path) -> tuple[Path, Path]:
+def plot_curves(history: Sequence[Mapping[str, Any]], directory: str | Path) -> tuple[Path, Path]:
     """Draw ``loss.png`` and ``rmse.png`` of a training run.
 
     Each file is replaced in one step, so training may redraw them after every epoch while someone looks.
@@ -22,9 +20,8 @@ def plot_curves(history: History, directory: str | Path) -> tuple[Path, Path]:
     Parameters
     ----------
     history
-        Columns by name, or the rows of ``metrics.csv`` as `csv.DictReader` gives them: ``epoch``,
-        ``training_loss``, ``validation_loss``, ``training_rmse``, ``validation_rmse``. A curve that is absent
-        is not drawn; values that are absent, empty or not finite leave gaps.
+        Of each epoch: ``epoch``, ``training_loss``, ``validation_loss``, ``training_rmse``,
+        ``validation_rmse``. Values that are absent or not finite leave gaps.
     directory
         Where the figures go; made if it is not there.
 
@@ -39,7 +36,7 @@ def plot_curves(history: History, directory: str | Path) -> tuple[Path, Path]:
     return loss, rmse
 
 
-def _plot(history: History, quantity: str, title: str, path: Path) -> None:
+def _plot(history: Sequence[Mapping[str, Any]], quantity: str, title: str, path: Path) -> None:
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(7.2, 4.2)
@@ -67,10 +64,5 @@ def _plot(history: History, quantity: str, title: str, path: Path) -> None:
     save_figure(figure, path)
 
 
-def _column(history: History, name: str) -> Float[np.ndarray, " epoch"]:
-    if isinstance(history, Mapping):
-        length = max((len(values) for values in history.values()), default=0)
-        values = history.get(name, [None] * length)
-    else:
-        values = [row.get(name) for row in history]
-    return np.array([np.nan if value in (None, "") else float(value) for value in values], dtype=np.float64)
+def _column(history: Sequence[Mapping[str, Any]], name: str) -> Float[np.ndarray, " epoch"]:
+    return np.array([row.get(name, np.nan) for row in history], dtype=np.float64)
