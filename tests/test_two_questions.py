@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from galvote.io import read_table
 from galvote.models import load_card
@@ -103,3 +104,18 @@ def test_another_questionnaire_is_refused(command, model, simulated, two_questio
     votes = simulated / "training_solutions.csv"
     ran = command("evaluate", "--votes", votes, "--model", model, "--images", two_questions.images)
     assert ran.returncode == 2 and "two" in ran.stderr and "gz2" in ran.stderr
+
+
+def test_it_names_the_galaxies_of_a_field(command, model, tmp_path):
+    rows, columns = np.mgrid[:120, :200]
+    light = sum(np.exp(-((columns - x) ** 2 + (rows - 60) ** 2) / 50) for x in (50, 150))
+    sky = np.random.default_rng(3).normal(20, 4, (120, 200, 3))
+    image = (sky + 190 * light[:, :, None]).clip(0, 255).astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "field.png")
+    ran = command("field", tmp_path / "field.png", "--model", model, "--out", tmp_path, "--tta", 1)
+    assert ran.returncode == 0, ran.stderr
+    table = read_table(tmp_path / "catalogue.csv")
+    assert {"ood", "ood_score", *COLUMNS, *ENDS} <= set(table.column_names)
+    assert len(table) == 2 and set(table["kind"].to_pylist()) <= {"whirl", "plain", "busy <or> full"}
+    page = (tmp_path / "index.html").read_text()
+    assert "Does it whirl?" in page or ("whirl" in page and "busy <or> full" not in page)
