@@ -113,11 +113,12 @@ def pack(
 ) -> PackedStore:
     """Decode every source once into a store, or go on with a run that was stopped.
 
+    One that cannot be read or decoded is recorded in `PackedStore.failures` and never ends the run.
+
     Parameters
     ----------
     sources
-        Read once, in order; only a few are held at a time. To resume, the same as before. Of
-        `galvote.io.Sources` the finished store keeps the digest.
+        Read once, in order, a few at a time. To resume, the same as before.
     directory
         Made if it does not exist.
     geometry
@@ -142,10 +143,6 @@ def pack(
         If the directory holds an unfinished store of another geometry or other sources.
     OutputError
         If it holds a finished store.
-
-    Notes
-    -----
-    A source that cannot be read or decoded is recorded in `PackedStore.failures` and never ends the run.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)

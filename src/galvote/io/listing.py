@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain, groupby
 from pathlib import Path
 
 import pyarrow as pa
@@ -73,31 +74,33 @@ def list_sources(places: str | Path | Sequence[str | Path], *, id_column: str | 
     paths = [Path(place) for place in ([places] if isinstance(places, str | Path) else places)]
     if not paths:
         raise CatalogueError("No place with pictures was given; name a folder, a file or a catalogue.")
-    listings = list[Listing]()
-    images = list[Path]()  # named one after the other
-
-    def list_images() -> None:
-        if images:
-            listings.append(list_files(to_text([str(image) for image in images], images[0].parent)))
-            images.clear()
-
-    for path in paths:
-        if not path.exists():
-            raise CatalogueError(f"There is no file or folder {path}; check the path.")
-        found = _list_folder(path, id_column) if path.is_dir() else list_file(path, id_column)
-        if found is None:
-            images.append(path)
-        else:
-            list_images()
-            listings += found if isinstance(found, list) else [found]
-    list_images()
-    sources = Sources(tuple(listing for listing in listings if listing))
+    sources = Sources(tuple(listing for listing in _list_places(paths, id_column) if listing))
     if not sources:
         raise CatalogueError(
             f"There are no pictures in {list_names([str(path) for path in paths])}; name another place."
         )
     _refuse_repeated(sources)
     return sources
+
+
+def _list_places(paths: Sequence[Path], id_column: str | None) -> Iterator[Listing]:
+    listed = ((path, _list_place(path, id_column)) for path in paths)
+    for are_images, group in groupby(listed, key=lambda each: each[1] is None):
+        if are_images:  # named one after the other, three may be bands of one galaxy
+            images = [str(path) for path, _ in group]
+            yield list_files(to_text(images, Path(images[0]).parent))
+        else:
+            yield from chain.from_iterable(listings or () for _, listings in group)
+
+
+def _list_place(path: Path, id_column: str | None) -> list[Listing] | None:
+    """Return what a place holds; None if it is an image itself."""
+    if not path.exists():
+        raise CatalogueError(f"There is no file or folder {path}; check the path.")
+    if path.is_dir():
+        return _list_folder(path, id_column)
+    listing = list_file(path, id_column)
+    return None if listing is None else [listing]
 
 
 def _list_folder(folder: Path, id_column: str | None) -> list[Listing]:
