@@ -30,6 +30,7 @@ from galvote.metrics import column_means, squared_errors
 GALVOTE = (sys.executable, "-m", "galvote")
 PICTURES = Path(__file__).parents[1] / "docs/pictures"
 FRAMES = 300
+FIRST_SHARD, SHARDS = "part-000000.parquet", "part-*.parquet"
 DRAWS = 2000
 
 _OPTIONS: dict[str, dict[str, Any]] = {
@@ -64,8 +65,8 @@ def print_heading(*remarks: str) -> None:
 class Table:
     """A table in Markdown, each row printed when it is known."""
 
-    def __init__(self, *columns: str) -> None:
-        print(f"\n| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
+    def __init__(self, columns: str) -> None:
+        print(f"\n| {columns} |\n|{'---|' * (1 + columns.count('|'))}", flush=True)
 
     def row(self, *cells: object) -> None:
         """Print a row."""
@@ -194,6 +195,11 @@ class Galaxies:
     def errors_of(self, model: str | Path, tta: int = 1) -> np.ndarray:
         """Return the errors of a model's predictions."""
         return self.errors(galvote.load(model).predict_features(self.cutouts, tta)[0])
+
+    def draw_training(self, count: int) -> np.ndarray:
+        """Return cutouts of some training galaxies."""
+        rows = np.random.default_rng(0).choice(self.training, min(count, len(self.training)), replace=False)
+        return np.asarray(self.store.cutouts[np.sort(rows)])
 
     @property
     def mean_errors(self) -> np.ndarray:

@@ -59,7 +59,7 @@ def main() -> None:
     }  # fmt: skip
     galaxies = common.load_galaxies(chosen.data, chosen.store, splits[names[0]])
     common.print_heading(f"{len(galaxies.ids)} galaxies")
-    table = common.Table("variant", "changes", "RMSE", "seeds", "against the first", "95 %", "core minutes")
+    table = common.Table("variant | changes | RMSE | seeds | against the first | 95 % | core minutes")
     errors = dict[str, np.ndarray]()
     for name, own in runs.items():
         errors[name] = np.stack([galaxies.errors_of(run / "last") for run in own])

@@ -40,9 +40,8 @@ def main() -> None:
     galaxies = common.load_galaxies(chosen.data, chosen.store)
     common.print_heading(f"{len(galaxies.ids)} galaxies")
     table = common.Table(
-        "recipe", "tta", "parameters", "RMSE", "seeds", "lowest of all epochs", "epochs", "galaxies",
-        "images/s", "minutes",
-    )  # fmt: skip
+        "recipe | tta | parameters | RMSE | seeds | lowest RMSE | epochs | galaxies | images/s | minutes"
+    )
     for own in runs:
         for tta in chosen.tta:
             scores = [score(run, galaxies, tta) for run in own]

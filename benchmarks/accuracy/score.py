@@ -34,8 +34,8 @@ def main() -> None:
     galaxies = common.load_galaxies(chosen.data, chosen.store)
     rotated = [rotate(galaxies.cutouts, np.random.default_rng(seed)) for seed in range(DRAWS * chosen.rotate)]
     common.print_heading(f"{len(galaxies.ids)} galaxies")
-    more = ["galaxies/s, one thread", "change when rotated"] if chosen.rotate else []
-    table = common.Table("model", "tta", "RMSE", "95 %", "against the first", "95 %", *more)
+    more = " | galaxies/s, one thread | change when rotated" if chosen.rotate else ""
+    table = common.Table(f"model | tta | RMSE | 95 % | against the first | 95 %{more}")
     first: np.ndarray | None = None
     for model in chosen.models:
         predictor = galvote.load(model)

@@ -41,12 +41,9 @@ def main() -> None:
             for threads in sorted({1, common.cores()})
         }
         network, _ = load_model(shipped)
-    scores["speed"] = {
-        "what": "decoded cutouts to vote fractions, one view",
-        "galaxies_per_second": speeds,
-        "machine": common.describe_machine(),
-        "date": date.today().isoformat(),
-    }
+    what = "decoded cutouts to vote fractions, one view"
+    machine, day = common.describe_machine(), date.today().isoformat()
+    scores["speed"] = {"what": what, "galaxies_per_second": speeds, "machine": machine, "date": day}
     place = save_model(network, with_scores(card, scores), chosen.out / chosen.name, dtype=torch.float16)
     print(f"{scores}\n{place}: {sum(file.stat().st_size for file in place.iterdir()) / 1e6:.2f} MB")
 

@@ -31,8 +31,6 @@ import pyarrow.parquet as pq
 
 from benchmarks import common
 
-FIRST, SHARDS = "part-000000.parquet", "part-*.parquet"
-
 
 class Outcome(NamedTuple):
     """What was done, how often, a remark, and the galaxies whose rows may differ."""
@@ -77,7 +75,7 @@ class Survey:
 
 
 def shards_of(out: Path) -> list[Path]:
-    return sorted(out.glob(SHARDS))
+    return sorted(out.glob(common.SHARDS))
 
 
 def read_rows(out: Path) -> list[dict[str, Any]]:
@@ -174,7 +172,7 @@ def damage(survey: Survey, out: Path, times: int) -> Outcome:
         flip_a_bit,
         lambda path: path.write_bytes(path.read_bytes()[: random.randrange(path.stat().st_size)]),
         lambda path: path.write_bytes(b"\0" * path.stat().st_size),
-        lambda path: shutil.copyfile(path.with_name(FIRST), path),
+        lambda path: shutil.copyfile(path.with_name(common.FIRST_SHARD), path),
     ]
     survey.finish(out)
     for _ in range(times):
@@ -253,7 +251,7 @@ def main() -> None:
         survey.seconds = time.monotonic() - began
         expected = {row["id"]: row for row in read_rows(folder / "whole")}
         common.print_heading(f"{chosen.galaxies:,} galaxies in shards of {chosen.shard_size}")
-        table = common.Table("fault", "times", "rows lost", "rows twice", "rows differing", "")
+        table = common.Table("fault | times | rows lost | rows twice | rows differing | ")
         for fault in chosen.faults:
             out = folder / fault
             try:

@@ -84,12 +84,10 @@ def main() -> None:
     if chosen.figure:
         draw(chosen.figure, fit(tuple(step / 20 for step in range(1, 20)), 20), fits)
 
-    training = galaxies.training
-    drawn = np.random.default_rng(0).choice(training, min(TRAINING_IMAGES, len(training)), replace=False)
-    known = predictor.predict_features(np.asarray(galaxies.store.cutouts[np.sort(drawn)]))[1]
+    known = predictor.predict_features(galaxies.draw_training(TRAINING_IMAGES))[1]
     detector = OodDetector.fit(known, features, false_alarms=FALSE_ALARMS)
     share, spread = measure_false_alarms(detector.distances(features), FALSE_ALARMS)
-    table = common.Table("images", "how many", "flagged")
+    table = common.Table("images | how many | flagged")
     table.row("validation galaxies, measured on halves", len(features), f"{share:.1%} ± {spread:.1%}")
     for kind, make in KINDS.items():
         images = make(galaxies.cutouts[:150])
@@ -99,8 +97,8 @@ def main() -> None:
 
 
 def print_levels(fits: Fits) -> None:
-    columns = "level", "votes in their interval", "questions", "mean width", "one width: votes", "mean width"
-    table = common.Table(*columns)
+    columns = "votes in their interval | questions | mean width | one width: votes | mean width"
+    table = common.Table(f"level | {columns}")
     for one, baseline in zip(fits["adaptive"], fits["one width"], strict=True):
         shares = one.coverage.questions.values()
         cells = f"{one.coverage.overall:.1%} ± {one.spread:.1%}", f"{min(shares):.1%} to {max(shares):.1%}"
@@ -119,7 +117,7 @@ def print_predictions(predicted: np.ndarray, actual: np.ndarray) -> None:
         ]
         within = [(low <= actual[~half]) & (actual[~half] <= high) for low, high in ends]
         held.append([[one[bins == place].mean() for place in range(len(EDGES) - 1)] for one in within])
-    table = common.Table("predicted fraction", "votes in their 90 % interval", "one width")
+    table = common.Table("predicted fraction | votes in their 90 % interval | one width")
     for (least, most), shares in zip(pairwise(EDGES), np.mean(held, axis=0).T, strict=True):
         table.row(f"{least:g} to {min(most, 1):g}", *(f"{share:.1%}" for share in shares))
 

@@ -53,7 +53,7 @@ def main() -> None:
 
 def attack(process: int, port: int) -> None:
     expected = answer(port, request_of(GALAXY))
-    table = common.Table("attack", "answer", "after", "most memory so far", "then")
+    table = common.Table("attack | answer | after | most memory so far | then")
     for name, make in ATTACKS.items():
         data = make()
         began = time.monotonic()
@@ -95,8 +95,7 @@ def describe(said: bytes) -> str:
         return code
     if "error" in content:
         return f"{code} `{content['error']['status']}`"
-    row = content["galaxies"][0]
-    return f"{code}, row `{row['status']}`, id `{row['id']}`"
+    return "{}, row `{status}`, id `{id}`".format(code, **content["galaxies"][0])
 
 
 def chunked(megabytes: int) -> bytes:
@@ -109,15 +108,13 @@ def fields(count: int, filename: str = "") -> bytes:
     return post((part * count + "--galvote--\r\n").encode(), FORM)
 
 
-def png_bomb(width: int, height: int) -> bytes:
-    packer = zlib.compressobj(9)
-    rows = [packer.compress(bytes(3 * width + 1)) for _ in range(min(height, 5000))]
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", b"".join(rows) + packer.flush()), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
+def png_bomb(pixels: int) -> bytes:
+    """Return an image of 5,000 × 5,000 pixels that announces other numbers."""
+    file = io.BytesIO()
+    Image.new("RGB", (5000, 5000)).save(file, "PNG")
+    data = file.getvalue()
+    header = data[12:16] + struct.pack(">II", pixels, pixels) + data[24:29]
+    return data[:12] + header + struct.pack(">I", zlib.crc32(header)) + data[33:]
 
 
 def fits_bomb() -> bytes:
@@ -152,8 +149,8 @@ def silent_connections(port: int) -> bytes:
 
 
 ATTACKS: dict[str, Callable[[], bytes | None]] = {
-    "decompression bomb: PNG of 60,000 × 60,000": lambda: request_of(png_bomb(60_000, 60_000)),
-    "decompression bomb: PNG just within the limit": lambda: request_of(png_bomb(5000, 5000)),
+    "decompression bomb: PNG of 60,000 × 60,000": lambda: request_of(png_bomb(60_000)),
+    "decompression bomb: PNG just within the limit": lambda: request_of(png_bomb(5000)),
     "decompression bomb: 4 GB of zeros as gzipped FITS": lambda: request_of(fits_bomb()),
     "progressive JPEG of 20,000 scans": lambda: request_of(many_scans(20_000)),
     "truncated JPEG": lambda: request_of(GALAXY[: len(GALAXY) // 2]),
@@ -207,7 +204,7 @@ def soak(process: int, port: int, options: argparse.Namespace) -> None:
             answers[answer(port, requests[number % len(requests)]).split()[1].decode()] += 1
             number += 7
 
-    table = common.Table("after", "resident memory", "answers")
+    table = common.Table("after | resident memory | answers")
     with ThreadPoolExecutor(options.clients) as pool:
         asking = [pool.submit(ask, number) for number in range(options.clients)]
         for row in range(options.rows + 1):

@@ -11,7 +11,7 @@ Three rows are of no backend of the package: torch compiled by Inductor, and net
 ranges are measured on training galaxies.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -35,28 +35,15 @@ def main() -> None:
     chosen = options.parse_args()
     torch.set_num_threads(common.cores())
     galaxies = common.load_galaxies(chosen.data, chosen.store)
-    drawn = np.random.default_rng(0).choice(
-        galaxies.training, min(CALIBRATION, len(galaxies.training)), False
-    )
+    training = galaxies.draw_training(CALIBRATION)
     common.print_heading(f"{len(galaxies.ids)} galaxies")
-    table = common.Table(
-        "model",
-        "backend",
-        "one core",
-        "all cores",
-        "RMSE",
-        "against float32",
-        "mean change",
-        "largest change",
-    )
+    columns = "RMSE | against float32 | mean change | largest change"
+    table = common.Table(f"model | backend | one core | all cores | {columns}")
     for model in chosen.models:
-        images, ranges = (
-            prepare(model, cutouts) for cutouts in (galaxies.cutouts, galaxies.store.cutouts[np.sort(drawn)])
-        )
+        images, ranges = prepare(model, galaxies.cutouts), prepare(model, training)
         exact: np.ndarray | None = None
-        for name, make in backends(model, ranges, compiled=not chosen.without_compiled):
-            backend = make()
-            speeds = (measure(backend, images, n, chosen.rounds) for n in (1, common.cores()))
+        for name, backend in backends(model, ranges, compiled=not chosen.without_compiled):
+            speeds = [measure(backend, images, n, chosen.rounds) for n in (1, common.cores())]
             predicted = np.concatenate([backend.compute(some)[0] for some in in_batches(images)])
             exact = predicted if exact is None else exact
             found, reference = (common.rmse(galaxies.errors(fractions)) for fractions in (predicted, exact))
@@ -73,24 +60,22 @@ def prepare(model: str, cutouts: np.ndarray) -> np.ndarray:
     return network_input(np.asarray(cutouts), [View()] * len(cutouts), card.cutout, card.network.geometry)
 
 
-def backends(
-    model: str, ranges: np.ndarray, *, compiled: bool
-) -> Iterator[tuple[str, Callable[[], Backend]]]:
-    """Yield each backend's name and what makes it, torch in float32 first."""
+def backends(model: str, ranges: np.ndarray, *, compiled: bool) -> Iterator[tuple[str, Backend]]:
+    """Yield each backend and its name, torch in float32 first."""
     network, _ = load_model(model)
     onnx = export_network(network).SerializeToString()
-    yield "torch float32", lambda: TorchBackend(network, torch.float32)
-    yield "torch bfloat16", lambda: TorchBackend(network, torch.bfloat16)
+    yield "torch float32", TorchBackend(network, torch.float32)
+    yield "torch bfloat16", TorchBackend(network, torch.bfloat16)
     if compiled:
         faster = TorchBackend(network, torch.bfloat16)
         faster.fused.encoder.compile()
-        yield "torch bfloat16, compiled", lambda: faster
-    yield "onnx float32", lambda: OnnxBackend(onnx)
+        yield "torch bfloat16, compiled", faster
+    yield "onnx float32", OnnxBackend(onnx)
     native = OpenVinoBackend(onnx)
-    yield native.name.removesuffix(" cpu"), lambda: native
+    yield native.name.removesuffix(" cpu"), native
     integers = quantise(onnx, ranges)
-    yield "onnx int8", lambda: OnnxBackend(integers)
-    yield "openvino int8", lambda: OpenVinoBackend(integers)
+    yield "onnx int8", OnnxBackend(integers)
+    yield "openvino int8", OpenVinoBackend(integers)
 
 
 def quantise(onnx: bytes, images: np.ndarray) -> bytes:
@@ -110,15 +95,10 @@ def quantise(onnx: bytes, images: np.ndarray) -> bytes:
         given.write_bytes(onnx)
         quant_pre_process(given, prepared, skip_symbolic_shape=True)
         quantize_static(
-            prepared,
-            made,
-            Ranges(),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
+            prepared, made, Ranges(), quant_format=QuantFormat.QDQ, per_channel=True,
+            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
             op_types_to_quantize=["Conv", "Add", "Clip", "Relu"],  # the head's sums need more digits
-        )
+        )  # fmt: skip
         return made.read_bytes()
 
 

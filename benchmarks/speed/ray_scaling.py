@@ -45,8 +45,8 @@ def main() -> None:
                     run = measure(engine, chosen.model, sources, chosen.shard_size, workers, out)
                     runs.setdefault((engine, workers), []).append(run)
     common.print_heading()
-    columns = "galaxies/s, whole run", "galaxies/s, steady", "start", "first galaxies after"
-    table = common.Table("engine", "cores", *columns)
+    columns = "galaxies/s, whole run | galaxies/s, steady | start | first galaxies after"
+    table = common.Table(f"engine | cores | {columns}")
     for name, found in runs.items():
         whole, steady, started, first = (statistics.median(values) for values in zip(*found, strict=True))
         table.row(*name, f"{whole:,.0f}", f"{steady:,.0f}", f"{started:.1f} s", f"{first:.1f} s")

@@ -41,8 +41,8 @@ def main() -> None:
     if shutil.which("wrk") is None:
         sys.exit("This needs wrk: apt install wrk, or see github.com/wg/wrk.")
     common.print_heading()
-    columns = "model", "requests are run", "clients", "images/s", "p50", "p99", "refused", "galaxies a run"
-    table = common.Table(*columns)
+    columns = "images/s | p50 | p99 | refused | galaxies a run"
+    table = common.Table(f"model | requests are run | clients | {columns}")
     for model in chosen.models:
         for how, batch in (("together", "64"), ("one at a time", "1")):
             with serve("--model", model, "--batch", batch) as (_, port):

@@ -39,9 +39,6 @@ BATCH = 256  # of the plain loops
 FRAME = 424
 NANO = "ConvNeXt-Nano, plain loop"
 
-Task = Callable[[], int]
-"""Does something with images and returns with how many."""
-
 
 def main() -> None:
     options = common.parser(__doc__, "--frames", "--models", "--rounds")
@@ -57,32 +54,34 @@ def main() -> None:
         images = common.link(frames, chosen.galaxies, folder / "images")
         rates = common.measure_rates(make_tasks(chosen, frames, images), chosen.rounds)
     common.print_heading(f"torch on {torch.get_num_threads()} threads")
-    table = common.Table("what", "galaxies/s: median (lowest to highest)")
+    table = common.Table("what | galaxies/s: median (lowest to highest)")
     for what, found in rates.items():
         table.row(what, common.spread(found))
     print_ratios({what: statistics.median(found) for what, found in rates.items()})
 
 
-def make_tasks(chosen: argparse.Namespace, frames: Sequence[Path], images: Path) -> dict[str, Task]:
-    count, cores = chosen.galaxies, common.cores()
-    tasks: dict[str, Task] = {
-        "decoding, whole frames, one thread": decoding(decode_frame, frames, chosen.plain, 1),
-        "decoding, whole frames, all cores": decoding(decode_frame, frames, count, cores),
+def make_tasks(
+    chosen: argparse.Namespace, frames: Sequence[Path], images: Path
+) -> dict[str, Callable[[], int]]:
+    """Return what is measured, each of which returns how many galaxies it took."""
+    few, many = (frames, chosen.plain, 1), (frames, chosen.galaxies, common.cores())
+    tasks: dict[str, Callable[[], int]] = {
+        "decoding, whole frames, one thread": partial(decode, simplejpeg.decode_jpeg, *few),
+        "decoding, whole frames, all cores": partial(decode, simplejpeg.decode_jpeg, *many),
     }
     for name in chosen.models:
         for backend in chosen.backends:
             predictor = galvote.load(name, backend)
             said = f"`{name}`, {predictor.backend.name}"
-            tasks[f"{said}, files to shards"] = end_to_end(predictor, images)
-            tasks[f"{said}, network alone"] = network_alone(predictor, frames, count)
-        geometry = predictor.geometry
-        reduced = partial(decode_cutout, geometry=geometry)
-        tasks[f"`{name}`, decoding to cutouts"] = decoding(reduced, frames, count, cores)
-        tasks[f"`{name}`, decoding to cutouts, one thread"] = decoding(reduced, frames, chosen.plain, 1)
-        whole = partial(cut_whole, geometry=geometry)
-        tasks[f"`{name}`, the same of whole frames"] = decoding(whole, frames, chosen.plain, 1)
-        network, _ = load_model(name)
-        tasks[f"`{name}`, plain loop"] = plain_loop(network, frames, chosen.plain)
+            reduced = partial(decode_cutout, geometry=predictor.geometry)
+            cutouts = [reduced(frame.read_bytes()) for frame in frames]
+            tasks[f"{said}, files to shards"] = partial(make_shards, predictor, images)
+            tasks[f"{said}, network alone"] = partial(predict, predictor, cutouts, chosen.galaxies)
+        tasks[f"`{name}`, decoding to cutouts"] = partial(decode, reduced, *many)
+        tasks[f"`{name}`, decoding to cutouts, one thread"] = partial(decode, reduced, *few)
+        whole = partial(cut_whole, predictor.geometry)
+        tasks[f"`{name}`, the same of whole frames"] = partial(decode, whole, *few)
+        tasks[f"`{name}`, plain loop"] = partial(run_plainly, load_model(name)[0], frames, chosen.plain)
     if find_spec("timm"):
         spec = {
             "encoder": "timm/convnext_nano",
@@ -91,7 +90,7 @@ def make_tasks(chosen: argparse.Namespace, frames: Sequence[Path], images: Path)
             "head": "softmax",
         }
         nano = GalaxyNetwork(NetworkSpec.model_validate(spec), load_tree("gz2"))
-        tasks[NANO] = plain_loop(nano, frames, chosen.convnext)
+        tasks[NANO] = partial(run_plainly, nano, frames, chosen.convnext)
     tasks["simulating, 128 pixels, one thread"] = partial(simulate, 8 * chosen.simulated, 128)
     tasks["simulating, 424 pixels, one thread"] = partial(simulate, chosen.simulated, 424)
     return tasks
@@ -99,8 +98,8 @@ def make_tasks(chosen: argparse.Namespace, frames: Sequence[Path], images: Path)
 
 def print_ratios(median: dict[str, float]) -> None:
     """Print each model's speed from files to shards beside the others'."""
-    columns = "at most, with decoding", "files to shards, of the network alone", "× plain loop", f"× {NANO}"
-    table = common.Table("model", *columns)
+    columns = "at most, with decoding | files to shards, of the network alone | × plain loop"
+    table = common.Table(f"model | {columns} | × {NANO}")
     for what, whole in median.items():
         if what.endswith(", files to shards"):
             said = what.removesuffix(", files to shards")
@@ -110,69 +109,51 @@ def print_ratios(median: dict[str, float]) -> None:
             table.row(said, f"{most / network:.0%}", f"{whole / network:.0%}", *(f"{n:.1f}" for n in times))
 
 
-def end_to_end(predictor: galvote.Predictor, images: Path) -> Task:
-    """Return the whole way from files to shards on the disk."""
-    sources = list_sources(images)
-    plan = make_plan(predictor, sources, Settings(), PART_SIZE)
-
-    def task() -> int:
-        with tempfile.TemporaryDirectory() as out:
-            return make_parts(predictor, sources, Parts.begin(Path(out), plan), Settings()).statuses["ok"]
-
-    return task
+def make_shards(predictor: galvote.Predictor, images: Path) -> int:
+    """Go the whole way from files to shards on the disk."""
+    sources, settings = list_sources(images), Settings()
+    with tempfile.TemporaryDirectory() as out:
+        shards = Parts.begin(Path(out), make_plan(predictor, sources, settings, PART_SIZE))
+        return make_parts(predictor, sources, shards, settings).statuses["ok"]
 
 
-def network_alone(predictor: galvote.Predictor, frames: Sequence[Path], count: int) -> Task:
-    """Return the pipeline over cutouts that are in memory: nothing is decoded, nothing is written."""
-    cutouts = [decode_cutout(frame.read_bytes(), predictor.geometry) for frame in frames]
+def predict(predictor: galvote.Predictor, cutouts: Sequence[np.ndarray], count: int) -> int:
+    """Run the pipeline over cutouts that are in memory: nothing is decoded, nothing is written."""
 
-    def predict(batch: Sequence[np.ndarray]) -> int:
+    def compute(batch: Sequence[np.ndarray]) -> int:
         return len(predictor.predict_features(np.stack(batch))[0])
 
-    def task() -> int:
-        batches = in_batches(islice(cycle(cutouts), count), 64)
-        return sum(run_ahead(batches, lambda cutout: cutout, predict, prefetch=1024))
-
-    return task
+    batches = in_batches(islice(cycle(cutouts), count), 64)
+    return sum(run_ahead(batches, lambda cutout: cutout, compute, prefetch=1024))
 
 
-def decode_frame(data: bytes) -> np.ndarray:
-    return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
-
-
-def cut_whole(data: bytes, geometry: Geometry) -> np.ndarray:
+def cut_whole(geometry: Geometry, data: bytes) -> np.ndarray:
     return to_cutout(decode_image(data), geometry)
 
 
-def decoding(decode: Callable[[bytes], object], frames: Sequence[Path], count: int, threads: int) -> Task:
-    """Return the decoding of files, 64 of them at a time in each thread."""
+def decode(how: Callable[[bytes], object], frames: Sequence[Path], count: int, threads: int) -> int:
+    """Decode files, 64 of them at a time in each thread."""
 
     def some(paths: Sequence[Path]) -> int:
-        return len([decode(path.read_bytes()) for path in paths])
+        return len([how(path.read_bytes()) for path in paths])
 
-    def task() -> int:
-        with ThreadPoolExecutor(threads) as pool:
-            return sum(pool.map(some, in_batches(islice(cycle(frames), count), 64)))
-
-    return task
+    with ThreadPoolExecutor(threads) as pool:
+        return sum(pool.map(some, in_batches(islice(cycle(frames), count), 64)))
 
 
-def plain_loop(network: GalaxyNetwork, frames: Sequence[Path], count: int) -> Task:
-    """Return a network as a notebook has it: Pillow, float32, one batch after the other."""
+@torch.no_grad()
+def run_plainly(network: GalaxyNetwork, frames: Sequence[Path], count: int) -> int:
+    """Run a network as a notebook does: Pillow, float32, one batch after the other."""
     network.eval()
-    pixels, shown = network.spec.pixels, FRAME * network.spec.field_of_view / FRAME_WIDTH
-    box = ((FRAME - shown) / 2, (FRAME - shown) / 2, (FRAME + shown) / 2, (FRAME + shown) / 2)
+    pixels, margin = network.spec.pixels, FRAME * (1 - network.spec.field_of_view / FRAME_WIDTH) / 2
 
     def read(path: Path) -> np.ndarray:
+        box = (margin, margin, FRAME - margin, FRAME - margin)
         image = Image.open(path).convert("RGB")
         return np.array(image.resize((pixels, pixels), Image.Resampling.BILINEAR, box=box))
 
-    @torch.no_grad()
-    def task() -> int:
-        batches = in_batches(islice(cycle(frames), count), BATCH)
-        return sum(len(network(torch.from_numpy(np.stack([*map(read, paths)])))) for paths in batches)
-
-    return task
+    batches = in_batches(islice(cycle(frames), count), BATCH)
+    return sum(len(network(torch.from_numpy(np.stack([*map(read, paths)])))) for paths in batches)
 
 
 def simulate(count: int, pixels: int) -> int:

@@ -10,13 +10,17 @@ memory.
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
 import torch
 from torch import nn
 
 from benchmarks import common
+from galvote.models import fast_precision
+from galvote.models.memory import keep_freed_memory
+from galvote.training import Batch, load_recipe
+from galvote.training.task import GalaxyTask
+from galvote.trees import load_tree
 
 BATCH = 1024
 
@@ -28,28 +32,25 @@ def main() -> None:
     chosen = options.parse_args()
     if chosen.only:
         step = {"plain": plain_step, "galvote": galvote_step}[chosen.only]()
-        step()
-        step()
-        began = time.perf_counter()
-        for _ in range(chosen.steps):
+        for _ in range(2):
             step()
-        print(BATCH * chosen.steps / (time.perf_counter() - began))
+        task = {"": lambda: sum(step() for _ in range(chosen.steps))}
+        print(common.measure_rates(task, 1)[""][0])
         return
     speeds: dict[str, list[float]] = {"plain": [], "galvote": []}
     for _ in range(chosen.rounds):
         for name, found in speeds.items():
-            command = [*sys.orig_argv[:3], "--only", name, "--steps", str(chosen.steps)]
+            command = [sys.executable, *sys.orig_argv[1:3], "--only", name, "--steps", str(chosen.steps)]
             found.append(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
     common.print_heading(f"batch {BATCH}", f"{chosen.rounds} rounds")
-    table = common.Table("step", "galaxies/s: median (lowest to highest)")
+    table = common.Table("step | galaxies/s: median (lowest to highest)")
     for name, found in speeds.items():
         table.row(name, common.spread(found))
     ratios = [fast / slow for fast, slow in zip(speeds["galvote"], speeds["plain"], strict=True)]
     print(f"\nRatio: {common.spread(ratios, 2)}")
 
 
-def plain_step() -> Callable[[], None]:
-    """Return a step of the plain script."""
+def plain_step() -> Callable[[], int]:
     network = nn.Sequential(
         nn.Conv2d(3, 16, 3), nn.ReLU(), nn.BatchNorm2d(16), nn.MaxPool2d(2),
         nn.Conv2d(16, 32, 3), nn.ReLU(), nn.BatchNorm2d(32), nn.AvgPool2d(2),
@@ -59,22 +60,16 @@ def plain_step() -> Callable[[], None]:
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     images, votes = torch.rand(BATCH, 3, 64, 64), torch.rand(BATCH, 37)
 
-    def step() -> None:
+    def step() -> int:
         optimizer.zero_grad()
         torch.autograd.backward(nn.functional.mse_loss(network(images), votes))
         optimizer.step()
+        return BATCH
 
     return step
 
 
-def galvote_step() -> Callable[[], None]:
-    """Return a step of `galvote train`."""
-    from galvote.models import fast_precision
-    from galvote.models.memory import keep_freed_memory
-    from galvote.training import Batch, load_recipe
-    from galvote.training.task import GalaxyTask
-    from galvote.trees import load_tree
-
+def galvote_step() -> Callable[[], int]:
     keep_freed_memory()
     task = GalaxyTask(load_recipe("sharma2020"), load_tree("gz2"), classes=0, steps_per_epoch=8)
     optimizer = task.configure_optimizers()["optimizer"]
@@ -83,12 +78,13 @@ def galvote_step() -> Callable[[], None]:
     batch = Batch(images, torch.rand(BATCH, 37), torch.full((BATCH,), -1))
     fast = fast_precision()
 
-    def step() -> None:
+    def step() -> int:
         optimizer.zero_grad()
         with torch.autocast("cpu", fast, enabled=fast is not torch.float32):
             loss = task.training_step(batch, 0)
         torch.autograd.backward(loss)
         optimizer.step()
+        return BATCH
 
     return step
 
