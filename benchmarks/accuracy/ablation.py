@@ -18,6 +18,7 @@ import statistics
 import tomllib
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -36,27 +37,21 @@ VARIANTS = Path(__file__).with_name("ablation.toml")
 def main() -> None:
     options = common.parser(__doc__, "--data", "--store", "--runs", "--seeds", "--set")
     options.add_argument("--only", nargs="+", help="names of variants; all by default")
-    options.add_argument("--sizes", nargs="+", type=int, help="numbers of galaxies instead of variants")
+    options.add_argument("--sizes", nargs="+", type=int, default=[], help="galaxies, instead of variants")
     options.add_argument("--figure", type=Path, help="PNG of RMSE against the sizes")
     chosen = options.parse_args()
     chosen.runs.mkdir(parents=True, exist_ok=True)
     with (chosen.data / "splits.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    if chosen.sizes:
-        variants, splits = choose_sizes(rows, chosen.sizes, chosen.runs)
-    else:
-        variants, splits = tomllib.loads(VARIANTS.read_text()), split_development(rows, chosen.runs)
+    variants, splits = choose_sizes(rows, chosen.sizes, chosen.runs)
+    if not chosen.sizes:
+        variants = tomllib.loads(VARIANTS.read_text())
+        splits = dict.fromkeys(variants, split_development(rows, chosen.runs))
     names = chosen.only or list(variants)
-    runs = {
-        name: [
-            train(
-                chosen.runs / f"{name}-{seed}", RECIPE, [*variants[name], *chosen.set, f"seed={seed}"],
-                chosen.data, chosen.store, splits[name],
-            )
-            for seed in chosen.seeds
-        ]
-        for name in names
-    }  # fmt: skip
+    runs: dict[str, list[Path]] = {name: [] for name in names}
+    for name, seed in product(names, chosen.seeds):
+        run, settings = chosen.runs / f"{name}-{seed}", [*variants[name], *chosen.set, f"seed={seed}"]
+        runs[name].append(train(run, RECIPE, settings, chosen.data, chosen.store, splits[name]))
     galaxies = common.load_galaxies(chosen.data, chosen.store, splits[names[0]])
     common.print_heading(f"{len(galaxies.ids)} galaxies")
     table = common.Table("variant | changes | RMSE | seeds | against the first | 95 % | core minutes")
@@ -72,15 +67,14 @@ def main() -> None:
         draw({int(name): [common.rmse(one) for one in own] for name, own in errors.items()}, chosen.figure)
 
 
-def split_development(rows: Iterable[dict[str, str]], folder: Path) -> dict[str, Path]:
+def split_development(rows: Iterable[dict[str, str]], folder: Path) -> Path:
     """Write a table of splits in which `DEVELOPMENT_GALAXIES` training galaxies are for validation."""
     training = [dict(row) for row in rows if row["split"] != "validation"]
     unbiased = [row for row in training if (row["labels"], row["sample"]) == ("full", "complete")]
     random.Random(7).shuffle(unbiased)
     for row in unbiased[:DEVELOPMENT_GALAXIES]:
         row["split"] = "validation"
-    path = write_splits(training, folder / "dev.csv")
-    return dict.fromkeys(tomllib.loads(VARIANTS.read_text()), path)
+    return write_splits(training, folder / "dev.csv")
 
 
 def choose_sizes(

@@ -14,6 +14,7 @@ import statistics
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -32,11 +33,8 @@ def main() -> None:
     options.add_argument("--tta", nargs="+", type=int, default=[1], help="score with each of these")
     options.add_argument("--save", action="store_true", help="add the scores to scores.csv")
     chosen = options.parse_args()
-    place = chosen.data, chosen.store, chosen.runs
-    runs = [
-        [train_with_teacher(recipe, seed, chosen.set, *place) for seed in chosen.seeds]
-        for recipe in chosen.recipes
-    ]
+    make = partial(train_with_teacher, data=chosen.data, store=chosen.store, runs=chosen.runs)
+    runs = [[make(recipe, seed, chosen.set) for seed in chosen.seeds] for recipe in chosen.recipes]
     galaxies = common.load_galaxies(chosen.data, chosen.store)
     common.print_heading(f"{len(galaxies.ids)} galaxies")
     table = common.Table(
@@ -150,18 +148,11 @@ def describe(runs: Sequence[Path], scores: Sequence[dict[str, str]]) -> list[obj
     lowest = [min(curve(run)) for run in runs]
     # Where an epoch leaves out galaxies with a hard class alone, nothing tells how many it drew.
     draws_all = card["recipe"]["data"]["hard_label_fraction"] == 1
-    return [
-        f"`{card['name']}`",
-        scores[0]["tta"],
-        f"{int(scores[0]['parameters']):,}",
-        common.mean_of([float(one["rmse"]) for one in scores]),
-        len(runs),
-        f"{min(lowest):.4f} to {max(lowest):.4f}",
-        epochs,
-        f"{galaxies:,}",
-        f"{galaxies * epochs / minutes / 60:,.0f}" if draws_all else "",
-        f"{minutes:.1f}",
-    ]
+    speed = f"{galaxies * epochs / minutes / 60:,.0f}" if draws_all else ""
+    rmse = common.mean_of([float(one["rmse"]) for one in scores])
+    best, parameters = f"{min(lowest):.4f} to {max(lowest):.4f}", f"{int(scores[0]['parameters']):,}"
+    costs = epochs, f"{galaxies:,}", speed, f"{minutes:.1f}"
+    return [f"`{card['name']}`", scores[0]["tta"], parameters, rmse, len(runs), best, *costs]
 
 
 if __name__ == "__main__":

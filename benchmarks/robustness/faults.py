@@ -232,6 +232,17 @@ FAULTS: dict[str, Callable[[Survey, Path, int], Outcome]] = {
 }
 
 
+def report(done: Outcome, out: Path, expected: dict[str, dict[str, Any]], table: common.Table) -> bool:
+    """Print a row; return whether nothing was lost, doubled or changed, and nothing else is wrong."""
+    rows, leftovers = read_rows(out), len(list(out.glob("*.partial")))
+    found = {row["id"]: row for row in rows}
+    lost, twice = len(expected.keys() - found.keys()), len(rows) - len(found)
+    differing = sum(found[name] != expected[name] for name in found.keys() - done.spoiled)
+    remark = done.remark + (f"; {leftovers} leftovers" if leftovers else "")
+    table.row(done.fault, done.times, lost, twice, differing, remark)
+    return not (lost or twice or differing or "NOT" in remark)
+
+
 def main() -> None:
     options = common.parser(__doc__)
     options.add_argument("--faults", nargs="+", choices=FAULTS, default=list(FAULTS))
@@ -253,18 +264,10 @@ def main() -> None:
         common.print_heading(f"{chosen.galaxies:,} galaxies in shards of {chosen.shard_size}")
         table = common.Table("fault | times | rows lost | rows twice | rows differing | ")
         for fault in chosen.faults:
-            out = folder / fault
-            try:
-                done = FAULTS[fault](survey, out, chosen.times)
-                rows, leftovers = read_rows(out), len(list(out.glob("*.partial")))
-            finally:
-                subprocess.run(["umount", out], check=False, capture_output=True)  # a full disk's
-            found = {row["id"]: row for row in rows}
-            lost, twice = len(expected.keys() - found.keys()), len(rows) - len(found)
-            differing = sum(found[name] != expected[name] for name in found.keys() - done.spoiled)
-            remark = done.remark + (f"; {leftovers} leftovers" if leftovers else "")
-            table.row(done.fault, done.times, lost, twice, differing, remark)
-            well &= not (lost or twice or differing or "NOT" in remark)
+            well &= report(
+                FAULTS[fault](survey, folder / fault, chosen.times), folder / fault, expected, table
+            )
+            subprocess.run(["umount", folder / fault], check=False, capture_output=True)  # a full disk's
     sys.exit(not well)
 
 
