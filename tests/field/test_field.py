@@ -212,3 +212,9 @@ def test_labels_of_a_users_own_are_the_kinds(field: Field, tmp_path: Path) -> No
     assert table["kind"].to_pylist() == ["barred", "no bar", "no bar", "barred"]
     assert table.column_names[-2:] == list(tree.columns)
     assert "no bar 0.80" in (tmp_path / "index.html").read_text()
+
+
+def test_a_field_is_an_astropy_table(flagged: Field) -> None:
+    table = flagged.to_table()
+    assert table["r90"].unit == "pix" and table["angle"].unit == "deg"
+    assert table["ood"].dtype == bool and "spiral" in set(table["kind"])

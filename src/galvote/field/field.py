@@ -1,28 +1,46 @@
-"""A wide image, its galaxies, and what a model says of each of them."""
+"""A wide image, its galaxies, and what a model predicts for each of them."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import UInt8
 
-from galvote.field.detect import cut_out, find_galaxies
-from galvote.images.decode import decode_image
 from galvote.images.measure import FieldGalaxy
-from galvote.inference import Prediction, Predictor
+from galvote.inference import Prediction
+from galvote.io.astropy_tables import to_astropy
+from galvote.io.columns import describe
 from galvote.trees import Kind, decision_path, describe_path
 from galvote.trees.kinds import Finding, name_kind, strongest_first
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 OOD = "unlike the training galaxies"
 """How images and pages say that a galaxy is out of distribution."""
 
-_BATCH = 256
+_ABOUT: dict[str, tuple[str, str | None, str]] = {
+    "id": ("Number of the galaxy, from the brightest", None, "meta.id;meta.main"),
+    "x": ("Centre, from that of the first pixel to the right", "pix", "pos.cartesian.x"),
+    "y": ("Centre, from that of the first pixel downwards", "pix", "pos.cartesian.y"),
+    "r90": ("Radius of the circle that holds 90 % of the Petrosian flux", "pix", "phys.angSize"),
+    "axis_ratio": ("Minor over major axis of the second moments", "", "phys.angSize;arith.ratio"),
+    "angle": ("Of the major axis, from x towards y", "deg", "pos.posAng"),
+    "flux": ("Petrosian flux in arbitrary units", "", "phot.flux"),
+    "magnitude": ("The same, -2.5 log10(flux), without a zero point", "mag", "phot.mag"),
+    "touches_edge": ("Whether twice r90 reaches over the edge of the image", None, "meta.code.qual"),
+    "crowded": ("Whether other things cover more than a tenth of the circle of r90", None, "meta.code.qual"),
+    "kind": ("What is clearest about it", None, "src.morph.type"),
+    "path": ("The likeliest answers, from question to question", None, "src.morph.type"),
+}
+"""Description, unit and UCD of the columns beside the prediction's."""
+
+_MEASURED = ("x", "y", "r90", "axis_ratio", "angle", "flux", "touches_edge", "crowded")
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +60,7 @@ class Field:
     left_out
         How many more are beyond the limit that was asked for.
     prediction
-        What a model says of each galaxy; its ids are their numbers.
+        Votes of each galaxy; its ids are their numbers.
     """
 
     title: str
@@ -92,80 +110,40 @@ class Field:
             f"{sum(self.ood)} of the {len(self.ood)} galaxies are {OOD}: intervals are not valid for these."
         )
 
+    def to_arrow(self) -> pa.Table:
+        """Return a row for each galaxy.
 
-def find_field(
-    image: str | os.PathLike[str] | UInt8[np.ndarray, "y x 3"],
-    *,
-    model: str | os.PathLike[str] | Predictor = "galvote-small",
-    backend: str | None = None,
-    title: str | None = None,
-    min_radius: float = 5.0,
-    limit: int | None = None,
-    tta: int = 1,
-    level: float | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> Field:
-    """Find the galaxies of a wide image and predict their votes.
+        Returns
+        -------
+        pyarrow.Table
+            ``id``, ``x``, ``y``, ``r90`` (pixels), ``axis_ratio``, ``angle`` (degrees), ``flux``,
+            ``magnitude``, ``touches_edge``, ``crowded``, ``kind``, ``path``, and the columns of
+            `Prediction.to_arrow` but for ``status`` and ``reason``. The fields' metadata say what each one
+            means.
+        """
+        columns = {name: [getattr(each, name) for each in self.galaxies] for name in _MEASURED}
+        flux = np.array(columns["flux"], np.float64)
+        arrays = {
+            "id": pa.array(self.prediction.ids, pa.string()),
+            **{name: pa.array(np.array(columns[name], np.float64).round(2)) for name in _MEASURED[:5]},
+            "flux": pa.array(flux.round()),
+            "magnitude": pa.array((-2.5 * np.log10(flux)).round(3)),
+            **{name: pa.array(columns[name], pa.bool_()) for name in _MEASURED[6:]},
+            "kind": pa.array([finding.kind.name for finding in self.findings], pa.string()),
+            "path": pa.array(self.paths, pa.string()),
+        }
+        schema = [describe(pa.field(name, array.type), *_ABOUT[name]) for name, array in arrays.items()]
+        predicted = self.prediction.to_arrow().drop_columns(["id", "status", "reason"])
+        return pa.Table.from_arrays(
+            [*arrays.values(), *predicted.columns], schema=pa.schema([*schema, *predicted.schema])
+        )
 
-    Parameters
-    ----------
-    image
-        A file (JPEG, PNG, WebP, TIFF or FITS), or RGB pixels in [0, 255].
-    model
-        Name or place of a model, as for `galvote.load`, or a loaded one.
-    backend
-        What computes, as for `galvote.load`.
-    title
-        Name of the field; of a file its name, if not given.
-    min_radius
-        Smallest r90 of a galaxy, in pixels.
-    limit
-        Take only so many of the brightest galaxies.
-    tta
-        Orientations to average: 1, 2, 4, 8, 16, …
-    level
-        Share of the votes that the intervals of a calibrated model are to hold, in (0, 1); 0.9 if not given.
-    on_progress
-        Called with how much is done, and the total: of the parts of the image that are searched, then of the
-        galaxies that are predicted.
+    def to_table(self) -> Table:
+        """Return the rows of `to_arrow` with units and descriptions.
 
-    Returns
-    -------
-    Field
-        The galaxies, where they are, and the prediction for each.
-
-    Raises
-    ------
-    GalvoteError
-        If photutils or scikit-image is missing.
-    ImageError
-        If the file cannot be read.
-    ModelError
-        If there is no such model, or a level is asked for and it is not calibrated.
-    """
-    predictor = model if isinstance(model, Predictor) else Predictor.load(model, backend)
-    if level is not None:
-        predictor.check_level(level)
-    if not isinstance(image, np.ndarray):
-        title = Path(image).stem if title is None else title
-        image = decode_image(Path(image).read_bytes())
-    found = find_galaxies(image, min_radius=min_radius, limit=limit, on_progress=on_progress)
-    galaxies, size = found.galaxies, predictor.geometry.pixels
-    predictions = list[Prediction]()
-    for start in range(0, max(len(galaxies), 1), _BATCH):
-        batch = galaxies[start : start + _BATCH]
-        cutouts = np.empty((len(batch), size, size, 3), np.uint8)
-        for cutout, galaxy in zip(cutouts, batch, strict=True):
-            cutout[:] = cut_out(image, galaxy, predictor.geometry)
-        ids = [str(galaxy.number) for galaxy in batch]
-        predictions.append(predictor.predict_cutouts(cutouts, tta=tta, level=level, ids=ids))
-        if on_progress is not None and batch:
-            on_progress(start + len(batch), len(galaxies))
-    return Field(
-        title=title or "",
-        image=image,
-        galaxies=galaxies,
-        too_small=found.too_small,
-        left_out=found.left_out,
-        prediction=Prediction.concat(predictions),
-    )
+        Returns
+        -------
+        astropy.table.Table
+            A row for each galaxy.
+        """
+        return to_astropy(self.to_arrow())

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from galvote.field.catalogue import to_catalogue
 from galvote.field.detect import cut_out
 from galvote.field.field import OOD, Field
 from galvote.images import Geometry
@@ -84,7 +83,7 @@ def write_field(
     if not overwrite:
         refuse_taken(out, ending)
     page, annotated, catalogue = out / "index.html", out / "annotated.png", out / f"catalogue{ending}"
-    write_table(to_catalogue(field), catalogue, overwrite=True)
+    write_table(field.to_arrow(), catalogue, overwrite=True)
     write_png(_annotate(field), annotated)
     rows = field.clearest_first[: CARDS_PER_SHEET * MAX_SHEETS]
     cards = [_card(field, row) for row in rows]

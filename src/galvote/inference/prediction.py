@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32, Int, UInt8
 from galvote.calibration import Calibration, ConditionalIntervals
 from galvote.errors import ImageError
 from galvote.inference.columns import prediction_schema
-from galvote.io.columns import about
+from galvote.io.astropy_tables import to_astropy
 from galvote.trees import DecisionTree, to_conditional
 
 if TYPE_CHECKING:
@@ -197,25 +197,7 @@ class Prediction:
         -------
         An `astropy.table.Table`; NaN, or masked, where there is no prediction.
         """
-        from astropy.table import MaskedColumn, Table
-
-        rows = self.to_arrow(conditional)
-        table = Table()
-        for each in rows.schema:
-            known = about(each)
-            column = rows[each.name]
-            if each.name == "features":
-                values = self.features
-            elif pa.types.is_floating(each.type):
-                values = column.to_numpy()
-            elif pa.types.is_boolean(each.type):
-                values = MaskedColumn(self.ood, mask=~self.ok)
-            else:
-                values = np.array(column.to_pylist(), dtype=str)
-            table[each.name] = values
-            table[each.name].description = known["description"]
-            table[each.name].unit = known.get("unit")
-        return table
+        return to_astropy(self.to_arrow(conditional))
 
     def to_pandas(self, conditional: bool = False) -> DataFrame:
         """Return the rows of `to_arrow` as a pandas frame, which needs pandas.

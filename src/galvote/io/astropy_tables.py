@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +15,9 @@ import pyarrow.compute as pc
 
 from galvote.errors import CatalogueError
 from galvote.io.columns import about, is_text, list_names, refuse_repeated
+
+if TYPE_CHECKING:
+    from astropy.table import Table
 
 _FITS_KEYWORDS = {"description": "TCOMM", "unit": "TUNIT", "ucd": "TUCD"}
 _GAP = np.iinfo(np.int64).min
@@ -116,7 +119,7 @@ def write_fits(table: pa.Table, path: Path) -> None:
         raise pa.ArrowInvalid(f"{list_names(foreign)}: names must be ASCII")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of units that FITS does not know, which are written all the same
-        _to_astropy(table, for_fits=True).write(path, format="fits", overwrite=True)
+        to_astropy(table, for_fits=True).write(path, format="fits", overwrite=True)
     with fits.open(path, mode="update") as units:
         unit = units[1]
         raw = unit.data.view(np.ndarray)
@@ -132,7 +135,7 @@ def write_votable(table: pa.Table, path: Path) -> None:
     """Write a VOTable; raises Arrow's errors for columns that it cannot hold."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of units that VOTable does not know, which are written all the same
-        _to_astropy(table).write(path, format="votable", overwrite=True)
+        to_astropy(table).write(path, format="votable", overwrite=True)
 
 
 def with_astropy_header(table: pa.Table) -> pa.Table:
@@ -142,7 +145,7 @@ def with_astropy_header(table: pa.Table) -> pa.Table:
     if not any(about(field) for field in table.schema):
         return table
     try:
-        empty = _to_astropy(table.slice(0, 0))
+        empty = to_astropy(table.slice(0, 0))
     except pa.ArrowException:  # a column that astropy has no type for
         return table
     header = {"table_meta_yaml": "\n".join(meta.get_yaml_from_table(empty))}
@@ -152,8 +155,26 @@ def with_astropy_header(table: pa.Table) -> pa.Table:
     return table.replace_schema_metadata({**(table.schema.metadata or {}), **header})
 
 
-def _to_astropy(table: pa.Table, for_fits: bool = False) -> Any:
-    """Return an astropy table; for FITS, texts are bytes in UTF-8."""
+def to_astropy(table: pa.Table, *, for_fits: bool = False) -> Table:
+    """Return an Arrow table as one of astropy's, with units and descriptions.
+
+    Parameters
+    ----------
+    table
+        The table; what its fields' metadata say (`galvote.io.columns.about`) is said of the columns.
+    for_fits
+        Texts become bytes in UTF-8.
+
+    Returns
+    -------
+    astropy.table.Table
+        Missing numbers are NaN, or masked where there is no NaN.
+
+    Raises
+    ------
+    pyarrow.ArrowException
+        If astropy has no type for a column.
+    """
     from astropy.table import Table
     from astropy.units import Unit
 
