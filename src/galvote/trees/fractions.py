@@ -200,43 +200,6 @@ def find_violations(
     )
 
 
-def check_fractions(
-    tree: DecisionTree,
-    cumulative: Float[np.ndarray, "galaxy answer"],
-    ids: Sequence[str] | None = None,
-    tolerance: float = TOLERANCE,
-) -> None:
-    """Raise an error that names the offending galaxies if fractions are out of range or break the tree.
-
-    Parameters
-    ----------
-    tree
-        The questions.
-    cumulative
-        As for `find_violations`.
-    ids
-        Names of the galaxies for the message; row numbers if not given.
-    tolerance
-        As for `find_violations`.
-
-    Raises
-    ------
-    FractionError
-        If there are any.
-    """
-    violations = find_violations(tree, cumulative, tolerance)
-    offenders = np.flatnonzero(violations.galaxies).tolist()
-    if offenders:
-        named = "\n".join(
-            f"  {ids[row] if ids is not None else f'row {row}'}: {violations.describe(row)}"
-            for row in offenders[:5]
-        )
-        raise FractionError(
-            f"{len(offenders)} of {len(cumulative)} galaxies have fractions that cannot be true, "
-            f"first of them:\n{named}\nConditional fractions must be converted with `to_cumulative` first."
-        )
-
-
 @dataclass(frozen=True)
 class Step:
     """One step of a decision path.
