@@ -46,11 +46,12 @@ def test_real_galaxies_that_no_model_learned_from(name: str, real_galaxies: Path
     assert measure_false_alarms(distances, 0.015)[0] < 0.03
     assert found.ood.mean() < 0.03
 
-    angles = np.random.default_rng(0).uniform(0, 360, len(cutouts))
+    some = cutouts[::3]
+    angles = np.random.default_rng(0).uniform(0, 360, len(some))
     turned = [
-        warp_cutout(cutout, View(angle=angle), SIDE) for cutout, angle in zip(cutouts, angles, strict=True)
+        warp_cutout(cutout, View(angle=angle), SIDE) for cutout, angle in zip(some, angles, strict=True)
     ]
-    assert np.abs(predictor.predict(turned).fractions - found.fractions).mean() <= 0.01
+    assert np.abs(predictor.predict(turned).fractions - found.fractions[::3]).mean() <= 0.01
 
 
 @pytest.mark.parametrize("name", SHIPPED)
