@@ -7,7 +7,6 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -24,20 +23,11 @@ from galvote.serve import api
 from galvote.serve.engine import Engine
 from galvote.serve.errors import RequestError
 from galvote.serve.middleware import LOG, RequestMiddleware
-from galvote.serve.openapi import describe_api, make_examples
+from galvote.serve.openapi import complete_openapi, make_examples
 from galvote.serve.security import Tokens, allow_script
 from galvote.serve.settings import ServeSettings
 
 PAGE = Path(__file__).parent / "page"
-
-
-class _Application(FastAPI):
-    """FastAPI with a description that is made once the models are ready."""
-
-    description_with_examples: dict[str, Any] | None = None
-
-    def openapi(self) -> dict[str, Any]:
-        return self.description_with_examples or super().openapi()
 
 
 def create_app(predictors: Sequence[Predictor], settings: ServeSettings | None = None) -> FastAPI:
@@ -63,19 +53,23 @@ def create_app(predictors: Sequence[Predictor], settings: ServeSettings | None =
     engine = Engine(predictors, settings)
 
     @asynccontextmanager
-    async def lifespan(app: _Application) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(engine.warm_up)
-        examples = await asyncio.to_thread(make_examples, engine)
-        app.description_with_examples = describe_api(app, settings, examples)
+        complete_openapi(app.openapi(), await asyncio.to_thread(make_examples, engine))
         LOG.info("ready", extra={"models": list(engine.predictors)})
         yield
         await asyncio.to_thread(engine.close)
         LOG.info("stopped")
 
-    app = _Application(
+    app = FastAPI(
         title="galvote",
         version=__version__,
         summary="From a picture of a galaxy to the votes of a crowd.",
+        description=(
+            f"Limits of a request: {settings.max_megabytes:g} MB, {settings.max_files} images, "
+            f"{settings.max_pixels / 1e6:g} million pixels each, {settings.timeout:g} seconds. Responses "
+            'have the member `schema`, "1": members may be added, but none goes or changes its meaning.'
+        ),
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

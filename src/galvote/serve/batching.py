@@ -1,18 +1,18 @@
-"""One queue before the networks: what concurrent requests ask is run together."""
+"""One queue before the networks: images of concurrent requests are run together."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
-from types import TracebackType
+from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from galvote.serve.errors import busy
+from galvote.serve.errors import RequestError, busy
 
 
 @runtime_checkable
@@ -21,7 +21,7 @@ class Task(Hashable, Protocol):
 
     @property
     def weight(self) -> int:
-        """How many views of each item the network sees."""
+        """How many places each item takes: how often the network runs for it."""
         ...
 
     def __call__(self, items: Sequence[Any], /) -> Sequence[Any]:
@@ -36,20 +36,41 @@ class _Job:
         self.arrived = time.monotonic()
 
 
-class Batcher:
-    """Threads that each run a network on one core, and what waits for them.
+class Reservation:
+    """Places in a `Batcher`'s queue."""
 
-    Places in the queue are reserved before pictures are decoded: a request that would wait too long is
-    refused before it costs anything, and a batch knows whether more pictures are on their way.
+    def __init__(self, put: Callable[[Task, Any], Future[Any]], forgo: Callable[[int], None], places: int):
+        self._put, self._forgo = put, forgo
+        self.coming = places
+        """Places whose items have not arrived."""
+        self.results = list[Future[Any]]()
+
+    def put(self, task: Task, item: Any) -> Future[Any]:
+        """Queue an item; its result comes as a future."""
+        self.coming -= task.weight
+        self.results.append(self._put(task, item))
+        return self.results[-1]
+
+    def forgo(self, places: int) -> None:
+        """Declare that nothing will come for some of the places."""
+        self.coming -= places
+        self._forgo(places)
+
+
+class Batcher:
+    """Threads that each run a network on one core, and the queue before them.
+
+    Places in the queue are reserved before images are decoded: a request that would wait too long is refused
+    before it costs anything, and a batch knows whether more images are on their way.
 
     Parameters
     ----------
     threads
         How many networks run at once.
     places
-        Views that may be reserved at once.
+        How many may be reserved at once.
     batch
-        Most views in one call.
+        Most places in one call.
     wait
         Seconds that a batch waits at most for what is on its way; without any it starts at once.
     on_batch
@@ -85,22 +106,32 @@ class Batcher:
         """Places that are taken."""
         return self._reserved
 
-    def reserve(self, places: int) -> Reservation:
-        """Reserve places in the queue.
-
-        Raises
-        ------
-        RequestError
-            503 if there are not so many left.
-        """
+    @contextmanager
+    def reserve(self, places: int) -> Iterator[Reservation]:
+        """Reserve places for a ``with`` block; raise a `RequestError` if there are too few."""
         with self._changed:
+            if places > self.places:
+                raise RequestError(
+                    413,
+                    "too-many-images",
+                    f"{places} images, times orientations, are more than the {self.places} that may wait at "
+                    "once; average fewer orientations, or send fewer images at once.",
+                )
             if self._closing:
                 raise busy("The server is being stopped.")
             if self._reserved + places > self.places:
                 raise busy(f"{self._reserved} of {self.places} places in the queue are taken.")
             self._reserved += places
             self._coming += places
-        return Reservation(self, places)
+        reservation = Reservation(self._put, self._forgo, places)
+        try:
+            yield reservation
+        finally:
+            for result in reservation.results:
+                result.cancel()
+            with self._changed:
+                self._reserved -= places
+            self._forgo(reservation.coming)
 
     def close(self) -> None:
         """Finish what waits, then end the threads."""
@@ -111,8 +142,7 @@ class Batcher:
             thread.join()
         torch.set_num_threads(self._torch_threads)  # the workers' setting would be that of threads to come
 
-    def put(self, task: Task, item: Any) -> Future[Any]:
-        """Let an item wait; its places have been reserved."""
+    def _put(self, task: Task, item: Any) -> Future[Any]:
         job = _Job(item)
         with self._changed:
             self._waiting.setdefault(task, deque()).append(job)
@@ -120,11 +150,9 @@ class Batcher:
             self._changed.notify_all()
         return job.result
 
-    def release(self, arrived: int, reserved: int) -> None:
-        """Give places back: those that nothing will come for, and those that are no longer needed."""
+    def _forgo(self, places: int) -> None:
         with self._changed:
-            self._coming -= arrived
-            self._reserved -= reserved
+            self._coming -= places
             self._changed.notify_all()
 
     def _work(self) -> None:
@@ -175,37 +203,3 @@ class Batcher:
             for job, result in zip(jobs, results, strict=True):
                 job.result.set_result(result)
         self._on_batch(len(jobs), time.monotonic() - began)
-
-
-class Reservation:
-    """Places in a `Batcher`'s queue, given back at the end of a ``with`` block."""
-
-    def __init__(self, batcher: Batcher, places: int) -> None:
-        self._batcher = batcher
-        self._reserved = self._coming = places
-        self._results = list[Future[Any]]()
-
-    def __enter__(self) -> Reservation:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        for result in self._results:
-            result.cancel()
-        self._batcher.release(self._coming, self._reserved)
-
-    def put(self, task: Task, item: Any) -> Future[Any]:
-        """Let an item wait for the network; its result comes as a future."""
-        self._coming -= task.weight
-        result = self._batcher.put(task, item)
-        self._results.append(result)
-        return result
-
-    def forgo(self, places: int) -> None:
-        """Say that nothing will come for some of the places."""
-        self._coming -= places
-        self._batcher.release(places, 0)

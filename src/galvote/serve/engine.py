@@ -19,7 +19,7 @@ from galvote.images import decode_image, try_cutout
 from galvote.images.measure import refuse_without_photutils
 from galvote.inference import Explanation, Method, Prediction, Predictor, explain, make_prediction, rotate
 from galvote.inference.backends import TorchBackend
-from galvote.serve.batching import Batcher, Reservation
+from galvote.serve.batching import Batcher
 from galvote.serve.errors import RequestError, busy
 from galvote.serve.metrics import Metrics
 from galvote.serve.settings import ServeSettings
@@ -67,7 +67,7 @@ class Engine:
         """Let each model predict once: the first time takes longer."""
         for predictor in self.predictors.values():
             size = predictor.geometry.pixels
-            QueuedPredictor(predictor, self._reserve).predict_features(np.zeros((1, size, size, 3), np.uint8))
+            QueuedPredictor(predictor, self.queue).predict_features(np.zeros((1, size, size, 3), np.uint8))
 
     def refuse_if_full(self) -> None:
         """Raise the error that the next request would meet, if it would meet one."""
@@ -87,7 +87,7 @@ class Engine:
         self, files: Sequence[Upload], predictor: Predictor, tta: int, level: float
     ) -> tuple[Prediction, list[Cutout | ImageError]]:
         """Predict the votes of some images."""
-        with self._reserve(len(files) * tta) as places:
+        with self.queue.reserve(len(files) * tta) as places:
 
             async def run(file: Upload) -> tuple[Cutout | ImageError, Any]:
                 cutout = await self._read(file, predictor)
@@ -160,7 +160,7 @@ class Engine:
 
             give_up()
             image = decode_image(file.data, max_pixels=self.settings.max_pixels)
-            model = QueuedPredictor(predictor, self._reserve)
+            model = QueuedPredictor(predictor, self.queue)
             own_level = level if predictor.calibration else None
             return find_field(image, model=model, tta=tta, level=own_level, limit=limit, on_progress=give_up)
 
@@ -179,20 +179,10 @@ class Engine:
         self.metrics.batches.observe(galaxies)
         self.metrics.network.inc(seconds)
 
-    def _reserve(self, places: int) -> Reservation:
-        if places > self.queue.places:
-            raise RequestError(
-                413,
-                "too-many-images",
-                f"{places} images, times orientations, are more than the {self.queue.places} that may wait "
-                "at once; average fewer orientations, or send fewer images at once.",
-            )
-        return self.queue.reserve(places)
-
     async def _alone(
         self, file: Upload, predictor: Predictor, run: Callable[[Cutout], Any], *, weight: int
     ) -> Any:
-        with self._reserve(weight) as places:
+        with self.queue.reserve(weight) as places:
             cutout = await self._read(file, predictor)
             if isinstance(cutout, ImageError):
                 raise cutout

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 
 from galvote.errors import ImageError
@@ -16,7 +14,6 @@ from galvote.inference.backends import TorchBackend
 from galvote.serve import responses, schema
 from galvote.serve.engine import Engine
 from galvote.serve.examples import draw_example
-from galvote.serve.settings import ServeSettings
 
 EXAMPLE = "spiral"
 
@@ -88,24 +85,12 @@ def make_examples(engine: Engine) -> dict[str, Any]:
     return {path: answer.model_dump(mode="json") for path, answer in found.items()}
 
 
-def describe_api(app: FastAPI, settings: ServeSettings, examples: dict[str, Any]) -> dict[str, Any]:
-    """Describe the application."""
-    description = get_openapi(
-        title=app.title,
-        version=app.version,
-        summary=app.summary,
-        description=(
-            f"Limits of a request: {settings.max_megabytes:g} MB, {settings.max_files} images, "
-            f"{settings.max_pixels / 1e6:g} million pixels each, {settings.timeout:g} seconds. Responses "
-            'have the member `schema`, "1": members may be added, but none goes or changes its meaning.'
-        ),
-        routes=app.routes,
-    )
+def complete_openapi(description: dict[str, Any], examples: dict[str, Any]) -> None:
+    """Complete FastAPI's description: errors are JSON whatever the path returns, and there are examples."""
     for path, operations in description["paths"].items():
         for operation in operations.values():
             for code, response in operation["responses"].items():
-                if code != "200":  # FastAPI describes errors as of the path's own media type
+                if code != "200":
                     response["content"] = {"application/json": next(iter(response["content"].values()))}
                 elif path in examples:
                     response["content"]["application/json"]["example"] = examples[path]
-    return description

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 
 from galvote.inference import Predictor
 from galvote.inference.backends import Outputs
-from galvote.serve.batching import Reservation
+from galvote.serve.batching import Batcher
 
 Cutout = UInt8[np.ndarray, "p p 3"]
 
@@ -48,14 +48,14 @@ class Alone:
 class QueuedPredictor(Predictor):
     """A model whose network is run in the queue, for callers in a thread of their own."""
 
-    def __init__(self, predictor: Predictor, reserve: Callable[[int], Reservation]) -> None:
+    def __init__(self, predictor: Predictor, queue: Batcher) -> None:
         super().__init__(predictor.backend, predictor.card, predictor.calibration)
-        self._predictor, self._reserve = predictor, reserve
+        self._predictor, self._queue = predictor, queue
 
     def predict_features(self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], tta: int = 1) -> Outputs:
         """Run the network together with what other requests ask."""
         task = Predict(self._predictor, tta)
-        with self._reserve(len(cutouts) * tta) as places:
+        with self._queue.reserve(len(cutouts) * tta) as places:
             outputs = [result.result() for result in [places.put(task, cutout) for cutout in cutouts]]
         fractions = np.zeros((len(cutouts), len(self.tree)), np.float32)
         features = np.zeros((len(cutouts), self.backend.width), np.float32)
