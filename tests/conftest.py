@@ -204,6 +204,18 @@ def two_questions(simulated, tmp_path_factory) -> TwoQuestions:
     return TwoQuestions(folder / "two.toml", folder / "votes.csv", images, folder / "splits.csv")
 
 
+@pytest.fixture(scope="session")
+def exported(calibrated, tmp_path_factory) -> Path:
+    """Return the same model as an ONNX file, or skip."""
+    pytest.importorskip("onnxruntime")
+    from galvote.inference import export_model
+    from galvote.models import load_calibration, load_model
+
+    path = tmp_path_factory.mktemp("exported") / "tiny.onnx"
+    export_model(*load_model(calibrated), load_calibration(calibrated), path)
+    return path
+
+
 class Ran(NamedTuple):
     """How a command ended and what it said."""
 

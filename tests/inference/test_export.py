@@ -29,7 +29,6 @@ from galvote.models import (
     GalaxyNetwork,
     best_device,
     fast_precision,
-    load_calibration,
     load_model,
 )
 from galvote.recipes import list_recipes
@@ -40,13 +39,6 @@ GZ2 = load_tree("gz2")
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def exported(calibrated, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("exported") / "tiny.onnx"
-    export_model(*load_model(calibrated), load_calibration(calibrated), path)
-    return path
 
 
 @pytest.fixture(scope="module")

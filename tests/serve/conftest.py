@@ -10,8 +10,8 @@ import pytest
 import torch
 from starlette.testclient import TestClient
 
-from galvote.calibration import Calibration, Intervals, OodDetector
 from galvote.inference import Predictor
+from galvote.inference.calibrate import measure
 from galvote.models import GalaxyNetwork, load_card, save_calibrated, save_model
 from galvote.serve import ServeSettings, create_app
 from galvote.serve.examples import draw_example
@@ -28,47 +28,22 @@ def predictor(calibrated: Path, one_thread: None) -> Predictor:
 
 
 @pytest.fixture(scope="session")
-def two_questions(tmp_path_factory) -> DecisionTree:
-    """Return a tree with names, kinds and colours of its own."""
-    path = tmp_path_factory.mktemp("trees") / "lopsided.toml"
-    path.write_text(
-        """
-        name = "lopsided"
-        title = "Lopsided discs"
-        citation = "Somebody et al. 2026"
-        highlights = ["disc", "much"]
-        kinds = [
-          { name = "lopsided disc", answer = "much", colour = "#4cc9f0" },
-          { name = "disc", answer = "disc", colour = "#5eead4" },
-        ]
-
-        [[questions]]
-        name = "disc"
-        text = "Is there a disc?"
-        answers = [{ name = "yes", phrase = "disc", label = "disc", leads_to = "lopsided" }, { name = "no" }]
-
-        [[questions]]
-        name = "lopsided"
-        text = "How lopsided is it?"
-        qualifies = true
-        answers = [{ name = "much" }, { name = "little", text = "a little" }, { name = "not at all" }]
-        """
-    )
-    return load_tree(path)
+def own_tree(two_questions) -> DecisionTree:
+    """Return a tree of two questions with names of its own."""
+    return load_tree(two_questions.tree)
 
 
 @pytest.fixture(scope="session")
-def two_question_model(two_questions: DecisionTree, calibrated: Path, tmp_path_factory) -> Path:
+def own_model(own_tree: DecisionTree, calibrated: Path, tmp_path_factory) -> Path:
     """Return the folder of a calibrated model, without training, for a tree of two questions."""
     torch.manual_seed(5)
-    card = load_card(calibrated).model_copy(update={"name": "two-questions", "tree": two_questions.to_dict()})
+    card = load_card(calibrated).model_copy(update={"name": "two-questions", "tree": own_tree.to_dict()})
     folder = tmp_path_factory.mktemp("two-questions")
-    model = save_model(GalaxyNetwork(card.network, two_questions), card, folder / "plain")
+    model = save_model(GalaxyNetwork(card.network, own_tree), card, folder / "plain")
     rng = np.random.default_rng(1)
     cutouts = rng.integers(0, 256, (30, 64, 64, 3), np.uint8)
     fractions, features = Predictor.load(model).predict_features(cutouts)
-    ood = OodDetector.fit(features[1::2], features[::2], axes=4)
-    calibration = Calibration(Intervals.fit(fractions, fractions[::-1]), ood)
+    calibration, _ = measure(own_tree, fractions[::2], fractions[1::2], features[::2], features[1::2])
     return save_calibrated(model, calibration, {"galaxies": 30}, folder / "calibrated")
 
 
@@ -84,7 +59,7 @@ def serving(predictor: Predictor) -> Iterator[Callable[..., TestClient]]:
         yield start
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def client(predictor: Predictor) -> Iterator[TestClient]:
     with TestClient(create_app([predictor])) as client:
         yield client

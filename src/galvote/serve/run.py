@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Sequence
+from logging.config import dictConfig
 from typing import Any
 
 import uvicorn
@@ -36,42 +37,36 @@ JSON_LINES: dict[str, Any] = {
 }
 """Logs on standard error, a JSON object a line."""
 
-_IDLE = 256
-"""Connections beyond the requests that may be open."""
+
+def configure_server(
+    predictors: Sequence[Predictor], settings: ServeSettings, *, spare_connections: int = 256
+) -> uvicorn.Config:
+    """Configure uvicorn to serve models, with some connections beyond the requests that may be open."""
+    limits = {
+        "header_timeout": min(settings.stall, settings.timeout),
+        "max_connections": settings.requests + spare_connections,
+    }
+    return uvicorn.Config(
+        create_app(predictors, settings),
+        http=type("Protocol", (LimitedProtocol,), limits),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_graceful_shutdown=int(settings.timeout) + 1,
+    )
 
 
 def run_server(predictors: Sequence[Predictor], settings: ServeSettings, host: str, port: int) -> None:
     """Serve until SIGTERM or SIGINT; requests that are open then are answered first.
-
-    Parameters
-    ----------
-    predictors
-        The models; the first is the default.
-    settings
-        Limits and tokens.
-    host
-        Name or address to listen on.
-    port
-        Port to listen on; 0 takes any free one.
 
     Raises
     ------
     GalvoteError
         If the address cannot be listened on.
     """
-    limits = {
-        "header_timeout": min(settings.stall, settings.timeout),
-        "max_connections": settings.requests + _IDLE,
-    }
-    config = uvicorn.Config(
-        create_app(predictors, settings),
-        http=type("Protocol", (LimitedProtocol,), limits),
-        log_config=JSON_LINES,
-        access_log=False,
-        server_header=False,
-        ws="none",
-        timeout_graceful_shutdown=int(settings.timeout) + 1,
-    )
+    dictConfig(JSON_LINES)
+    config = configure_server(predictors, settings)
     listener = _listen(host, port)
     address, taken = listener.getsockname()[:2]
     url = f"http://{f'[{address}]' if ':' in address else address}:{taken}/"

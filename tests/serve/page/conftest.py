@@ -83,10 +83,10 @@ class Visit:
 
 
 @pytest.fixture(scope="session")
-def address(two_question_model: Path) -> Iterator[str]:
+def address(own_model: Path) -> Iterator[str]:
     """Run `galvote serve` on a free port: a shipped model, and one with a tree of two questions."""
     command = [sys.executable, "-m", "galvote", "serve", "--port", "0"]
-    command += ["--model", "galvote-small", "--model", str(two_question_model)]
+    command += ["--model", "galvote-small", "--model", str(own_model)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     with process:
         assert process.stdout is not None

@@ -81,7 +81,7 @@ def test_the_rotated_galaxy_says_how_stable_it_is(open_page):
     assert page.evaluate("getComputedStyle(document.querySelector('#picture')).rotate") in ("0deg", "none")
 
 
-def test_the_model_that_answered_explains_even_if_another_is_chosen_for_the_next(open_page, two_questions):
+def test_the_model_that_answered_explains_even_if_another_is_chosen_for_the_next(open_page, own_tree):
     page = open_page(reduced_motion="reduce")
     page.click("#examples button:has-text('oval')")
     page.wait_for_tree()
@@ -90,7 +90,7 @@ def test_the_model_that_answered_explains_even_if_another_is_chosen_for_the_next
     page.click("summary:has-text('Settings')")
     page.select_option("#model", "two-questions")
     assert "two-questions" in page.text("#model-said")
-    assert (two_questions.title or two_questions.name) in page.text("#tree-said")
+    assert (own_tree.title or own_tree.name) in page.text("#tree-said")
     assert "Answered by galvote-small." in page.text("#tree-note")
     with page.expect_request("**/v1/explain?*") as explained:
         page.check("input[value=heat]", force=True)
@@ -103,7 +103,7 @@ def test_the_model_that_answered_explains_even_if_another_is_chosen_for_the_next
     assert page.evaluate(width) == before
 
 
-def test_a_tree_of_two_questions_has_its_own_words(open_page, images, two_questions):
+def test_a_tree_of_two_questions_has_its_own_words(open_page, images, own_tree):
     page = open_page(reduced_motion="reduce")
     page.wait_for_selector("#examples li")
     page.click("summary:has-text('Settings')")
@@ -112,15 +112,15 @@ def test_a_tree_of_two_questions_has_its_own_words(open_page, images, two_questi
     page.wait_for_selector("#table tbody tr:nth-child(2)")
     page.wait_for_selector("#working", state="hidden")
     headings = page.locator("#table thead th").all_inner_texts()
-    labels = dict(zip(two_questions.labels, two_questions.answers, strict=True))
-    assert headings[2:-1] == [labels[label].phrase for label in two_questions.highlights]
+    labels = dict(zip(own_tree.labels, own_tree.answers, strict=True))
+    assert headings[2:-1] == [labels[label].phrase for label in own_tree.highlights]
     page.click("#table button:has-text('ring.jpg')")
     page.wait_for_tree()
     drawn = page.eval_on_selector_all("#tree g.answer", "all => all.map(each => each.dataset.answer)")
-    assert drawn == list(two_questions.columns)
+    assert drawn == list(own_tree.columns)
     options = page.locator("#question option").all_inner_texts()
-    assert options == [question.text for question in two_questions.questions]
-    last = two_questions.questions[-1]
+    assert options == [question.text for question in own_tree.questions]
+    last = own_tree.questions[-1]
     page.check("input[value=heat]", force=True)
     page.select_option("#question", last.name)
     page.wait_for_selector("#heat:not([hidden])")
