@@ -16,6 +16,7 @@ from galvote.cli.training_options import (
     Settings,
     Splits,
     Tree,
+    VoteForm,
     Votes,
 )
 
@@ -77,6 +78,7 @@ def train(
     yes: Yes = False,
     classes: Classes = None,
     tree: Tree = None,
+    form: VoteForm = None,
     id_column: IdColumn = None,
     field_of_view: FieldOfView = None,
     skip_invalid: SkipInvalid = False,
@@ -103,6 +105,7 @@ def train(
             splits=splits,
             classes=classes,
             tree=tree,
+            form=form,
             id_column=id_column,
             teacher=teacher,
             settings=set_ or [],

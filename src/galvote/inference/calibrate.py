@@ -84,6 +84,7 @@ def calibrate(
     tta: int = 1,
     field_of_view: float | None = None,
     overwrite: bool = False,
+    form: str | None = None,
     id_column: str | None = None,
     skip_invalid: bool = False,
     report: Callable[[str], None] = lambda sentence: None,
@@ -117,6 +118,8 @@ def calibrate(
         Width of the images, in r90.
     overwrite
         Replace a model in `out`.
+    form
+        As for `galvote.labels.read_votes`: which of several published forms of the votes is read.
     id_column
         Name of the column of ids in the tables, if it is none of the usual ones.
     skip_invalid
@@ -151,7 +154,7 @@ def calibrate(
     predictor = Predictor.load(saved)
     refuse_existing(out / CARD, overwrite=overwrite)
     known = read_votes_of(
-        predictor.tree, votes, skip_invalid=skip_invalid, id_column=id_column, report=report
+        predictor.tree, votes, form=form, skip_invalid=skip_invalid, id_column=id_column, report=report
     )
     labels, sources = (
         read_labels(splits, "split", id_column=id_column),

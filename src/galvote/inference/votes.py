@@ -16,6 +16,7 @@ def read_votes_of(
     tree: DecisionTree,
     votes: Votes | str | Path | Sequence[str | Path],
     *,
+    form: str | None = None,
     skip_invalid: bool = False,
     id_column: str | None = None,
     reference: Positions | None = None,
@@ -29,7 +30,7 @@ def read_votes_of(
         That of the predictions.
     votes
         Tables of votes, or votes that are read already.
-    skip_invalid, id_column, reference, report
+    form, skip_invalid, id_column, reference, report
         As for `galvote.labels.read_votes`.
 
     Returns
@@ -50,6 +51,7 @@ def read_votes_of(
         return read_votes(
             votes,
             tree,
+            form=form,
             skip_invalid=skip_invalid,
             id_column=id_column,
             reference=reference,
