@@ -1,9 +1,12 @@
 """The shipped trees say what their surveys say."""
 
+import json
+from importlib import resources
+
 import numpy as np
 import pytest
 
-from galvote.trees import asked_share, find_tree, list_trees, load_tree, to_cumulative
+from galvote.trees import DecisionTree, asked_share, find_tree, list_trees, load_tree, to_cumulative
 
 SIZES = {
     "gz-candels": (17, 50),
@@ -38,6 +41,12 @@ def test_the_survey_asks_what_the_challenge_has() -> None:
         assert answer.columns.items() < other.columns.items()
     assert (ours.kinds, ours.highlights) == (theirs.kinds, theirs.highlights)
     assert shares("gz2-survey")["odd"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("model", ["galvote-base", "galvote-small"])
+def test_shipped_models_answer_the_challenge(model: str) -> None:
+    card = resources.files("galvote").joinpath("weights", model, "card.json").read_text(encoding="utf-8")
+    assert DecisionTree.from_dict(json.loads(card)["tree"]) == load_tree("gz2")
 
 
 @pytest.mark.parametrize(
