@@ -45,7 +45,10 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert (one / WEIGHTS).read_bytes() == (other / WEIGHTS).read_bytes()
 
 
-def test_a_run_killed_and_stopped_ends_like_one_that_was_not(start, command, arguments, trained, tmp_path):
+def test_a_run_killed_and_stopped_ends_like_one_that_was_not(
+    start, command, arguments, packed, trained, tmp_path
+):
+    arguments[arguments.index("--images") + 1] = packed
     run, options = tmp_path / "run", ["--overwrite"]
     for sent, epoch in ((signal.SIGKILL, 1), (signal.SIGINT, 3)):
         process = start(*arguments, "--out", run, *options)

@@ -134,7 +134,8 @@ def test_torchrun_starts_the_same_run(start, arguments, whole, tmp_path):
 
 @pytest.mark.slow
 def test_a_teacher_is_trained_on_two_devices_first(start, arguments, tiny_recipe, tmp_path):
-    taught = [*arguments, "--set", f"training.teacher_recipe={tiny_recipe}", "--set", "training.epochs=2"]
+    taught = [*arguments, "--yes", "--set", f"training.teacher_recipe={tiny_recipe}"]
+    taught += ["--set", "training.epochs=2"]
     wait(start(*taught, "--out", tmp_path / "run", "--devices", 2))
     assert len(curve(tmp_path / "run" / "teacher", "epoch")) == 10
     assert len(curve(tmp_path / "run", "epoch")) == 2

@@ -53,7 +53,9 @@ def test_teachers_are_announced_before_anything_is_read(tmp_path):
 
 
 def test_an_agreed_teacher_is_trained_and_a_given_one_is_not(tiny_recipe, files, trained, tmp_path):
-    settings = ["training.epochs=1", f"training.teacher_recipe={tiny_recipe}"]
+    teacher = tmp_path / "teacher.toml"
+    teacher.write_text(tiny_recipe.read_text().replace("epochs = 10", "epochs = 1"))
+    settings = ["training.epochs=1", f"training.teacher_recipe={teacher}"]
     sentences = list[str]()
     galvote.train(
         tiny_recipe,

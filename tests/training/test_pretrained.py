@@ -12,7 +12,7 @@ from galvote.models import GalaxyNetwork, load_card, load_model
 from galvote.training import load_recipe
 from galvote.training.pretrained import load_pretrained
 from galvote.training.task import GalaxyTask
-from galvote.trees import load_tree
+from galvote.trees import class_tree, load_tree
 
 GZ2 = load_tree("gz2")
 
@@ -94,6 +94,12 @@ def test_a_model_of_another_network_does_not_fit(tiny_recipe, trained):
         load_pretrained(build(tiny_recipe, "network.widths=[8, 24]"), str(trained / "best"))
     with pytest.raises(TrainingError, match="a model of another network"):
         load_pretrained(build("sharma2020"), str(trained / "best"))
+
+
+def test_a_model_of_another_tree_is_refused(tiny_recipe, trained):
+    network = GalaxyNetwork(load_recipe(tiny_recipe).network, class_tree("bars", ["bar", "no bar"]))
+    with pytest.raises(TrainingError, match=r"answers the tree gz2, and the votes have the tree bars"):
+        load_pretrained(network, str(trained / "best"))
 
 
 def test_a_model_that_is_not_there(tiny_recipe):

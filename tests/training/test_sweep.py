@@ -19,7 +19,7 @@ from galvote.labels import Votes, read_votes
 from galvote.simulate import simulate_galaxies, write_galaxies
 from galvote.training import TrainingData, fit, load_recipe
 from galvote.training.inputs import read_training_data
-from galvote.training.sweep import PRESETS, SweepPlan, SweepRow, run_sweep
+from galvote.training.sweep import PRESETS, Row, SweepPlan, run_sweep
 
 PLAN = SweepPlan(
     recipe="sharma2020",
@@ -46,7 +46,7 @@ def data(galaxies: Path) -> TrainingData:
 
 
 @pytest.fixture(scope="module")
-def swept(data: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, tuple[SweepRow, ...]]:
+def swept(data: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Row]]:
     """Return the folder of a sweep, and its rows."""
     out = tmp_path_factory.mktemp("swept") / "sweep"
     return out, run_sweep(PLAN, lambda: data, out, settings=SETTINGS)
@@ -69,20 +69,20 @@ def test_the_reports_grid() -> None:
     assert len(list(plan.pairs)) == 24
 
 
-def test_every_pair_runs_once_and_the_reports_own_in_full(swept: tuple[Path, tuple[SweepRow, ...]]) -> None:
+def test_every_pair_runs_once_and_the_reports_own_in_full(swept: tuple[Path, list[Row]]) -> None:
     out, rows = swept
-    assert [(row.row, row.column) for row in rows] == list(PLAN.pairs)
-    assert [row.epochs for row in rows] == [2, 2, 3, 2]
-    assert all(row.best_rmse <= row.short_rmse for row in rows)
+    assert [(row[PLAN.rows[0]], row[PLAN.columns[0]]) for row in rows] == list(PLAN.pairs)
+    assert [row["epochs"] for row in rows] == [2, 2, 3, 2]
+    assert all(row["best_rmse"] <= row["short_rmse"] for row in rows)
     with (out / "sweep.csv").open() as file:
         table = list(csv.DictReader(file))
-    assert [float(line["best_rmse"]) for line in table] == [row.best_rmse for row in rows]
+    assert [float(line["best_rmse"]) for line in table] == [row["best_rmse"] for row in rows]
     assert (out / "heat-map.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_stopped_sweep_goes_on_to_the_same_table(
     data: TrainingData,
-    swept: tuple[Path, tuple[SweepRow, ...]],
+    swept: tuple[Path, list[Row]],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -137,19 +137,19 @@ def test_the_command_reads_the_data_once_for_runs_in_turn(
 def test_a_run_that_does_not_learn_ends_early(data: TrainingData, tmp_path: Path) -> None:
     plan = SweepPlan("sharma2020", PLAN.rows, ("training.learning_rate", (1e-9,)), 9, (0.0, 0.0), patience=2)
     rows = run_sweep(plan, lambda: data, tmp_path / "sweep", settings=SETTINGS)
-    assert {row.outcome for row in rows} == {"stopped: no gain"}
-    assert {row.epochs for row in rows} == {3}
+    assert {row["outcome"] for row in rows} == {"stopped: no gain"}
+    assert {row["epochs"] for row in rows} == {3}
 
 
 def test_a_run_that_diverges_is_said_to(data: TrainingData, tmp_path: Path) -> None:
     settings = [*SETTINGS, "training.optimizer=sgd"]
     plan = SweepPlan("sharma2020", PLAN.rows, ("training.learning_rate", (1e30,)), 2, (0.0, 0.0))
     rows = run_sweep(plan, lambda: data, tmp_path / "sweep", settings=settings)
-    assert {row.outcome for row in rows} == {"diverged"}
-    assert np.isnan([row.best_rmse for row in rows]).all()
+    assert {row["outcome"] for row in rows} == {"diverged"}
+    assert np.isnan([row["best_rmse"] for row in rows]).all()
 
 
-def test_another_plan_is_refused(data: TrainingData, swept: tuple[Path, tuple[SweepRow, ...]]) -> None:
+def test_another_plan_is_refused(data: TrainingData, swept: tuple[Path, list[Row]]) -> None:
     with pytest.raises(TrainingError, match="--resume"):
         run_sweep(PLAN, lambda: data, swept[0], settings=SETTINGS)
     with pytest.raises(TrainingError, match="another plan"):

@@ -75,8 +75,9 @@ def sweep(
     console = plain_console()
     for row in rows:
         console.print(
-            f"{plan.rows[0]}={row.row:g} {plan.columns[0]}={row.column:g}: {row.outcome} after {row.epochs} "
-            f"epochs, lowest RMSE {row.best_rmse:.4f}, within {plan.epochs} epochs {row.short_rmse:.4f}",
+            f"{plan.rows[0]}={row[plan.rows[0]]:g} {plan.columns[0]}={row[plan.columns[0]]:g}: "
+            f"{row['outcome']} after {row['epochs']} epochs, lowest RMSE {row['best_rmse']:.4f}, "
+            f"within {plan.epochs} epochs {row['short_rmse']:.4f}",
             soft_wrap=True,
         )
     console.print(f"Table: {out / TABLE}\nHeat map: {out / HEAT_MAP}", soft_wrap=True)

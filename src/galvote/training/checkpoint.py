@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from lightning.pytorch.plugins import CheckpointIO
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch.utils._pytree import tree_flatten, tree_unflatten, treespec_dumps, treespec_loads
 
 from galvote.errors import TrainingError
 from galvote.io.atomic import atomic_file
@@ -21,10 +21,17 @@ class SafetensorsCheckpointIO(CheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Write the checkpoint beside its place, then put it there."""
-        tensors = dict[str, torch.Tensor]()
-        structure = json.dumps(_take_apart(checkpoint, tensors))
+        leaves, structure = tree_flatten(checkpoint)
+        tensors = {i: leaf.detach().cpu() for i, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)}
+        described = {
+            "structure": treespec_dumps(structure),
+            "values": [None if i in tensors else leaf for i, leaf in enumerate(leaves)],
+            "channels_last": [i for i, tensor in tensors.items() if _is_channels_last(tensor)],
+        }
+        # Storage may be shared, which the format refuses.
+        owned = {str(i): tensor.clone().contiguous() for i, tensor in tensors.items()}
         with atomic_file(Path(path)) as partial:
-            save_file(tensors, partial, metadata={"structure": structure})
+            save_file(owned, partial, metadata={"checkpoint": json.dumps(described)})
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None
@@ -32,14 +39,18 @@ class SafetensorsCheckpointIO(CheckpointIO):
         """Read a checkpoint, or raise `TrainingError` if it is damaged."""
         try:
             with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                structure = json.loads(file.metadata()["structure"])
-        except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+                described = json.loads(file.metadata()["checkpoint"])
+                leaves = described["values"]
+                for name in file.keys():  # noqa: SIM118
+                    leaves[int(name)] = file.get_tensor(name)
+            for i in described["channels_last"]:
+                leaves[i] = leaves[i].contiguous(memory_format=torch.channels_last)
+            checkpoint: dict[str, Any] = tree_unflatten(leaves, treespec_loads(described["structure"]))
+        except (OSError, SafetensorError, KeyError, TypeError, ValueError, IndexError) as error:
             raise TrainingError(
                 f"The checkpoint {path} cannot be read ({error}); start the run again with --overwrite."
             ) from error
-        restored: dict[str, Any] = _put_together(structure, tensors)
-        return restored
+        return checkpoint
 
     def remove_checkpoint(self, path: Any) -> None:
         """Delete a checkpoint."""
@@ -53,41 +64,3 @@ def _is_channels_last(tensor: torch.Tensor) -> bool:
         and tensor.is_contiguous(memory_format=torch.channels_last)
         and not tensor.is_contiguous()
     )
-
-
-# JSON knows neither tensors, nor tuples, nor keys that are numbers; each is written as an object with one
-# reserved key.
-def _take_apart(value: Any, tensors: dict[str, torch.Tensor]) -> Any:
-    match value:
-        case torch.Tensor():
-            name = str(len(tensors))
-            tensors[name] = value.detach().cpu().clone().contiguous()
-            return {"__tensor__": name, "channels_last": _is_channels_last(value)}
-        case Mapping():
-            return {
-                "__items__": [[_take_apart(k, tensors), _take_apart(v, tensors)] for k, v in value.items()]
-            }
-        case tuple():
-            return {"__tuple__": [_take_apart(item, tensors) for item in value]}
-        case list():
-            return [_take_apart(item, tensors) for item in value]
-        case None | bool() | int() | float() | str():
-            return value
-        case _:
-            raise TypeError(f"a checkpoint cannot hold {type(value).__name__}: {value!r}")
-
-
-def _put_together(value: Any, tensors: Mapping[str, torch.Tensor]) -> Any:
-    match value:
-        case {"__tensor__": name, "channels_last": True}:
-            return tensors[name].contiguous(memory_format=torch.channels_last)
-        case {"__tensor__": name}:
-            return tensors[name]
-        case {"__items__": items}:
-            return {_put_together(k, tensors): _put_together(v, tensors) for k, v in items}
-        case {"__tuple__": items}:
-            return tuple(_put_together(item, tensors) for item in items)
-        case list():
-            return [_put_together(item, tensors) for item in value]
-        case _:
-            return value

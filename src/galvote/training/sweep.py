@@ -8,9 +8,9 @@ import json
 import math
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,29 +78,9 @@ PRESETS = {
 """Sweeps by name; `report` is the baseline report's own grid."""
 
 
-@dataclass(frozen=True)
-class SweepRow:
-    """One run of a sweep: its settings, how it ended and how well it did.
-
-    Parameters
-    ----------
-    row, column
-        The pair of values.
-    outcome
-        ``finished``, ``stopped: no gain`` or ``diverged``.
-    epochs
-        How many it ran.
-    best_rmse, last_rmse, short_rmse
-        Validation RMSE: the lowest, the last, and the lowest within the plan's epochs; NaN without any.
-    """
-
-    row: float
-    column: float
-    outcome: str
-    epochs: int
-    best_rmse: float
-    last_rmse: float
-    short_rmse: float
+Row = dict[str, Any]
+"""One run: its two settings, ``outcome`` (``finished``, ``stopped: no gain`` or ``diverged``), ``epochs``,
+and validation RMSE: the lowest, the last, and the lowest within the plan's epochs; NaN without any."""
 
 
 def run_sweep(
@@ -112,7 +92,7 @@ def run_sweep(
     parallel: int = 1,
     resume: bool = False,
     report: Callable[[str], None] | None = None,
-) -> tuple[SweepRow, ...]:
+) -> list[Row]:
     """Train every pair of a plan.
 
     Parameters
@@ -174,49 +154,30 @@ def run_sweep(
     return write_summary(plan, out)
 
 
-def write_summary(plan: SweepPlan, out: Path) -> tuple[SweepRow, ...]:
-    """Write the table and the heat map of the runs that have ended.
-
-    Parameters
-    ----------
-    plan
-        What the sweep runs.
-    out
-        Its folder.
-
-    Returns
-    -------
-    A row for each of these runs, in the plan's order.
-    """
+def write_summary(plan: SweepPlan, out: Path) -> list[Row]:
+    """Write the table and the heat map of the runs that have ended, and return a row for each."""
     ended = _ended(_load_study(out))
-    curves = {pair: _curve(out, pair) for pair in plan.pairs if pair in ended}
-    rows = tuple(
-        SweepRow(
-            *pair,
-            outcome=ended[pair],
-            epochs=len(curve),
-            best_rmse=min(curve, default=math.nan),
-            last_rmse=curve[-1] if curve else math.nan,
-            short_rmse=min(curve[: plan.epochs], default=math.nan),
-        )
-        for pair, curve in curves.items()
-    )
-    with atomic_file(out / TABLE) as partial, partial.open("w", newline="") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow([plan.rows[0], plan.columns[0], *list(SweepRow.__dataclass_fields__)[2:]])
-        table.writerows(map(astuple, rows))
-    lowest = {pair: min(curve, default=math.nan) for pair, curve in curves.items()}
-    values = np.array(
-        [[lowest.get((row, column), math.nan) for column in plan.columns[1]] for row in plan.rows[1]]
-    )
+    rows = list[Row]()
+    for pair in plan.pairs:
+        if pair in ended:
+            curve = _curve(out, pair) or [math.nan]
+            row: Row = dict(zip((plan.rows[0], plan.columns[0]), pair, strict=True))
+            row |= {"outcome": ended[pair], "epochs": len(_curve(out, pair)), "best_rmse": min(curve)}
+            rows.append(row | {"last_rmse": curve[-1], "short_rmse": min(curve[: plan.epochs])})
+    if rows:
+        with atomic_file(out / TABLE) as partial, partial.open("w", newline="") as file:
+            table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows)
+    lowest = [min(_curve(out, pair), default=math.nan) if pair in ended else math.nan for pair in plan.pairs]
     plot_heat_map(
-        values,
+        np.reshape(lowest, (len(plan.rows[1]), len(plan.columns[1]))),
         [f"{value:g}" for value in plan.rows[1]],
         [f"{value:g}" for value in plan.columns[1]],
         out / HEAT_MAP,
         title=f"{plan.recipe}: lowest validation RMSE",
-        row_title=plan.rows[0].rpartition(".")[2].replace("_", " "),
-        column_title=plan.columns[0].rpartition(".")[2].replace("_", " "),
+        row_title=plan.rows[0],
+        column_title=plan.columns[0],
     )
     return rows
 
