@@ -24,7 +24,7 @@ from galvote.serve.examples import draw_example
 FORM = "multipart/form-data; boundary=galvote"
 WRK = f"""
 wrk.method, wrk.headers["Content-Type"] = "POST", "{FORM}"
-function init(files) wrk.body = io.open(files[1], "rb"):read("*a"); wrk.init(files) end
+function init(files) wrk.body = io.open(files[1], "rb"):read("*a") end
 function done(all, took)
   local numbers = {{all.requests, all.errors.status, all.duration, took:percentile(50), took:percentile(99)}}
   io.write("\\n" .. table.concat(numbers, " "))
