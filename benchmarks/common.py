@@ -30,7 +30,7 @@ from galvote.metrics import column_means, squared_errors
 GALVOTE = (sys.executable, "-m", "galvote")
 PICTURES = Path(__file__).parents[1] / "docs/pictures"
 FRAMES = 300
-FIRST_SHARD, SHARDS = "part-000000.parquet", "part-*.parquet"
+FIRST_SHARD, SHARDS = "shard-000000.parquet", "shard-*.parquet"
 DRAWS = 2000
 
 _OPTIONS: dict[str, dict[str, Any]] = {

@@ -70,7 +70,7 @@ def test_they_can_be_exported(name: str, tmp_path: Path):
     pytest.importorskip("onnxruntime")
     network, card = load_model(name)
     difference = export_model(network, card, load_calibration(name), tmp_path / "model.onnx")
-    assert difference < 1e-5
+    assert difference < 1e-3
     images = [galaxy.image for galaxy in simulate_galaxies(3, seed=2)]
     found = galvote.load(tmp_path / "model.onnx", "onnx").predict(images).fractions
     np.testing.assert_allclose(

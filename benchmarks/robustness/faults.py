@@ -59,7 +59,7 @@ class Survey:
 
     def command(self, out: Path, *options: str, listing: str = "list.csv") -> list[str]:
         """Return the command; of an option that is given twice the last counts."""
-        own = [f"--model={self.model}", f"--out={out}", f"--part-size={self.shard_size}"]
+        own = [f"--model={self.model}", f"--out={out}", f"--shard-size={self.shard_size}"]
         return [*common.GALVOTE, "predict", str(self.folder / listing), *own, *options]
 
     def start(self, out: Path, *options: str, listing: str = "list.csv") -> subprocess.Popen[str]:
@@ -184,7 +184,7 @@ def damage(survey: Survey, out: Path, times: int) -> Outcome:
 
 def run_together(survey: Survey, out: Path, _: int) -> Outcome:
     """Run three tasks at once, each of them twice."""
-    processes = [survey.start(out, f"--shard={task}/3") for task in (1, 2, 3) for _ in range(2)]
+    processes = [survey.start(out, f"--task={task}/3") for task in (1, 2, 3) for _ in range(2)]
     for process in processes:
         survey.finish(out, process=process)
     return Outcome("three tasks at once, each twice", len(processes), "all ended well")
@@ -192,8 +192,8 @@ def run_together(survey: Survey, out: Path, _: int) -> Outcome:
 
 def lose_task(survey: Survey, out: Path, _: int) -> Outcome:
     """Lose one of three tasks for good, and let a run without tasks make the rest."""
-    survey.finish(out, "--shard=1/3")
-    process = survey.start(out, "--shard=2/3")
+    survey.finish(out, "--task=1/3")
+    process = survey.start(out, "--task=2/3")
     wait_for_shards(process, out, -(-survey.galaxies // survey.shard_size) // 3 + 1)
     process.kill()
     process.communicate()
@@ -208,7 +208,7 @@ def contradict(survey: Survey, out: Path, _: int) -> Outcome:
     (survey.folder / "fewer.csv").write_text("".join(survey.list_images()[:-1]))
     survey.list_images("moved.csv", {3: survey.frames[7]})
     other = "galvote-base" if survey.model == "galvote-small" else "galvote-small"
-    options = "--tta=2", "--field-of-view=8", "--features", "--part-size=33", f"--model={other}"
+    options = "--tta=2", "--field-of-view=8", "--features", "--shard-size=33", f"--model={other}"
     processes = [survey.start(out, option) for option in options]
     processes += [survey.start(out, listing=listing) for listing in ("fewer.csv", "moved.csv")]
     refused = [

@@ -21,7 +21,8 @@ import torch
 
 import galvote
 from benchmarks import common
-from galvote.inference import Parts, Settings, make_parts, make_plan
+from galvote.inference import Manifest, Settings, Shards
+from galvote.inference.predict_shards import fill_shards
 from galvote.inference.ray_engine import RayEngine
 from galvote.io import Sources, list_sources
 
@@ -58,7 +59,7 @@ def measure(
     """Return galaxies a second of the whole run and when steady, and seconds to start and to the first."""
     load, settings = partial(galvote.load, model), Settings()
     predictor = load()
-    shards = Parts.begin(out, make_plan(predictor, sources, settings, size))
+    shards = Shards.begin(out, Manifest.of(predictor, sources, settings, size))
     moments = list[tuple[float, int]]()
 
     def add(galaxies: int) -> None:
@@ -69,11 +70,11 @@ def measure(
         with RayEngine(workers=workers) as ray:
             ray.cores = 1
             started = time.perf_counter()
-            ray.make_parts(load, sources, shards, settings, on_part=lambda made: add(made.statuses.total()))
+            ray.fill_shards(load, sources, shards, settings, on_galaxies=add)
     else:
         torch.set_num_threads(workers)
         started = time.perf_counter()
-        make_parts(predictor, sources, shards, settings, on_galaxies=add)
+        fill_shards(predictor, sources, shards, settings, on_galaxies=add)
         torch.set_num_threads(cores)
     whole, wave = moments[-1][0] - started, size * workers
     steady = [moment for moment in moments if wave <= moment[1] <= len(sources) - wave]

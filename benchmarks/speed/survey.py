@@ -28,8 +28,9 @@ from PIL import Image
 import galvote
 from benchmarks import common
 from galvote.images import FRAME_WIDTH, Geometry, decode_cutout, decode_image, to_cutout
-from galvote.inference import PART_SIZE, Parts, Settings, make_parts, make_plan
+from galvote.inference import SHARD_SIZE, Manifest, Settings, Shards
 from galvote.inference.pipeline import in_batches, run_ahead
+from galvote.inference.predict_shards import fill_shards
 from galvote.io import list_sources
 from galvote.models import GalaxyNetwork, NetworkSpec, load_model
 from galvote.simulate import simulate_galaxies, write_galaxies
@@ -113,8 +114,9 @@ def make_shards(predictor: galvote.Predictor, images: Path) -> int:
     """Go the whole way from files to shards on the disk."""
     sources, settings = list_sources(images), Settings()
     with tempfile.TemporaryDirectory() as out:
-        shards = Parts.begin(Path(out), make_plan(predictor, sources, settings, PART_SIZE))
-        return make_parts(predictor, sources, shards, settings).statuses["ok"]
+        manifest = Manifest.of(predictor, sources, settings, SHARD_SIZE)
+        shards = Shards.begin(Path(out), manifest)
+        return fill_shards(predictor, sources, shards, settings).statuses["ok"]
 
 
 def predict(predictor: galvote.Predictor, cutouts: Sequence[np.ndarray], count: int) -> int:

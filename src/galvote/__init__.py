@@ -2,6 +2,9 @@
 
 ================  =======================================================================
 `load`            a model, ready to predict: a `Predictor`, which gives a `Prediction`
+`predict`         fractions of images in one call: a `Prediction`
+`predict_table`   the same into a file, beside another catalogue if you like
+`predict_shards`  the same into a folder, which an interrupted run goes on with
 `find_field`      the galaxies of a wide image, classified: a `Field`
 `write_field`     a field as an annotated image, a page and a catalogue
 `cutouts`         images of a catalogue's galaxies, from a FITS image or a survey
@@ -32,9 +35,12 @@ if TYPE_CHECKING:
     from galvote.errors import GalvoteError
     from galvote.field import Field, find_field, write_field
     from galvote.images.cutouts import cutouts
-    from galvote.inference import Prediction, Predictor
+    from galvote.inference import Prediction, Predictor, Settings
     from galvote.inference.calibrate import calibrate
     from galvote.inference.evaluation import Evaluation, evaluate
+    from galvote.inference.predict import predict
+    from galvote.inference.predict_shards import predict_shards
+    from galvote.inference.predict_table import predict_table
     from galvote.recipes import list_recipes
     from galvote.training import train
     from galvote.trees import DecisionTree, list_trees, load_tree
@@ -47,6 +53,7 @@ __all__ = [
     "GalvoteError",
     "Prediction",
     "Predictor",
+    "Settings",
     "calibrate",
     "cutouts",
     "evaluate",
@@ -56,6 +63,9 @@ __all__ = [
     "list_trees",
     "load",
     "load_tree",
+    "predict",
+    "predict_shards",
+    "predict_table",
     "train",
     "write_field",
 ]
@@ -67,6 +77,7 @@ _HOMES = {
     "GalvoteError": "galvote.errors",
     "Prediction": "galvote.inference",
     "Predictor": "galvote.inference",
+    "Settings": "galvote.inference",
     "calibrate": "galvote.inference.calibrate",
     "cutouts": "galvote.images.cutouts",
     "evaluate": "galvote.inference.evaluation",
@@ -75,6 +86,9 @@ _HOMES = {
     "list_recipes": "galvote.recipes",
     "list_trees": "galvote.trees",
     "load_tree": "galvote.trees",
+    "predict": "galvote.inference.predict",
+    "predict_shards": "galvote.inference.predict_shards",
+    "predict_table": "galvote.inference.predict_table",
     "train": "galvote.training",
     "write_field": "galvote.field",
 }

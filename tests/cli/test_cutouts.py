@@ -181,12 +181,12 @@ def test_a_field_in_numbered_parts(command, field: Path, catalogue: Path, tmp_pa
         catalogue,
         "--out",
         tmp_path / "parts",
-        "--part-size",
+        "--shard-size",
         2,
     )
     assert command(*run).returncode == 0
     assert "all of them were there" in command(*run).stderr
-    parts = [read_table(path) for path in sorted((tmp_path / "parts").glob("part-*.parquet"))]
+    parts = [read_table(path) for path in sorted((tmp_path / "parts").glob("shard-*.parquet"))]
     assert [len(part) for part in parts] == [2, 2, 1]
     rows = pa.concat_tables(parts)
     assert rows["id"].to_pylist() == [*PLACES, "lost"]
@@ -218,7 +218,7 @@ def test_clashes_and_missing_places_are_told_before_any_work(
         (("--survey", "sdss", "--catalogue", catalogue, "--engine", "ray"), "all ask the survey at once"),
         ((), "Nothing to predict"),
         ((tmp_path, "--field", field, "--catalogue", catalogue), "either"),
-        (("--field", field, "--catalogue", catalogue, "--field-of-view", "6.0"), "are for pictures"),
+        (("--field", field, "--catalogue", catalogue, "--field-of-view", "6.0"), "are for images"),
         ((tmp_path, "--join", tmp_path / "c.parquet"), "columns Status, which predictions have"),
         ((tmp_path, "--join", catalogue, "--format", "challenge"), "leave out --join or --format"),
     ):
@@ -301,8 +301,17 @@ def test_images_of_a_survey(command, service: str, tmp_path: Path) -> None:
 def test_shards_share_the_rate(command, service: str, tmp_path: Path) -> None:
     (tmp_path / "sky.csv").write_text("id,ra,dec,r90\na,10,0,5\nb,10,4,5\nc,10,5,5\nd,10,6,5\n")
     asks = ("--survey", "sdss", "--service-url", service, "--cache", tmp_path / "cache")
-    run = ("predict", "--catalogue", tmp_path / "sky.csv", *asks, "--out", tmp_path / "out", "--part-size", 1)
-    assert command(*run, "--shard", "2/2").returncode == 0
+    run = (
+        "predict",
+        "--catalogue",
+        tmp_path / "sky.csv",
+        *asks,
+        "--out",
+        tmp_path / "out",
+        "--shard-size",
+        1,
+    )
+    assert command(*run, "--task", "2/2").returncode == 0
     first, second = Service.times
     assert second - first > 0.9  # one process alone would ask every half second
 

@@ -130,7 +130,7 @@ def test_a_submission_with_a_hole_is_refused(command, trained, some, tmp_path):
     out = tmp_path / "out.csv"
     ran = command("predict", some, "--model", trained, "--out", out, "--format", "challenge")
     assert ran.returncode == 2
-    assert "1 pictures cannot be read: broken (" in ran.stderr
+    assert "1 images cannot be read: broken (" in ran.stderr
     assert not out.exists()
 
 

@@ -20,7 +20,7 @@ from galvote.inference.ray_engine import share_out
 pytest.importorskip("ray")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-MANY, PART = 6000, 64
+MANY, SIZE = 6000, 64
 PATIENCE = 300.0
 
 Start = Callable[..., subprocess.Popen[str]]
@@ -149,22 +149,22 @@ from functools import partial
 from pathlib import Path
 import galvote
 from galvote.io import list_sources
-from galvote.inference import Parts, Settings, make_plan
+from galvote.inference import Manifest, Settings, Shards
 from galvote.inference.ray_engine import RayEngine
 
 here, there, out = sys.argv[1:]
 sources, settings = list_sources("list.csv"), Settings()
-parts = Parts.begin(Path(out), make_plan(galvote.load(here), sources, settings, 100))
+shards = Shards.begin(Path(out), Manifest.of(galvote.load(here), sources, settings, 100))
 with RayEngine(workers=1) as engine:
     try:
-        engine.make_parts(partial(galvote.load, there), sources, parts, settings)
+        engine.fill_shards(partial(galvote.load, there), sources, shards, settings)
     except galvote.GalvoteError as error:
         print(type(error).__name__, error)
 """
 
 
 @pytest.mark.slow
-def test_a_worker_with_another_model_makes_no_part(trained, calibrated, few, tmp_path):
+def test_a_worker_with_another_model_makes_no_shard(trained, calibrated, few, tmp_path):
     arguments = [sys.executable, "-c", OTHER_MODEL, trained, calibrated, tmp_path / "survey"]
     ran = subprocess.run([*map(str, arguments)], cwd=few, capture_output=True, text=True, check=True)
     assert ran.stdout.startswith("ClusterError For the worker on ")
@@ -252,9 +252,9 @@ def cluster() -> Iterator[Cluster]:
 
 @pytest.fixture(scope="module")
 def whole(many, trained, tmp_path_factory) -> dict[str, bytes]:
-    """Return the parts that one process makes without Ray."""
+    """Return the shards that one process makes without Ray."""
     out = tmp_path_factory.mktemp("whole") / "survey"
-    arguments = ["list.csv", "--model", trained, "--out", out, "--part-size", PART]
+    arguments = ["list.csv", "--model", trained, "--out", out, "--shard-size", SIZE]
     subprocess.run(
         [sys.executable, "-m", "galvote", "predict", *map(str, arguments)],
         cwd=many,
@@ -272,8 +272,8 @@ def wait_until(condition: Callable[[], object], process: subprocess.Popen[str]) 
         time.sleep(0.01)
 
 
-def parts_in(folder: Path) -> int:
-    return len(list(folder.glob("part-*.parquet"))) if folder.exists() else 0
+def shards_in(folder: Path) -> int:
+    return len(list(folder.glob("shard-*.parquet"))) if folder.exists() else 0
 
 
 @pytest.mark.slow
@@ -282,15 +282,15 @@ def test_two_nodes_lose_nothing(start, cluster, many, whole, tmp_path, lost):
     out = tmp_path / "survey"
     if len(cluster.nodes) < 2:
         cluster.add_node()
-    options = ["--out", out, "--part-size", PART, "--engine", "ray", "--address", cluster.address]
+    options = ["--out", out, "--shard-size", SIZE, "--engine", "ray", "--address", cluster.address]
     process = start(many, *options, "--workers", 2)
-    wait_until(lambda: parts_in(out) >= 4 and cluster.workers(0) and cluster.workers(1), process)
+    wait_until(lambda: shards_in(out) >= 4 and cluster.workers(0) and cluster.workers(1), process)
     if lost == "a worker":
         for pid in cluster.workers(1):
             os.kill(pid, signal.SIGKILL)
     elif lost == "a node":
         cluster.lose_node(1)
-    assert parts_in(out) < len(whole) - 1, "it was in mid-run"
+    assert shards_in(out) < len(whole) - 1, "it was in mid-run"
     said = wait(process)
     assert f"{MANY} galaxies in {out}: {MANY - 2} ok, 1 empty, 1 missing;" in said
     assert files(out) == whole

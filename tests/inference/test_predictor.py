@@ -87,7 +87,7 @@ def test_one_array_is_one_picture(predictor, images):
 
 @pytest.mark.parametrize("shape", [(70, 70), (128,), (1, 2, 128, 128, 3)])
 def test_an_array_that_is_neither_a_picture_nor_several(predictor, shape):
-    with pytest.raises(ImageError, match=r"must be a picture \(y, x, 3\) or several .* np\.stack"):
+    with pytest.raises(ImageError, match=r"must be an image \(y, x, 3\) or several .* np\.stack"):
         predictor.predict(np.zeros(shape, dtype=np.uint8)).to_arrow()
 
 
@@ -157,12 +157,12 @@ def test_batches_keep_every_galaxy_and_its_order(predictor, images, monkeypatch)
     told = list[tuple[int, int]]()
     table = predictor.predict(
         [*images[:3], np.zeros((2, 2), dtype=np.uint8), *images[3:]],
-        on_progress=lambda done, failed: told.append((done, failed)),
+        on_progress=lambda done, total: told.append((done, total)),
     ).to_arrow()
     assert table["id"].to_pylist() == [str(i) for i in range(8)]
     assert table["status"].to_pylist() == ["ok"] * 3 + ["unsupported"] + ["ok"] * 4
     np.testing.assert_allclose(np.delete(fractions(table), 3, axis=0), expected, atol=1e-5)
-    assert told == [(2, 0), (4, 1), (6, 1), (8, 1)]
+    assert told == [(2, 8), (4, 8), (6, 8), (8, 8)]
 
 
 def test_views_of_a_symmetric_picture_agree(predictor):

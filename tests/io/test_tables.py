@@ -69,7 +69,7 @@ def test_missing_everywhere_and_no_rows(tmp_path: Path, ending: str) -> None:
 
 def test_the_parts_of_a_prediction_are_one_table(tmp_path: Path) -> None:
     for number, rows in enumerate((TABLE.slice(0, 3), TABLE.slice(3)), 1):
-        write_table(rows, tmp_path / f"part-00000{number}.parquet")
+        write_table(rows, tmp_path / f"shard-00000{number}.parquet")
     (tmp_path / "manifest.json").write_text("{}")
     assert read_table(tmp_path).equals(TABLE)
 

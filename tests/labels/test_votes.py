@@ -331,7 +331,7 @@ def test_the_tree_and_the_form_are_told_and_can_be_chosen(tmp_path: Path) -> Non
     assert (votes.tree.name, votes.form) == ("gz2-survey", "weighted")
     assert reports == [
         "Votes are those of the tree 'gz2-survey', read from its weighted fractions. "
-        "--form (form=) chooses another: count, debiased."
+        "Another form can be chosen: count, debiased."
     ]
     np.testing.assert_allclose(votes.fractions, to_cumulative(votes.tree, weighted), atol=1e-9)
     # The survey's own normalisation: nobody who said "star or artifact" was asked whether anything is odd.

@@ -44,12 +44,6 @@ def calibrate(
     field_of_view: Annotated[
         float | None, typer.Option(help="Width of the images, in r90 (8.48 is a whole GZ2 frame).")
     ] = None,
-    form: Annotated[
-        str | None,
-        typer.Option(
-            help="Form of the votes, of several: cumulative, weighted, fraction, count or debiased."
-        ),
-    ] = None,
     id_column: IdColumn = None,
     skip_invalid: Annotated[
         bool, typer.Option("--skip-invalid", help="Leave out votes that cannot be true instead of stopping.")
@@ -77,7 +71,6 @@ def calibrate(
             tta=tta,
             field_of_view=field_of_view,
             overwrite=overwrite,
-            form=form,
             id_column=id_column,
             skip_invalid=skip_invalid,
             report=console.print,

@@ -53,13 +53,6 @@ Tree = Annotated[
         rich_help_panel=_GALAXIES,
     ),
 ]
-VoteForm = Annotated[
-    str | None,
-    typer.Option(
-        help="Form of the votes, of several: cumulative, weighted, fraction, count or debiased.",
-        rich_help_panel=_GALAXIES,
-    ),
-]
 Splits = Annotated[
     Path | None,
     typer.Option(
@@ -100,7 +93,6 @@ def evaluate(
     level: Level = None,
     field_of_view: FieldOfView = None,
     tree: Tree = None,
-    form: VoteForm = None,
     splits: Splits = None,
     split: Split = None,
     id_column: IdColumn = None,
@@ -127,7 +119,6 @@ def evaluate(
             model=model,
             images=images,
             tree=None if tree is None else load_tree(tree),
-            form=form,
             splits=splits,
             split=split,
             tta=tta,

@@ -1,259 +1,265 @@
-"""`galvote predict`: pictures to a catalogue of vote fractions, in one file or in numbered parts."""
+"""`galvote predict`: images to a catalogue of vote fractions, in one file or in numbered shards."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
-from enum import StrEnum
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from galvote.cli.positions import (
-    CATALOGUE_HELP,
     Arcsec,
     Cache,
-    FieldOption,
     ServiceUrl,
     SizeColumn,
-    SurveyOption,
     open_service,
 )
-from galvote.cli.predict_parts import make_and_report, make_here, make_on_ray, read_shard
-from galvote.cli.predict_table import (
-    Beside,
+from galvote.cli.predict_options import (
+    Address,
+    Catalogue,
+    Conditional,
+    Engine,
+    Features,
+    Field,
+    FieldOfView,
+    Format,
+    Ids,
+    Join,
     Layout,
-    Progress,
-    make_table,
-    read_beside,
-    refuse_table,
-    refuse_unjoinable,
+    Out,
+    Overwrite,
+    Places,
+    Prefetch,
+    Retry,
+    ShardSize,
+    Survey,
+    TableIdColumn,
+    Task,
+    Where,
+    Workers,
 )
 from galvote.cli.prediction_options import BackendName, Level, Model, Tta
-from galvote.errors import CatalogueError
+from galvote.errors import CatalogueError, GalvoteError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
+    from galvote.images.services import CutoutService
+    from galvote.inference import Shards
+    from galvote.inference.predict_shards import Summary
+    from galvote.inference.ray_engine import RayEngine
     from galvote.io import Sources
-
-
-class Engine(StrEnum):
-    """Where the work is done."""
-
-    local = "local"
-    ray = "ray"
+    from galvote.io.positions import Positions
 
 
 def predict(
-    out: Annotated[
-        str,
-        typer.Option(
-            help="Catalogue to write (.csv, .parquet, .fits, .vot), or a folder for numbered parts."
-        ),
-    ],
-    sources: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Pictures: files, folders, Parquet, or catalogues with columns id and source."),
-    ] = None,
+    out: Out,
+    sources: Places = None,
     model: Model = "galvote-small",
-    backend: BackendName = None,
     tta: Tta = 1,
+    conditional: Conditional = False,
+    join: Join = None,
+    overwrite: Overwrite = False,
     level: Level = None,
-    features: Annotated[
-        bool, typer.Option("--features", help="Add the encoder's features, for search and clustering.")
-    ] = False,
-    conditional: Annotated[
-        bool,
-        typer.Option("--conditional", help="Add the fractions of those who were asked: `bar`, `bar_low` …"),
-    ] = False,
-    layout: Annotated[
-        Layout,
-        typer.Option("--format", help="`challenge` writes a submission: GalaxyID,Class1.1,…,Class11.6."),
-    ] = Layout.galvote,
-    ids: Annotated[
-        Path | None,
-        typer.Option(help="Table whose ids are predicted, all of them and no others, in its order."),
-    ] = None,
-    join: Annotated[
-        Path | None, typer.Option(help="Table beside whose columns the predictions are put, by id.")
-    ] = None,
-    field_of_view: Annotated[
-        float | None,
-        typer.Option(help="Width of the images, in r90 (8.48 is a whole GZ2 frame)."),
-    ] = None,
-    catalogue: Annotated[Path | None, typer.Option(help=CATALOGUE_HELP)] = None,
-    field: FieldOption = None,
-    survey: SurveyOption = None,
+    backend: BackendName = None,
+    features: Features = False,
+    field_of_view: FieldOfView = None,
+    layout: Format = Layout.galvote,
+    ids: Ids = None,
+    id_column: TableIdColumn = None,
+    catalogue: Catalogue = None,
+    field: Field = None,
+    survey: Survey = None,
     size_column: SizeColumn = None,
     arcsec: Arcsec = None,
     service_url: ServiceUrl = None,
     cache: Cache = None,
-    part_size: Annotated[
-        int | None, typer.Option(min=1, help="Galaxies in each part of a folder; 4096 if not given.")
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(metavar="I/N", help="Make only this share of a folder's parts: 1/20, …, 20/20."),
-    ] = None,
-    retry: Annotated[
-        bool,
-        typer.Option(
-            "--retry", help="Make parts of a folder again whose pictures were missing or unavailable."
-        ),
-    ] = False,
-    prefetch: Annotated[
-        int | None,
-        typer.Option(min=64, help="Most pictures in memory at once; 192 for each core if not given."),
-    ] = None,
-    engine: Annotated[
-        Engine, typer.Option(help="`local`: this process; `ray`: several, on one machine or many.")
-    ] = Engine.local,
-    address: Annotated[
-        str | None,
-        typer.Option(help="Of a running Ray cluster, host:port or `auto`; without it, one is started here."),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Of Ray; one for each GPU, or else each core, if not given.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing file, or the parts in a folder.")
-    ] = False,
+    shard_size: ShardSize = None,
+    task: Task = None,
+    retry: Retry = False,
+    engine: Where = Engine.local,
+    address: Address = None,
+    workers: Workers = None,
+    prefetch: Prefetch = None,
 ) -> None:
-    """Predict the votes of each galaxy; a picture that cannot be read becomes a row that says why.
+    """Predict the votes of each galaxy; an image that cannot be read becomes a row that says why.
 
-    Instead of pictures it takes a catalogue of positions with a field or a survey that shows them.
+    Instead of images it takes a catalogue of positions with a field or a survey that shows them.
 
-    A folder gets numbered parts. The same command goes on where an earlier one was stopped.
+    A folder gets numbered shards. The same command goes on where an earlier one was stopped.
     """
-    from functools import partial
+    place, share = Path(out), _read_task(task)
+    into_folder = out.endswith(("/", os.sep)) or place.is_dir() or not place.suffix
+    one_table = {"ids": ids, "join": join, "layout": layout.value, "id_column": id_column}
+    in_shards = {"shard_size": shard_size, "task": task and share, "retry": retry}
+    _refuse_ambiguity(sources, catalogue, bool(field or survey), _makes_one_table(one_table) or field_of_view)
+    _refuse_unfit(place, into_folder, one_table, in_shards)
+    cluster = _open_engine(engine, address, workers, bool(survey))
 
-    from galvote.cli.progress import plain_console, show_progress
-    from galvote.images.look_up import look_up
-    from galvote.inference import PART_SIZE, Parts, Predictor, Settings, make_plan
-    from galvote.io import list_sources
-    from galvote.io.positions import read_positions
+    from galvote.inference import Settings
 
-    console = plain_console(stderr=True)
-    place = Path(out)
-    in_parts = out.endswith(("/", os.sep)) or place.is_dir() or not place.suffix
-    share = read_shard(shard) if shard else (1, 1)
-    one_table = bool(ids or join or layout is Layout.challenge)
-    by_position = bool(catalogue or field or survey)
-    _refuse_ambiguity(by_position, sources, one_table or bool(field_of_view))
-    if in_parts:
-        _refuse_for_a_folder(place, one_table, bool(shard and overwrite))
-    else:
-        _refuse_for_a_file(place, part_size is not None or bool(shard) or retry)
-        refuse_table(place, layout, bool(join), features, overwrite)
-    if engine is Engine.local and (address is not None or workers is not None):
-        raise CatalogueError("--address and --workers are for Ray; add --engine ray")
-    cluster = None
-    if engine is Engine.ray:
-        if survey:
-            raise CatalogueError(
-                "Ray's workers would all ask the survey at once: fetch the pictures with `galvote cutouts "
-                "--survey …`, then predict the catalogue.csv that it writes."
-            )
-        from galvote.inference.ray_engine import RayEngine
-
-        cluster = RayEngine(address, workers)
-    load = partial(Predictor.load, model, backend)
-    predictor = load()
-    if level is not None:
-        predictor.check_level(level)
-    settings = Settings(tta, field_of_view, level, features, conditional)
-    positions = None
-    if by_position:
-        if catalogue is None:
-            raise CatalogueError("Say which galaxies: --catalogue is a table of their positions.")
-        positions = read_positions(catalogue, size_column=size_column)
-    beside = None
-    if positions is not None:
-        beside = Beside(positions.table, positions.ids)
-    elif join:
-        beside = read_beside(join)
-    if beside is not None:
-        refuse_unjoinable(beside, predictor.schema(settings), None if in_parts else place, overwrite)
-    with ExitStack() as stack:
-        if positions is None:
-            listed = list_sources(sources or [])
+    how = {
+        "model": model,
+        "backend": backend,
+        "settings": Settings(tta, field_of_view, level, features, conditional),
+        "prefetch": prefetch,
+        "engine": cluster,
+        "overwrite": overwrite,
+    }
+    # Tasks that run at the same time ask a survey together as often as one process would.
+    asked = open_service(survey, url=service_url, cache=cache, rate=2.0 / share[1])
+    with _list(sources, catalogue, field, asked, size_column, arcsec) as (images, beside):
+        if into_folder:
+            _predict_shards(images, place, how | {key: value for key, value in in_shards.items() if value})
         else:
-            # Shards that run at the same time ask a survey together as often as one process would.
-            service = open_service(survey, url=service_url, cache=cache, rate=2.0 / share[1])
-            with show_progress(console, "measuring") as show:
-                looked_up = look_up(
-                    positions,
-                    field=field or None,
-                    survey=service,
-                    arcsec=arcsec,
-                    report=console.print,
-                    on_progress=show,
-                )
-                _, listed = stack.enter_context(looked_up)
-        if in_parts:
-            plan = make_plan(predictor, listed, settings, part_size or PART_SIZE)
-            make = partial(make_here, predictor) if cluster is None else partial(make_on_ray, cluster, load)
-            parts = Parts.begin(place, plan, overwrite)
-            make_and_report(make, listed, parts, settings, share, prefetch, retry, console)
-            return
-
-        def predict_all(listed: Sources, show: Progress) -> pa.Table:
-            if cluster is None:
-                asked = {key: value for key, value in vars(settings).items() if key != "conditional"}
-                found = predictor.predict(listed, **asked, prefetch=prefetch, on_progress=show)
-                return found.to_arrow(conditional)
-            with cluster:
-                return cluster.predict(load, listed, settings, prefetch=prefetch, on_progress=show)
-
-        stopped = f"Stopped; {place} is not written."
-        if not one_table:
-            stopped += (
-                f" Into a folder, as in --out {place.stem}/, the same command goes on where it was stopped."
-            )
-        make_table(
-            predict_all,
-            listed,
-            place,
-            ids=ids,
-            beside=beside,
-            layout=layout,
-            tree=predictor.tree,
-            overwrite=overwrite,
-            stopped=stopped,
-            console=console,
-        )
+            _predict_table(images, place, how | one_table | ({"join": beside} if beside else {}))
 
 
-def _refuse_ambiguity(by_position: bool, sources: Sequence[Path] | None, needs_images: bool) -> None:
-    """Raise `CatalogueError` unless either pictures or positions are given, with options that fit."""
+def _refuse_ambiguity(
+    sources: Sequence[Path] | None, catalogue: Path | None, shown: bool, needs_images: object
+) -> None:
+    """Raise an error unless either images or positions are given, with options that fit."""
+    by_position = bool(catalogue or shown)
     if by_position and sources:
-        raise CatalogueError("Name either pictures or a --catalogue of positions, and run it twice for both.")
+        raise CatalogueError("Name either images or a --catalogue of positions, and run it twice for both.")
     if not (by_position or sources):
         raise CatalogueError(
-            "Nothing to predict: name pictures, or a --catalogue of positions with --field or --survey."
+            "Nothing to predict: name images, or a --catalogue of positions with --field or --survey."
         )
+    if by_position and catalogue is None:
+        raise CatalogueError("Say which galaxies: --catalogue is a table of their positions.")
     if by_position and needs_images:
         raise CatalogueError(
-            "--ids, --join, --field-of-view and --format challenge are for pictures; leave them out where "
+            "--ids, --join, --field-of-view and --format challenge are for images; leave them out where "
             "galaxies are looked up by position."
         )
 
 
-def _refuse_for_a_folder(place: Path, one_table: bool, removing: bool) -> None:
-    """Raise `CatalogueError` if numbered parts cannot be what is asked for."""
-    if one_table:
+def _refuse_unfit(
+    place: Path, into_folder: bool, one_table: dict[str, Any], in_shards: dict[str, Any]
+) -> None:
+    """Raise an error if options do not fit what is written."""
+    if into_folder and _makes_one_table(one_table):
         raise CatalogueError(
             "--ids, --join and --format challenge make one table: name a file, as in --out votes.csv"
         )
-    if removing:
-        raise CatalogueError(
-            f"With --overwrite each shard would remove the others' parts; empty {place} before they start."
+    if not into_folder and any(in_shards.values()):
+        raise CatalogueError(f"--shard-size, --task and --retry are for a folder, as in --out {place.stem}/")
+
+
+def _makes_one_table(one_table: dict[str, Any]) -> bool:
+    return bool(one_table["ids"] or one_table["join"] or one_table["layout"] == "challenge")
+
+
+def _read_task(text: str | None) -> tuple[int, int]:
+    """Return which of how many tasks ``I/N`` means."""
+    number, _, of = (text or "1/1").partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise typer.BadParameter(
+            f"{text!r} is no task: the first of twenty is 1/20, the last 20/20.", param_hint="--task"
         )
+    return int(number), int(of)
 
 
-def _refuse_for_a_file(place: Path, for_parts: bool) -> None:
-    if for_parts:
-        raise CatalogueError(f"--part-size, --shard and --retry are for a folder, as in --out {place.stem}/")
+def _open_engine(engine: Engine, address: str | None, workers: int | None, survey: bool) -> RayEngine | None:
+    if engine is Engine.local:
+        if address is not None or workers is not None:
+            raise GalvoteError("--address and --workers are for Ray; add --engine ray")
+        return None
+    if survey:
+        raise GalvoteError(
+            "Ray's workers would all ask the survey at once: fetch the images with `galvote cutouts "
+            "--survey …`, then predict the catalogue.csv that it writes."
+        )
+    from galvote.inference.ray_engine import RayEngine
+
+    return RayEngine(address, workers)
+
+
+@contextmanager
+def _list(
+    sources: list[Path] | None,
+    catalogue: Path | None,
+    field: list[str] | None,
+    survey: CutoutService | None,
+    size_column: str | None,
+    arcsec: float | None,
+) -> Iterator[tuple[list[Path] | Sources, Positions | None]]:
+    """Yield the images, and the positions at which they are looked up if they are."""
+    if catalogue is None:
+        yield sources or [], None
+        return
+
+    from galvote.cli.progress import plain_console, show_progress
+    from galvote.images.look_up import look_up
+    from galvote.io.positions import read_positions
+
+    console = plain_console(stderr=True)
+    positions = read_positions(catalogue, size_column=size_column)
+    with ExitStack() as stack:
+        with show_progress(console, "measuring") as on_progress:
+            looked_up = look_up(
+                positions,
+                field=field or None,
+                survey=survey,
+                arcsec=arcsec,
+                report=console.print,
+                on_progress=on_progress,
+            )
+            _, images = stack.enter_context(looked_up)
+        yield images, positions
+
+
+def _predict_table(images: list[Path] | Sources, place: Path, how: dict[str, Any]) -> None:
+    from galvote.cli.progress import plain_console, show_progress, stoppable
+    from galvote.inference.predict_table import predict_table
+
+    console = plain_console(stderr=True)
+    stopped = f"Stopped; {place} is not written."
+    if not _makes_one_table(how):
+        stopped += (
+            f" Into a folder, as in --out {place.stem}/, the same command goes on where it was stopped."
+        )
+    with stoppable(console, lambda: stopped), show_progress(console, "predicting") as on_progress:
+        written = predict_table(images, place, **how, on_progress=on_progress)
+    line = f"{written.galaxies} galaxies in {place}: {_say(written.statuses)}"
+    if written.ood:
+        line += f"; {written.ood} unlike the training galaxies"
+    console.print(line, soft_wrap=True)
+
+
+def _predict_shards(images: list[Path] | Sources, folder: Path, how: dict[str, Any]) -> None:
+    from galvote.cli.progress import plain_console, show_progress, stoppable
+    from galvote.inference import Shards
+    from galvote.inference.predict_shards import predict_shards
+
+    def stopped() -> str:
+        shards = Shards.open(folder)
+        there = f"{len(shards.present())} of {shards.manifest.shards} shards in {folder}"
+        return f"Stopped with {there}. The same command goes on from there."
+
+    console = plain_console(stderr=True)
+    with stoppable(console, stopped), show_progress(console, "predicting") as on_progress:
+        summary = predict_shards(images, folder, **how, on_progress=on_progress)
+    console.print(_describe(summary, Shards.open(folder)), soft_wrap=True)
+
+
+def _describe(summary: Summary, shards: Shards) -> str:
+    line = f"{summary.statuses.total()} galaxies in {shards.folder}: {_say(summary.statuses)}"
+    if not summary.made:
+        line += "; all of them were there"
+    if summary.damaged:
+        line += f"; {summary.damaged} damaged shards are made again"
+    if summary.renewed:
+        line += f"; {summary.renewed} shards whose images were not there are made again"
+    elif summary.statuses["missing"] or summary.statuses["unavailable"]:
+        line += "; to ask again for what was missing or unavailable, add --retry"
+    if absent := shards.manifest.shards - len(shards.present()):
+        line += f"; {absent} of {shards.manifest.shards} shards, of other tasks, are not there yet"
+    return line
+
+
+def _say(statuses: Counter[str]) -> str:
+    return ", ".join(f"{n} {status}" for status, n in statuses.items())

@@ -10,16 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from galvote.cli.training_options import (
-    FieldOfView,
-    IdColumn,
-    Images,
-    Settings,
-    Splits,
-    Tree,
-    VoteForm,
-    Votes,
-)
+from galvote.cli.training_options import FieldOfView, IdColumn, Images, Settings, Splits, Tree, Votes
 
 if TYPE_CHECKING:
     from galvote.training import TrainingData
@@ -38,7 +29,6 @@ def sweep(
     parallel: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted sweep.")] = False,
     tree: Tree = None,
-    form: VoteForm = None,
     id_column: IdColumn = None,
     field_of_view: FieldOfView = None,
 ) -> None:
@@ -54,13 +44,7 @@ def sweep(
     plan, settings = PRESETS[preset], set_ or []
     if epochs is not None:
         plan = replace(plan, epochs=epochs)
-    options = {
-        "splits": splits,
-        "tree": tree,
-        "form": form,
-        "id_column": id_column,
-        "field_of_view": field_of_view,
-    }
+    options = {"splits": splits, "tree": tree, "id_column": id_column, "field_of_view": field_of_view}
     load = partial(_load, plan.recipe, settings, images, votes, out / "store", options)
     data = load()  # packs, and finds what is wrong with the data, before any worker starts
     rows = run_sweep(

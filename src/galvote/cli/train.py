@@ -16,7 +16,6 @@ from galvote.cli.training_options import (
     Settings,
     Splits,
     Tree,
-    VoteForm,
     Votes,
 )
 
@@ -78,7 +77,6 @@ def train(
     yes: Yes = False,
     classes: Classes = None,
     tree: Tree = None,
-    form: VoteForm = None,
     id_column: IdColumn = None,
     field_of_view: FieldOfView = None,
     skip_invalid: SkipInvalid = False,
@@ -105,7 +103,6 @@ def train(
             splits=splits,
             classes=classes,
             tree=tree,
-            form=form,
             id_column=id_column,
             teacher=teacher,
             settings=set_ or [],

@@ -29,13 +29,6 @@ Tree = Annotated[
         rich_help_panel=GALAXIES,
     ),
 ]
-VoteForm = Annotated[
-    str | None,
-    typer.Option(
-        help="Form of the votes, of several: cumulative, weighted, fraction, count or debiased.",
-        rich_help_panel=GALAXIES,
-    ),
-]
 IdColumn = Annotated[
     str | None,
     typer.Option(help="Column of ids, if it has none of the usual names.", rich_help_panel=GALAXIES),

@@ -16,7 +16,7 @@ from galvote.images.geometry import (
 )
 from galvote.images.limits import MAX_PIXELS
 from galvote.images.store import PackedStore, is_store, pack
-from galvote.images.view import Resampling, View, describe_warp, network_input, tta_views, warp_cutout
+from galvote.images.view import View, network_input, tta_views, warp_cutout
 
 __all__ = [
     "COMPACT",
@@ -25,11 +25,9 @@ __all__ = [
     "Encoded",
     "Geometry",
     "PackedStore",
-    "Resampling",
     "View",
     "decode_cutout",
     "decode_image",
-    "describe_warp",
     "is_store",
     "network_input",
     "pack",

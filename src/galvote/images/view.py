@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import cv2
 import numpy as np
@@ -83,15 +82,16 @@ def tta_views(count: int) -> tuple[View, ...]:
     return tuple(View(angle=360 * turn / rotations, flip=flip) for flip in flips for turn in range(rotations))
 
 
-def warp_cutout(
-    cutout: UInt8[np.ndarray, "size size 3"], view: View, pixels: int
-) -> UInt8[np.ndarray, "pixels pixels 3"]:
+Pixels = UInt8[np.ndarray, "y x *channel"] | Float32[np.ndarray, "y x *channel"]
+
+
+def warp_cutout(cutout: Pixels, view: View, pixels: int) -> Pixels:
     """Show a cutout in another orientation and on other pixels.
 
     Parameters
     ----------
     cutout
-        RGB.
+        As many rows as columns, such as RGB ``(size, size, 3)``.
     view
         The orientation.
     pixels
@@ -108,9 +108,16 @@ def warp_cutout(
     At half the cutout's width each bilinear sample lies between four pixels, so the identity is their exact
     average. A cutout of more than twice the pixels is first area-averaged to twice the pixels.
     """
-    for step in _steps(len(cutout), view, pixels):
-        cutout = np.asarray(step(cutout))
-    return cutout
+    if len(cutout) > 2 * pixels:
+        cutout = cv2.resize(cutout, (2 * pixels, 2 * pixels), interpolation=cv2.INTER_AREA)
+    warped = cv2.warpAffine(
+        cutout,
+        view.matrix(len(cutout), pixels),
+        (pixels, pixels),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT,
+    )
+    return np.asarray(warped)
 
 
 def network_input(
@@ -143,72 +150,3 @@ def network_input(
     for i, (cutout, view) in enumerate(zip(cutouts, views, strict=True)):
         images[i] = warp_cutout(cutout, replace(view, zoom=view.zoom * magnified), seen.pixels)
     return images
-
-
-@dataclass(frozen=True, eq=False)
-class Resampling:
-    """What `warp_cutout` does to the rows and to the columns of a cutout that is not turned.
-
-    Parameters
-    ----------
-    rows, columns
-        A picture's channel is multiplied by the transpose of the second from the right, then by the first
-        from the left, in float64, and each product is rounded to float32. So it is OpenCV's to the last
-        digit, which decides where a grey level falls; rows and columns differ by such digits, too.
-    ties_up
-        Whether a result halfway between two grey levels becomes the upper one, or the even one.
-    """
-
-    rows: Float32[np.ndarray, "pixels size"]
-    columns: Float32[np.ndarray, "pixels size"]
-    ties_up: bool
-
-    def apply(self, channel: UInt8[np.ndarray, "size size"]) -> UInt8[np.ndarray, "pixels pixels"]:
-        """Return what becomes of one channel."""
-        wide = (channel.astype(np.float64) @ self.columns.T.astype(np.float64)).astype(np.float32)
-        exact = (self.rows.astype(np.float64) @ wide.astype(np.float64)).astype(np.float32)
-        grey = np.floor(exact + np.float32(0.5)) if self.ties_up else np.rint(exact)
-        return np.asarray(grey.astype(np.uint8))
-
-
-def describe_warp(size: int, zoom: float, pixels: int) -> list[Resampling]:
-    """Return what `warp_cutout` does with an upright view, for whoever cannot call OpenCV.
-
-    Parameters
-    ----------
-    size
-        Width of the cutout.
-    zoom
-        Magnification.
-    pixels
-        Width of the view.
-
-    Returns
-    -------
-    Steps, each of which ends with whole grey levels. They are measured: the matrices are what becomes of
-    pictures of one white row or column, and versions of OpenCV do not treat ties alike.
-    """
-    steps = list[Resampling]()
-    for step in _steps(size, View(zoom=zoom), pixels):
-        lines = np.eye(size, dtype=np.float32)
-        rows = np.stack([np.asarray(step(np.tile(line, (size, 1)).T))[:, 0] for line in lines], axis=1)
-        columns = np.stack([np.asarray(step(np.tile(line, (size, 1))))[0] for line in lines], axis=1)
-        noise = np.random.default_rng(0).integers(0, 256, (size, size), dtype=np.uint8)
-        up, even = (Resampling(rows, columns, ties_up) for ties_up in (True, False))
-        found = np.asarray(step(noise))
-        steps.append(max(even, up, key=lambda said: int((said.apply(noise) == found).sum())))
-        size = len(rows)
-    return steps
-
-
-def _steps(size: int, view: View, pixels: int) -> Iterator[Callable[[np.ndarray], np.ndarray]]:
-    if size > 2 * pixels:
-        size = 2 * pixels
-        yield partial(cv2.resize, dsize=(size, size), interpolation=cv2.INTER_AREA)
-    yield partial(
-        cv2.warpAffine,
-        M=view.matrix(size, pixels),
-        dsize=(pixels, pixels),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REFLECT,
-    )

@@ -84,7 +84,6 @@ def calibrate(
     tta: int = 1,
     field_of_view: float | None = None,
     overwrite: bool = False,
-    form: str | None = None,
     id_column: str | None = None,
     skip_invalid: bool = False,
     report: Callable[[str], None] = lambda sentence: None,
@@ -118,8 +117,6 @@ def calibrate(
         Width of the images, in r90.
     overwrite
         Replace a model in `out`.
-    form
-        As for `galvote.labels.read_votes`: which of several published forms of the votes is read.
     id_column
         Name of the column of ids in the tables, if it is none of the usual ones.
     skip_invalid
@@ -154,24 +151,14 @@ def calibrate(
     predictor = Predictor.load(saved)
     refuse_existing(out / CARD, overwrite=overwrite)
     known = read_votes_of(
-        predictor.tree, votes, form=form, skip_invalid=skip_invalid, id_column=id_column, report=report
+        predictor.tree, votes, skip_invalid=skip_invalid, id_column=id_column, report=report
     )
-    labels, sources = (
-        read_labels(splits, "split", id_column=id_column),
-        list_sources(images, id_column=id_column),
-    )
+    labels, sources = read_labels(splits, "split", id_column=id_column), list_sources(images)
     chosen = (
         sources.select([galaxy for galaxy in known.ids if labels.get(galaxy) == split]),
-        _draw(
-            sources.select([galaxy for galaxy, name in labels.items() if name == train_split]), train_images
-        ),
+        _draw(sources, [galaxy for galaxy, name in labels.items() if name == train_split], train_images),
     )
-    if min(map(len, chosen)) < _FEWEST:
-        raise CatalogueError(
-            f"There are images of {len(chosen[0])} galaxies with votes in the split {split!r} of {splits}, "
-            f"and of {len(chosen[1])} in {train_split!r}; at least {_FEWEST} of each are needed, and some "
-            "hundreds are better."
-        )
+    _refuse_few(chosen, (split, train_split), splits)
     held_out, learned = _predict(predictor, chosen, tta, field_of_view, on_progress)
     row_of = {galaxy: row for row, galaxy in enumerate(known.ids)}
     actual = known.select(np.array([row_of[galaxy] for galaxy in held_out.ids]))
@@ -277,12 +264,22 @@ def _describe(one: CrossFit) -> dict[str, Any]:
     }
 
 
-def _draw(sources: Sources, most: int) -> Sources:
-    """Draw so many at random, the same each time."""
-    if len(sources) <= most:
-        return sources
-    drawn = np.random.default_rng(0).choice(len(sources), most, replace=False)
-    return sources.select([sources.ids[row] for row in drawn])
+def _refuse_few(chosen: tuple[Sources, Sources], splits: tuple[str, str], table: Place) -> None:
+    if min(map(len, chosen)) < _FEWEST:
+        raise CatalogueError(
+            f"There are images of {len(chosen[0])} galaxies with votes in the split {splits[0]!r} of "
+            f"{table}, and of {len(chosen[1])} in {splits[1]!r}; at least {_FEWEST} of each are needed, and "
+            "some hundreds are better."
+        )
+
+
+def _draw(sources: Sources, ids: Sequence[str], most: int) -> Sources:
+    """Draw so many of some galaxies' images at random, the same each time."""
+    own = sources.select(ids)
+    if len(own) <= most:
+        return own
+    drawn = np.random.default_rng(0).choice(len(own), most, replace=False)
+    return sources.select([own.ids[row] for row in drawn])
 
 
 def _predict(

@@ -115,7 +115,6 @@ def evaluate(
     model: Predictor | Place | None = None,
     images: Place | Sequence[Place] | None = None,
     tree: DecisionTree | None = None,
-    form: str | None = None,
     splits: Place | None = None,
     split: str | None = None,
     tta: int = 1,
@@ -142,8 +141,6 @@ def evaluate(
         Places of images. With `predictions` they are only for `Evaluation.write_report`.
     tree
         The tree of a table of predictions; if not given, that whose columns it has. A model has its own.
-    form
-        As for `galvote.labels.read_votes`: which of several published forms of the votes is compared with.
     splits, split
         A table with a column ``split``, and the split to be scored. The mean predictor says the mean votes of
         the split ``train``.
@@ -188,7 +185,6 @@ def evaluate(
     known = read_votes_of(
         own,
         votes,
-        form=form,
         skip_invalid=skip_invalid,
         id_column=id_column,
         reference=positions_of(tables),

@@ -1,8 +1,8 @@
 """A model as one ONNX file: uint8 cutouts in, vote fractions out, with all that galvote knows about it.
 
-The graph is that of the network, ``images`` to ``fractions`` and ``features``, and before it the nodes
-that make ``images`` of ``cutouts``. Whoever has the file alone runs it whole. A `Predictor` takes those
-nodes away again, because it shows the network other views of a cutout as well.
+The graph makes ``images``, the network's own input, of ``cutouts``, and of these ``fractions`` and
+``features``. Whoever has the file alone runs it whole. A `Predictor` takes the part from ``images`` on, because
+it shows the network other views of a cutout as well.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from torch import Tensor, nn
 from galvote._version import __version__
 from galvote.calibration import Calibration
 from galvote.errors import ModelError
-from galvote.images import describe_warp, to_cutout
+from galvote.images import Geometry, View, to_cutout, warp_cutout
 from galvote.inference.backends import choose_backend, open_session
 from galvote.inference.tta import predict_tta
 from galvote.io.atomic import refuse_existing, trial_file, write_whole
@@ -37,11 +38,29 @@ from galvote.trees import DecisionTree
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-TOLERANCE = 1e-4
+TOLERANCE = 1e-3
 """How far fractions of an exported model may be from those of torch in float32."""
 
 _CHECKED = 16
-_WARP = "warp_"
+
+
+class _Input(nn.Module):
+    """Makes a network's input of cutouts, as `galvote.images.network_input` does of the upright view.
+
+    What the warp does to the rows and to the columns of a cutout is a matrix: its columns are what becomes of
+    one bright row. OpenCV rounds to whole grey levels a little otherwise, which fractions hardly notice.
+    """
+
+    def __init__(self, cutout: Geometry, seen: Geometry) -> None:
+        super().__init__()
+        upright = View(zoom=cutout.field_of_view / seen.field_of_view)
+        lines = np.eye(cutout.pixels, dtype=np.float32)[:, :, None].repeat(cutout.pixels, axis=2)
+        columns = [warp_cutout(line, upright, seen.pixels)[:, 0] for line in lines]
+        self.resample = nn.Buffer(torch.from_numpy(np.stack(columns, axis=1)))
+
+    def forward(self, cutouts: Tensor) -> Tensor:
+        planes = self.resample @ cutouts.permute(0, 3, 1, 2).float() @ self.resample.T
+        return planes.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
 
 
 class _Outputs(nn.Module):
@@ -55,7 +74,12 @@ class _Outputs(nn.Module):
 
 
 def export_network(network: GalaxyNetwork) -> ModelProto:
-    """Return a network in evaluation mode as ONNX: ``images`` to ``fractions`` and ``features``.
+    """Return a network as ONNX: ``images`` to ``fractions`` and ``features``.
+
+    Parameters
+    ----------
+    network
+        In evaluation mode.
 
     Raises
     ------
@@ -63,29 +87,44 @@ def export_network(network: GalaxyNetwork) -> ModelProto:
         If a package of the extra ``onnx`` is missing, or torch cannot export this network.
     """
     choose_backend("onnx")
-    side = network.spec.pixels
-    device = next(network.parameters()).device
     try:
-        with _quiet():
-            program = torch.onnx.export(
-                _Outputs(network).eval(),
-                (torch.zeros(2, side, side, 3, dtype=torch.uint8, device=device),),
-                dynamo=True,
-                input_names=["images"],
-                output_names=["fractions", "features"],
-                dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
-                verbose=False,
-            )
+        return _to_onnx(_Outputs(network).eval(), network.spec.pixels, "images", ["fractions", "features"])
     except Exception as error:  # torch's exporter raises a kind of its own for each of its stages
         raise ModelError(
             f"torch {torch.__version__} cannot export the network {network.spec.encoder} with the head "
             f"{network.spec.head} ({type(error).__name__}); predict with torch, or install another version."
         ) from error
+
+
+def _to_onnx(module: nn.Module, side: int, taken: str, given: list[str]) -> ModelProto:
+    """Return a module that takes uint8 images of this width."""
+    device = next(chain(module.parameters(), module.buffers())).device
+    with _quiet():
+        program = torch.onnx.export(
+            module,
+            (torch.zeros(2, side, side, 3, dtype=torch.uint8, device=device),),
+            dynamo=True,
+            input_names=[taken],
+            output_names=given,
+            dynamic_shapes=({0: torch.export.Dim("batch")},),
+            verbose=False,
+        )
     assert program is not None
     model: ModelProto = program.model_proto
     for node in model.graph.node:
         del node.metadata_props[:]  # where in whose files each one comes from
     return model
+
+
+def _put_input_before(model: ModelProto, card: Card) -> ModelProto:
+    """Let a network's graph take ``cutouts``."""
+    from onnx.compose import add_prefix, merge_models
+
+    before = _to_onnx(_Input(card.cutout, card.network.geometry), card.cutout.pixels, "cutouts", ["images"])
+    before = add_prefix(before, "input_", rename_inputs=False, rename_outputs=False)
+    merged: ModelProto = merge_models(before, model, io_map=[("images", "images")])
+    merged.graph.value_info.extend(model.graph.input)
+    return merged
 
 
 def export_model(
@@ -118,8 +157,7 @@ def export_model(
         more than `TOLERANCE`.
     """
     refuse_unexportable(path, overwrite)
-    model = export_network(network)
-    _put_warp_before(model, card)
+    model = _put_input_before(export_network(network), card)
     about = {
         "galvote": __version__,
         "card": card.model_dump_json(),
@@ -166,6 +204,7 @@ def read_exported(path: Path) -> tuple[bytes, Card, Calibration | None]:
     if not os.path.lexists(path):
         raise ModelError(f"No model at {str(path)!r}; `galvote export --out {path.name}` makes one.")
     import onnx
+    from onnx.utils import Extractor
 
     try:
         model = onnx.load_model_from_string(path.read_bytes())
@@ -175,76 +214,14 @@ def read_exported(path: Path) -> tuple[bytes, Card, Calibration | None]:
         if "calibration" in about:
             arrays = load_arrays(base64.b64decode(about["calibration"], validate=True))
             calibration = Calibration.from_arrays(arrays)
-        _take_warp_away(model)
-        onnx.checker.check_model(model)
+        network = Extractor(model).extract_model(["images"], ["fractions", "features"])
+        onnx.checker.check_model(network)
     except Exception as error:  # of protobuf, pydantic, safetensors, onnx: each has its own
         raise ModelError(
             f"{path} cannot be used ({type(error).__name__}): it is damaged or not written by `galvote "
             "export`; export the model again."
         ) from error
-    return model.SerializeToString(), card, calibration
-
-
-def _put_warp_before(model: ModelProto, card: Card) -> None:
-    """Let a network's graph take ``cutouts`` and make its ``images`` as `network_input` does."""
-    from onnx import numpy_helper, parser
-
-    size, spec, graph = card.cutout.pixels, card.network, model.graph
-    lines, planes = list[str](), f"{_WARP}planes"
-    steps = describe_warp(size, card.cutout.field_of_view / spec.field_of_view, spec.pixels)
-    for number, step in enumerate(steps):
-        name = f"{_WARP}{number}"
-        for side, matrix in (("left", step.rows), ("right", step.columns.T)):
-            graph.initializer.append(numpy_helper.from_array(matrix.astype(np.float64), f"{name}_{side}"))
-        lines += [  # as `Resampling.apply`
-            f"{name}_exact = Cast <to = 11> ({planes})",
-            f"{name}_products = MatMul ({name}_exact, {name}_right)",
-            f"{name}_wide = Cast <to = 1> ({name}_products)",
-            f"{name}_wider = Cast <to = 11> ({name}_wide)",
-            f"{name}_sums = MatMul ({name}_left, {name}_wider)",
-            f"{name}_both = Cast <to = 1> ({name}_sums)",
-        ]
-        if step.ties_up:
-            graph.initializer.append(numpy_helper.from_array(np.array(0.5, np.float32), f"{name}_half"))
-            lines += [
-                f"{name}_more = Add ({name}_both, {name}_half)",
-                f"{name}_grey = Floor ({name}_more)",
-            ]
-        else:
-            lines.append(f"{name}_grey = Round ({name}_both)")
-        planes = f"{name}_grey"
-    grey = "\n".join(lines)
-    warp = parser.parse_graph(
-        f"""warp (uint8[batch, {size}, {size}, 3] cutouts)
-            => (uint8[batch, {spec.pixels}, {spec.pixels}, 3] images) {{
-            {_WARP}float = Cast <to = 1> (cutouts)
-            {_WARP}planes = Transpose <perm = [0, 3, 1, 2]> ({_WARP}float)
-            {grey}
-            {_WARP}pixels = Transpose <perm = [0, 2, 3, 1]> ({planes})
-            images = Cast <to = 2> ({_WARP}pixels)
-        }}"""
-    )
-    for node in warp.node:
-        node.name = _WARP + node.output[0]
-    nodes = [*warp.node, *graph.node]
-    graph.value_info.extend(graph.input)
-    del graph.node[:], graph.input[:]
-    graph.node.extend(nodes)
-    graph.input.extend(warp.input)
-
-
-def _take_warp_away(model: ModelProto) -> None:
-    """Let an exported graph take ``images`` again, the network's own input."""
-    graph = model.graph
-    nodes = [node for node in graph.node if not node.name.startswith(_WARP)]
-    weights = [weight for weight in graph.initializer if not weight.name.startswith(_WARP)]
-    images = [value for value in graph.value_info if value.name == "images"]
-    others = [value for value in graph.value_info if value.name != "images"]
-    del graph.node[:], graph.initializer[:], graph.input[:], graph.value_info[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(weights)
-    graph.input.extend(images)
-    graph.value_info.extend(others)
+    return network.SerializeToString(), card, calibration
 
 
 def _differ(data: bytes, network: GalaxyNetwork, card: Card) -> float:

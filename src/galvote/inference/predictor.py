@@ -7,7 +7,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from itertools import groupby
+from operator import itemgetter
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,27 +19,18 @@ from jaxtyping import UInt8
 from galvote.calibration import Calibration, check_level
 from galvote.errors import ImageError, ModelError
 from galvote.images import Encoded, Geometry, try_cutout, try_read
-from galvote.inference.backends import (
-    Backend,
-    OnnxBackend,
-    OpenVinoBackend,
-    Outputs,
-    TorchBackend,
-    choose_backend,
-)
+from galvote.inference.backends import Backend, Outputs, TorchBackend
 from galvote.inference.columns import prediction_schema
-from galvote.inference.export import export_network, read_exported
+from galvote.inference.listing import Images, list_images
+from galvote.inference.opening import open_model
 from galvote.inference.pipeline import in_batches, run_ahead
 from galvote.inference.prediction import LEVEL, Prediction, make_prediction
 from galvote.inference.tta import predict_tta
-from galvote.io import Source, Sources, list_sources
-from galvote.models import Card, GalaxyNetwork, load_calibration, load_model
+from galvote.io import Source, Sources
+from galvote.models import Card, GalaxyNetwork
 from galvote.trees import DecisionTree
 
-Images = (
-    Sources | str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Sequence[np.ndarray] | np.ndarray
-)
-Image = UInt8[np.ndarray, "y x 3"]
+Key = TypeVar("Key")
 Cutout = UInt8[np.ndarray, "p p 3"]
 Waiting = Encoded | ImageError
 """A picture on its way from disk to network: its files, its cutout, or what is wrong with it."""
@@ -98,12 +91,18 @@ class Predictor:
 
     @classmethod
     def load(cls, name: str | os.PathLike[str], backend: str | None = None) -> Predictor:
-        """Load a model; see `galvote.load`."""
-        path = Path(name)
-        if path.suffix.lower() == ".onnx":
-            return cls(*_open_exported(path, backend or "auto"))
-        network, card = load_model(path)
-        return cls(_open_network(network, backend or "torch"), card, load_calibration(path))
+        """Load a model.
+
+        Parameters
+        ----------
+        name, backend
+            As for `galvote.load`.
+
+        Returns
+        -------
+        The predictor.
+        """
+        return cls(*open_model(name, backend))
 
     @property
     def geometry(self) -> Geometry:
@@ -156,7 +155,7 @@ class Predictor:
         prefetch
             Most pictures in memory at once; 192 for each core if not given, and never fewer than 64.
         on_progress
-            Called with how many pictures are done and how many of them could not be read.
+            Called with how many images are done, and how many there are.
 
         Returns
         -------
@@ -179,15 +178,14 @@ class Predictor:
         A picture's row may depend, in the last digits, on its place: batches begin at every 64th picture. It
         depends neither on the other pictures nor on the number of cores.
         """
+        listed = list_images(images)
+        done, predictions = 0, list[Prediction]()
         settings = Settings(tta, field_of_view, level, features)
-        done = failed = 0
-        predictions = list[Prediction]()
-        for batch in self._predict([_galaxies(images)], settings, prefetch):
+        for _, batch in self._predict([(None, listed)], settings, prefetch):
             predictions.append(batch)
             done += len(batch)
-            failed += len(batch) - int(batch.ok.sum())
             if on_progress is not None:
-                on_progress(done, failed)
+                on_progress(done, len(listed))
         if not predictions:
             pixels = self.geometry.pixels
             none = np.zeros((0, pixels, pixels, 3), np.uint8)
@@ -195,51 +193,68 @@ class Predictor:
         return Prediction.concat(predictions)
 
     def predict_batches(
-        self, images: Images, settings: Settings = Settings(), *, prefetch: int | None = None
+        self, images: Images, settings: Settings | None = None, *, prefetch: int | None = None
     ) -> Iterator[Prediction]:
-        """Predict in batches, as `predict` does, in bounded memory."""
-        return self._predict([_galaxies(images)], settings, prefetch)
+        """Predict in batches, as `predict` does, in bounded memory.
 
-    def predict_parts(
+        Parameters
+        ----------
+        images, prefetch
+            As for `predict`.
+        settings
+            What is asked for.
+
+        Yields
+        ------
+        Prediction
+            Of 64 galaxies; the last of fewer.
+        """
+        return (batch for _, batch in self._predict([(None, list_images(images))], settings, prefetch))
+
+    def predict_each(
         self,
-        parts: Iterable[Sources],
-        settings: Settings = Settings(),
+        listings: Iterable[tuple[Key, Sources]],
+        settings: Settings | None = None,
         *,
         prefetch: int | None = None,
         on_batch: Callable[[Prediction], None] | None = None,
-    ) -> Iterator[Prediction]:
+    ) -> Iterator[tuple[Key, Prediction]]:
         """Predict one listing after the other without a pause between them.
 
         Parameters
         ----------
-        parts
-            None of them empty. Each is taken when there is room for its pictures.
+        listings
+            A key that tells the listing from the one before it, and its images, at least one. Each is taken
+            when there is room for its images.
+        settings
+            What is asked for.
+        prefetch
+            As for `predict`.
         on_batch
-            Called with each batch, long before its part is complete.
+            Called with each batch, before its listing is complete.
 
         Yields
         ------
-        The prediction of each part, equal to what `predict` makes of it.
+        tuple of key and Prediction
+            Of each listing, equal to what `predict` makes of it.
         """
-        lengths = deque[int]()
+        for key, batches in groupby(self._predict(listings, settings, prefetch), key=itemgetter(0)):
+            predictions = list[Prediction]()
+            for _, batch in batches:
+                predictions.append(batch)
+                if on_batch is not None:
+                    on_batch(batch)
+            yield key, Prediction.concat(predictions)
 
-        def listings() -> Iterator[Iterator[Source]]:
-            for part in parts:
-                lengths.append(len(part))
-                yield _galaxies(part)
+    def schema(self, settings: Settings | None = None) -> pa.Schema:
+        """Return the columns of a prediction's table; the fields' metadata say what they mean.
 
-        made = list[Prediction]()
-        for batch in self._predict(listings(), settings, prefetch):
-            made.append(batch)
-            if on_batch is not None:
-                on_batch(batch)
-            if sum(map(len, made)) == lengths[0]:
-                lengths.popleft()
-                yield Prediction.concat(made)
-                made.clear()
-
-    def schema(self, settings: Settings = Settings()) -> pa.Schema:
-        """Return the columns of a prediction's table; the fields' metadata say what they mean."""
+        Parameters
+        ----------
+        settings
+            What is asked for.
+        """
+        settings = settings or Settings()
         return prediction_schema(
             self.tree,
             settings.level or LEVEL,
@@ -248,8 +263,16 @@ class Predictor:
             conditional=settings.conditional,
         )
 
-    def check_level(self, level: float) -> None:
-        """Raise `ModelError` or `FractionError` unless this model can give intervals of this level."""
+    def check_level(self, level: float | None) -> None:
+        """Raise `ModelError` or `FractionError` unless this model can give intervals of a level.
+
+        Parameters
+        ----------
+        level
+            Share of the votes that the intervals are to hold; ``None`` if none are asked for.
+        """
+        if level is None:
+            return
         if self.calibration is None:
             raise ModelError(
                 f"The model {self.card.name} is not calibrated, so it gives no intervals. Run `galvote "
@@ -316,21 +339,31 @@ class Predictor:
         return fractions, features
 
     def _predict(
-        self, listings: Iterable[Iterator[Source]], settings: Settings, prefetch: int | None
-    ) -> Iterator[Prediction]:
-        """Yield the prediction of each batch; none holds galaxies of two listings."""
-        if settings.level is not None:
-            self.check_level(settings.level)
-        batches = (batch for listing in listings for batch in in_batches(listing, BATCH))
+        self,
+        listings: Iterable[tuple[Key, Iterable[Source]]],
+        settings: Settings | None,
+        prefetch: int | None,
+    ) -> Iterator[tuple[Key, Prediction]]:
+        """Yield the prediction of each batch, with the key of its listing; none is of two listings."""
+        settings = settings or Settings()
+        self.check_level(settings.level)
+        keys = deque[Key]()
+
+        def batches() -> Iterator[list[Source]]:
+            for key, images in listings:
+                for batch in in_batches(images, BATCH):
+                    keys.append(key)
+                    yield batch
+
         predicted = run_ahead(
-            batches,
+            batches(),
             partial(self._read, field_of_view=settings.field_of_view),
             partial(self._compute, settings=settings),
             prefetch=prefetch or _BATCHES_AHEAD * BATCH * torch.get_num_threads(),
         )
         # Predictions are kept, so copied here: made in a network's thread, they lie scattered between its
         # large arrays, and the C library could not give the room around them to the next.
-        return (Prediction.concat([one]) for one in predicted)
+        return ((keys.popleft(), Prediction.concat([one])) for one in predicted)
 
     def _read(self, galaxy: Source, field_of_view: float | None) -> tuple[str, Waiting]:
         """Read a picture; it waits for its network as its file or as its cutout, whichever is smaller."""
@@ -362,59 +395,3 @@ class Predictor:
             ids=[id_ for id_, _ in read],
             failures=[result if isinstance(result, ImageError) else None for result in results],
         )
-
-
-def _open_network(network: GalaxyNetwork, name: str) -> Backend:
-    match choose_backend(name):
-        case "torch":
-            return TorchBackend(network)
-        case "torch-float32":
-            return TorchBackend(network, torch.float32)
-        case chosen:
-            return _open_onnx(export_network(network).SerializeToString(), chosen)
-
-
-def _open_exported(path: Path, name: str) -> tuple[Backend, Card, Calibration | None]:
-    if (chosen := choose_backend(name, exported=True)).startswith("torch"):
-        raise ModelError(
-            f"{path} is an exported model, which torch cannot compute; install what can with: "
-            "pip install 'galvote[onnx]' and leave the backend out."
-        )
-    network, card, calibration = read_exported(path)
-    return _open_onnx(network, chosen), card, calibration
-
-
-def _open_onnx(network: bytes, name: str) -> Backend:
-    return OpenVinoBackend(network) if name == "openvino" else OnnxBackend(network)
-
-
-def _galaxies(images: Images) -> Iterator[Source]:
-    if isinstance(images, str | os.PathLike):
-        images = [images]
-    elif isinstance(images, np.ndarray):
-        images = _one_or_several(images)
-    if not isinstance(images, Sources):
-        arrays = [image for image in images if isinstance(image, np.ndarray)]
-        if len(arrays) == len(images):
-            yield from (Source(str(n), "", partial(_as_image, array)) for n, array in enumerate(arrays))
-            return
-        images = list_sources([Path(str(place)) for place in images])
-    yield from images
-
-
-def _one_or_several(array: np.ndarray) -> np.ndarray:
-    if array.ndim not in (3, 4):
-        raise ImageError(
-            "unsupported",
-            f"An array must be a picture (y, x, 3) or several (galaxy, y, x, 3), not {array.shape}; make a "
-            "grey picture's channels equal: np.stack([grey] * 3, axis=2).",
-        )
-    return array[None] if array.ndim == 3 else array
-
-
-def _as_image(array: np.ndarray) -> Image:
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
-        raise ImageError(
-            "unsupported", f"An array must be (y, x, 3) of uint8, not {array.shape} of {array.dtype}."
-        )
-    return array

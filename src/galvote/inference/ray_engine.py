@@ -1,8 +1,8 @@
 """Prediction on a Ray cluster: several processes, on one node or many, that work like the one on a laptop.
 
-Ray Data streams numbers of parts through a pool of actors. Each loads the model once and makes a part just as
-`galvote.inference.make_parts` does in one process, so rows, parts and what is left after a stop are the same.
-A process or node that is lost costs what it had in work: Ray gives that to another one.
+Ray Data streams numbers of shards through a pool of actors. Each loads the model once and fills a shard just
+as `fill_shards` does in one process, so rows, shards and what is left after a stop are the same. A process or
+node that is lost costs what it had in work: Ray gives that to another one.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ import json
 import logging
 import os
 import socket
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
@@ -23,17 +22,12 @@ from typing import Any
 import pyarrow as pa
 
 from galvote.errors import ClusterError, GalvoteError
-from galvote.inference.parts import Made, Parts, Plan, make_parts, make_plan
-from galvote.inference.predictor import BATCH, Predictor, Settings
+from galvote.inference.manifest import Manifest
+from galvote.inference.predict_shards import Summary, fill_shards
+from galvote.inference.predictor import Predictor, Settings
+from galvote.inference.shards import Shards
 from galvote.io import Sources
 
-_SLICE = 16 * BATCH
-"""Most galaxies that a worker takes at once where no parts are asked for."""
-
-_SLICES_EACH = 4
-"""How many of them each worker gets at least, so that the last ones end together."""
-
-_ERROR = "error"
 _PATIENCE = 20.0
 """Seconds for a cluster to answer."""
 
@@ -42,34 +36,6 @@ _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # the default of later versions, of which each worker warns
     "RAY_BACKEND_LOG_LEVEL": "fatal",  # what Ray tells of its own doings is no concern of who predicts
 }
-
-
-@dataclass(frozen=True)
-class Work:
-    """What each worker has to know.
-
-    Parameters
-    ----------
-    load
-        Loads the model.
-    sources
-        Ray's reference to the whole listing.
-    home
-        The working directory, against which relative paths stand.
-    retry
-        Make parts again whose pictures were not there.
-    folder
-        Where parts are written; None if rows are to come back.
-    """
-
-    load: Callable[[], Predictor]
-    sources: Any
-    plan: Plan
-    settings: Settings
-    prefetch: int | None
-    retry: bool
-    home: Path
-    folder: Path | None = None
 
 
 class RayEngine:
@@ -87,11 +53,6 @@ class RayEngine:
     ------
     ClusterError
         If Ray is not installed, there is no such cluster, or it has no room for so many workers.
-
-    Examples
-    --------
-    >>> with RayEngine() as engine:  # doctest: +SKIP
-    ...     table = engine.predict(lambda: galvote.load("galvote-base"), sources, Settings())
     """
 
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:
@@ -108,7 +69,9 @@ class RayEngine:
 
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         try:
-            _knock(self.address)
+            host, _, port = self.address.rpartition(":")
+            if host and port.isdecimal():  # Ray itself would knock for a quarter of an hour
+                socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
             ray.init(
                 self.address, include_dashboard=False, log_to_driver=False, logging_level=logging.CRITICAL
             )
@@ -130,105 +93,57 @@ class RayEngine:
 
         ray.shutdown()
 
-    def make_parts(
+    def fill_shards(
         self,
         load: Callable[[], Predictor],
         sources: Sources,
-        parts: Parts,
+        shards: Shards,
         settings: Settings,
         *,
-        shard: tuple[int, int] = (1, 1),
-        prefetch: int | None = None,
+        task: tuple[int, int] = (1, 1),
         retry: bool = False,
-        on_part: Callable[[Made], None] | None = None,
-    ) -> Made:
-        """Make the parts that are not there yet, as `galvote.inference.make_parts` does.
+        prefetch: int | None = None,
+        on_galaxies: Callable[[int], None] = lambda galaxies: None,
+    ) -> Summary:
+        """Predict the shards that are not there yet, as `fill_shards` does.
 
         Parameters
         ----------
         load
-            Loads the model, on each worker. It, the pictures and the folder are at the same paths there.
-        prefetch
-            Most pictures in memory at once, for each worker.
-        retry
-            As for `galvote.inference.make_parts`.
-        on_part
-            Called with what was found and done for each part.
+            Loads the model, on each worker. It, the images and the folder are at the same paths there.
+        sources, shards, settings, task, retry, prefetch, on_galaxies
+            As for `galvote.inference.predict_shards.fill_shards`; ``prefetch`` is for each worker.
+
+        Returns
+        -------
+        What was found and done.
 
         Raises
         ------
         ClusterError
             If the workers see other paths than this process, or another model or version of galvote.
         """
-        done = Made()
-        work = self._work(load, sources, parts.plan, settings, prefetch, retry, parts.folder.absolute())
-        for row in self._run(_PartMaker, work, parts.plan.of_shard(shard), in_order=False):
-            for found in map(json.loads, row["made"].to_pylist()):
-                made = Made(**found | {"statuses": Counter(found["statuses"])})
-                done.add(made)
-                if on_part is not None:
-                    on_part(made)
-        parts.finish()
-        return done
-
-    def predict(
-        self,
-        load: Callable[[], Predictor],
-        sources: Sources,
-        settings: Settings,
-        *,
-        prefetch: int | None = None,
-        on_progress: Callable[[int, int], None] | None = None,
-    ) -> pa.Table:
-        """Predict as `galvote.Predictor.predict` does, to the same rows.
-
-        Parameters are those of `make_parts` and `galvote.Predictor.predict`.
-        """
-        # Rows depend on where batches begin, so a slice is of whole ones.
-        batches = len(sources) // (BATCH * _SLICES_EACH * self.workers)
-        size = min(_SLICE, BATCH * max(1, batches))
-        predictor = load()
-        plan = make_plan(predictor, sources, settings, size)
-        work = self._work(load, sources, plan, settings, prefetch)
-        done = failed = 0
-        tables = list[pa.Table]()
-        for rows in self._run(_RowMaker, work, range(plan.parts), in_order=True):
-            tables.append(rows)
-            done += len(rows)
-            failed += sum(status != "ok" for status in rows["status"].to_pylist())
-            if on_progress is not None:
-                on_progress(done, failed)
-        return pa.concat_tables(tables or [predictor.schema(settings).empty_table()])
-
-    def _work(
-        self,
-        load: Callable[[], Predictor],
-        sources: Sources,
-        plan: Plan,
-        settings: Settings,
-        prefetch: int | None,
-        retry: bool = False,
-        folder: Path | None = None,
-    ) -> Work:
         import ray
 
-        return Work(load, ray.put(sources), plan, settings, prefetch, retry, Path.cwd(), folder)
-
-    def _run(
-        self, worker: type[_Worker], work: Work, parts: Sequence[int], *, in_order: bool
-    ) -> Iterator[pa.Table]:
-        """Yield what the workers make of each part's number."""
-        import ray
-
-        if not parts:
-            return
+        summary, numbers = Summary(), shards.manifest.of_task(task)
+        if not numbers:
+            return summary
+        work = Work(
+            load,
+            ray.put(sources),
+            shards.folder.absolute(),
+            shards.manifest,
+            settings,
+            retry,
+            prefetch,
+            Path.cwd(),
+        )
         context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
-        context.print_on_execution_start = False
-        context.execution_options.preserve_order = in_order
-        numbers = ray.data.from_items([{"part": part} for part in parts], override_num_blocks=len(parts))
-        made = numbers.map_batches(
-            worker,
+        context.enable_progress_bars = context.print_on_execution_start = False
+        filled = ray.data.from_items(
+            [{"shard": number} for number in numbers], override_num_blocks=len(numbers)
+        ).map_batches(
+            _Worker,
             fn_constructor_args=(work,),
             batch_size=1,
             batch_format="pyarrow",
@@ -237,24 +152,93 @@ class RayEngine:
             num_gpus=self.gpus,
         )
         try:
-            for rows in made.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-                if rows.column_names == [_ERROR]:
-                    raise ClusterError(rows[_ERROR][0].as_py())
-                yield rows
+            for row in filled.iter_rows():
+                if row["error"]:
+                    raise ClusterError(row["error"])
+                found = json.loads(row["summary"])
+                one = Summary(**found | {"statuses": Counter(found["statuses"])})
+                summary.add(one)
+                on_galaxies(one.statuses.total())
         except ray.exceptions.RayTaskError:
             raise  # nobody's purpose
         except ray.exceptions.RayError as error:
             raise ClusterError(
-                f"The cluster gave up: {str(error).strip()} Run the same command again: parts that are there "
-                "stay. Ray's own logs on that node say more."
+                f"The cluster gave up: {str(error).strip()} Run the same command again: shards that are "
+                "there stay. Ray's own logs on that node say more."
             ) from error
+        return summary
 
 
-def _knock(address: str) -> None:
-    """Raise `OSError` if nobody listens at an address: Ray itself would knock for a quarter of an hour."""
-    host, _, port = address.rpartition(":")
-    if host and port.isdecimal():
-        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
+@dataclass(frozen=True)
+class Work:
+    """What each worker has to know."""
+
+    load: Callable[[], Predictor]
+    sources: Any  # Ray's reference to the whole listing
+    folder: Path
+    manifest: Manifest
+    settings: Settings
+    retry: bool
+    prefetch: int | None
+    home: Path  # the working directory, against which relative paths stand
+
+
+class _Worker:
+    """What an actor of Ray holds: the model, loaded once."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Fill shards; an error on purpose comes back as a row, since Ray would wrap it up."""
+        summaries, error = list[str](), ""
+        try:
+            summaries = [json.dumps(vars(self.fill(number))) for number in batch["shard"].to_pylist()]
+        except GalvoteError as raised:
+            summaries, error = [""], str(raised)
+        return pa.table({"summary": summaries, "error": [error] * len(summaries)})
+
+    def fill(self, shard: int) -> Summary:
+        """Fill a shard that is not there yet, as one task of as many as there are shards."""
+        work, predictor = self.work, self.predictor
+        return fill_shards(
+            predictor,
+            self.sources,
+            Shards(work.folder, work.manifest),
+            work.settings,
+            task=(shard + 1, work.manifest.shards),
+            retry=work.retry,
+            prefetch=work.prefetch,
+        )
+
+    @cached_property
+    def sources(self) -> Sources:
+        """The whole listing, which the workers of a node share."""
+        import ray
+
+        sources: Sources = ray.get(self.work.sources)
+        return sources
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The model, loaded with the first shard: what an actor raises before ends in Ray's words."""
+        work = self.work
+        where = f"the worker on {os.uname().nodename}"
+        try:
+            os.chdir(work.home)
+        except OSError as error:
+            raise ClusterError(
+                f"There is no folder {work.home} for {where}: start from a folder that all nodes see; "
+                "they have to see the images, too."
+            ) from error
+        predictor = work.load()
+        own = Manifest.of(predictor, Sources(()), work.settings, work.manifest.shard_size)
+        listed = {key: getattr(work.manifest, key) for key in ("sources_sha256", "galaxies")}
+        if changes := work.manifest.changes(own.model_copy(update=listed)):
+            raise ClusterError(
+                f"For {where} it is another prediction: {changes}. Install the same on all nodes."
+            )
+        return predictor
 
 
 def share_out(nodes: Sequence[Mapping[str, float]], workers: int | None = None) -> tuple[int, int, int]:
@@ -279,96 +263,15 @@ def share_out(nodes: Sequence[Mapping[str, float]], workers: int | None = None) 
     gpus = int(any(node.get("GPU") for node in nodes))
 
     def room(cores: int) -> int:
-        return sum(
-            min(int(node.get("CPU", 0)) // cores, int(node.get("GPU", 0)) if gpus else 2**31)
-            for node in nodes
-        )
+        slots = ((int(node.get("CPU", 0)) // cores, int(node.get("GPU", 0))) for node in nodes)
+        return sum(min(slot) if gpus else slot[0] for slot in slots)
 
     workers = workers or room(1)
     most = int(max((node.get("CPU", 0) for node in nodes), default=0))
-    for cores in range(most, 0, -1):
-        if 0 < workers <= room(cores):
-            return workers, cores, gpus
-    raise ClusterError(
-        f"The cluster has room for {room(1)} workers ({'a GPU and ' if gpus else ''}a core each), not for "
-        f"{max(workers, 1)}: add nodes, or give fewer --workers."
-    )
-
-
-class _Worker(ABC):
-    """What an actor of Ray holds."""
-
-    def __init__(self, work: Work) -> None:
-        self.work = work
-
-    @abstractmethod
-    def make(self, part: int) -> pa.Table:
-        """Return rows for a part's number."""
-
-    def __call__(self, batch: pa.Table) -> pa.Table:
-        """Do what Ray Data asks; an error on purpose comes back as a row, since Ray would wrap it up."""
-        try:
-            return pa.concat_tables(self.make(part) for part in batch["part"].to_pylist())
-        except GalvoteError as error:
-            return pa.table({_ERROR: [str(error)]})
-
-    @cached_property
-    def sources(self) -> Sources:
-        """The whole listing, which the workers of a node share."""
-        import ray
-
-        listed: Sources = ray.get(self.work.sources)
-        return listed
-
-    @cached_property
-    def predictor(self) -> Predictor:
-        """The model, loaded when the first part is there: what an actor raises before ends in Ray's words."""
-        work = self.work
-        where = f"the worker on {os.uname().nodename}"
-        try:
-            os.chdir(work.home)
-        except OSError as error:
-            raise ClusterError(
-                f"There is no folder {work.home} for {where}: start from a folder that all nodes see; "
-                "they have to see the pictures, too."
-            ) from error
-        predictor = work.load()
-        own = make_plan(predictor, Sources(()), work.settings, work.plan.part_size)
-        listed = {key: getattr(work.plan, key) for key in ("sources_sha256", "galaxies")}
-        if said := work.plan.tell_changes(own.model_copy(update=listed)):
-            raise ClusterError(
-                f"For {where} it is another prediction: {said}. Install the same on all nodes."
-            )
-        return predictor
-
-
-class _PartMaker(_Worker):
-    """Makes parts and returns what was found and done."""
-
-    def make(self, part: int) -> pa.Table:
-        """Make a part that is not there yet, as one shard of as many as there are parts."""
-        work = self.work
-        assert work.folder is not None
-        made = make_parts(
-            self.predictor,
-            self.sources,
-            Parts(work.folder, work.plan),
-            work.settings,
-            shard=(part + 1, work.plan.parts),
-            prefetch=work.prefetch,
-            retry=work.retry,
-            finish=False,
+    cores = next((cores for cores in range(most, 0, -1) if 0 < workers <= room(cores)), 0)
+    if not cores:
+        raise ClusterError(
+            f"The cluster has room for {room(1)} workers ({'a GPU and ' if gpus else ''}a core each), not "
+            f"for {max(workers, 1)}: add nodes, or give fewer --workers."
         )
-        return pa.table({"made": [json.dumps(vars(made))]})
-
-
-class _RowMaker(_Worker):
-    """Returns the rows of slices."""
-
-    def make(self, part: int) -> pa.Table:
-        """Predict a slice."""
-        work = self.work
-        galaxies = self.sources[work.plan.places(part)]
-        asked = {key: value for key, value in vars(work.settings).items() if key != "conditional"}
-        prediction = self.predictor.predict(galaxies, **asked, prefetch=work.prefetch)
-        return prediction.to_arrow(work.settings.conditional)
+    return workers, cores, gpus

@@ -16,7 +16,6 @@ def read_votes_of(
     tree: DecisionTree,
     votes: Votes | str | Path | Sequence[str | Path],
     *,
-    form: str | None = None,
     skip_invalid: bool = False,
     id_column: str | None = None,
     reference: Positions | None = None,
@@ -30,7 +29,7 @@ def read_votes_of(
         That of the predictions.
     votes
         Tables of votes, or votes that are read already.
-    form, skip_invalid, id_column, reference, report
+    skip_invalid, id_column, reference, report
         As for `galvote.labels.read_votes`.
 
     Returns
@@ -51,7 +50,6 @@ def read_votes_of(
         return read_votes(
             votes,
             tree,
-            form=form,
             skip_invalid=skip_invalid,
             id_column=id_column,
             reference=reference,

@@ -33,7 +33,7 @@ def read_votes(
     paths: str | Path | Sequence[str | Path],
     tree: DecisionTree | None = None,
     *,
-    form: str | None = None,
+    form: Form | None = None,
     id_column: str | None = None,
     reference: Positions | None = None,
     skip_invalid: bool = False,
@@ -102,7 +102,7 @@ def read_votes(
     votes = Votes.stack([_read(table, chosen, form, keep) for table in tables])
     others = [other for other in tables[0].forms(chosen) if other not in votes.form.split(", ")]
     if tree is None or (others and form is None):
-        also = f" --form (form=) chooses another: {', '.join(others)}." if others and form is None else ""
+        also = f" Another form can be chosen: {', '.join(others)}." if others and form is None else ""
         kind = votes.form if votes.form in ("count", "class") else f"{votes.form} fractions"
         (report or _LOG.info)(f"Votes are those of the tree {chosen.name!r}, read from its {kind}.{also}")
     return _keep_first(votes, files, keep)
@@ -141,13 +141,13 @@ def _choose_tree(tables: Sequence[_Table]) -> DecisionTree:
     return tree_of_classes([table.table for table in tables], column, tables[0].path)
 
 
-def _read(table: _Table, tree: DecisionTree, form: str | None, keep: _Keep) -> Votes:
+def _read(table: _Table, tree: DecisionTree, form: Form | None, keep: _Keep) -> Votes:
     forms = table.forms(tree)
     if not forms and len(tree.questions) == 1 and (column := _find_classes(table, tree)):
         return votes_of_classes(table.table, column, table.ids, tree, table.path)
     if not forms or (form is not None and form not in forms):
         raise _nothing_to_read(table, tree, form)
-    chosen = forms[0] if form is None else form
+    chosen = form or forms[0]
     values = table.numbers(chosen, tree)
     counts = table.numbers("count", tree) if "count" in forms else None
     votes = Votes(tree, table.ids, values, counts, chosen)
@@ -172,7 +172,7 @@ def _find_classes(table: _Table, tree: DecisionTree) -> str | None:
     return table.classes[0] if len(table.classes) == 1 else None
 
 
-def _nothing_to_read(table: _Table, tree: DecisionTree, form: str | None) -> CatalogueError:
+def _nothing_to_read(table: _Table, tree: DecisionTree, form: Form | None) -> CatalogueError:
     names = table.table.column_names
     if forms := table.forms(tree):
         return CatalogueError(

@@ -29,7 +29,6 @@ def train(
     splits: str | Path | None = None,
     classes: str | Path | None = None,
     tree: str | Path | None = None,
-    form: str | None = None,
     id_column: str | None = None,
     teacher: str | Path | None = None,
     settings: Sequence[str] = (),
@@ -64,8 +63,6 @@ def train(
         Table of ids and hard classes, for recipes that learn from them too.
     tree
         Name or file of the votes' tree; if not given, the tree whose columns they have.
-    form
-        As for `galvote.labels.read_votes`: which of several published forms of the votes is learned from.
     id_column
         The column of ids in all these tables; if not given, one of the usual names.
     teacher
@@ -118,7 +115,6 @@ def train(
                 splits=splits,
                 classes=classes,
                 tree=tree,
-                form=form,
                 id_column=id_column,
                 field_of_view=field_of_view,
                 overwrite=overwrite and world.is_rank_zero,

@@ -33,7 +33,6 @@ def read_training_data(
     splits: str | Path | None = None,
     classes: str | Path | None = None,
     tree: str | Path | None = None,
-    form: str | None = None,
     id_column: str | None = None,
     field_of_view: float | None = None,
     overwrite: bool = False,
@@ -47,7 +46,7 @@ def read_training_data(
     ----------
     recipe
         Says what cutouts and labels it wants.
-    images, votes, splits, classes, tree, form, id_column, field_of_view, skip_invalid, report, on_progress
+    images, votes, splits, classes, tree, id_column, field_of_view, skip_invalid, report, on_progress
         As for `train`.
     store
         Where images are packed.
@@ -65,7 +64,6 @@ def read_training_data(
     labels = read_votes(
         tables,
         chosen,
-        form=form,
         skip_invalid=skip_invalid,
         id_column=id_column,
         reference=reference,

@@ -1,4 +1,4 @@
-"""Prediction in numbered parts: each galaxy once, whatever happens to the parts and whoever makes them."""
+"""Prediction in numbered shards: each galaxy once, whatever happens to the shards and whoever makes them."""
 
 import json
 import resource
@@ -14,14 +14,15 @@ import pytest
 
 import galvote
 from galvote.errors import CatalogueError, OutputError
-from galvote.inference import Parts, Predictor, Settings, make_parts, make_plan
+from galvote.inference import Manifest, Predictor, Settings, Shards
+from galvote.inference.predict_shards import fill_shards
 from galvote.io import Sources, list_sources
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-PART = 16  # of 64 galaxies
+SIZE = 16  # of 64 galaxies
 ONCE = Settings()
-Make = Callable[..., Parts]
+Make = Callable[..., Shards]
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +48,11 @@ def sources(simulated, tmp_path_factory) -> Sources:
 
 @pytest.fixture(scope="module")
 def make(predictor, sources) -> Make:
-    def make(folder: Path, settings: Settings = ONCE, *, overwrite: bool = False, **how) -> Parts:
-        plan = make_plan(predictor, sources, settings, PART)
-        parts = Parts.begin(folder, plan, overwrite)
-        make_parts(predictor, sources, parts, settings, **how)
-        return parts
+    def make(folder: Path, settings: Settings = ONCE, *, overwrite: bool = False, **how) -> Shards:
+        shards = Shards.begin(folder, Manifest.of(predictor, sources, settings, SIZE), overwrite)
+        fill_shards(predictor, sources, shards, settings, **how)
+        shards.finish()
+        return shards
 
     return make
 
@@ -70,18 +71,18 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_each_galaxy_has_the_row_it_has_alone(whole, predictor, sources):
     names = sorted(files(whole))
-    assert names == ["manifest.json", *(f"part-00000{number}.parquet" for number in range(4))]
+    assert names == ["manifest.json", *(f"shard-00000{number}.parquet" for number in range(4))]
     for number, name in enumerate(names[1:]):
         table = pq.read_table(whole / name)
-        assert table == predictor.predict(sources[number * PART : (number + 1) * PART]).to_arrow()
-        assert table["id"].to_pylist() == [f"g{row}" for row in range(number * PART, (number + 1) * PART)]
+        assert table == predictor.predict(sources[number * SIZE : (number + 1) * SIZE]).to_arrow()
+        assert table["id"].to_pylist() == [f"g{row}" for row in range(number * SIZE, (number + 1) * SIZE)]
 
 
 def test_the_manifest_says_of_what_it_is(whole, predictor, sources):
     manifest = json.loads((whole / "manifest.json").read_text())
     assert manifest.pop("statuses") == {"empty": 1, "missing": 1, "not-an-image": 1, "ok": 60, "truncated": 1}
     assert manifest == {
-        "format": 1,
+        "format": 2,
         "galvote": galvote.__version__,
         "model": predictor.card.name,
         "weights_sha256": predictor.card.weights_sha256,
@@ -94,7 +95,7 @@ def test_the_manifest_says_of_what_it_is(whole, predictor, sources):
         "conditional": False,
         "sources_sha256": sources.digest(),
         "galaxies": 64,
-        "part_size": PART,
+        "shard_size": SIZE,
     }
 
 
@@ -111,19 +112,19 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.write_bytes(b""),
     "cut short": lambda path: path.write_bytes(path.read_bytes()[:-100]),
     "changed in its data": flip_a_byte,
-    "another part": lambda path: path.write_bytes(path.with_name("part-000000.parquet").read_bytes()),
+    "another shard": lambda path: path.write_bytes(path.with_name("shard-000000.parquet").read_bytes()),
     "no Parquet": lambda path: path.write_text("not a table"),
     "another table": lambda path: pq.write_table(pa.table({"id": ["g16"]}), path),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_a_damaged_part_is_made_again_and_no_other(make, whole, tmp_path, damage):
+def test_a_damaged_shard_is_made_again_and_no_other(make, whole, tmp_path, damage):
     for name, data in files(whole).items():
         (tmp_path / name).write_bytes(data)
-    kept = tmp_path / "part-000001.parquet"
+    kept = tmp_path / "shard-000001.parquet"
     before = kept.stat()
-    damage(tmp_path / "part-000002.parquet")
+    damage(tmp_path / "shard-000002.parquet")
     make(tmp_path)
     assert files(tmp_path) == files(whole)
     assert (kept.stat().st_ino, kept.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
@@ -131,11 +132,11 @@ def test_a_damaged_part_is_made_again_and_no_other(make, whole, tmp_path, damage
 
 def test_what_is_there_and_what_is_not(make, whole, tmp_path):
     (tmp_path / "survey").mkdir()
-    for name in ("manifest.json", "part-000000.parquet", "part-000003.parquet"):
+    for name in ("manifest.json", "shard-000000.parquet", "shard-000003.parquet"):
         (tmp_path / "survey" / name).write_bytes((whole / name).read_bytes())
-    parts = Parts.open(tmp_path / "survey")
-    assert parts.present() == [0, 3]
-    missing, statuses = parts.count()
+    shards = Shards.open(tmp_path / "survey")
+    assert shards.present() == [0, 3]
+    missing, statuses = shards.count()
     assert missing == [1, 2]
     assert statuses == Counter(ok=30, empty=1, missing=1)
 
@@ -157,22 +158,22 @@ def test_another_setting_is_refused(make, whole, settings, key):
 
 def test_another_model_or_listing_or_cut_is_refused(whole, predictor, calibrated, sources):
     wanted = {
-        "calibration_sha256": make_plan(galvote.load(calibrated), sources, Settings(), PART),
-        "sources_sha256": make_plan(predictor, sources[1:], Settings(), PART),
-        "part_size": make_plan(predictor, sources, Settings(), 17),
-        "weights_sha256": make_plan(predictor, sources, Settings(), PART).model_copy(
+        "calibration_sha256": Manifest.of(galvote.load(calibrated), sources, Settings(), SIZE),
+        "sources_sha256": Manifest.of(predictor, sources[1:], Settings(), SIZE),
+        "shard_size": Manifest.of(predictor, sources, Settings(), 17),
+        "weights_sha256": Manifest.of(predictor, sources, Settings(), SIZE).model_copy(
             update={"weights_sha256": "other"}
         ),
     }
-    for key, plan in wanted.items():
+    for key, manifest in wanted.items():
         with pytest.raises(CatalogueError, match=f"something else: .*{key}"):
-            Parts.begin(whole, plan)
+            Shards.begin(whole, manifest)
 
 
-def test_parts_or_a_manifest_of_unknown_origin_are_left_alone(make, whole, tmp_path):
-    orphan = tmp_path / "part-000000.parquet"
+def test_shards_or_a_manifest_of_unknown_origin_are_left_alone(make, whole, tmp_path):
+    orphan = tmp_path / "shard-000000.parquet"
     orphan.write_bytes((whole / orphan.name).read_bytes())
-    with pytest.raises(CatalogueError, match=r"parts but no manifest.json.*--overwrite"):
+    with pytest.raises(CatalogueError, match=r"shards but no manifest.json.*--overwrite"):
         make(tmp_path)
     for text in ("{", "[]", '{"format": 99}'):
         (tmp_path / "manifest.json").write_text(text)
@@ -180,37 +181,36 @@ def test_parts_or_a_manifest_of_unknown_origin_are_left_alone(make, whole, tmp_p
             make(tmp_path)
     assert orphan.exists()
     with pytest.raises(CatalogueError, match=r"holds no manifest.json.*galvote predict"):
-        Parts.open(tmp_path / "nowhere")
+        Shards.open(tmp_path / "nowhere")
 
 
 def test_overwriting_begins_anew_and_leaves_other_files(make, whole, tmp_path):
     make(tmp_path, Settings(tta=2))
-    (tmp_path / "part-000009.parquet").touch()
+    (tmp_path / "shard-000009.parquet").touch()
     (tmp_path / "notes.txt").write_text("mine")
     make(tmp_path, overwrite=True)
     assert files(tmp_path) == files(whole) | {"notes.txt": b"mine"}
 
 
-def test_parts_of_an_earlier_plan_are_made_again(make, whole, tmp_path):
-    """As when overwriting was stopped after the new manifest and before the last old part."""
+def test_shards_of_an_earlier_manifest_are_made_again(make, whole, tmp_path):
+    """As when overwriting was stopped after the new manifest and before the last old shard."""
     make(tmp_path, Settings(tta=2))
     (tmp_path / "manifest.json").write_bytes((whole / "manifest.json").read_bytes())
     make(tmp_path)
     assert files(tmp_path) == files(whole)
 
 
-def test_shards_share_the_parts_out(make, whole, tmp_path):
-    for shard, there in (((3, 3), [2]), ((1, 3), [0, 2, 3])):
-        parts = make(tmp_path, shard=shard)
-        assert parts.present() == there
+def test_tasks_share_the_shards_out(make, whole, tmp_path):
+    for task, there in (((3, 3), [2]), ((1, 3), [0, 2, 3])):
+        assert make(tmp_path, task=task).present() == there
         assert "statuses" not in json.loads((tmp_path / "manifest.json").read_text())
-    make(tmp_path, shard=(2, 3))
+    make(tmp_path, task=(2, 3))
     assert files(tmp_path) == files(whole)
 
 
-def test_more_shards_than_parts_and_the_rest_without_shards(make, whole, tmp_path):
-    assert make(tmp_path, shard=(7, 9)).present() == []
-    assert make(tmp_path, shard=(4, 9)).present() == [3]
+def test_more_tasks_than_shards_and_the_rest_without_tasks(make, whole, tmp_path):
+    assert make(tmp_path, task=(7, 9)).present() == []
+    assert make(tmp_path, task=(4, 9)).present() == [3]
     make(tmp_path)
     assert files(tmp_path) == files(whole)
 
@@ -240,17 +240,17 @@ def test_without_room_nothing_is_left_half_written(make, tmp_path, small_files):
 
 
 def test_leftovers_of_killed_processes_are_tidied_up(make, whole, tmp_path):
-    (tmp_path / "part-000001.parquet.0123.partial").write_text("half")
+    (tmp_path / "shard-000001.parquet.0123.partial").write_text("half")
     make(tmp_path)
     assert files(tmp_path) == files(whole)
 
 
-def test_nobody_writes_into_another_plan_that_was_begun_meanwhile(make, predictor, sources, tmp_path):
-    other = make_plan(predictor, sources, Settings(tta=4), PART)
+def test_nobody_writes_into_another_prediction_that_was_begun_meanwhile(make, predictor, sources, tmp_path):
+    other = Manifest.of(predictor, sources, Settings(tta=4), SIZE)
     with pytest.raises(CatalogueError, match="something else: tta 4, now 1"):
-        make(tmp_path, on_galaxies=lambda galaxies: Parts.begin(tmp_path, other, overwrite=True))
+        make(tmp_path, on_galaxies=lambda galaxies: Shards.begin(tmp_path, other, overwrite=True))
     assert list(files(tmp_path)) == ["manifest.json"]
-    assert Parts.open(tmp_path).plan == other
+    assert Shards.open(tmp_path).manifest == other
 
 
 def test_a_bad_picture_changes_no_other_row(predictor, simulated, tmp_path):

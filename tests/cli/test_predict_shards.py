@@ -1,4 +1,4 @@
-"""`galvote predict --out FOLDER/` and `galvote parts`, run, stopped, killed and run again as users do."""
+"""`galvote predict --out FOLDER/` and `galvote shards`, run, stopped, killed and run again as users do."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ from galvote.io import read_table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-MANY, PART = 3000, 64
+MANY, SIZE = 3000, 64
 PATIENCE = 600
 
 
@@ -40,14 +40,14 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def names() -> list[str]:
-    return ["manifest.json", *(f"part-{number:06}.parquet" for number in range(4))]
+    return ["manifest.json", *(f"shard-{number:06}.parquet" for number in range(4))]
 
 
 @pytest.mark.parametrize("given", ["new", "new/", "dr7.v2/", "there.parquet"])
-def test_a_folder_gets_numbered_parts(command, trained, listing, tmp_path, names, given):
+def test_a_folder_gets_numbered_shards(command, trained, listing, tmp_path, names, given):
     (tmp_path / "there.parquet").mkdir()
     out = f"{tmp_path}/{given}"
-    ran = command("predict", listing, "--model", trained, "--out", out, "--part-size", 30)
+    ran = command("predict", listing, "--model", trained, "--out", out, "--shard-size", 30)
     assert ran.returncode == 0, ran.stderr
     assert f"100 galaxies in {Path(out)}: 98 ok, 1 empty, 1 missing; to ask again" in ran.stderr
     assert sorted(files(Path(out))) == names
@@ -60,23 +60,23 @@ def test_a_folder_gets_numbered_parts(command, trained, listing, tmp_path, names
 
 
 def test_again_nothing_is_left_to_do(command, trained, listing, tmp_path):
-    arguments = ["predict", listing, "--model", trained, "--out", f"{tmp_path}/survey/", "--part-size", 30]
+    arguments = ["predict", listing, "--model", trained, "--out", f"{tmp_path}/survey/", "--shard-size", 30]
     assert command(*arguments).returncode == 0
     before = files(tmp_path / "survey")
     again = command(*arguments)
     assert again.returncode == 0
     assert "100 galaxies in" in again.stderr and "all of them were there" in again.stderr
     assert files(tmp_path / "survey") == before
-    (tmp_path / "survey" / "part-000002.parquet").write_bytes(before["part-000002.parquet"][:-1])
+    (tmp_path / "survey" / "shard-000002.parquet").write_bytes(before["shard-000002.parquet"][:-1])
     mended = command(*arguments)
     assert mended.returncode == 0
-    assert "1 damaged parts are made again" in mended.stderr
+    assert "1 damaged shards are made again" in mended.stderr
     assert files(tmp_path / "survey") == before
 
 
 def test_what_was_missing_is_asked_for_again(command, trained, simulated, tmp_path):
     listing, out = write_listing(simulated, tmp_path / "list.csv", 100), tmp_path / "survey"
-    arguments = ["predict", listing, "--model", trained, "--out", out, "--part-size", 30]
+    arguments = ["predict", listing, "--model", trained, "--out", out, "--shard-size", 30]
     first = command(*arguments)
     assert "98 ok, 1 empty, 1 missing; to ask again for what was missing or unavailable, add --retry" in (
         first.stderr
@@ -87,41 +87,41 @@ def test_what_was_missing_is_asked_for_again(command, trained, simulated, tmp_pa
     assert files(out) == before  # whoever does not ask gets what is there
     again = command(*arguments, "--retry")
     assert again.returncode == 0, again.stderr
-    assert "99 ok, 1 empty; 1 parts whose pictures were not there are made again" in again.stderr
+    assert "99 ok, 1 empty; 1 shards whose images were not there are made again" in again.stderr
     changed = {name for name, data in files(out).items() if data != before[name]}
-    assert changed == {"part-000002.parquet", "manifest.json"}
-    assert pq.read_table(out / "part-000002.parquet")["status"].to_pylist() == ["ok"] * 30
-    said = command("parts", out)
+    assert changed == {"shard-000002.parquet", "manifest.json"}
+    assert pq.read_table(out / "shard-000002.parquet")["status"].to_pylist() == ["ok"] * 30
+    said = command("shards", out)
     assert "99 ok\n" in said.stdout and "missing" not in said.stdout
 
 
 def test_how_much_is_there(command, trained, listing, tmp_path):
     folder = tmp_path / "survey"
-    arguments = ["predict", listing, "--model", trained, "--out", folder, "--part-size", 30]
-    ran = command(*arguments, "--shard", "2/3")
+    arguments = ["predict", listing, "--model", trained, "--out", folder, "--shard-size", 30]
+    ran = command(*arguments, "--task", "2/3")
     assert ran.returncode == 0, ran.stderr
-    assert f"30 galaxies in {folder}: 30 ok; 3 of 4 parts, of other shards, are not there yet" in ran.stderr
-    said = command("parts", folder)
+    assert f"30 galaxies in {folder}: 30 ok; 3 of 4 shards, of other tasks, are not there yet" in ran.stderr
+    said = command("shards", folder)
     assert said.returncode == 1
-    assert "1 of 4 parts, 30 of 100 galaxies:" in said.stdout
+    assert "1 of 4 shards, 30 of 100 galaxies:" in said.stdout
     assert "Not there yet: 0, 2, 3" in said.stdout
     assert command(*arguments).returncode == 0
-    said = command("parts", folder)
+    said = command("shards", folder)
     assert said.returncode == 0
-    assert "4 of 4 parts, 100 of 100 galaxies:\n  98 ok\n" in said.stdout
+    assert "4 of 4 shards, 100 of 100 galaxies:\n  98 ok\n" in said.stdout
     assert "Not there yet" not in said.stdout
-    assert command("parts", tmp_path / "none").returncode == 2
+    assert command("shards", tmp_path / "none").returncode == 2
 
 
 def test_what_changed_is_refused_and_overwritten_if_asked(command, trained, calibrated, listing, tmp_path):
     folder = tmp_path / "survey"
-    arguments = ["predict", listing, "--out", folder, "--part-size", 30]
+    arguments = ["predict", listing, "--out", folder, "--shard-size", 30]
     assert command(*arguments, "--model", trained).returncode == 0
     before = files(folder)
     for changed, key in (
         (["--model", trained, "--tta", 2], "tta 1, now 2"),
         (["--model", calibrated], "calibration_sha256"),
-        (["--model", trained, "--part-size", 31], "part_size 30, now 31"),
+        (["--model", trained, "--shard-size", 31], "shard_size 30, now 31"),
         (["--model", trained, listing.with_name("empty.jpg")], "sources_sha256"),
     ):
         ran = command(*arguments, *changed)
@@ -131,7 +131,7 @@ def test_what_changed_is_refused_and_overwritten_if_asked(command, trained, cali
         assert files(folder) == before
     ran = command(*arguments, "--model", calibrated, "--level", 0.8, "--overwrite")
     assert ran.returncode == 0, ran.stderr
-    assert "Class1.1_low" in pq.read_schema(folder / "part-000000.parquet").names
+    assert "Class1.1_low" in pq.read_schema(folder / "shard-000000.parquet").names
     assert command(*arguments, "--model", calibrated, "--level", 0.9).returncode == 2
     assert command(*arguments, "--model", calibrated, "--level", 0.8).returncode == 0
 
@@ -139,14 +139,14 @@ def test_what_changed_is_refused_and_overwritten_if_asked(command, trained, cali
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--out", "survey/", "--shard", "0/3"], "is no shard"),
-        (["--out", "survey/", "--shard", "4/3"], "is no shard"),
-        (["--out", "survey/", "--shard", "third"], "is no shard"),
-        (["--out", "survey/", "--shard", "1/3", "--overwrite"], "remove the others' parts"),
+        (["--out", "survey/", "--task", "0/3"], "is no task"),
+        (["--out", "survey/", "--task", "4/3"], "is no task"),
+        (["--out", "survey/", "--task", "third"], "is no task"),
+        (["--out", "survey/", "--task", "1/3", "--overwrite"], "remove the others' shards"),
         (["--out", "survey/", "--format", "challenge"], "name a file"),
         (["--out", "survey/", "--ids", "list.csv"], "name a file"),
-        (["--out", "votes.csv", "--shard", "1/3"], "are for a folder, as in --out votes/"),
-        (["--out", "votes.csv", "--part-size", "9"], "are for a folder, as in --out votes/"),
+        (["--out", "votes.csv", "--task", "1/3"], "are for a folder, as in --out votes/"),
+        (["--out", "votes.csv", "--shard-size", "9"], "are for a folder, as in --out votes/"),
         (["--out", "votes.csv", "--features"], "votes.csv cannot hold --features"),
         (["--out", "votes.fits", "--features"], "votes.fits cannot hold --features"),
         (["--out", "votes.vot", "--features"], "votes.vot cannot hold --features"),
@@ -167,7 +167,7 @@ def test_features_in_parquet(command, trained, listing, tmp_path, out):
     ran = command("predict", listing, "--model", trained, "--out", tmp_path / out, "--features")
     assert ran.returncode == 0, ran.stderr
     path = tmp_path / out
-    table = read_table(path if path.is_file() else path / "part-000000.parquet")
+    table = read_table(path if path.is_file() else path / "shard-000000.parquet")
     assert pa.types.is_fixed_size_list(table.schema.field("features").type)
     assert table.schema.field("features").type.value_type == pa.float16()
     assert table["features"].null_count == 2
@@ -181,7 +181,17 @@ def start(trained, simulated, tmp_path):
     environment = os.environ | {"OMP_NUM_THREADS": "2"}  # in this process it is 1: rows are to be the same
 
     def run(out: Path, *options: str) -> subprocess.Popen[str]:
-        arguments = ["predict", listing, "--model", trained, "--out", out, "--part-size", str(PART), *options]
+        arguments = [
+            "predict",
+            listing,
+            "--model",
+            trained,
+            "--out",
+            out,
+            "--shard-size",
+            str(SIZE),
+            *options,
+        ]
         processes.append(
             subprocess.Popen(
                 [sys.executable, "-m", "galvote", *map(str, arguments)],
@@ -199,38 +209,38 @@ def start(trained, simulated, tmp_path):
         process.stderr.close()
 
 
-def parts_in(folder: Path) -> int:
-    return len(list(folder.glob("part-*.parquet"))) if folder.exists() else 0
+def shards_in(folder: Path) -> int:
+    return len(list(folder.glob("shard-*.parquet"))) if folder.exists() else 0
 
 
-def wait_for_parts(process: subprocess.Popen[str], folder: Path, count: int) -> None:
+def wait_for_shards(process: subprocess.Popen[str], folder: Path, count: int) -> None:
     deadline = time.monotonic() + PATIENCE
-    while parts_in(folder) < count:
+    while shards_in(folder) < count:
         assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline, "no part in time"
+        assert time.monotonic() < deadline, "no shard in time"
         time.sleep(0.002)
 
 
 def test_stopped_and_killed_runs_end_like_one_that_was_not(start, command, trained, tmp_path):
     out, whole = tmp_path / "survey", tmp_path / "whole"
-    arguments = ["predict", tmp_path / "many.csv", "--model", trained, "--part-size", PART, "--out"]
+    arguments = ["predict", tmp_path / "many.csv", "--model", trained, "--shard-size", SIZE, "--out"]
 
     process = start(out)
-    wait_for_parts(process, out, 2)
+    wait_for_shards(process, out, 2)
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=PATIENCE)[1]
     assert process.returncode == 130
-    assert f"parts in {out}. The same command goes on from there." in said
+    assert f"shards in {out}. The same command goes on from there." in said
     assert "Traceback" not in said
-    stopped = parts_in(out)
-    assert 2 <= stopped < MANY // PART
+    stopped = shards_in(out)
+    assert 2 <= stopped < MANY // SIZE
 
     process = start(out, "--prefetch", "64")
-    wait_for_parts(process, out, stopped + 2)
+    wait_for_shards(process, out, stopped + 2)
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert stopped < parts_in(out) < MANY // PART
+    assert stopped < shards_in(out) < MANY // SIZE
 
     ran = command(*arguments, out)
     assert ran.returncode == 0, ran.stderr

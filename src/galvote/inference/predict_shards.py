@@ -1,0 +1,211 @@
+"""Predict into a folder of shards, and go on where an earlier run was stopped."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from galvote.errors import CatalogueError, GalvoteError
+from galvote.inference.listing import Place, Places
+from galvote.inference.manifest import Manifest
+from galvote.inference.predictor import Predictor, Settings
+from galvote.inference.shards import SHARD_SIZE, Shards
+from galvote.io import Sources, list_sources
+
+if TYPE_CHECKING:
+    from galvote.inference.ray_engine import RayEngine
+
+_PASSING = frozenset({"missing", "unavailable"})
+"""What may be wrong with an image today and not tomorrow."""
+
+OnProgress = Callable[[int, int], None]
+
+
+@dataclass
+class Summary:
+    """What a run found and did.
+
+    Parameters
+    ----------
+    kept
+        Shards that were there.
+    made
+        Shards that were predicted.
+    damaged
+        Of those, how many had been there damaged.
+    renewed
+        Of those, how many had been there whole, with images that could not be had then.
+    statuses
+        Galaxies of all shards, kept and made, by status.
+    """
+
+    kept: int = 0
+    made: int = 0
+    damaged: int = 0
+    renewed: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+
+    def add(self, other: Summary) -> None:
+        """Count what was found and done elsewhere, too.
+
+        Parameters
+        ----------
+        other
+            What that was.
+        """
+        self.kept += other.kept
+        self.made += other.made
+        self.damaged += other.damaged
+        self.renewed += other.renewed
+        self.statuses.update(other.statuses)
+
+
+def predict_shards(
+    images: Places,
+    out: Place,
+    *,
+    model: Place = "galvote-small",
+    backend: str | None = None,
+    settings: Settings | None = None,
+    shard_size: int = SHARD_SIZE,
+    task: tuple[int, int] = (1, 1),
+    retry: bool = False,
+    prefetch: int | None = None,
+    engine: RayEngine | None = None,
+    overwrite: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Summary:
+    """Predict into a folder of shards: the same call goes on where an earlier one was stopped.
+
+    Parameters
+    ----------
+    images
+        Places of images; see `galvote.io.list_sources`.
+    out
+        Folder of the shards; made if it does not exist.
+    model, backend
+        As for `galvote.load`.
+    settings
+        What is asked for.
+    shard_size
+        Galaxies in each shard.
+    task
+        Which share of the shards to predict, from 1, of how many: (2, 20) is the second of twenty.
+    retry
+        Predict shards again that hold images which were missing, or which a service did not give.
+    prefetch
+        As for `Predictor.predict`.
+    engine
+        A Ray cluster that does the work; this process if not given.
+    overwrite
+        Remove the shards that are there, and begin anew.
+    on_progress
+        Called with how many galaxies of the task are done, and how many there are.
+
+    Returns
+    -------
+    What was found and done.
+
+    Raises
+    ------
+    CatalogueError
+        If another prediction was begun in the folder, or there are no images.
+    OutputError
+        If the folder cannot be written to.
+    """
+    number, of = task
+    if not 1 <= number <= of:
+        raise GalvoteError(f"There is no task {number}/{of}: the first of twenty is 1/20, the last 20/20.")
+    if overwrite and of > 1:
+        raise CatalogueError(
+            f"With --overwrite each task would remove the others' shards; empty {out} before they start."
+        )
+    load = partial(Predictor.load, model, backend)
+    predictor, settings = load(), settings or Settings()
+    predictor.check_level(settings.level)
+    sources = images if isinstance(images, Sources) else list_sources(images)
+    shards = Shards.begin(Path(out), Manifest.of(predictor, sources, settings, shard_size), overwrite)
+    rows = [shards.manifest.rows(shard) for shard in shards.manifest.of_task(task)]
+    total, done = sum(each.stop - each.start for each in rows), 0
+
+    def advance(galaxies: int) -> None:
+        nonlocal done
+        done += galaxies
+        if on_progress is not None:
+            on_progress(done, total)
+
+    with engine or nullcontext():
+        fill = partial(fill_shards, predictor) if engine is None else partial(engine.fill_shards, load)
+        summary = fill(
+            sources, shards, settings, task=task, retry=retry, prefetch=prefetch, on_galaxies=advance
+        )
+    shards.finish()
+    return summary
+
+
+def fill_shards(
+    predictor: Predictor,
+    sources: Sources,
+    shards: Shards,
+    settings: Settings,
+    *,
+    task: tuple[int, int] = (1, 1),
+    retry: bool = False,
+    prefetch: int | None = None,
+    on_galaxies: Callable[[int], None] = lambda galaxies: None,
+) -> Summary:
+    """Predict the shards that are not there yet, in this process.
+
+    Parameters
+    ----------
+    predictor
+        The model.
+    sources
+        The whole listing, whatever the task.
+    shards
+        Where they belong.
+    settings
+        What is asked for.
+    task, retry, prefetch
+        As for `predict_shards`.
+    on_galaxies
+        Called with how many more galaxies are predicted, or are in a shard that is kept.
+
+    Returns
+    -------
+    What was found and done, of this task's shards.
+    """
+    summary = Summary()
+    schema = predictor.schema(settings)
+
+    def count(statuses: Mapping[str, int]) -> None:
+        summary.statuses.update(statuses)
+        on_galaxies(sum(statuses.values()))
+
+    def missing() -> Iterator[tuple[int, Sources]]:
+        # Looked at one by one while others are predicted: the first is begun at once, and what another
+        # process has made meanwhile is not made again.
+        for shard in shards.manifest.of_task(task):
+            galaxies = sources[shards.manifest.rows(shard)]
+            statuses = shards.check(shard, galaxies.ids, schema)
+            renew = statuses is not None and retry and not _PASSING.isdisjoint(statuses)
+            if statuses is not None and not renew:
+                summary.kept += 1
+                count(statuses)
+            else:
+                summary.renewed += renew
+                summary.damaged += statuses is None and shards.path(shard).exists()
+                yield shard, galaxies
+
+    predicted = predictor.predict_each(
+        missing(), settings, prefetch=prefetch, on_batch=lambda batch: count(Counter(batch.status))
+    )
+    for shard, prediction in predicted:
+        shards.write(shard, prediction.to_arrow(settings.conditional))
+        summary.made += 1
+    return summary

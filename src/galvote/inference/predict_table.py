@@ -1,0 +1,226 @@
+"""Predict into one table: a catalogue, a submission, or columns beside another catalogue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from galvote.errors import CatalogueError
+from galvote.inference.listing import Place, Places
+from galvote.inference.predict_shards import predict_shards
+from galvote.inference.predictor import BATCH, Predictor, Settings
+from galvote.io import Sources, list_sources, read_ids, read_table, refuse_unwritable, write_table
+from galvote.io.columns import find_id_column, list_names, to_ids
+from galvote.io.positions import Positions
+from galvote.labels.matching import join_by_id
+from galvote.trees import DecisionTree
+
+if TYPE_CHECKING:
+    from galvote.inference.ray_engine import RayEngine
+
+Layout = Literal["galvote", "challenge"]
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a table of predictions holds.
+
+    Parameters
+    ----------
+    galaxies
+        How many rows it has.
+    statuses
+        Galaxies by status.
+    ood
+        How many images are out of distribution.
+    """
+
+    galaxies: int
+    statuses: Counter[str]
+    ood: int
+
+
+def predict_table(
+    images: Places,
+    out: Place,
+    *,
+    model: Place = "galvote-small",
+    backend: str | None = None,
+    settings: Settings | None = None,
+    ids: Place | None = None,
+    join: Place | Positions | None = None,
+    layout: Layout = "galvote",
+    id_column: str | None = None,
+    prefetch: int | None = None,
+    engine: RayEngine | None = None,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Written:
+    """Predict into one table, which is written at the end.
+
+    Parameters
+    ----------
+    images
+        Places of images; see `galvote.io.list_sources`.
+    out
+        File to write: CSV, Parquet, FITS or VOTable by its ending.
+    model, backend
+        As for `galvote.load`.
+    settings
+        What is asked for.
+    ids
+        Table whose ids are predicted, all of them and no others, in its order.
+    join
+        Table beside whose columns the predictions are put, by id; or positions, beside whose catalogue.
+    layout
+        ``challenge`` writes a submission: ids and cumulative fractions alone.
+    id_column
+        Name of the column of ids in tables, if it is none of the usual ones.
+    prefetch
+        As for `Predictor.predict`.
+    engine
+        A Ray cluster that does the work, whose nodes all see the folder of `out`; this process if not given.
+    overwrite
+        Replace an existing file.
+    on_progress
+        Called with how many galaxies are done, and how many there are.
+
+    Returns
+    -------
+    What was written.
+
+    Raises
+    ------
+    CatalogueError
+        If an id has no image, a submission would lack one, or a catalogue has a column of the predictions.
+    OutputError
+        If the file exists, or cannot be written.
+    """
+    out, settings = Path(out), settings or Settings()
+    refuse_table(out, layout, join is not None, settings.features, overwrite)
+    predictor = Predictor.load(model, backend)
+    predictor.check_level(settings.level)
+    beside = _read_beside(join, id_column)
+    if beside is not None:
+        refuse_unwritable(out, overwrite, join_by_id(*beside, predictor.schema(settings).empty_table()))
+    sources = images if isinstance(images, Sources) else list_sources(images, id_column=id_column)
+    if ids is not None:
+        wanted = read_ids(ids, id_column=id_column)
+        sources = _select(sources, wanted, ids)
+    if engine is None:
+        table = _predict(predictor, sources, settings, prefetch, on_progress)
+    else:
+        how = {"model": model, "backend": backend, "prefetch": prefetch, "on_progress": on_progress}
+        table = _predict_on_ray(engine, sources, out, settings, predictor.schema(settings), **how)
+    if ids is not None:
+        table = table.take(pc.index_in(pa.array(wanted, pa.string()), table["id"]))
+    if beside is not None:
+        table = join_by_id(*beside, table)
+    written = Written(
+        len(table),
+        Counter(table["status"].to_pylist()),
+        (pc.sum(table["ood"]).as_py() or 0) if "ood" in table.column_names else 0,
+    )
+    if layout == "challenge":
+        table = _to_submission(table, predictor.tree)
+    write_table(table, out, overwrite=overwrite)
+    return written
+
+
+def refuse_table(out: Path, layout: Layout, joined: bool, features: bool, overwrite: bool) -> None:
+    """Raise an error if a file cannot hold what is asked for.
+
+    Parameters
+    ----------
+    out
+        The file.
+    layout, overwrite
+        As for `predict_table`.
+    joined
+        Whether predictions are put beside another table.
+    features
+        Whether they have features.
+    """
+    if joined and layout == "challenge":
+        raise CatalogueError("A submission has no other columns; leave out --join or --format challenge.")
+    if features and (out.suffix.lower() != ".parquet" or layout == "challenge"):
+        raise CatalogueError(
+            f"{out} cannot hold --features, which are lists; name a .parquet file or a folder, and no "
+            "--format."
+        )
+    refuse_unwritable(out, overwrite)
+
+
+def _predict(
+    predictor: Predictor,
+    sources: Sources,
+    settings: Settings,
+    prefetch: int | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> pa.Table:
+    def tables() -> Iterator[pa.Table]:
+        done = 0
+        for batch in predictor.predict_batches(sources, settings, prefetch=prefetch):
+            yield batch.to_arrow(settings.conditional)
+            done += len(batch)
+            if on_progress is not None:
+                on_progress(done, len(sources))
+
+    # Never an empty chunk: Arrow's CSV writer writes stale memory in its place.
+    return pa.concat_tables(list(tables()) or [predictor.schema(settings).empty_table()])
+
+
+def _predict_on_ray(
+    engine: RayEngine,
+    sources: Sources,
+    out: Path,
+    settings: Settings,
+    schema: pa.Schema,
+    **how: Any,
+) -> pa.Table:
+    """Predict into shards in a folder beside the file, and read them."""
+    # Whole batches, so that rows are the same; and shards enough for all workers to end together.
+    size = BATCH * min(16, max(1, len(sources) // (64 * BATCH)))
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
+        predict_shards(sources, folder, settings=settings, shard_size=size, engine=engine, **how)
+        return read_table(folder).cast(schema) if len(sources) else schema.empty_table()
+
+
+def _read_beside(
+    join: Place | Positions | None, id_column: str | None
+) -> tuple[pa.Table, Sequence[str]] | None:
+    """Read the catalogue that predictions are to be put beside, and the ids of its rows."""
+    if join is None:
+        return None
+    if isinstance(join, Positions):
+        return join.table, join.ids
+    path = Path(join)
+    catalogue = read_table(path, id_column=id_column)
+    name = find_id_column(catalogue.column_names, path, id_column)
+    return catalogue, to_ids(catalogue[name], path)
+
+
+def _select(sources: Sources, ids: Sequence[str], table: Place) -> Sources:
+    if absent := set(ids) - set(sources.ids):
+        raise CatalogueError(
+            f"{len(absent)} of the {len(ids)} ids in {table} have no image, among them "
+            f"{list_names(sorted(absent), 5)}; give the places of their images too."
+        )
+    return sources.select(ids)
+
+
+def _to_submission(table: pa.Table, tree: DecisionTree) -> pa.Table:
+    bad = table.filter(pc.not_equal(table["status"], "ok"))
+    if len(bad):
+        raise CatalogueError(
+            f"A submission needs a prediction for every id, and {len(bad)} images cannot be read: "
+            + "; ".join(f"{row['id']} ({row['reason']})" for row in bad.slice(0, 5).to_pylist())
+        )
+    return table.select(["id", *tree.columns]).rename_columns(["GalaxyID", *tree.columns])
