@@ -1,8 +1,8 @@
 """A model as one ONNX file: uint8 cutouts in, vote fractions out, with all that galvote knows about it.
 
 The graph makes ``images``, the network's own input, of ``cutouts``, and of these ``fractions`` and
-``features``. Whoever has the file alone runs it whole. A `Predictor` takes the part from ``images`` on, because
-it shows the network other views of a cutout as well.
+``features``. Whoever has the file alone runs it whole. A `Predictor` takes the part from ``images`` on,
+because it shows the network other views of a cutout as well.
 """
 
 from __future__ import annotations
