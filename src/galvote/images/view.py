@@ -82,10 +82,11 @@ def tta_views(count: int) -> tuple[View, ...]:
     return tuple(View(angle=360 * turn / rotations, flip=flip) for flip in flips for turn in range(rotations))
 
 
-Pixels = UInt8[np.ndarray, "y x *channel"] | Float32[np.ndarray, "y x *channel"]
-
-
-def warp_cutout(cutout: Pixels, view: View, pixels: int) -> Pixels:
+def warp_cutout(
+    cutout: UInt8[np.ndarray, "size size *channel"] | Float32[np.ndarray, "size size *channel"],
+    view: View,
+    pixels: int,
+) -> UInt8[np.ndarray, "pixels pixels *channel"] | Float32[np.ndarray, "pixels pixels *channel"]:
     """Show a cutout in another orientation and on other pixels.
 
     Parameters
