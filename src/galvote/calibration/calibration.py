@@ -42,6 +42,11 @@ class Calibration:
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Calibration:
         """Return what `to_arrays` was called on.
 
+        Parameters
+        ----------
+        arrays
+            By name, as `to_arrays` gives them.
+
         Raises
         ------
         KeyError

@@ -43,7 +43,17 @@ def lower_quantile(
 
 
 def random_halves(galaxies: int, times: int, seed: int = 0) -> Iterator[Bool[np.ndarray, " galaxy"]]:
-    """Yield random halves: what is calibrated on one is measured on the other, so no galaxy does both."""
+    """Yield random halves: what is calibrated on one is measured on the other, so no galaxy does both.
+
+    Parameters
+    ----------
+    galaxies
+        How many there are.
+    times
+        How many halves to draw.
+    seed
+        Of the random draws.
+    """
     rng = np.random.default_rng(seed)
     for _ in range(times):
         half = np.zeros(galaxies, dtype=bool)

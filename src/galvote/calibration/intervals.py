@@ -147,7 +147,13 @@ class Intervals:
 
 
 def check_level(level: float) -> None:
-    """Raise `FractionError` unless a level lies between 0 and 1."""
+    """Raise `FractionError` unless a level lies between 0 and 1.
+
+    Parameters
+    ----------
+    level
+        Share of votes that intervals are to hold.
+    """
     if not 0 < level < 1:
         raise FractionError(f"A level lies between 0 and 1, as 0.9 does; {level:g} does not.")
 
@@ -185,12 +191,18 @@ def cross_fit(
 
     Parameters
     ----------
+    predicted, actual
+        Cumulative fractions in [0, 1], in ``tree.columns`` order; votes are NaN where unknown.
+    tree
+        Whose columns they are.
     levels
-        What to measure.
+        Shares of votes that intervals are to hold.
     fit
         What calibrates, from predictions and votes.
     halves
         How many times.
+    seed
+        Of the random halves.
 
     Returns
     -------

@@ -102,6 +102,11 @@ class OodDetector:
     def distances(self, features: Features) -> Float64[np.ndarray, " galaxy"]:
         """Return the squared Mahalanobis distances of features from the training galaxies'.
 
+        Parameters
+        ----------
+        features
+            Of the encoder, one row for each galaxy.
+
         Notes
         -----
         The features' direction is compared, not their length. The covariance is that of probabilistic
@@ -146,6 +151,11 @@ class OodDetector:
     def score(self, distances: Float64[np.ndarray, " galaxy"]) -> Float32[np.ndarray, " galaxy"]:
         """Return each squared distance as a percentile, 0 to 100, of those of held-out galaxies.
 
+        Parameters
+        ----------
+        distances
+            As `distances` gives them.
+
         Notes
         -----
         The i-th of n held-out galaxies is at 100 i / (n + 1), as in `galvote.calibration.conformal`. Beyond
@@ -159,7 +169,15 @@ class OodDetector:
         return np.asarray(np.where(distances > known[-1], beyond, inside), dtype=np.float32)
 
     def with_threshold(self, distances: Float64[np.ndarray, " galaxy"], false_alarms: float) -> OodDetector:
-        """Return the same distribution with the threshold that held-out galaxies' distances give."""
+        """Return the same distribution with the threshold that held-out galaxies' distances give.
+
+        Parameters
+        ----------
+        distances
+            Squared distances of held-out galaxies.
+        false_alarms
+            Share of them that may be flagged, in [0, 1].
+        """
         threshold = float(upper_quantile(distances, np.array([1 - false_alarms]))[0])
         return replace(self, threshold=threshold)
 
@@ -176,6 +194,10 @@ def measure_false_alarms(
         beyond it is counted on the others.
     false_alarms
         What is aimed at.
+    halves
+        How many random halves are drawn.
+    seed
+        Of the random halves.
     """
     shares = []
     for half in random_halves(len(distances), halves, seed):

@@ -56,7 +56,13 @@ class Backend(Protocol):
         """How many features there are."""
 
     def compute(self, images: UInt8[np.ndarray, "galaxy y x 3"]) -> Outputs:
-        """Return cumulative vote fractions and features of a network's input."""
+        """Return cumulative vote fractions and features of a network's input.
+
+        Parameters
+        ----------
+        images
+            RGB, as `galvote.images.network_input` makes them.
+        """
 
 
 class TorchBackend:

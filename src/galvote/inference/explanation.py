@@ -67,6 +67,8 @@ def explain(
 
     Parameters
     ----------
+    predictor
+        With torch as its backend.
     cutout
         Of the predictor's `geometry`.
     question
@@ -108,8 +110,12 @@ def attribute(
 
     Parameters
     ----------
+    network
+        In evaluation mode.
     image
         As the network sees it.
+    question
+        Name of the question.
     answer
         Position of the answer within the question.
 
@@ -139,7 +145,16 @@ def attribute(
 def rotate(
     predictor: Predictor, cutout: UInt8[np.ndarray, "p p 3"], angles: Float32[np.ndarray, " angle"]
 ) -> Float32[np.ndarray, "angle answer"]:
-    """Predict a cutout turned by each of these angles, in degrees counter-clockwise.
+    """Predict a cutout rotated by each of some angles.
+
+    Parameters
+    ----------
+    predictor
+        Whatever its backend.
+    cutout
+        Of the predictor's `geometry`.
+    angles
+        In degrees, counter-clockwise.
 
     Returns
     -------

@@ -141,6 +141,10 @@ def export_model(
     ----------
     network
         In evaluation mode, in float32.
+    card
+        Of the model.
+    calibration
+        Of the model, if it has one.
     path
         Of the file, which appears whole or, at any failure, not at all. Its folder is made if need be.
     overwrite
@@ -180,7 +184,15 @@ def export_model(
 
 
 def refuse_unexportable(path: Path, overwrite: bool) -> None:
-    """Raise `ModelError` unless an exported model may and can be written there; its folder is made."""
+    """Raise `ModelError` unless an exported model may and can be written to a path; its folder is made.
+
+    Parameters
+    ----------
+    path
+        Of the file; it must end in ``.onnx``.
+    overwrite
+        Whether an existing file may be replaced.
+    """
     if path.suffix.lower() != ".onnx":
         raise ModelError(f"{path} does not end in .onnx, by which a model is known to be exported; add it.")
     refuse_existing(path, overwrite=overwrite)

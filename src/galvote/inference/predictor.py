@@ -199,10 +199,12 @@ class Predictor:
 
         Parameters
         ----------
-        images, prefetch
+        images
             As for `predict`.
         settings
             What is asked for.
+        prefetch
+            As for `predict`.
 
         Yields
         ------
@@ -302,6 +304,10 @@ class Predictor:
             Names of the galaxies; their positions if not given.
         failures
             What is wrong with each image, if anything is.
+
+        Returns
+        -------
+        A row for each cutout, in order.
         """
         fractions, found = self.predict_features(cutouts, tta)
         return make_prediction(
@@ -318,6 +324,13 @@ class Predictor:
 
     def predict_features(self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], tta: int = 1) -> Outputs:
         """Return the network's own outputs for cutouts that have this model's `geometry` already.
+
+        Parameters
+        ----------
+        cutouts
+            RGB cutouts of one geometry.
+        tta
+            Orientations to average: 1, 2, 4, 8, 16, …
 
         Returns
         -------
