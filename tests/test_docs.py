@@ -94,6 +94,8 @@ def test_commands_have_the_options_they_need_and_no_others(page: Path) -> None:
 
 @each_page
 def test_verbs_and_options_named_in_sentences_exist(page: Path) -> None:
+    if page.name == "CHANGELOG.md":
+        pytest.skip("it names what is gone")
     named = re.findall(r"`([^`\n]+)`", page.read_text())
     every_option = set().union(*(options_of(verb) for verb in VERBS))
     for code in named:

@@ -24,7 +24,8 @@ def exported() -> Iterator[str]:
             thing = getattr(module, name)
             if not (inspect.isclass(thing) or inspect.isfunction(thing)):
                 continue
-            yield f"{thing.__module__}.{thing.__qualname__}"
+            if not getattr(thing, "_is_protocol", False):  # a protocol has no parameters of its own
+                yield f"{thing.__module__}.{thing.__qualname__}"
             if inspect.isclass(thing) and thing.__module__.startswith("galvote"):
                 for member, value in vars(thing).items():
                     of_ours = inspect.isfunction(inspect.unwrap(getattr(value, "__func__", value)))

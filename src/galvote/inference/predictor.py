@@ -206,10 +206,9 @@ class Predictor:
         prefetch
             As for `predict`.
 
-        Yields
-        ------
-        Prediction
-            Of 64 galaxies; the last of fewer.
+        Returns
+        -------
+        Predictions of 64 galaxies each, made as they are asked for; the last may have fewer.
         """
         return (batch for _, batch in self._predict([(None, list_images(images))], settings, prefetch))
 
