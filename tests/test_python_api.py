@@ -1,4 +1,4 @@
-"""What README promises of Python runs as it stands there, on simulated galaxies and with a recipe that takes seconds."""
+"""What README promises of Python runs, on simulated galaxies and with a recipe that takes seconds."""
 
 import re
 import warnings

@@ -11,6 +11,7 @@
 `evaluate`        scores of a model or of predictions against votes: an `Evaluation`
 `train`           a new model, by one of `list_recipes` or a recipe of your own
 `calibrate`       intervals and an out-of-distribution flag for a trained model
+`export`          a model as one ONNX file
 `load_tree`       a questionnaire as a `DecisionTree`, one of `list_trees` or your own
 ================  =======================================================================
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from galvote.inference import Prediction, Predictor, Settings
     from galvote.inference.calibrate import calibrate
     from galvote.inference.evaluation import Evaluation, evaluate
+    from galvote.inference.export import export
     from galvote.inference.predict import predict
     from galvote.inference.predict_shards import predict_shards
     from galvote.inference.predict_table import predict_table
@@ -57,6 +59,7 @@ __all__ = [
     "calibrate",
     "cutouts",
     "evaluate",
+    "export",
     "find_field",
     "list_models",
     "list_recipes",
@@ -81,6 +84,7 @@ _HOMES = {
     "calibrate": "galvote.inference.calibrate",
     "cutouts": "galvote.images.cutouts",
     "evaluate": "galvote.inference.evaluation",
+    "export": "galvote.inference.export",
     "find_field": "galvote.field",
     "list_models": "galvote.weights",
     "list_recipes": "galvote.recipes",

@@ -19,12 +19,11 @@ def export(
     """
     from rich.console import Console
 
-    from galvote.inference import export_model, refuse_unexportable
-    from galvote.models import load_calibration, load_model
+    from galvote.inference.export import export as export_file
+    from galvote.models import find_model, load_card
 
-    refuse_unexportable(out, overwrite)  # before the long part
-    network, card = load_model(model)
-    difference = export_model(network, card, load_calibration(model), out, overwrite=overwrite)
+    difference = export_file(model, out, overwrite=overwrite)
+    card = load_card(find_model(model))
     size, side = out.stat().st_size, card.cutout.pixels
     Console(stderr=True, highlight=False).print(
         f"{card.name} in {out}, {size / 1e6:.1f} MB: cutouts, uint8 (batch, {side}, {side}, 3), to vote "

@@ -32,7 +32,7 @@ from galvote.images import Geometry, View, to_cutout, warp_cutout
 from galvote.inference.backends import choose_backend, open_session
 from galvote.inference.tta import predict_tta
 from galvote.io.atomic import refuse_existing, trial_file, write_whole
-from galvote.models import Card, GalaxyNetwork, run_network
+from galvote.models import Card, GalaxyNetwork, load_calibration, load_model, run_network
 from galvote.trees import DecisionTree
 
 if TYPE_CHECKING:
@@ -181,6 +181,32 @@ def export_model(
         )
     write_whole(path, data, unique=True)
     return difference
+
+
+def export(model: str | Path, out: str | Path, *, overwrite: bool = False) -> float:
+    """Write a model as one ONNX file: uint8 cutouts in, vote fractions and features out.
+
+    Parameters
+    ----------
+    model
+        Name of a shipped model, or the folder of a saved one or of a run.
+    out
+        File to write, ending in ``.onnx``.
+    overwrite
+        Replace an existing file.
+
+    Returns
+    -------
+    Largest difference between its fractions and those of torch in float32.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, a package of the extra ``onnx`` is missing, or the difference is too large.
+    """
+    refuse_unexportable(Path(out), overwrite)  # before the long part
+    network, card = load_model(model)
+    return export_model(network, card, load_calibration(model), Path(out), overwrite=overwrite)
 
 
 def refuse_unexportable(path: Path, overwrite: bool) -> None:
