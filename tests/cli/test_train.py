@@ -71,8 +71,7 @@ def test_a_run_tells_what_it_does(command, arguments, trained, tmp_path):
     ran = command(*arguments, "--out", run)
     assert ran.returncode == 0, ran.stderr
     lines = ran.stdout.splitlines()
-    counted = "45 galaxies to learn from (45 with every column, 15 with a class), 15 to validate with"
-    assert f"{counted}, votes of the tree gz2" in lines
+    assert "45 galaxies to learn from (45 with every column, 15 with a class), 15 to validate with" in lines
     epochs = [line for line in lines if line.startswith("epoch")]
     assert len(epochs) == EPOCHS
     rmse = read_table(run / "metrics.csv")["validation_rmse"][-1].as_py()

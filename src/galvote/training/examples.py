@@ -118,7 +118,7 @@ class TrainingData:
         return (
             f"{len(self.training)} galaxies to learn from ({self.training.complete} with every column, "
             f"{int((self.training.classes >= 0).sum())} with a class), "
-            f"{len(self.validation)} to validate with, votes of the tree {self.tree.name}"
+            f"{len(self.validation)} to validate with"
             + (f"; left out: {left_out}" if left_out else "")
             + (f"; {unreadable} pictures could not be read" if unreadable else "")
         )
