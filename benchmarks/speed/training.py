@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 
 import torch
+from lightning.pytorch import Trainer
 from torch import nn
 
 from benchmarks import common
@@ -72,6 +73,7 @@ def plain_step() -> Callable[[], int]:
 def galvote_step() -> Callable[[], int]:
     keep_freed_memory()
     task = GalaxyTask(load_recipe("sharma2020"), load_tree("gz2"), classes=0, steps_per_epoch=8)
+    task.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     optimizer = task.configure_optimizers()["optimizer"]
     task.on_train_epoch_start()
     images = torch.randint(0, 256, (BATCH, 64, 64, 3), dtype=torch.uint8)
