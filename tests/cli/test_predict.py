@@ -51,6 +51,23 @@ def test_a_catalogue_in_any_format(command, trained, some, tmp_path, ending):
     assert sum(first) == pytest.approx(1, abs=1e-5)
 
 
+def test_a_table_without_ids_is_joined_by_position(command, trained, some, tmp_path):
+    paths = sorted(some.glob("1*.jpg"))
+    rows = [f"{path.stem},{path},{150 + place},2\n" for place, path in enumerate(paths)]
+    (tmp_path / "list.csv").write_text("id,source,ra,dec\n" + "".join(rows))
+    (tmp_path / "sky.csv").write_text("RA,Dec,z\n152.0001,2,0.1\n150,2.0001,0.2\n160,2,0.3\n")
+    out = tmp_path / "votes.csv"
+    ran = command(
+        "predict", tmp_path / "list.csv", "--model", trained, "--join", tmp_path / "sky.csv", "--out", out
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "By position, 2 of 3 rows match" in " ".join(ran.stderr.split())
+    table = read_table(out)
+    assert table["z"].to_pylist() == [0.1, 0.2, 0.3]
+    assert [galaxy and str(galaxy) for galaxy in table["id"].to_pylist()] == ["100002", "100000", None]
+    assert table["status"].to_pylist() == ["ok", "ok", "missing"]
+
+
 def test_the_installed_command(trained, some, tmp_path):
     out = tmp_path / "votes.csv"
     arguments = ["predict", some, "--model", trained / "best", "--out", out, "--tta", "2"]

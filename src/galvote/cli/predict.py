@@ -223,7 +223,7 @@ def _predict_table(images: list[Path] | Sources, place: Path, how: dict[str, Any
             f" Into a folder, as in --out {place.stem}/, the same command goes on where it was stopped."
         )
     with stoppable(console, lambda: stopped), show_progress(console, "predicting") as on_progress:
-        written = predict_table(images, place, **how, on_progress=on_progress)
+        written = predict_table(images, place, **how, report=console.print, on_progress=on_progress)
     line = f"{written.galaxies} galaxies in {place}: {_say(written.statuses)}"
     if written.ood:
         line += f"; {written.ood} unlike the training galaxies"

@@ -17,8 +17,9 @@ from galvote.inference.listing import Place, Places
 from galvote.inference.predict_shards import predict_shards
 from galvote.inference.predictor import BATCH, Predictor, Settings
 from galvote.io import Sources, list_sources, read_ids, read_table, refuse_unwritable, write_table
-from galvote.io.columns import find_id_column, list_names, to_ids
-from galvote.io.positions import Positions
+from galvote.io.columns import list_names
+from galvote.io.matching import row_ids
+from galvote.io.positions import Positions, positions_of
 from galvote.labels.matching import join_by_id
 from galvote.trees import DecisionTree
 
@@ -61,6 +62,7 @@ def predict_table(
     prefetch: int | None = None,
     engine: RayEngine | None = None,
     overwrite: bool = False,
+    report: Callable[[str], None] = lambda sentence: None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Written:
     """Predict into one table, which is written at the end.
@@ -78,7 +80,8 @@ def predict_table(
     ids
         Table whose ids are predicted, all of them and no others, in its order.
     join
-        Table beside whose columns the predictions are put, by id; or positions, beside whose catalogue.
+        Table beside whose columns the predictions are put, by id, or by position within an arcsecond where it
+        has no ids and a table of `images` has both; or positions, beside whose catalogue they are put.
     layout
         ``challenge`` writes a submission: ids and cumulative fractions alone.
     id_column
@@ -89,6 +92,8 @@ def predict_table(
         A Ray cluster that does the work, whose nodes all see the folder of `out`; this process if not given.
     overwrite
         Replace an existing file.
+    report
+        Is told, in sentences, how many rows match by position.
     on_progress
         Called with how many galaxies are done, and how many there are.
 
@@ -107,7 +112,7 @@ def predict_table(
     refuse_table(out, layout, join is not None, settings.features, overwrite)
     predictor = Predictor.load(model, backend)
     predictor.check_level(settings.level)
-    beside = _read_beside(join, id_column)
+    beside = _read_beside(join, images, id_column, report)
     if beside is not None:
         refuse_unwritable(out, overwrite, join_by_id(*beside, predictor.schema(settings).empty_table()))
     sources = images if isinstance(images, Sources) else list_sources(images, id_column=id_column)
@@ -141,12 +146,14 @@ def refuse_table(out: Path, layout: Layout, joined: bool, features: bool, overwr
     ----------
     out
         The file.
-    layout, overwrite
+    layout
         As for `predict_table`.
     joined
         Whether predictions are put beside another table.
     features
         Whether they have features.
+    overwrite
+        Replace an existing file.
     """
     if joined and layout == "challenge":
         raise CatalogueError("A submission has no other columns; leave out --join or --format challenge.")
@@ -194,7 +201,10 @@ def _predict_on_ray(
 
 
 def _read_beside(
-    join: Place | Positions | None, id_column: str | None
+    join: Place | Positions | None,
+    images: Places,
+    id_column: str | None,
+    report: Callable[[str], None],
 ) -> tuple[pa.Table, Sequence[str]] | None:
     """Read the catalogue that predictions are to be put beside, and the ids of its rows."""
     if join is None:
@@ -203,8 +213,9 @@ def _read_beside(
         return join.table, join.ids
     path = Path(join)
     catalogue = read_table(path, id_column=id_column)
-    name = find_id_column(catalogue.column_names, path, id_column)
-    return catalogue, to_ids(catalogue[name], path)
+    places = () if isinstance(images, Sources) else [images] if isinstance(images, str | Path) else images
+    reference = positions_of(places, id_column=id_column)
+    return catalogue, row_ids(catalogue, path, id_column, reference, report)
 
 
 def _select(sources: Sources, ids: Sequence[str], table: Place) -> Sources:
