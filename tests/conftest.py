@@ -100,7 +100,8 @@ def training_data(simulated, tiny_recipe, packed):
     """Return the simulated galaxies as the tiny recipe learns from them."""
     from galvote.images import PackedStore
     from galvote.labels import read_labels, read_votes
-    from galvote.training import gather_examples, load_recipe
+    from galvote.training import load_recipe
+    from galvote.training.examples import gather_examples
 
     return gather_examples(
         load_recipe(tiny_recipe),
