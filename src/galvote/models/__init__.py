@@ -2,13 +2,7 @@
 
 from galvote.models.encoders import NetworkSpec, register_encoder
 from galvote.models.losses import masked_cross_entropy, masked_squared_error
-from galvote.models.network import (
-    GalaxyNetwork,
-    best_device,
-    count_parameters,
-    fast_precision,
-    run_network,
-)
+from galvote.models.network import GalaxyNetwork, best_device, count_parameters, fast_precision, run_network
 from galvote.models.saved import (
     CARD,
     Card,

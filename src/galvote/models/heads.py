@@ -1,7 +1,5 @@
 """From features to vote fractions that flow down the decision tree."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

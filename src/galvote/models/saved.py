@@ -3,8 +3,6 @@
 A calibrated model has a third file, `calibration.safetensors`.
 """
 
-from __future__ import annotations
-
 import difflib
 import hashlib
 import json
