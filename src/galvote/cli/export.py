@@ -1,7 +1,5 @@
 """`galvote export`: a model as one file that other programs run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from galvote.cli.prediction_options import BackendName, Level, Model, Tta
+from galvote.cli import options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,12 +46,12 @@ def field(
         ),
     ],
     out: Out,
-    model: Model = "galvote-small",
-    backend: BackendName = None,
+    model: options.Model = "galvote-small",
+    backend: options.Backend = None,
     min_radius: MinRadius = 5.0,
     limit: Limit = None,
-    tta: Tta = 8,
-    level: Level = None,
+    tta: options.Tta = 8,
+    level: options.Level = None,
     format_: Format = CatalogueFormat.csv,
     overwrite: Overwrite = False,
 ) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from galvote.cli import options
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -29,9 +31,7 @@ def pack(
             min=0.02, help="Width of the images, in r90; 8.48 if not given, but 5.12 for 128 × 128 pixels."
         ),
     ] = None,
-    id_column: Annotated[
-        str | None, typer.Option(help="Column of ids, if it has none of the usual names.")
-    ] = None,
+    id_column: options.IdColumn = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads; by default one for each core.")
     ] = None,

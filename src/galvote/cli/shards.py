@@ -1,7 +1,5 @@
 """`galvote shards`: how much of a prediction in shards is there."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """From features to vote fractions that flow down the decision tree."""
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn

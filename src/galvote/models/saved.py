@@ -1,7 +1,5 @@
 """Save a network with its card, and build it again."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What a run learns from, read from files; images that are not packed yet are packed first."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -49,12 +47,7 @@ def read_training_data(
     reference = positions_of([images] if isinstance(images, str | Path) else images, id_column=id_column)
     named = partial(read_labels, id_column=id_column, reference=reference)
     labels = read_votes(
-        tables,
-        chosen,
-        skip_invalid=skip_invalid,
-        id_column=id_column,
-        reference=reference,
-        report=report,
+        tables, chosen, skip_invalid=skip_invalid, id_column=id_column, reference=reference, report=report
     )
     has_samples = splits is not None and "sample" in read_table(splits).column_names
     data = gather_examples(
