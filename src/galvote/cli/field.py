@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from galvote.cli.prediction_options import BackendName, Level, Model, Tta
+from galvote.cli.prediction_options import PREDICTION, BackendName, Level, Model, Tta
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,12 @@ Out = Annotated[
     Path, typer.Option(help="Folder for index.html, annotated.png, galaxies.png and the catalogue.")
 ]
 MinRadius = Annotated[
-    float, typer.Option(min=1, help="Smallest radius of a galaxy (90 % of its light), in pixels.")
+    float,
+    typer.Option(
+        min=1,
+        help="Smallest radius of a galaxy (90 % of its light), in pixels.",
+        rich_help_panel=PREDICTION,
+    ),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take only so many of the brightest galaxies.")]
 Format = Annotated[CatalogueFormat, typer.Option("--format", help="Of the catalogue.")]
