@@ -146,7 +146,7 @@ def test_every_page_is_in_the_index() -> None:
 
 def test_table_of_keys_is_what_recipes_have() -> None:
     rows = [line.split("|") for line in recipes_section("Keys").splitlines() if line.startswith("| `")]
-    assert {key.strip(" `"): default.strip() for _, key, _, _, default, _ in rows} == dict(recipe_keys())
+    assert {key.strip(" `"): default.strip() for _, key, _, default, _ in rows} == dict(recipe_keys())
 
 
 def test_every_key_is_explained() -> None:
