@@ -66,7 +66,7 @@ Split = Annotated[
 IdColumn = Annotated[
     str | None,
     typer.Option(
-        help="Column of ids of votes and splits, if it has none of the usual names.",
+        help="Column of ids in the tables that have it; others have one of the usual names.",
         rich_help_panel=_GALAXIES,
     ),
 ]

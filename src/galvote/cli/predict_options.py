@@ -69,7 +69,7 @@ Format = Annotated[
 ]
 TableIdColumn = Annotated[
     str | None,
-    typer.Option(help="Column of ids of tables, if it has none of the usual names.", rich_help_panel=_TABLE),
+    typer.Option(help="Column of ids in the tables that have it; others have one of the usual names."),
 ]
 Field = Annotated[
     list[str] | None,

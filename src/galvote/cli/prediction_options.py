@@ -27,7 +27,7 @@ Level = Annotated[
 IdColumn = Annotated[
     str | None,
     typer.Option(
-        help="Column of ids of votes and splits, if it has none of the usual names.",
+        help="Column of ids in the tables that have it; others have one of the usual names.",
         rich_help_panel="Galaxies and votes",
     ),
 ]

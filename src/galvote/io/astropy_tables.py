@@ -23,7 +23,7 @@ _FITS_KEYWORDS = {"description": "TCOMM", "unit": "TUNIT", "ucd": "TUCD"}
 _GAP = np.iinfo(np.int64).min
 
 
-def read_fits(path: Path, id_column: str | None = None) -> pa.Table:
+def read_fits(path: Path) -> pa.Table:
     """Read the first table of a FITS file; astropy raises all sorts at damaged ones."""
     from astropy.io import fits
     from astropy.table import MaskedColumn, Table
@@ -37,12 +37,14 @@ def read_fits(path: Path, id_column: str | None = None) -> pa.Table:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*contains NULL")  # logicals, which are marked below
             try:
-                table = Table.read(unit, unit_parse_strict="silent")
+                table = _plain(Table.read(unit, unit_parse_strict="silent"))
             except UnicodeDecodeError as error:
                 raise CatalogueError(
                     f"{path}: text of varying length must be ASCII; store it as UTF-8 of fixed length."
                 ) from error
         for number, column in enumerate(unit.columns, start=1):
+            if column.name not in table.colnames:
+                continue  # a part of something
             if str(column.format).lstrip("0123456789") == "L":
                 gone = unit.data.view(np.ndarray)[column.name] == 0  # of T, F and 0 astropy tells T only
                 table[column.name] = MaskedColumn(table[column.name], mask=gone.reshape(gone.shape))
@@ -54,12 +56,31 @@ def read_fits(path: Path, id_column: str | None = None) -> pa.Table:
     return _to_arrow(table, path)
 
 
-def read_votable(path: Path, id_column: str | None = None) -> pa.Table:
+def read_votable(path: Path) -> pa.Table:
     """Read a VOTable."""
     from astropy.table import Table
 
     # Ids have lost what XML forbids.
     return _to_arrow(Table.read(path, format="votable", use_names_over_ids=True), path)
+
+
+def read_ecsv(path: Path) -> pa.Table:
+    """Read an ECSV file."""
+    from astropy.table import Table
+
+    return _to_arrow(_plain(Table.read(path, format="ascii.ecsv")), path)
+
+
+def _plain(table: Table) -> Table:
+    """Return a table with a column for each part of those that have parts: ``coord.ra``, ``coord.dec``."""
+    from astropy.coordinates import SkyCoord
+    from astropy.table.serialize import represent_mixins_as_columns
+
+    for name in table.colnames:
+        if isinstance(table[name], SkyCoord):
+            table[name] = table[name].icrs
+            table[name].representation_type = "spherical"
+    return represent_mixins_as_columns(table)
 
 
 def _to_arrow(table: Any, path: Path) -> pa.Table:
