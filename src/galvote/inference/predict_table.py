@@ -120,6 +120,8 @@ def predict_table(
         if ids is not None:
             wanted = read_ids(ids, id_column=id_column)
             sources = _select(sources, wanted, Path(ids))
+    if beside is None:
+        refuse_unwritable(out, overwrite, pa.table({"id": pa.array(sources.ids, pa.string())}))
     if engine is None:
         table = _predict(predictor, sources, settings, prefetch, on_progress)
     else:

@@ -220,6 +220,16 @@ def refuse_repeated(columns: Sequence[str], path: Path) -> None:
         )
 
 
+def refuse_names(names: Sequence[str]) -> None:
+    """Raise Arrow's error if a file of text cannot hold some names of columns, or there are none."""
+    if not names:
+        raise pa.ArrowInvalid("there are none")
+    if wrong := [repr(name) for name in names if not name.isprintable() or name != name.strip() or not name]:
+        raise pa.ArrowInvalid(
+            f"{list_names(wrong)}: names must be printable, and not begin or end with a blank"
+        )
+
+
 def list_names(names: Sequence[str], most: int = 8) -> str:
     """Return the first few names for a message: ``a, b, c and 4 more``."""
     said = ", ".join(names[:most]) or "none"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,15 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from galvote.io.astropy_tables import read_ecsv
-from galvote.io.columns import ID_COLUMNS, describe, is_text, refuse_repeated, whole, without_gaps
+from galvote.io.columns import (
+    ID_COLUMNS,
+    describe,
+    is_text,
+    refuse_names,
+    refuse_repeated,
+    whole,
+    without_gaps,
+)
 
 # What an unquoted field without a value looks like. Text that looks so is quoted when written.
 _NO_VALUE = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
@@ -30,10 +39,9 @@ def read_csv(path: Path) -> pa.Table:
     dialect = _find_dialect(path)
     if dialect is None:
         return read_ecsv(path)
-    names = [name.strip().removeprefix("#").strip() for name in dialect.header]
-    named = [name or f"column_{place}" for place, name in enumerate(names, start=1)]
+    named = [name or f"column_{place}" for place, name in enumerate(dialect.names, start=1)]
     refuse_repeated(named, path)
-    texts, units = _take_units(_read_texts(path, dialect).rename_columns(named))
+    texts, units = _take_units(_read_texts(path, dialect, named))
     columns = {name: whole(texts[name]) if _holds_ids(name) else _settle(texts[name]) for name in named}
     if dialect.delimiter != "," and not any(pa.types.is_floating(column.type) for column in columns.values()):
         columns |= {
@@ -41,7 +49,7 @@ def read_csv(path: Path) -> pa.Table:
             for name, column in columns.items()
             if is_text(column.type) and not _holds_ids(name) and _has_decimal_commas(column)
         }
-    for name, found in zip(named, names, strict=True):
+    for name, found in zip(named, dialect.names, strict=True):
         if not found and columns[name].null_count == len(texts):
             del columns[name]  # each row ends with a delimiter
     fields = [
@@ -52,11 +60,13 @@ def read_csv(path: Path) -> pa.Table:
 
 
 class _Dialect(NamedTuple):
-    header: list[str]
+    names: list[str]
     delimiter: str
     skipped: int
-    """Lines before the header."""
+    """Lines before the first row."""
     encoding: str
+    blanks: bool
+    """Whether a blank follows each delimiter."""
 
 
 def _find_dialect(path: Path) -> _Dialect | None:
@@ -64,8 +74,8 @@ def _find_dialect(path: Path) -> _Dialect | None:
     with pa.input_stream(str(path)) as file:
         head = file.read(_HEAD)
     encoding = "utf-16" if head.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8"
-    if encoding == "utf-8" and b"\0" in head:
-        raise ValueError("it holds zero bytes, which no text has; save the table as UTF-8")
+    if encoding == "utf-8" and b"\0" in head[:4]:
+        raise ValueError("it begins with zero bytes, which no text has; save the table as UTF-8")
     lines = io.StringIO(head.decode(encoding, "replace").removeprefix("\ufeff"), newline="")
     skipped, delimiter, above = 0, "", ""
     for line in lines:
@@ -82,15 +92,18 @@ def _find_dialect(path: Path) -> _Dialect | None:
         raise ValueError("it is empty" if not head else "it has no names of columns")
     parsed = {one: next(csv.reader([line], delimiter=one)) for one in delimiter or _DELIMITERS}
     delimiter = max(parsed, key=lambda one: len(parsed[one]))
-    header = next(csv.reader([line, *lines], delimiter=delimiter))
+    reader = csv.reader(chain([line], lines), delimiter=delimiter)
+    header = next(reader)
+    skipped += reader.line_num
     if above and any(map(_is_number, header)):  # `#id,ra,dec` above the first row
-        above_header = next(csv.reader([above], delimiter=delimiter))
-        if len(above_header) == len(header):
-            return _Dialect(above_header, delimiter, skipped - 1, encoding)
-    return _Dialect(header, delimiter, skipped, encoding)
+        commented = next(csv.reader([above.lstrip("# ")], delimiter=delimiter))
+        if len(commented) == len(header):
+            header, skipped = commented, skipped - reader.line_num
+    blanks = len(header) > 1 and all(name.startswith(" ") for name in header[1:])
+    return _Dialect([name.strip() for name in header], delimiter, skipped, encoding, blanks)
 
 
-def _read_texts(path: Path, dialect: _Dialect) -> pa.Table:
+def _read_texts(path: Path, dialect: _Dialect, names: Sequence[str]) -> pa.Table:
     """Read all columns as text; a row of another length than the header is an error that names it."""
     wrong = list[pyarrow.csv.InvalidRow]()
 
@@ -100,7 +113,7 @@ def _read_texts(path: Path, dialect: _Dialect) -> pa.Table:
         return "skip"
 
     source: Path | pa.BufferReader = path
-    if len(dialect.header) > 1 and all(name.startswith(" ") for name in dialect.header[1:]):
+    if dialect.blanks:
         source, dialect = _without_blanks(path, dialect)
     try:
         texts = pyarrow.csv.read_csv(
@@ -109,25 +122,26 @@ def _read_texts(path: Path, dialect: _Dialect) -> pa.Table:
                 use_threads=False,  # as fast, and the numbers of rows are known
                 block_size=1 << 24,
                 skip_rows=dialect.skipped,
+                column_names=names,
                 encoding=dialect.encoding,
             ),
             pyarrow.csv.ParseOptions(
                 delimiter=dialect.delimiter, newlines_in_values=True, invalid_row_handler=pass_over
             ),
             pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(dialect.header, pa.string()),
+                column_types=dict.fromkeys(names, pa.string()),
                 null_values=list(_NO_VALUE),
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
             ),
         )
     except pa.ArrowInvalid as error:
-        if "Empty CSV" in str(error):  # names without a line end
-            return pa.table({name: pa.array([], pa.string()) for name in dialect.header})
+        if "either file is too short" in str(error):  # names without a line end
+            return pa.table({name: pa.array([], pa.string()) for name in names})
         raise ValueError(_find_undecodable(path) if "UTF8" in str(error) else error) from error
     if wrong:
         raise ValueError(
-            f"row {wrong[0].number - 1 - dialect.skipped} has {wrong[0].actual_columns} values under "
+            f"row {wrong[0].number - dialect.skipped} has {wrong[0].actual_columns} values under "
             f"{wrong[0].expected_columns} names: {wrong[0].text[:80]!r}"
         )
     _refuse_open_quote(path, texts)
@@ -143,8 +157,7 @@ def _without_blanks(path: Path, dialect: _Dialect) -> tuple[pa.BufferReader, _Di
         plain = io.StringIO()
         rows = csv.reader(text, delimiter=dialect.delimiter, skipinitialspace=True)
         csv.writer(plain, delimiter=dialect.delimiter).writerows(rows)
-    header = [name.lstrip() for name in dialect.header]
-    return pa.BufferReader(plain.getvalue().encode()), _Dialect(header, dialect.delimiter, 0, "utf-8")
+    return pa.BufferReader(plain.getvalue().encode()), dialect._replace(skipped=0, encoding="utf-8")
 
 
 def _find_undecodable(path: Path) -> str:
@@ -227,12 +240,16 @@ def _holds_ids(name: str) -> bool:
 
 
 def write_csv(table: pa.Table, path: Path) -> None:
-    """Write a CSV file."""
+    """Write a CSV file; raises Arrow's errors for columns that CSV cannot hold."""
+    refuse_names(table.column_names)
     # Arrow quotes every text or none. Ids without quotes are what the challenge's readers expect.
     texts = [column for column in table.columns if is_text(column.type)]
     quoted = any(pc.any(pc.match_substring_regex(text, _NEEDS_QUOTES)).as_py() for text in texts)
     header = io.StringIO()
-    csv.writer(header, lineterminator="\n").writerow(table.column_names)
+    plain = not table.column_names[0].startswith(("#", "sep="))
+    csv.writer(header, lineterminator="\n", quoting=csv.QUOTE_MINIMAL if plain else csv.QUOTE_ALL).writerow(
+        table.column_names
+    )
     with path.open("wb") as file:
         file.write(header.getvalue().encode())
         pyarrow.csv.write_csv(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -224,7 +225,8 @@ def _degrees(table: pa.Table, name: str, path: Path, unit: str) -> Coordinates:
         warnings.simplefilter("error", IllegalHourWarning)
         for row, text in enumerate(without_gaps(column).to_pylist()):
             try:
-                degrees[row] = np.nan if text is None else Angle(text, unit).deg
+                if text is not None:
+                    degrees[row] = Angle(text if re.match(_SEXAGESIMAL, text) else "", unit).deg
             except (ValueError, IllegalHourWarning) as error:
                 raise CatalogueError(
                     f"{path}: row {row + 1} of the column `{name}` is {text!r}, which is no angle in "
