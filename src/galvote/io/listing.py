@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 import galvote.io.readers  # each format registers itself  # noqa: F401
 from galvote.errors import CatalogueError
-from galvote.io.columns import list_names
+from galvote.io.columns import list_names, one_has
 from galvote.io.readers.files import IMAGES, join_paths, list_files, list_names_in, to_text
 from galvote.io.readers.registry import (
     DamagedFileError,
@@ -74,7 +74,8 @@ def list_sources(places: str | Path | Sequence[str | Path], *, id_column: str | 
     paths = [Path(place) for place in ([places] if isinstance(places, str | Path) else places)]
     if not paths:
         raise CatalogueError("No place with pictures was given; name a folder, a file or a catalogue.")
-    sources = Sources(tuple(listing for listing in _list_places(paths, id_column) if listing))
+    with one_has(id_column):
+        sources = Sources(tuple(listing for listing in _list_places(paths, id_column) if listing))
     if not sources:
         raise CatalogueError(
             f"There are no pictures in {list_names([str(path) for path in paths])}; name another place."
