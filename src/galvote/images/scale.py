@@ -28,13 +28,13 @@ SCATTER = 0.12
 
 _ODDS = 8.0  # that a picture with a galaxy of just the right size is a GZ2 frame
 _LEAST_CHANGE = 0.05  # of the logarithm; what is less is none
-_SIDE = 56  # pixels, nearly, on which a galaxy is measured
+_SIDE = 42  # pixels, nearly, on which a galaxy is measured
 _SMALLEST = 50 / 850  # r90 in widths of the picture that was fitted; where it is less, the middle is measured
 _LEAST_PIXELS = 4.0  # of r90
 _LEVELS = np.array([4, 8, 16, 32, 110], np.float32)  # above the sky, of 255
 _SHARES = np.array([0.5, 0.8, 0.95])
 
-sep.set_extract_pixstack(40_000)  # all of it is cleared for each picture; the default takes ten times as long
+sep.set_extract_pixstack(8_000)  # all of it is cleared for each picture; the default takes ten times as long
 
 
 class Shown(NamedTuple):
