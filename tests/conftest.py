@@ -100,7 +100,8 @@ def training_data(simulated, tiny_recipe, packed):
     """Return the simulated galaxies as the tiny recipe learns from them."""
     from galvote.images import PackedStore
     from galvote.labels import read_labels, read_votes
-    from galvote.training import gather_examples, load_recipe
+    from galvote.training import load_recipe
+    from galvote.training.examples import gather_examples
 
     return gather_examples(
         load_recipe(tiny_recipe),
@@ -202,6 +203,35 @@ def two_questions(simulated, tmp_path_factory) -> TwoQuestions:
         (folder / f"{name}.csv").write_text("\n".join(rows) + "\n")
     images = simulated / "images_training"
     return TwoQuestions(folder / "two.toml", folder / "votes.csv", images, folder / "splits.csv")
+
+
+@pytest.fixture(scope="session")
+def own_tree(two_questions) -> Any:
+    """Return a tree of two questions with names of its own."""
+    from galvote.trees import load_tree
+
+    return load_tree(two_questions.tree)
+
+
+@pytest.fixture(scope="session")
+def own_model(own_tree: Any, calibrated: Path, tmp_path_factory) -> Path:
+    """Return the folder of a calibrated model, without training, for a tree of two questions."""
+    import numpy as np
+    import torch
+
+    from galvote.inference import Predictor
+    from galvote.inference.calibrate import measure
+    from galvote.models import GalaxyNetwork, load_card, save_calibrated, save_model
+
+    torch.manual_seed(5)
+    card = load_card(calibrated).model_copy(update={"name": "two-questions", "tree": own_tree.to_dict()})
+    folder = tmp_path_factory.mktemp("two-questions")
+    model = save_model(GalaxyNetwork(card.network, own_tree), card, folder / "plain")
+    rng = np.random.default_rng(1)
+    cutouts = rng.integers(0, 256, (30, 64, 64, 3), np.uint8)
+    fractions, features = Predictor.load(model).predict_features(cutouts)
+    calibration, _ = measure(own_tree, fractions[::2], fractions[1::2], features[::2], features[1::2])
+    return save_calibrated(model, calibration, {"galaxies": 30}, folder / "calibrated")
 
 
 @pytest.fixture(scope="session")

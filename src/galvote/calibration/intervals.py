@@ -166,10 +166,8 @@ class CrossFit:
     ----------
     level
         What was promised.
-    coverage
-        Mean over the halves.
-    spread
-        Standard deviation of the overall coverage over the halves.
+    coverage, spread
+        Mean over the halves, and the standard deviation of its overall share.
     """
 
     level: float
@@ -199,10 +197,8 @@ def cross_fit(
         Shares of votes that intervals are to hold.
     fit
         What calibrates, from predictions and votes.
-    halves
-        How many times.
-    seed
-        Of the random halves.
+    halves, seed
+        How many times, and the seed of the random halves.
 
     Returns
     -------

@@ -77,17 +77,7 @@ def show_field(
     overwrite: bool,
     **settings: Any,
 ) -> None:
-    """Find and classify the galaxies of a wide image, write what shows them, and print what was found.
-
-    Parameters
-    ----------
-    image
-        As for `galvote.find_field`.
-    out, format_, overwrite
-        As for `galvote.write_field`.
-    **settings
-        Further arguments of `galvote.find_field`.
-    """
+    """Find and classify the galaxies of a wide image, write what shows them, and print what was found."""
     from galvote.cli.progress import plain_console, show_progress
     from galvote.field import find_field, refuse_taken, write_field
 
@@ -105,15 +95,7 @@ def show_field(
 
 
 def print_field(field: Field, console: Console) -> None:
-    """Print how many galaxies a field has and are out of distribution, and the clearest of each kind.
-
-    Parameters
-    ----------
-    field
-        The field.
-    console
-        Where to print.
-    """
+    """Print how many galaxies a field has and are out of distribution, and the clearest of each kind."""
     from rich.table import Table
     from rich.text import Text
 

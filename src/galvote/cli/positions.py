@@ -53,15 +53,7 @@ Cache = Annotated[
 
 
 def open_service(survey: SurveyName | None, **settings: Any) -> CutoutService | None:
-    """Return a survey's cutout service, if one is asked for.
-
-    Parameters
-    ----------
-    survey
-        The survey.
-    **settings
-        Of the service; what is None is left at its default.
-    """
+    """Return a survey's cutout service, if one is asked for; None leaves a setting at its default."""
     from galvote.images.services import CutoutService
 
     if survey is None:

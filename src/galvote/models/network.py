@@ -17,10 +17,8 @@ class GalaxyNetwork(nn.Module):
 
     Parameters
     ----------
-    spec
-        What to build.
-    tree
-        The tree whose columns are predicted.
+    spec, tree
+        What to build, and the tree whose columns are predicted.
     """
 
     def __init__(self, spec: NetworkSpec, tree: DecisionTree) -> None:

@@ -42,10 +42,8 @@ class Card(BaseModel):
     ----------
     format
         Version of the card's members.
-    name
-        Name of its recipe.
-    description
-        One line.
+    name, description
+        Of its recipe; one line.
     tree
         The decision tree, as `DecisionTree.to_dict` gives it.
     cutout
@@ -92,7 +90,7 @@ class Card(BaseModel):
 def save_model(
     network: GalaxyNetwork, card: Card, directory: Path, *, dtype: torch.dtype = torch.float32
 ) -> Path:
-    """Write a network and its card; an earlier version in the same place is replaced file by file.
+    """Write a network and its card, and return their folder; an earlier model there is replaced file by file.
 
     A calibration belongs to the weights that it was made with, so none is kept.
 
@@ -142,10 +140,8 @@ def save_calibrated(
     ----------
     model
         Directory of the saved model.
-    calibration
-        Intervals and the detector of what is out of distribution.
-    measured
-        What the card says of the calibration.
+    calibration, measured
+        Intervals and the detector of what is out of distribution, and what the card says of them.
     directory
         Made if it does not exist; an earlier version is replaced file by file. May be the model's own.
 
@@ -193,16 +189,12 @@ def find_model(name: str | Path) -> Path:
 
 
 def load_card(directory: Path) -> Card:
-    """Read and validate the card of a saved model.
+    """Return the card of a saved model.
 
     Parameters
     ----------
     directory
         The model's folder.
-
-    Returns
-    -------
-    Its card.
 
     Raises
     ------
@@ -257,16 +249,12 @@ def load_model(name: str | Path) -> tuple[GalaxyNetwork, Card]:
 
 
 def load_calibration(name: str | Path) -> Calibration | None:
-    """Load the calibration of a shipped or saved model.
+    """Return the calibration of a shipped or saved model; None if it has none.
 
     Parameters
     ----------
     name
         As `find_model` takes it.
-
-    Returns
-    -------
-    The calibration; None if the model has none.
 
     Raises
     ------

@@ -21,12 +21,12 @@ def plot_heat_map(
     row_title: str = "",
     column_title: str = "",
 ) -> Path:
-    """Draw a table of numbers as a PNG; NaN (diverged or not run) is grey.
+    """Draw a table of numbers, of which lower ones are better, as a PNG; NaN (diverged or not run) is grey.
 
     Parameters
     ----------
     values
-        One number for each cell, lower is better.
+        One number for each cell.
     row_labels, column_labels
         As many as there are rows and columns.
     path

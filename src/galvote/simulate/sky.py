@@ -21,13 +21,7 @@ Light: TypeAlias = Float32[np.ndarray, "y x 3"]
 
 @dataclass(frozen=True)
 class Sky:
-    """The sky behind a picture of 128 or 424 pixels.
-
-    Parameters
-    ----------
-    pixels
-        Width of the picture; a key of `WIDTHS`.
-    """
+    """The sky behind a picture of 128 or 424 pixels."""
 
     pixels: int
 

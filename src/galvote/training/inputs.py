@@ -40,22 +40,9 @@ def read_training_data(
     report: Callable[[str], None] = _ignore,
     on_progress: OnProgress | None = None,
 ) -> tuple[TrainingData, dict[str, str]]:
-    """Read what a run learns from; images that are not packed yet are packed first.
+    """Read what a run learns from, as `train` takes it; images not packed yet are packed to ``store``.
 
-    Parameters
-    ----------
-    recipe
-        Says what cutouts and labels it wants.
-    images, votes, splits, classes, tree, id_column, field_of_view, skip_invalid, report, on_progress
-        As for `train`.
-    store
-        Where images are packed.
-    overwrite
-        Pack again what is packed there.
-
-    Returns
-    -------
-    The data, and the SHA-256 of each table by its name, with folders where two have the same.
+    Beside the data it returns the SHA-256 of each table by its name, with folders where two have the same.
     """
     tables = [Path(table) for table in ([votes] if isinstance(votes, str | Path) else votes)]
     chosen = load_tree(tree) if tree is not None else None

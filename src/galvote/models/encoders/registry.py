@@ -35,10 +35,8 @@ class NetworkSpec(BaseModel, ABC):
     ----------
     encoder
         Name of a registered encoder.
-    field_of_view
-        Width of the sky that the network sees, in r90.
-    pixels
-        Width of the network's input.
+    field_of_view, pixels
+        Width of what the network sees of the sky, in r90, and of its input.
     head
         How features become vote fractions.
     dropout
@@ -53,13 +51,11 @@ class NetworkSpec(BaseModel, ABC):
     """Whether the encoder takes pictures of any width once it is built."""
 
     encoder: str
-    field_of_view: float = Field(
-        gt=0, le=FRAME_WIDTH, description="width of the sky that the network sees, in r90"
-    )
-    pixels: int = Field(ge=8, le=1024, description="width of the network's input")
-    head: HeadKind = Field(description="how features become vote fractions")
-    dropout: float = Field(default=0.5, ge=0, lt=1)
-    orientations: Literal[1, 2, 4, 8] = Field(default=1, description="whose features are averaged")
+    field_of_view: float = Field(gt=0, le=FRAME_WIDTH)
+    pixels: int = Field(ge=8, le=1024)
+    head: HeadKind
+    dropout: float = Field(0.5, ge=0, lt=1)
+    orientations: Literal[1, 2, 4, 8] = 1
 
     @property
     def geometry(self) -> Geometry:
@@ -134,18 +130,7 @@ def register_encoder(name: str) -> Callable[[Spec], Spec]:
 
 
 def find_encoder(name: object) -> type[NetworkSpec]:
-    """Find an encoder's spec by its name.
-
-    Parameters
-    ----------
-    name
-        As in ``network.encoder``.
-
-    Raises
-    ------
-    ValueError
-        If there is none; the message lists the names.
-    """
+    """Return an encoder's spec by its name; a `ValueError` lists the names if there is none."""
     family, slash, _ = str(name).partition("/")
     if spec := ENCODERS.get(family + slash):
         return spec
