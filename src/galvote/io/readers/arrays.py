@@ -165,7 +165,7 @@ def _ids(
     path: Path, arrays: Mapping[str, Any], about: Mapping[str, _Array], rows: int, id_column: str | None
 ) -> tuple[pa.Array, str]:
     columns = [name for name, each in about.items() if each.shape == (rows,)]
-    if id_column is None and first_column(columns, ID_COLUMNS) is None:
+    if id_column is None and first_column(columns, ID_COLUMNS, path) is None:
         return pa.array(np.arange(rows)).cast(TEXT), "ids are the rows' numbers, from 0"
     name = find_id_column(columns, path, id_column)
     values = np.asarray(arrays[name][()])
