@@ -1,4 +1,4 @@
-"""`galvote simulate`: galaxies of known shape with the votes of a simulated crowd."""
+"""`galvote simulate`: galaxies of known shape with the votes of simulated volunteers."""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,7 +21,7 @@ def simulate(
         Path | None, typer.Option(help="Also draw a PNG with one galaxy of each kind, the clearest.")
     ] = None,
 ) -> None:
-    """Render galaxies of known shape and let a simulated crowd vote on them."""
+    """Render galaxies of known shape and let simulated volunteers vote on them."""
     from galvote.cli.progress import plain_console, progress_bar
     from galvote.io.atomic import refuse_existing
     from galvote.simulate import ContactSheet, SimulatedGalaxy, simulate_galaxies, write_galaxies
