@@ -37,7 +37,7 @@ Places = Annotated[
         help="Images: files, folders, Parquet, packed stores, or catalogues with columns id and source."
     ),
 ]
-Join = Annotated[Path | None, typer.Option(help="Table beside whose columns the predictions are put, by id.")]
+Join = Annotated[Path | None, typer.Option(help="Table to put predictions beside, by id or by position.")]
 Conditional = Annotated[
     bool,
     typer.Option("--conditional", help="Add the fractions of those who were asked: `bar`, `bar_low` …"),

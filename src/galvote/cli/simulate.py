@@ -14,7 +14,7 @@ def simulate(
         int, typer.Option(min=0, help="Index of the first galaxy; its id is 100000 + index.")
     ] = 0,
     pixels: Annotated[
-        int, typer.Option(help="Width of the pictures: 424 for the whole GZ2 frame, 128 for its centre.")
+        int, typer.Option(help="Width of the images: 424 for the whole GZ2 frame, 128 for its centre.")
     ] = 128,
     overwrite: Annotated[bool, typer.Option(help="Replace the galaxies of an earlier simulation.")] = False,
     sheet: Annotated[
