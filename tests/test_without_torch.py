@@ -26,7 +26,10 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def test_every_verb_of_the_base_install(exported, tmp_path):
     script = Path(__file__).with_name("without_torch.py")
     ran = subprocess.run(
-        [sys.executable, "-c", HIDDEN, script, tmp_path, exported], capture_output=True, text=True, check=False
+        [sys.executable, "-c", HIDDEN, script, tmp_path, exported],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert "works without torch" in ran.stdout

@@ -105,5 +105,5 @@ def flow_down(
 
 def _to_concentrations(outputs: Tensor) -> Tensor:
     # As Zoobot has it (Walmsley et al. 2022, MNRAS 509, 3966). From 1 on a question's distribution has one
-    # mode; up to 101 it is about as narrow as any crowd can tell.
+    # mode; up to 101 it is about as narrow as any number of volunteers can tell.
     return 1 + 100 * torch.sigmoid(outputs)
