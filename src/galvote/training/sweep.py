@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import math
+import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -215,6 +216,9 @@ def _train_pair(
         changes.append(f"training.epochs={plan.epochs}")
 
     def stop_early(recipe: Recipe, epoch: int, measured: Mapping[str, float]) -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None and not parent.is_alive():
+            raise SystemExit("the sweep that this worker belongs to was killed")
         curve = _curve(out, pair)
         if not in_full and len(curve) > plan.patience:
             before, since = curve[: -plan.patience], curve[-plan.patience :]
