@@ -55,4 +55,4 @@ if __name__ == "__main__":
     assert find_spec("torch") is None, "torch is installed here"
     check(*map(Path, sys.argv[1:2]), *sys.argv[2:])
     size = subprocess.run(["du", "-sm", sys.prefix], capture_output=True, text=True, check=True).stdout
-    print(f"The base install works without torch; the environment takes {size.split()[0]} MB.")
+    sys.stdout.write(f"The base install works without torch; the environment takes {size.split()[0]} MB.\n")
