@@ -112,9 +112,8 @@ def load(name: str | PathLike[str], backend: str | None = None) -> Predictor:
         Name of a shipped model such as ``galvote-small``, the folder of a saved model or a finished run, or a
         file that `galvote export` wrote.
     backend
-        What computes: ``torch`` (in bfloat16 where that is fast), ``torch-float32``, ``onnx``, ``openvino``
-        or ``auto``, the fastest that is installed and as accurate. ``torch`` if not given; of an exported
-        file ``auto``.
+        What computes: ``onnx``, ``openvino``, ``torch`` (in bfloat16 where that is fast), ``torch-float32``
+        or ``auto``, the fastest here, if not given.
 
     Returns
     -------
