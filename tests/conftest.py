@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,14 @@ hypothesis.settings.load_profile("patient")
 
 # In the background of a script they ignore Ctrl-C, and so would every command that they stop with it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory) -> Iterator[None]:
+    """Keep what is measured of this machine out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -238,7 +246,7 @@ def own_model(own_tree: Any, calibrated: Path, tmp_path_factory) -> Path:
 def exported(calibrated, tmp_path_factory) -> Path:
     """Return the same model as an ONNX file, or skip."""
     pytest.importorskip("onnxruntime")
-    from galvote.inference import export_model
+    from galvote.inference.export import export_model
     from galvote.models import load_calibration, load_model
 
     path = tmp_path_factory.mktemp("exported") / "tiny.onnx"

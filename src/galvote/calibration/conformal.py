@@ -6,8 +6,6 @@ more, whatever the distribution (Vovk, Gammerman & Shafer 2005, *Algorithmic lea
 Lei et al. 2018, JASA 113, 1094).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

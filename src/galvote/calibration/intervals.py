@@ -230,9 +230,7 @@ def _mean_coverage(found: Sequence[Coverage]) -> Coverage:
 
 
 def _clip(
-    predicted: Float[np.ndarray, "*shape"],
-    low: Float[np.ndarray, "*more"],
-    high: Float[np.ndarray, "*more"],
+    predicted: Float[np.ndarray, "*shape"], low: Float[np.ndarray, "*more"], high: Float[np.ndarray, "*more"]
 ) -> tuple[Float[np.ndarray, "*more"], Float[np.ndarray, "*more"]]:
     return np.minimum(low, predicted).clip(0, 1), np.maximum(high, predicted).clip(0, 1)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from galvote.cli.prediction_options import PREDICTION, BackendName, Level, Model, Tta
+from galvote.cli import options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,11 +32,7 @@ Out = Annotated[
 ]
 MinRadius = Annotated[
     float,
-    typer.Option(
-        min=1,
-        help="Smallest radius of a galaxy (90 % of its light), in pixels.",
-        rich_help_panel=PREDICTION,
-    ),
+    options.prediction(min=1, help="Smallest radius of a galaxy (90 % of its light), in pixels."),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take only so many of the brightest galaxies.")]
 Format = Annotated[CatalogueFormat, typer.Option("--format", help="Of the catalogue.")]
@@ -51,12 +47,12 @@ def field(
         ),
     ],
     out: Out,
-    model: Model = "galvote-small",
-    backend: BackendName = None,
+    model: options.Model = "galvote-small",
+    backend: options.Backend = None,
     min_radius: MinRadius = 5.0,
     limit: Limit = None,
-    tta: Tta = 8,
-    level: Level = None,
+    tta: options.Tta = 8,
+    level: options.Level = None,
     format_: Format = CatalogueFormat.csv,
     overwrite: Overwrite = False,
 ) -> None:

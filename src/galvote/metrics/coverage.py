@@ -1,7 +1,5 @@
 """How often predicted intervals hold what volunteers voted."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Means over what is known."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

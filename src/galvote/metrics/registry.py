@@ -1,7 +1,5 @@
 """The metrics by name; `score` computes all of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

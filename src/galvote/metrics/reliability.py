@@ -1,7 +1,5 @@
 """Whether predicted fractions mean what they say: the volunteers' against the predicted ones, in bins."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Root mean squared errors: the challenge's metric, by question and column, and what it is compared with."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Networks that only predict, made faster: their convolutions normalise by themselves."""
 
-from __future__ import annotations
-
 import copy
 
 import torch

@@ -1,18 +1,13 @@
 """From features to vote fractions that flow down the decision tree."""
 
-from __future__ import annotations
-
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from galvote.errors import ModelError
+from galvote.models.description import HeadKind
 from galvote.trees import DecisionTree
-
-HeadKind = Literal["sigmoid", "softmax", "rectified", "dirichlet"]
 
 
 class TreeHead(nn.Module):

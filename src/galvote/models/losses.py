@@ -1,7 +1,5 @@
 """What training minimises. Each loss of the tree is a sum and the number of terms that were known."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch

@@ -1,7 +1,5 @@
 """How memory is taken from the operating system while networks run on a processor."""
 
-from __future__ import annotations
-
 import ctypes
 import platform
 

@@ -1,7 +1,5 @@
 """The whole network: uint8 pictures in, vote fractions out, described by a `NetworkSpec`."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8

@@ -1,7 +1,5 @@
 """Dark images with drawings on them: matplotlib axes in pixels, y pointing down."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Loss and RMSE of training and validation against the epoch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

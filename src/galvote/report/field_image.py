@@ -1,7 +1,5 @@
 """The image of a field with its galaxies outlined and named."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The page beside the images of a field: its clearest galaxies, each with its votes down the tree."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A number for each pair of settings, as colours with the numbers on them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Images as small files and in pages."""
 
-from __future__ import annotations
-
 import base64
 import io
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Pages from their templates."""
 
-from __future__ import annotations
-
 from functools import cache
 from math import log1p
 from typing import Any

@@ -1,7 +1,5 @@
 """The HTML report of an evaluation: one page that needs nothing from elsewhere."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Sheets of galaxies: each with its cutout, its decision path and a few of its fractions."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The decision tree as a drawing, with one galaxy's votes flowing down it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

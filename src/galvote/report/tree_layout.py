@@ -1,7 +1,5 @@
 """Where the questions, answers and bands of a drawn tree go."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections import defaultdict

@@ -1,7 +1,5 @@
 """Simulated galaxies as a folder in the challenge's layout."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """Simulated galaxies one after the other, each a function of its seed and index alone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 Light is a surface brightness in nanomaggies a camera pixel, in the bands g, r and i; lengths are GZ2 pixels.
 """
 
-from __future__ import annotations
-
 import math
 
 import cv2

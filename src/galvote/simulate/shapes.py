@@ -1,7 +1,5 @@
 """What a simulated galaxy is: its true parameters, and how often each kind of galaxy comes."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal

@@ -1,7 +1,5 @@
 """The part of the GZ2 frame that a picture shows, and positions on it in GZ2 pixels."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import TypeAlias

@@ -4,8 +4,6 @@ The probabilities are smooth functions of the shape as it can be seen: a weak ba
 arms that the air has blurred away are not voted for.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 

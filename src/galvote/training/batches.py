@@ -1,7 +1,5 @@
 """Batches of augmented pictures with their labels."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -174,11 +172,7 @@ class GalaxyBatches(Dataset[Batch]):
         return full if grown == 1 else round(width / 16) * 16
 
     def _images(
-        self,
-        batch: Int[np.ndarray, " galaxy"],
-        epoch: int,
-        random: np.random.Generator | None,
-        own: slice,
+        self, batch: Int[np.ndarray, " galaxy"], epoch: int, random: np.random.Generator | None, own: slice
     ) -> UInt8[np.ndarray, "share y x 3"]:
         """Return the pictures of a share of a batch; views are drawn for all of it, whoever gets them."""
         cutouts = self.store.cutouts[self.examples.rows[batch[own]]]

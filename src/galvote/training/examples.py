@@ -194,10 +194,7 @@ def _align(
 
 
 def _divide(
-    recipe: Recipe,
-    examples: Examples,
-    listed: Bool[np.ndarray, " galaxy"],
-    splits: Mapping[str, str] | None,
+    recipe: Recipe, examples: Examples, listed: Bool[np.ndarray, " galaxy"], splits: Mapping[str, str] | None
 ) -> tuple[Examples, Examples]:
     """Return those to learn from and those to validate with, which all stand in the table of votes."""
     if splits is None:

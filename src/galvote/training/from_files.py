@@ -1,7 +1,5 @@
 """Training from files: images, votes, classes and splits to a run folder."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Weights that training begins with."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from galvote.errors import TrainingError

@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
 
 from galvote.images import Geometry
+from galvote.models.description import HeadKind
 from galvote.models.encoders import ENCODERS, NetworkSpec
-from galvote.models.heads import HeadKind
 from galvote.models.losses import LossKind
 
 _LOSSES: Mapping[HeadKind, tuple[LossKind, ...]] = {

@@ -1,7 +1,5 @@
 """Reading a recipe, changing its settings, and saying what is wrong with one."""
 
-from __future__ import annotations
-
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """One training run: a folder that can be interrupted at any moment and resumed."""
 
-from __future__ import annotations
-
 import logging
 import signal
 import threading

@@ -1,7 +1,5 @@
 """The folder of a run: who may write there, and what stands in it after each epoch."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -113,10 +111,7 @@ def claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
         check_same(out, card)
     else:
         out.mkdir(parents=True, exist_ok=True)
-        for earlier in (
-            *(out / name for name in (CHECKPOINT, METRICS, *CURVES)),
-            *out.glob("teacher-*"),
-        ):
+        for earlier in (*(out / name for name in (CHECKPOINT, METRICS, *CURVES)), *out.glob("teacher-*")):
             earlier.unlink(missing_ok=True)
         for name in ("best", "last", TEACHER, TENSORBOARD):
             shutil.rmtree(out / name, ignore_errors=True)

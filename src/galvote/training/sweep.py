@@ -226,12 +226,7 @@ def _work(
 
 
 def _train_pair(
-    plan: SweepPlan,
-    data: TrainingData,
-    out: Path,
-    pair: Pair,
-    settings: Sequence[str],
-    trial: optuna.Trial,
+    plan: SweepPlan, data: TrainingData, out: Path, pair: Pair, settings: Sequence[str], trial: optuna.Trial
 ) -> float:
     """Train one pair and note how it ended, which a run that is killed does not."""
     import optuna

@@ -1,7 +1,5 @@
 """The Lightning task: forward, loss, optimiser. It knows nothing of files, the loop nothing of galaxies."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

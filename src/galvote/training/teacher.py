@@ -3,8 +3,6 @@
 Hinton, Vinyals & Dean 2015, *Distilling the knowledge in a neural network* (arXiv:1503.02531).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial

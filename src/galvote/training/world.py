@@ -4,8 +4,6 @@ Whether the command itself, torchrun or SLURM starts them, each runs the same co
 Rank zero alone writes files, and goes first where something is made that all of them read.
 """
 
-from __future__ import annotations
-
 import ctypes
 import logging
 import signal

@@ -1,7 +1,5 @@
 """What must hold for the questions of a decision tree."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from galvote.errors import TreeError

@@ -1,7 +1,5 @@
 """Trees as TOML files, shipped ones and those of a user."""
 
-from __future__ import annotations
-
 import difflib
 import re
 import tomllib

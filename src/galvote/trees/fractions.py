@@ -5,8 +5,6 @@ to 1. A *cumulative* fraction is a share of all volunteers, the conditional frac
 asked, as the Kaggle *Galaxy Challenge* publishes it (Willett et al. 2013, MNRAS 435, 2835).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

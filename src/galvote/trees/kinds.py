@@ -1,7 +1,5 @@
 """What kind of galaxy each one is, in a word, and which ones stand out."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Which tree a table's columns are of, and trees that are made of labels."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The network that won the Galaxy Challenge."""
 
-from __future__ import annotations
-
 import math
 
 import torch

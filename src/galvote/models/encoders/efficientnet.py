@@ -1,7 +1,5 @@
 """EfficientNet-Lite, the convolutional network for processors without a GPU (Tan & Le 2019; Liu 2020)."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """Any of the encoders of timm (PyTorch Image Models, Wightman 2019), where that is installed."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import torch
