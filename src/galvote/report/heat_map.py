@@ -55,5 +55,5 @@ def plot_heat_map(
         )
         weight = "bold" if value == lowest else "normal"
         axes.text(column, row, number, ha="center", va="center", color=ink, fontweight=weight)
-    save_figure(figure, Path(path))
+    save_figure(figure, Path(path), unique=True)  # by several workers of a sweep
     return Path(path)
