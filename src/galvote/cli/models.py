@@ -28,7 +28,6 @@ def models(
     """List the models that ship, or show all that is known about one."""
     from rich.console import Console
 
-    from galvote.models import find_model, load_card
     from galvote.weights import list_models, summarise_model
 
     console = Console(highlight=False)
@@ -42,6 +41,8 @@ def models(
         else:
             _print_list(console, shipped)
         return
+    from galvote.models import find_model, load_card
+
     folder = find_model(name)
     card = load_card(folder).model_dump(mode="json")
     summary = summarise_model(folder, card)

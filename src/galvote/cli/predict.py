@@ -54,7 +54,7 @@ Places = Annotated[
 Conditional = Annotated[
     bool, typer.Option("--conditional", help="Add the fractions of those who were asked: `bar`, `bar_low` …")
 ]
-Join = Annotated[Path | None, typer.Option(help="Table beside whose columns the predictions are put, by id.")]
+Join = Annotated[Path | None, typer.Option(help="Table to put predictions beside, by id or by position.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an existing file, or the shards in a folder.")
 ]
