@@ -49,7 +49,9 @@ class ConditionalIntervals:
         return cls(tree, Intervals.fit(conditional, actual, _asked(tree, predicted)))
 
     def ends(self, predicted: Fractions, level: float) -> tuple[Fractions, Fractions]:
-        """Return the ends of each conditional fraction's interval.
+        """Return the lower and upper ends, in [0, 1], of each conditional fraction's interval.
+
+        They are 0 and 1 where fewer than `LEAST_ASKED` are asked; NaN where there is no prediction.
 
         Parameters
         ----------
@@ -57,11 +59,6 @@ class ConditionalIntervals:
             Cumulative fractions in [0, 1]; NaN where there is no prediction.
         level
             Share of the conditional fractions that the intervals are to hold, in (0, 1).
-
-        Returns
-        -------
-        Lower and upper ends in [0, 1], 0 and 1 where fewer than `LEAST_ASKED` are asked; NaN where there is
-        no prediction.
         """
         conditional, asked = to_conditional(self.tree, predicted), _asked(self.tree, predicted)
         low, high = self.intervals.ends(np.nan_to_num(conditional), level, np.maximum(asked, 1e-6))

@@ -94,18 +94,12 @@ def save_model(
 
     Parameters
     ----------
-    network
-        Whose weights are saved.
-    card
-        What is known about it; counts, hashes, versions and the date are filled in.
+    network, card
+        Whose weights are saved; what is known about it: counts, hashes, versions and date are filled in.
     directory
         Made if it does not exist.
     dtype
         Type of the stored floating-point weights; float16 halves the size.
-
-    Returns
-    -------
-    The directory.
     """
     tensors = {
         name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
@@ -132,7 +126,7 @@ def save_model(
 def save_calibrated(
     model: Path, calibration: Calibration, measured: Mapping[str, Any], directory: Path
 ) -> Path:
-    """Write a copy of a saved model with its calibration, or add it to the model where it is.
+    """Write a copy of a saved model, or add to it where it is, with a calibration, and return its folder.
 
     Parameters
     ----------
@@ -142,10 +136,6 @@ def save_calibrated(
         Intervals and the detector of what is out of distribution, and what the card says of them.
     directory
         Made if it does not exist; an earlier version is replaced file by file. May be the model's own.
-
-    Returns
-    -------
-    The directory.
     """
     card = load_card(model)
     if directory.resolve() != model.resolve():
@@ -214,16 +204,12 @@ def load_card(directory: Path) -> Card:
 
 
 def load_model(name: str | Path) -> tuple[GalaxyNetwork, Card]:
-    """Load a shipped or saved model, ready to predict in float32.
+    """Return a shipped or saved network, ready to predict in float32, and its card.
 
     Parameters
     ----------
     name
         As `find_model` takes it.
-
-    Returns
-    -------
-    The network in evaluation mode, and its card.
 
     Raises
     ------

@@ -73,16 +73,12 @@ class NetworkSpec(BaseModel, ABC):
         """
 
     def load_imagenet(self, encoder: nn.Module) -> dict[str, str]:
-        """Put weights that were trained on ImageNet into an encoder.
+        """Put ImageNet weights into an encoder, and return what a card says of them: name, SHA-256, licence.
 
         Parameters
         ----------
         encoder
             As `build` returns it; changed in place.
-
-        Returns
-        -------
-        What a card says of the weights: name, SHA-256, licence.
 
         Raises
         ------
@@ -110,16 +106,12 @@ ENCODERS: dict[str, type[NetworkSpec]] = {}
 
 
 def register_encoder(name: str) -> Callable[[Spec], Spec]:
-    """Make an encoder known to recipes and cards.
+    """Return a decorator that makes an encoder's spec known to recipes and cards.
 
     Parameters
     ----------
     name
         What ``network.encoder`` calls it. With a ``/`` at its end it stands for all names that begin with it.
-
-    Returns
-    -------
-    A decorator for the encoder's spec.
     """
 
     def add(spec: Spec) -> Spec:
