@@ -5,8 +5,6 @@ hardly anybody is asked are left out. Only the prediction decides what is left o
 and new ones are chosen alike, and conformal prediction holds for those that remain.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +33,7 @@ class ConditionalIntervals:
     intervals: Intervals
 
     @classmethod
-    def fit(cls, tree: DecisionTree, predicted: Fractions, actual: Fractions) -> ConditionalIntervals:
+    def fit(cls, tree: DecisionTree, predicted: Fractions, actual: Fractions) -> "ConditionalIntervals":
         """Return intervals calibrated on galaxies that the model was not trained on; see `Intervals.fit`.
 
         Parameters

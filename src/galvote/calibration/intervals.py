@@ -7,8 +7,6 @@ Lei et al. 2018, JASA 113, 1094, section 5.2): intervals are narrow where a pred
 little doubt, and wide where volunteers disagree.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -61,7 +59,7 @@ class Intervals:
     upper: Float32[np.ndarray, "level answer"]
 
     @classmethod
-    def fit(cls, predicted: Fractions, actual: Fractions, asked: Fractions | None = None) -> Intervals:
+    def fit(cls, predicted: Fractions, actual: Fractions, asked: Fractions | None = None) -> "Intervals":
         """Calibrate on galaxies that the model was not trained on.
 
         Parameters

@@ -42,7 +42,7 @@ def cutouts(
 
     The same command goes on where an earlier one was stopped, and tries missing images again.
     """
-    from galvote.cli.progress import plain_console, show_progress, stoppable
+    from galvote.cli.progress import exit_unless_any, plain_console, show_progress, stoppable
     from galvote.images.cutouts import cutouts
 
     console = plain_console(stderr=True)
@@ -64,5 +64,7 @@ def cutouts(
             report=console.print,
             on_progress=on_progress,
         )
-    statuses = ", ".join(f"{n} {status}" for status, n in Counter(table["status"].to_pylist()).items())
-    console.print(f"{len(table)} galaxies in {out / 'catalogue.csv'}: {statuses}", soft_wrap=True)
+    statuses = Counter(table["status"].to_pylist())
+    said = ", ".join(f"{n} {status}" for status, n in statuses.items())
+    console.print(f"{len(table)} galaxies in {out / 'catalogue.csv'}: {said}", soft_wrap=True)
+    exit_unless_any(statuses["ok"])

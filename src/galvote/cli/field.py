@@ -31,7 +31,8 @@ Out = Annotated[
     Path, typer.Option(help="Folder for index.html, annotated.png, galaxies.png and the catalogue.")
 ]
 MinRadius = Annotated[
-    float, typer.Option(min=1, help="Smallest radius of a galaxy (90 % of its light), in pixels.")
+    float,
+    options.prediction(min=1, help="Smallest radius of a galaxy (90 % of its light), in pixels."),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take only so many of the brightest galaxies.")]
 Format = Annotated[CatalogueFormat, typer.Option("--format", help="Of the catalogue.")]

@@ -30,8 +30,7 @@ Tta = Annotated[int, typer.Option(min=1, help="Orientations averaged for each pr
 Backend = Annotated[
     str | None,
     prediction(
-        help="What computes: auto, torch, torch-float32, onnx or openvino; torch if not given, or auto for "
-        "an exported model."
+        help="What computes: auto, the fastest here, if not given; onnx, openvino, torch, torch-float32."
     ),
 ]
 Level = Annotated[
@@ -42,7 +41,8 @@ FieldOfView = Annotated[
     float | None, _galaxies(help="Width of the images, in r90 (8.48 is a whole GZ2 frame).")
 ]
 IdColumn = Annotated[
-    str | None, _galaxies(help="Column of ids in tables, if it has none of the usual names.")
+    str | None,
+    _galaxies(help="Column of ids in the tables that have it; others have one of the usual names."),
 ]
 Splits = Annotated[
     Path | None,

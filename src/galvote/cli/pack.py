@@ -42,7 +42,7 @@ def pack(
 
     from pydantic import ValidationError
 
-    from galvote.cli.progress import plain_console
+    from galvote.cli.progress import exit_unless_any, plain_console
     from galvote.images import Geometry
     from galvote.io import list_sources
 
@@ -72,6 +72,7 @@ def pack(
         console.print(f"{len(store.failures):,} pictures failed ({said}); the first of them:")
         for galaxy, status, reason in store.failures[:5]:
             console.print(f"  {galaxy}: {status}. {reason}", soft_wrap=True)
+    exit_unless_any(len(store))
 
 
 def pack_with_progress(

@@ -125,11 +125,10 @@ def predict(
     """
     place, share = Path(out), _read_task(task)
     into_folder = out.endswith(("/", os.sep)) or place.is_dir() or not place.suffix
-    one_table = {"ids": ids, "join": join, "layout": layout.value, "id_column": id_column}
+    one_table = {"ids": ids, "join": join, "layout": layout.value}
     in_shards = {"shard_size": shard_size, "task": task and share, "retry": retry}
     _refuse_ambiguity(sources, catalogue, bool(field or survey), _makes_one_table(one_table) or field_of_view)
     _refuse_unfit(place, into_folder, one_table, in_shards)
-    cluster = _open_engine(engine, address, workers, bool(survey))
 
     from galvote.inference import Settings
 
@@ -137,13 +136,14 @@ def predict(
         "model": model,
         "backend": backend,
         "settings": Settings(tta, field_of_view, level, features, conditional),
+        "id_column": id_column,
         "prefetch": prefetch,
-        "engine": cluster,
+        "engine": _open_engine(engine, address, workers, bool(survey)),
         "overwrite": overwrite,
     }
     # Tasks that run at the same time ask a survey together as often as one process would.
     asked = options.open_service(survey, url=service_url, cache=cache, rate=2.0 / share[1])
-    with _list(sources, catalogue, field, asked, size_column, arcsec) as (images, beside):
+    with _list(sources, catalogue, field, asked, id_column, size_column, arcsec) as (images, beside):
         if into_folder:
             _predict_shards(images, place, how | {key: value for key, value in in_shards.items() if value})
         else:
@@ -217,6 +217,7 @@ def _list(
     catalogue: Path | None,
     field: list[str] | None,
     survey: CutoutService | None,
+    id_column: str | None,
     size_column: str | None,
     arcsec: float | None,
 ) -> Iterator[tuple[list[Path] | Sources, Positions | None]]:
@@ -230,7 +231,7 @@ def _list(
     from galvote.io.positions import read_positions
 
     console = plain_console(stderr=True)
-    positions = read_positions(catalogue, size_column=size_column)
+    positions = read_positions(catalogue, size_column=size_column, id_column=id_column, report=console.print)
     with ExitStack() as stack:
         with show_progress(console, "measuring") as on_progress:
             looked_up = look_up(
@@ -246,7 +247,7 @@ def _list(
 
 
 def _predict_table(images: list[Path] | Sources, place: Path, how: dict[str, Any]) -> None:
-    from galvote.cli.progress import plain_console, show_progress, stoppable
+    from galvote.cli.progress import exit_unless_any, plain_console, show_progress, stoppable
     from galvote.inference.predict_table import predict_table
 
     console = plain_console(stderr=True)
@@ -261,10 +262,11 @@ def _predict_table(images: list[Path] | Sources, place: Path, how: dict[str, Any
     if written.ood:
         line += f"; {written.ood} unlike the training galaxies"
     console.print(line, soft_wrap=True)
+    exit_unless_any(written.statuses["ok"])
 
 
 def _predict_shards(images: list[Path] | Sources, folder: Path, how: dict[str, Any]) -> None:
-    from galvote.cli.progress import plain_console, show_progress, stoppable
+    from galvote.cli.progress import exit_unless_any, plain_console, show_progress, stoppable
     from galvote.inference import Shards
     from galvote.inference.predict_shards import predict_shards
 
@@ -277,6 +279,7 @@ def _predict_shards(images: list[Path] | Sources, folder: Path, how: dict[str, A
     with stoppable(console, stopped), show_progress(console, "predicting") as on_progress:
         summary = predict_shards(images, folder, **how, on_progress=on_progress)
     console.print(_describe(summary, Shards.open(folder)), soft_wrap=True)
+    exit_unless_any(summary.statuses["ok"] or not summary.statuses)  # a task may have no shards
 
 
 def _describe(summary: Summary, shards: Shards) -> str:

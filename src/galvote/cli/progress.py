@@ -33,6 +33,12 @@ def show_progress(console: Console, description: str) -> Iterator[Callable[[int,
         yield lambda done, total: progress.update(bar, completed=done, total=total, visible=True)
 
 
+def exit_unless_any(predicted: object) -> None:
+    """Exit with status 1 if a run has written a table of galaxies none of which could be used."""
+    if not predicted:
+        raise typer.Exit(1)
+
+
 @contextmanager
 def stoppable(console: Console, say: Callable[[], str]) -> Iterator[None]:
     """When the work is stopped with Ctrl-C, print what `say` then returns and exit with status 130."""

@@ -1,16 +1,13 @@
 """From features to vote fractions that flow down the decision tree."""
 
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from galvote.errors import ModelError
+from galvote.models.description import HeadKind
 from galvote.trees import DecisionTree
-
-HeadKind = Literal["sigmoid", "softmax", "rectified", "dirichlet"]
 
 
 class TreeHead(nn.Module):
@@ -103,5 +100,5 @@ def flow_down(
 
 def _to_concentrations(outputs: Tensor) -> Tensor:
     # As Zoobot has it (Walmsley et al. 2022, MNRAS 509, 3966). From 1 on a question's distribution has one
-    # mode; up to 101 it is about as narrow as any crowd can tell.
+    # mode; up to 101 it is about as narrow as any number of volunteers can tell.
     return 1 + 100 * torch.sigmoid(outputs)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from galvote.errors import CatalogueError
 from galvote.images import PackedStore, is_store, pack
 from galvote.io import Sources, list_sources, read_table
+from galvote.io.columns import one_has
 from galvote.io.positions import positions_of
 from galvote.labels import read_labels, read_votes
 from galvote.training.examples import TrainingData, gather_examples
@@ -48,19 +49,21 @@ def read_training_data(
     """
     tables, places = _paths(labels.votes), _paths(images)
     tree = load_tree(labels.tree) if labels.tree is not None else None
-    reference = positions_of(places, id_column=labels.id_column)
-    read = partial(read_votes, id_column=labels.id_column, reference=reference)
-    named = partial(read_labels, id_column=labels.id_column, reference=reference)
-    splits, classes = labels.splits, labels.classes
-    has_samples = splits is not None and "sample" in read_table(splits).column_names
-    data = gather_examples(
-        recipe,
-        _open_store(recipe, places, labels.id_column, store, field_of_view, overwrite, on_progress),
-        read(tables, tree, skip_invalid=labels.skip_invalid, report=report),
-        classes=named(classes) if classes is not None else None,
-        splits=named(splits, "split") if splits is not None else None,
-        samples=named(splits, "sample") if splits is not None and has_samples else None,
-    )
+    splits, classes, id_column = labels.splits, labels.classes, labels.id_column
+    with one_has(id_column):
+        reference = positions_of(places, id_column=id_column)
+        read = partial(read_votes, id_column=id_column, reference=reference)
+        named = partial(read_labels, id_column=id_column, reference=reference)
+        votes = read(tables, tree, skip_invalid=labels.skip_invalid, report=report)
+        has_samples = splits is not None and "sample" in read_table(splits).column_names
+        known = {
+            "classes": named(classes) if classes is not None else None,
+            "splits": named(splits, "split") if splits is not None else None,
+            "samples": named(splits, "sample") if splits is not None and has_samples else None,
+        }
+        sources = list_sources(places, id_column=id_column)
+    opened = _open_store(recipe, places, sources, store, field_of_view, overwrite, on_progress)
+    data = gather_examples(recipe, opened, votes, **known)
     tables += [Path(table) for table in (classes, splits) if table is not None]
     return data, {
         name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _name_apart(tables).items()
@@ -87,7 +90,7 @@ def _name_apart(paths: Sequence[Path]) -> dict[str, Path]:
 def _open_store(
     recipe: Recipe,
     places: Sequence[Path],
-    id_column: str | None,
+    sources: Sources,
     place: Path,
     field_of_view: float | None,
     overwrite: bool,
@@ -95,20 +98,18 @@ def _open_store(
 ) -> PackedStore:
     if len(places) == 1 and is_store(places[0]):
         store = PackedStore.open(places[0])
+    elif is_store(place) and not overwrite:
+        store = PackedStore.open(place)
+        _refuse_other_images(store, place, sources, field_of_view)
     else:
-        sources = list_sources(places, id_column=id_column)
-        if is_store(place) and not overwrite:
-            store = PackedStore.open(place)
-            _refuse_other_images(store, place, sources, field_of_view)
-        else:
-            store = pack(
-                sources,
-                place,
-                recipe.cutout,
-                field_of_view=field_of_view,
-                on_progress=on_progress and (lambda done, _: on_progress(done, len(sources))),
-                overwrite=overwrite,
-            )
+        store = pack(
+            sources,
+            place,
+            recipe.cutout,
+            field_of_view=field_of_view,
+            on_progress=on_progress and (lambda done, _: on_progress(done, len(sources))),
+            overwrite=overwrite,
+        )
     if store.geometry != recipe.cutout:
         raise CatalogueError(
             f"The store has {store.geometry.field_of_view:g} r90 on {store.geometry.pixels} pixels, "
