@@ -129,7 +129,6 @@ def predict(
     in_shards = {"shard_size": shard_size, "task": task and share, "retry": retry}
     _refuse_ambiguity(sources, catalogue, bool(field or survey), _makes_one_table(one_table) or field_of_view)
     _refuse_unfit(place, into_folder, one_table, in_shards)
-    cluster = _open_engine(engine, address, workers, bool(survey))
 
     from galvote.inference import Settings
 
@@ -139,7 +138,7 @@ def predict(
         "settings": Settings(tta, field_of_view, level, features, conditional),
         "id_column": id_column,
         "prefetch": prefetch,
-        "engine": cluster,
+        "engine": _open_engine(engine, address, workers, bool(survey)),
         "overwrite": overwrite,
     }
     # Tasks that run at the same time ask a survey together as often as one process would.
