@@ -123,7 +123,17 @@ def load_workflow(name: str | Path) -> tuple[DecisionTree, Workflow]:
 
 
 def plain_label(text: str) -> str:
-    """Return a label of an answer without its picture, in lower case."""
+    """Return a label of an answer without its picture, in lower case.
+
+    Parameters
+    ----------
+    text
+        As volunteers saw it, with pictures in Markdown.
+
+    Returns
+    -------
+    The words.
+    """
     return " ".join(re.sub(r"!\[[^]]*\]\([^)]*\)", " ", text).split()).lower()
 
 
