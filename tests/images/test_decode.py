@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 import simplejpeg
@@ -44,6 +45,8 @@ def image() -> np.ndarray:
         ("TIFF", {}, 0),
         ("TIFF", {"compression": "tiff_lzw"}, 0),
         ("BMP", {}, 0),
+        ("AVIF", {"quality": 95}, 4),
+        ("JPEG2000", {}, 0),
     ],
 )
 def test_reads_the_common_kinds(
@@ -129,6 +132,21 @@ def test_sixteen_bit_colour_tiff_keeps_the_upper_byte(image: np.ndarray) -> None
     assert np.array_equal(decode_image(tiff), image)
 
 
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+@pytest.mark.parametrize("kind", [".png", ".tif"])
+def test_fewer_bits_in_sixteen_are_as_bright(image: np.ndarray, kind: str, bits: int) -> None:
+    samples = image.astype(np.uint16) << (bits - 8)
+    opaque = np.dstack([samples[:, :, ::-1], np.full(samples.shape[:2], 65535, np.uint16)])
+
+    for deep, expected in (
+        (samples[:, :, 0], image[:, :, :1].repeat(3, axis=2)),
+        (samples[:, :, ::-1], image),  # OpenCV has blue first
+        (opaque, image),
+    ):
+        data = cv2.imencode(kind, deep)[1].tobytes()
+        assert np.array_equal(decode_image(data), expected)
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WebP", "TIFF"])
 def test_exif_orientation_is_applied(image: np.ndarray, kind: str) -> None:
     exif = Image.Exif()
@@ -160,6 +178,57 @@ def test_thirty_two_bit_tiff_is_unsupported_and_says_what_to_do(image: np.ndarra
     assert failure.value.status == "unsupported"
 
 
+def jpegs(noise: np.ndarray) -> list[bytes]:
+    """Return JPEGs that libjpeg-turbo decodes, and others of which Pillow makes RGB."""
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    picture = Image.fromarray(noise)
+    return [
+        encode(picture, "JPEG"),
+        encode(picture, "JPEG", progressive=True),
+        encode(picture, "JPEG", exif=exif),
+        encode(picture.convert("CMYK"), "JPEG"),
+    ]
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_corrupt_jpeg_is_refused_and_a_missing_end_marker_is_not(number: int) -> None:
+    data = jpegs(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))[number]
+    half = len(data) // 2
+
+    for corrupt in (data[:half] + bytes(300) + data[half + 300 :], data[:-90], data[:-90] + b"\xff\xd9"):
+        with pytest.raises(ImageError, match=r"Corrupt JPEG data") as failure:
+            decode_image(corrupt)
+        assert failure.value.status == "truncated"
+    assert np.array_equal(decode_image(data[:-2]), decode_image(data))
+
+
+@pytest.mark.parametrize(
+    ("samples", "said"),
+    [
+        (np.zeros((9, 8, 3), np.float32), "3 float samples of 32 bits"),
+        (np.zeros((9, 8), np.float64), "1 float samples of 64 bits"),
+    ],
+)
+def test_a_sound_tiff_of_unusual_samples_is_unsupported(samples: np.ndarray, said: str) -> None:
+    data = cv2.imencode(".tif", samples)[1].tobytes()
+
+    with pytest.raises(ImageError, match=said) as failure:
+        decode_image(data)
+
+    assert failure.value.status == "unsupported"
+
+
+def test_a_sound_jpeg_of_an_twelve_bits_is_unsupported(image: np.ndarray) -> None:
+    data = simplejpeg.encode_jpeg(image)
+    start = data.index(b"\xff\xc0") + 4
+
+    with pytest.raises(ImageError, match="Unsupported") as failure:
+        decode_image(data[:start] + b"\x0c" + data[start + 1 :])
+
+    assert failure.value.status == "unsupported"
+
+
 @pytest.mark.parametrize("data", [b"", (), (b"SIMPLE  =", b"", b"")])
 def test_empty_file(data: bytes | tuple[bytes, ...]) -> None:
     with pytest.raises(ImageError) as failure:
@@ -169,10 +238,14 @@ def test_empty_file(data: bytes | tuple[bytes, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"x", b"GalaxyID,Class1.1\n1,0.5\n", b"<html></html>", b"\0" * 5000, b"%PDF-1.7"]
+    "data",
+    [
+        *(b"x", b"GalaxyID,Class1.1\n1,0.5\n", b"<html></html>", b"\0" * 5000, b"%PDF-1.7", b"BM: a text"),
+        *(b"RIFF1234WAVEfmt ", b"\x89HDF\r\n", b"PK\3\4", b"\x93NUMPY"),
+    ],
 )
 def test_a_file_that_is_no_image(data: bytes) -> None:
-    with pytest.raises(ImageError, match="JPEG") as failure:
+    with pytest.raises(ImageError, match=r"JPEG|galvote itself") as failure:
         decode_image(data)
 
     assert failure.value.status == "not-an-image"

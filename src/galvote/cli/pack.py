@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from galvote.cli import options
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -29,9 +31,7 @@ def pack(
             min=0.02, help="Width of the images, in r90; 8.48 if not given, but 5.12 for 128 × 128 pixels."
         ),
     ] = None,
-    id_column: Annotated[
-        str | None, typer.Option(help="Column of ids, if it has none of the usual names.")
-    ] = None,
+    id_column: options.IdColumn = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads; by default one for each core.")
     ] = None,
@@ -42,7 +42,7 @@ def pack(
 
     from pydantic import ValidationError
 
-    from galvote.cli.progress import plain_console
+    from galvote.cli.progress import exit_unless_any, plain_console
     from galvote.images import Geometry
     from galvote.io import list_sources
 
@@ -72,6 +72,7 @@ def pack(
         console.print(f"{len(store.failures):,} pictures failed ({said}); the first of them:")
         for galaxy, status, reason in store.failures[:5]:
             console.print(f"  {galaxy}: {status}. {reason}", soft_wrap=True)
+    exit_unless_any(len(store))
 
 
 def pack_with_progress(

@@ -78,12 +78,15 @@ class Listing:
         Reads them.
     field_of_view
         Width of the images in r90, where their place says it.
+    notes
+        What is to be said of them once, as "ids from file names"; see `Sources.describe`.
     """
 
     ids: pa.Array
     locations: pa.Array
     reader: Reader
     field_of_view: float | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -117,7 +120,7 @@ class Listing:
     def __reduce__(self) -> tuple[Any, ...]:
         # Arrow pickles all that a slice was cut from; another process needs the slice alone.
         own = self.take(pa.array(np.arange(len(self))))
-        return Listing, (own.ids, own.locations, own.reader, own.field_of_view)
+        return Listing, (own.ids, own.locations, own.reader, own.field_of_view, own.notes)
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,11 @@ class Sources:
         wanted = pa.array(ids, TEXT)
         chosen = (part.take(pc.indices_nonzero(pc.is_in(part.ids, wanted))) for part in self.listings)
         return Sources(tuple(part for part in chosen if part))
+
+    def describe(self) -> str:
+        """Say in a line how many galaxies there are, whence their ids are and what was passed over."""
+        notes = dict.fromkeys(chain.from_iterable(listing.notes for listing in self.listings))
+        return "; ".join((f"{len(self):,} galax{'y' if len(self) == 1 else 'ies'}", *notes))
 
     def digest(self) -> str:
         """Return the SHA-256, in hexadecimal, of all ids and origins in order.

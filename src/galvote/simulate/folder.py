@@ -1,7 +1,5 @@
 """Simulated galaxies as a folder in the challenge's layout."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -12,8 +10,8 @@ import simplejpeg
 from jaxtyping import Float
 
 from galvote.io.atomic import refuse_existing, refuse_foreign, write_whole
-from galvote.simulate.crowd import TREE, conditional_fractions
 from galvote.simulate.galaxies import SimulatedGalaxy
+from galvote.simulate.volunteers import TREE, conditional_fractions
 from galvote.trees import to_cumulative
 
 IMAGES = "images_training"
@@ -34,19 +32,15 @@ def write_galaxies(
 
     ``images_training/<GalaxyID>.jpg``; ``training_solutions.csv``, cumulative fractions as the challenge has
     them; ``vote_counts.csv``, counts and conditional fractions as the survey has them (0 where nobody was
-    asked); ``true_fractions.csv``, the cumulative fractions of a crowd without end. The tables appear when
-    all galaxies are written.
+    asked); ``true_fractions.csv``, the cumulative fractions of infinitely many volunteers. The tables appear
+    when all galaxies are written.
 
     Parameters
     ----------
-    directory
-        New or empty, unless ``overwrite`` is set.
-    galaxies
-        What to write, one after the other.
-    overwrite
-        Replace the galaxies of an earlier simulation.
-    on_progress
-        Called with each galaxy after it was written.
+    directory, galaxies
+        New or empty, unless ``overwrite`` is set; and what to write, one after the other.
+    overwrite, on_progress
+        Replace the galaxies of an earlier simulation; called with each galaxy after it was written.
 
     Raises
     ------

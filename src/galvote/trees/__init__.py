@@ -1,10 +1,9 @@
 """Decision trees, and the fractions that flow down them. numpy only."""
 
 from galvote.trees.decision_tree import DecisionTree
-from galvote.trees.files import list_trees, load_tree
+from galvote.trees.files import list_trees, load_tree, load_workflow, plain_label
 from galvote.trees.fractions import (
     Step,
-    Violations,
     asked_share,
     decision_path,
     describe_path,
@@ -23,7 +22,6 @@ __all__ = [
     "Kind",
     "Question",
     "Step",
-    "Violations",
     "asked_share",
     "class_tree",
     "decision_path",
@@ -32,7 +30,9 @@ __all__ = [
     "find_violations",
     "list_trees",
     "load_tree",
+    "load_workflow",
     "near_columns",
+    "plain_label",
     "to_conditional",
     "to_cumulative",
 ]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+import stat
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import FileIO
@@ -14,19 +16,26 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from galvote.errors import CatalogueError
+from galvote.errors import CatalogueError, ImageError
+from galvote.io.remote import is_remote, read_remote
 from galvote.io.sources import TEXT, Listing, Read, join_texts, to_values
 
 FITS = (".fits.gz", ".fits", ".fit")
-IMAGES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp", *FITS)
+IMAGES = (
+    *(".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp"),
+    *(".avif", ".jp2", ".j2k", ".jxl", *FITS),
+)
 """Endings of images, in lower case."""
+
+_FORK = "._"
+"""How the names of files begin that macOS puts beside others, with what is no part of them."""
 
 _BAND_BREAK = "\0"  # no path has one
 _SEPARATORS = f"[{re.escape(os.sep + (os.altsep or ''))}]"
 _FOLDERS = f"(?s)^.*{_SEPARATORS}"
 _ENDING = r"(?is)(.)(?:\.fits\.gz|\.[^.]*)$"  # of .fits.gz both; a leading dot begins a name
 _ONE_BAND = r"(?s)^(?P<galaxy>.+[_-])(?P<band>[gri])(?P<ending>\.fits\.gz|\.fits|\.fit)$"
-_FROM_ROOT = r"^([/\\]|[A-Za-z]:)" if os.name == "nt" else "^/"
+_FROM_ROOT = r"^([/\\]|[A-Za-z]:|\w+://)" if os.name == "nt" else r"^(/|[A-Za-z][\w+.-]*://)"
 
 
 @dataclass(frozen=True)
@@ -52,22 +61,29 @@ def read_files(paths: tuple[str, ...]) -> tuple[bytes, ...]:
 
 
 def _read_whole(path: str) -> bytes:
+    if is_remote(path):
+        return read_remote(path)
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116  # a pipe would be waited for
+        raise ImageError("not-an-image", f"{path} is no file, but a folder, a pipe or a device.")
     with FileIO(path) as file:  # a third faster than by a `Path`, whose file has a buffer
         return file.readall()
 
 
-def list_files(paths: pa.Array) -> Listing:
+def list_files(paths: pa.Array, *, folder: str = "") -> Listing:
     """List files by their names; the three bands of one galaxy are one image, in the place of the g band.
 
     Parameters
     ----------
     paths
         Of images; ``ID_g.fits``, ``ID_r.fits``, ``ID_i.fits`` (or with ``-``) are bands if all are there.
+    folder
+        Put before the names, if they are in a folder inside the one that was named.
     """
-    ids = name_without_ending(pc.replace_substring_regex(paths, _FOLDERS, ""))
+    ids = name_without_ending(pc.replace_substring_regex(paths, _FOLDERS, folder.replace("\\", r"\\")))
+    note = ("ids from file names",)
     is_band = pc.match_substring_regex(paths, _ONE_BAND)
     if not pc.any(is_band).as_py():
-        return Listing(ids, paths, Files())
+        return Listing(ids, paths, Files(), notes=note)
 
     g, r, i = _find_bands(paths, pc.indices_nonzero(is_band))
     stands_for_all = np.zeros(len(paths), dtype=bool)
@@ -78,7 +94,7 @@ def list_files(paths: pa.Array) -> Listing:
     files = join_texts(paths.take(g), paths.take(r), paths.take(i), by=_BAND_BREAK)
     ids = pc.replace_with_mask(ids, pa.array(stands_for_all), galaxies)
     paths = pc.replace_with_mask(paths, pa.array(stands_for_all), files)
-    return Listing(ids.filter(pa.array(kept)), paths.filter(pa.array(kept)), Files())
+    return Listing(ids.filter(pa.array(kept)), paths.filter(pa.array(kept)), Files(), notes=note)
 
 
 def _find_bands(paths: pa.Array, places: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
@@ -108,9 +124,34 @@ def list_names_in(folder: Path) -> tuple[list[str], list[str]]:
     files, folders = list[str](), list[str]()
     with os.scandir(folder) as entries:
         for entry in entries:
-            is_file = entry.name.lower().endswith(IMAGES) or not entry.is_dir()
+            is_file = is_image(entry.name) or not entry.is_dir()
             (files if is_file else folders).append(entry.name)
     return sorted(files), sorted(folders)
+
+
+def is_image(name: str) -> bool:
+    """Whether a name is that of an image."""
+    return name.lower().endswith(IMAGES) and not is_fork(name)
+
+
+def is_fork(name: str) -> bool:
+    """Whether a name is one that macOS gives to what it keeps beside a file."""
+    return name.rpartition("/")[2].startswith(_FORK)
+
+
+def count_passed_over(names: Iterable[str]) -> Counter[str]:
+    """Count files that are passed over by the endings of their names."""
+    return Counter(
+        _FORK + "*" if is_fork(name) else Path(name).suffix.lower() or "without ending" for name in names
+    )
+
+
+def say_passed_over(kinds: Counter[str], what: str = "files") -> tuple[str, ...]:
+    """Return the note of a `Listing` on what was passed over, if anything was."""
+    if not kinds:
+        return ()
+    said = ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common(5))
+    return (f"{kinds.total():,} {what} passed over ({said}{', …' if len(kinds) > 5 else ''})",)
 
 
 def join_paths(folder: str | Path, names: pa.Array) -> pa.Array:

@@ -41,7 +41,7 @@ class _Rows:
                 table = units[self.unit].data
                 for row in locations[start : start + _BATCH_ROWS].to_pylist():
                     # A slice first: of a column with a zero point astropy would convert all rows.
-                    yield partial(_as_image, np.array(table[row : row + 1][self.column][0]))
+                    yield partial(as_image, np.array(table[row : row + 1][self.column][0]))
 
     def origins(self, locations: pa.Array) -> pa.Array:
         return join_texts(f"{self.path} row", locations, by=" ")
@@ -142,7 +142,7 @@ def _describe(format_: str, name: str, kind: np.dtype) -> str:
     return f"{name} {kind.base.name}" + (f" {kind.shape}" if kind.shape else "")
 
 
-def _as_image(cell: np.ndarray) -> tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]:
+def as_image(cell: np.ndarray) -> tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]:
     """Return RGB pixels as they are, and planes as a FITS file of them."""
     if cell.dtype == np.uint8 and cell.shape[2:] == (3,):
         return cell

@@ -13,10 +13,11 @@ import pyarrow as pa
 from galvote.errors import CatalogueError
 from galvote.io.sources import TEXT, Listing, Read, refuse
 
-ListImages = Callable[[Path, str | None], Listing | None]
+ListImages = Callable[..., Listing | None]
 """Lists the images of a place without opening them; None if the place is of another format after all.
 
-The second argument is the name of the column of ids, or None to take the usual one (`ID_COLUMNS`).
+Its arguments are the path and the name of the column of ids, or None to take the usual one (`ID_COLUMNS`); a
+format of several arrays has a third, `dataset`, the name of the array.
 """
 
 
@@ -34,12 +35,15 @@ class Format(NamedTuple):
     endings: tuple[str, ...]
     list_images: ListImages
     in_folders: bool
+    of_arrays: bool
 
 
 _FORMATS = list[Format]()
 
 
-def register(*endings: str, in_folders: bool = True) -> Callable[[ListImages], ListImages]:
+def register(
+    *endings: str, in_folders: bool = True, of_arrays: bool = False
+) -> Callable[[ListImages], ListImages]:
     """Register the function under this decorator as what lists the images of a format.
 
     Parameters
@@ -49,6 +53,8 @@ def register(*endings: str, in_folders: bool = True) -> Callable[[ListImages], L
         formats with one ending the last registered is asked first.
     in_folders
         Whether its files are looked for in a folder, or listed only where they are named.
+    of_arrays
+        Whether the function takes `dataset`, too, the name of one of its arrays.
 
     Returns
     -------
@@ -57,7 +63,7 @@ def register(*endings: str, in_folders: bool = True) -> Callable[[ListImages], L
     """
 
     def add(list_images: ListImages) -> ListImages:
-        _FORMATS.insert(0, Format(endings, list_images, in_folders))
+        _FORMATS.insert(0, Format(endings, list_images, in_folders, of_arrays))
         return list_images
 
     return add
@@ -69,19 +75,30 @@ def formats_of(name: str) -> Iterator[Format]:
     return (format_ for format_ in _FORMATS if lower.endswith(format_.endings))
 
 
-def markers() -> Iterator[str]:
-    """Yield the names of the files that mark folders."""
-    return (ending for format_ in _FORMATS for ending in format_.endings if not ending.startswith("."))
+def list_marked(folder: Path, id_column: str | None) -> Listing | None:
+    """List the images of a folder by the file that marks it; None if it has no such file."""
+    for format_ in _FORMATS:
+        for name in format_.endings:
+            if not name.startswith(".") and (folder / name).is_file():
+                listing = format_.list_images(folder / name, id_column)
+                if listing is not None:
+                    return listing
+    return None
 
 
-def list_file(path: Path, id_column: str | None = None, *, in_folder: bool = False) -> Listing | None:
+def list_file(
+    path: Path, id_column: str | None = None, dataset: str | None = None, *, in_folder: bool = False
+) -> Listing | None:
     """List the images that a file holds, or that it marks; None if it is of no format and may be an image.
 
     In a folder, only formats that are looked for there are asked.
     """
+    if not path.is_file():
+        return None  # a pipe would be waited for
     for format_ in formats_of(path.name):
         if format_.in_folders or not in_folder:
-            listing = format_.list_images(path, id_column)
+            which = {"dataset": dataset} if format_.of_arrays else {}
+            listing = format_.list_images(path, id_column, **which)
             if listing is not None:
                 return listing
     return None
