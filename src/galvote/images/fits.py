@@ -133,13 +133,10 @@ def decode_fits(
     (`Sky`), is shown as sky.
     """
     look = look or Look()
-    bands = look.bands
-    if len(files) > 1:  # which have been chosen by those names
-        bands = tuple(name for name in bands if name not in BANDS)
     planes = [
         (f"{name} of file {number}" if len(files) > 1 else name, pixels)
         for number, file in enumerate(files, start=1)
-        for name, pixels in _read_planes(file, bands, max_pixels)
+        for name, pixels in _read_planes(file, look.bands, max_pixels)
     ]
     shapes = sorted({pixels.shape for _, pixels in planes})
     if len(planes) not in (1, 3) or len(shapes) > 1:
