@@ -162,7 +162,7 @@ def _group_bands(paths: pa.Array) -> tuple[np.ndarray, np.ndarray, tuple[str, ..
     starts = np.concatenate([[0], np.cumsum(sizes[whole])])
     notes = [_say_bands(kind, number) for kind, number in Counter(sets[whole].tolist()).most_common()]
     if lone := len(galaxy) - len(order):
-        notes.append(f"{lone:,} lone bands, each a picture of its own")
+        notes.append(f"{lone:,} lone band{'' if lone == 1 else 's'}")
     return order, starts, tuple(notes)
 
 
