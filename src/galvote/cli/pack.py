@@ -31,6 +31,8 @@ def pack(
             min=0.02, help="Width of the images, in r90; 8.48 if not given, but 5.12 for 128 × 128 pixels."
         ),
     ] = None,
+    bands: options.Bands = None,
+    stretch: options.Stretch = options.StretchName.lupton,
     id_column: options.IdColumn = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads; by default one for each core.")
@@ -45,6 +47,7 @@ def pack(
     from galvote.cli.progress import exit_unless_any, plain_console
     from galvote.images import Geometry
     from galvote.io import list_sources
+    from galvote.io.bands import Look
 
     try:
         geometry = Geometry(field_of_view=cutout_field_of_view, pixels=pixels)
@@ -52,7 +55,8 @@ def pack(
         problem = error.errors()[0]
         raise typer.BadParameter(problem["msg"], param_hint=f"--{problem['loc'][0]}") from None
     console = plain_console()
-    sources = list_sources(places, id_column=id_column)
+    sources = list_sources(places, id_column=id_column, look=Look.of(bands, stretch.value))
+    console.print(f"{sources.describe()}.", soft_wrap=True)
     store = pack_with_progress(
         sources,
         out,

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from galvote.inference.predict_shards import Summary
     from galvote.inference.ray_engine import RayEngine
     from galvote.io import Sources
+    from galvote.io.bands import Look
     from galvote.io.positions import Positions
 
 
@@ -100,6 +102,8 @@ def predict(
     backend: options.Backend = None,
     features: Features = False,
     field_of_view: options.FieldOfView = None,
+    bands: options.Bands = None,
+    stretch: options.Stretch = options.StretchName.lupton,
     layout: Format = Layout.galvote,
     ids: Ids = None,
     id_column: options.IdColumn = None,
@@ -132,10 +136,11 @@ def predict(
 
     from galvote.inference import Settings
 
+    settings = Settings(tta, field_of_view, level, features, conditional, bands, stretch.value)
     how = {
         "model": model,
         "backend": backend,
-        "settings": Settings(tta, field_of_view, level, features, conditional),
+        "settings": settings,
         "id_column": id_column,
         "prefetch": prefetch,
         "engine": _open_engine(engine, address, workers, bool(survey)),
@@ -143,7 +148,8 @@ def predict(
     }
     # Tasks that run at the same time ask a survey together as often as one process would.
     asked = options.open_service(survey, url=service_url, cache=cache, rate=2.0 / share[1])
-    with _list(sources, catalogue, field, asked, id_column, size_column, arcsec) as (images, beside):
+    shown = (id_column, size_column, arcsec, settings.look)
+    with _list(sources, catalogue, field, asked, *shown) as (images, beside):
         if into_folder:
             _predict_shards(images, place, how | {key: value for key, value in in_shards.items() if value})
         else:
@@ -220,6 +226,7 @@ def _list(
     id_column: str | None,
     size_column: str | None,
     arcsec: float | None,
+    look: Look,
 ) -> Iterator[tuple[list[Path] | Sources, Positions | None]]:
     """Yield the images, and the positions at which they are looked up if they are."""
     if catalogue is None:
@@ -239,6 +246,7 @@ def _list(
                 field=field or None,
                 survey=survey,
                 arcsec=arcsec,
+                look=look,
                 report=console.print,
                 on_progress=on_progress,
             )
@@ -256,8 +264,9 @@ def _predict_table(images: list[Path] | Sources, place: Path, how: dict[str, Any
         stopped += (
             f" Into a folder, as in --out {place.stem}/, the same command goes on where it was stopped."
         )
+    say = partial(console.print, soft_wrap=True)
     with stoppable(console, lambda: stopped), show_progress(console, "predicting") as on_progress:
-        written = predict_table(images, place, **how, report=console.print, on_progress=on_progress)
+        written = predict_table(images, place, **how, report=say, on_progress=on_progress)
     line = f"{written.galaxies} galaxies in {place}: {_say(written.statuses)}"
     if written.ood:
         line += f"; {written.ood} unlike the training galaxies"
@@ -276,8 +285,9 @@ def _predict_shards(images: list[Path] | Sources, folder: Path, how: dict[str, A
         return f"Stopped with {there}. The same command goes on from there."
 
     console = plain_console(stderr=True)
+    say = partial(console.print, soft_wrap=True)
     with stoppable(console, stopped), show_progress(console, "predicting") as on_progress:
-        summary = predict_shards(images, folder, **how, on_progress=on_progress)
+        summary = predict_shards(images, folder, **how, report=say, on_progress=on_progress)
     console.print(_describe(summary, Shards.open(folder)), soft_wrap=True)
     exit_unless_any(summary.statuses["ok"] or not summary.statuses)  # a task may have no shards
 

@@ -12,6 +12,8 @@ from jaxtyping import UInt8
 
 from galvote.errors import ImageError
 from galvote.io import Source, Sources, list_sources
+from galvote.io.bands import Look
+from galvote.io.readers.files import show
 
 Place = str | Path
 Places = Sources | Place | Sequence[Place]
@@ -20,13 +22,15 @@ Images = (
 )
 
 
-def list_images(images: Images) -> Sequence[Source] | Sources:
+def list_images(images: Images, look: Look | None = None) -> Sequence[Source] | Sources:
     """List images without reading them.
 
     Parameters
     ----------
     images
         As for `galvote.Predictor.predict`.
+    look
+        How the planes of FITS files are shown.
 
     Returns
     -------
@@ -48,7 +52,7 @@ def list_images(images: Images) -> Sequence[Source] | Sources:
         if len(arrays) == len(images):
             return [Source(str(n), "", partial(_as_image, array)) for n, array in enumerate(arrays)]
         images = list_sources([Path(str(place)) for place in images])
-    return images
+    return show(images, look or Look())
 
 
 def _one_or_several(array: np.ndarray) -> np.ndarray:

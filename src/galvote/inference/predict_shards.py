@@ -16,6 +16,7 @@ from galvote.inference.manifest import Manifest
 from galvote.inference.predictor import Predictor, Settings
 from galvote.inference.shards import SHARD_SIZE, Shards
 from galvote.io import Sources, list_sources
+from galvote.io.readers.files import show
 
 if TYPE_CHECKING:
     from galvote.inference.ray_engine import RayEngine
@@ -79,6 +80,7 @@ def predict_shards(
     prefetch: int | None = None,
     engine: RayEngine | None = None,
     overwrite: bool = False,
+    report: Callable[[str], None] = lambda sentence: None,
     on_progress: OnProgress | None = None,
 ) -> Summary:
     """Predict into a folder of shards: the same call goes on where an earlier one was stopped.
@@ -107,6 +109,8 @@ def predict_shards(
         A Ray cluster that does the work; this process if not given.
     overwrite
         Remove the shards that are there, and begin anew.
+    report
+        Is told, in sentences, what was found.
     on_progress
         Called with how many galaxies of the task are done, and how many there are.
 
@@ -131,7 +135,7 @@ def predict_shards(
     load = partial(Predictor.load, model, backend)
     predictor, settings = load(), settings or Settings()
     predictor.check_level(settings.level)
-    sources = images if isinstance(images, Sources) else list_sources(images, id_column=id_column)
+    sources = list_places(images, settings, id_column, report)
     shards = Shards.begin(Path(out), Manifest.of(predictor, sources, settings, shard_size), overwrite)
     rows = [shards.manifest.rows(shard) for shard in shards.manifest.of_task(task)]
     total, done = sum(each.stop - each.start for each in rows), 0
@@ -149,6 +153,17 @@ def predict_shards(
         )
     shards.finish()
     return summary
+
+
+def list_places(
+    images: Places, settings: Settings, id_column: str | None, report: Callable[[str], None]
+) -> Sources:
+    """List images, if they are not listed yet, and report what was found."""
+    if isinstance(images, Sources):
+        return show(images, settings.look)
+    sources = list_sources(images, id_column=id_column, look=settings.look)
+    report(f"{sources.describe()}.")
+    return sources
 
 
 def fill_shards(
