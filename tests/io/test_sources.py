@@ -20,6 +20,7 @@ from astropy.table import Table
 from galvote.errors import CatalogueError, ImageError
 from galvote.images import Geometry, pack, try_cutout
 from galvote.io import Listing, Source, Sources, list_sources, register, write_table
+from galvote.io.bands import Look
 from galvote.io.readers import registry
 from galvote.io.sources import Read
 from galvote.labels import Votes, match_ids
@@ -171,6 +172,36 @@ def test_three_bands_are_one_galaxy_in_order_g_r_i(tmp_path: Path) -> None:
         "9_g": ("bytes of 9_g.fits",),
         "9_r": ("bytes of 9_r.fits",),
     }
+
+
+def test_bands_in_either_case_with_any_break_are_one_galaxy_and_are_noted(
+    tmp_path: Path,
+) -> None:
+    put(tmp_path, *(f"leg_{band}.fits.fz" for band in "zrg"), *(f"NGC.1-{band}.FITS" for band in "GRI"))
+    put(tmp_path, *(f"s.{band}.fts.bz2" for band in "uzgri"), *(f"odd_{band}.fits" for band in "ugiz"))
+    put(tmp_path, "lone_r.fits", "lone_g.fits", "a.fits.xz")
+    sources = list_sources(tmp_path)
+    found = {source.id: source for source in sources}
+    assert list(found) == ["NGC.1", "a", "leg", "lone_g", "lone_r", "odd", "s"]
+    assert sources.describe() == (
+        "7 galaxies; 3 bands g, r, i for 1 galaxy; 3 bands g, r, z for 1 galaxy; 4 bands u, g, i, z for "
+        "1 galaxy; 5 bands u, g, r, i, z (g, r, i shown) for 1 galaxy; 2 lone bands; ids from file names"
+    )
+    assert found["leg"].read() == tuple(f"bytes of leg_{band}.fits.fz".encode() for band in "grz")
+    with pytest.raises(ImageError, match=r"bands u, g, i, z.*--bands"):
+        found["odd"].read()
+
+    def read(bands: str, galaxy: str) -> tuple[str, ...]:
+        [source] = list_sources(tmp_path, look=Look.of(bands)).select([galaxy])
+        data = source.read()
+        assert data.look == (Look() if galaxy != "a" else Look.of(bands))
+        return tuple(file.decode()[-len("x.fts.bz2")] for file in data)
+
+    assert read("z,r,u", "s") == ("u", "r", "z")
+    assert read("r", "s") == ("r",)
+    assert len(read("sci", "a")) == 1
+    digests = {list_sources(tmp_path, look=Look.of(bands)).digest() for bands in (None, "r,g,u", "r,g,i")}
+    assert len(digests) == 3
 
 
 def test_bands_of_one_name_in_two_folders_are_not_mixed(tmp_path: Path) -> None:

@@ -109,6 +109,22 @@ def test_fits_and_bare_bodies(client, spiral):
     assert bare == form
 
 
+def test_bands_and_stretches_of_fits(client, predictor):
+    (galaxy,) = simulate_galaxies(1, seed=3)
+    planes = np.moveaxis(galaxy.image.astype(np.float32), 2, 0)
+
+    def ask(cube, **query):
+        file = io.BytesIO()
+        fits.PrimaryHDU(cube).writeto(file)
+        headers = {"Content-Type": "application/fits"}
+        answer = client.post("/v1/predict", content=file.getvalue(), headers=headers, params=query).json()
+        return answer["galaxies"][0]["fractions"] if "galaxies" in answer else answer["error"]
+
+    assert ask(planes[::-1], bands="i,r,g") == ask(planes) != ask(planes[::-1])
+    assert ask(planes[0], stretch="asinh") != ask(planes[0])
+    assert ask(planes, bands="g,r")["status"] == "invalid"
+
+
 @pytest.mark.parametrize("method", ["gradcam", "integrated-gradients"])
 def test_explanations(client, spiral, method):
     answer = client.post(

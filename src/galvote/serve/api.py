@@ -1,7 +1,7 @@
 """The paths of the API: each reads its upload, asks the engine, and returns the response."""
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
@@ -9,6 +9,7 @@ from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from galvote.inference import LEVEL, Method, Predictor
+from galvote.io.bands import Look
 from galvote.serve import responses, schema
 from galvote.serve.engine import Engine
 from galvote.serve.errors import RequestError
@@ -47,6 +48,19 @@ Level = Annotated[
     float, Query(gt=0, lt=1, description="Share of votes that the intervals are to hold.", examples=[LEVEL])
 ]
 
+
+async def _note_look(
+    request: Request,
+    bands: Annotated[
+        str | None, Query(description="Bands of FITS files, by name or number.", examples=["i,r,g"])
+    ] = None,
+    stretch: Annotated[
+        Literal["lupton", "asinh", "percentile"], Query(description="Of FITS files of one plane.")
+    ] = "lupton",
+) -> None:
+    request.state.look = Look.of(bands, stretch)
+
+
 Figures = Annotated[
     bool, Query(description="Add the votes drawn down the tree (SVG) and the model's cutout (PNG).")
 ]
@@ -60,6 +74,7 @@ class JpegResponse(Response):
 
 UPLOADED = problems(400, 401, 408, 413, 415, 422, 500, 503, 504)
 ASKED = problems(401, 422, 500)
+LOOK = [Depends(_note_look)]
 NO_IMAGE = {
     "model": schema.PredictAnswer | schema.ProblemAnswer,
     "description": "No image can be read: the rows say why. Or the query is out of range.",
@@ -107,7 +122,10 @@ async def show_example(name: str) -> Response:
 
 
 @router.post(
-    "/v1/predict", responses={**UPLOADED, 422: NO_IMAGE}, openapi_extra=takes_images("files", many=True)
+    "/v1/predict",
+    responses={**UPLOADED, 422: NO_IMAGE},
+    openapi_extra=takes_images("files", many=True),
+    dependencies=LOOK,
 )
 async def predict(
     request: Request,
@@ -132,7 +150,10 @@ async def predict(
 
 
 @router.post(
-    "/v1/field", responses={**UPLOADED, **problems(501)}, openapi_extra=takes_images("file", many=False)
+    "/v1/field",
+    responses={**UPLOADED, **problems(501)},
+    openapi_extra=takes_images("file", many=False),
+    dependencies=LOOK,
 )
 async def field(
     request: Request,
@@ -155,7 +176,10 @@ async def field(
 
 
 @router.post(
-    "/v1/explain", responses={**UPLOADED, **problems(501)}, openapi_extra=takes_images("file", many=False)
+    "/v1/explain",
+    responses={**UPLOADED, **problems(501)},
+    openapi_extra=takes_images("file", many=False),
+    dependencies=LOOK,
 )
 async def explain(
     request: Request,
@@ -176,7 +200,9 @@ async def explain(
     return await asyncio.to_thread(responses.describe_explanation, explanation, method, predictor)
 
 
-@router.post("/v1/rotate", responses=UPLOADED, openapi_extra=takes_images("file", many=False))
+@router.post(
+    "/v1/rotate", responses=UPLOADED, openapi_extra=takes_images("file", many=False), dependencies=LOOK
+)
 async def rotate(
     request: Request,
     engine: Server,

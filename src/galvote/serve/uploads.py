@@ -7,17 +7,20 @@ import io
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from python_multipart import FormParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import Field, File, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from galvote.io.bands import Look
+from galvote.io.sources import FitsFiles
 from galvote.serve.errors import RequestError, busy
 from galvote.serve.settings import BODIES, ServeSettings
 
 _MAX_FIELDS = 16
-_RAW = ("image/", "application/fits", "application/octet-stream", "application/gzip")
+_RAW = ("image/", "application/fits", "application/octet-stream", "application/gzip", "application/x-bzip2")
 _NAME_LENGTH = 200
 _IN_MEMORY = {"MAX_MEMORY_FILE_SIZE": float("inf")}
 
@@ -27,7 +30,7 @@ class Upload:
     """One file of a request."""
 
     name: str
-    data: bytes = field(repr=False)
+    data: Any = field(repr=False)  # bytes, or `FitsFiles`
 
 
 class Uploads:
@@ -63,7 +66,7 @@ class Uploads:
                 raise RequestError(422, "no-files", "The request holds no image; send at least one.")
             try:
                 async with asyncio.timeout_at(until):
-                    yield files
+                    yield _shown(files, request.state.look)
             except TimeoutError as error:
                 raise RequestError(
                     504,
@@ -115,6 +118,13 @@ class Uploads:
             "too-large",
             f"The body has more than {self.settings.max_megabytes:g} MB; send fewer or smaller images.",
         )
+
+
+def _shown(files: list[Upload], look: Look) -> list[Upload]:
+    """Return files that are shown as the request's query says."""
+    if look == Look():
+        return files
+    return [Upload(file.name, FitsFiles((file.data,), look)) for file in files]
 
 
 class _Raw:
