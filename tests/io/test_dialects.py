@@ -30,6 +30,7 @@ DIALECTS = {
     "skyserver.csv": "#Table1\n" + PLAIN,
     "comment.csv": "# of a, b, c, d\n\n" + PLAIN,
     "commented.csv": "#" + PLAIN,
+    "texts.csv": "#objid,ra,dec,r90,name\n" + "".join(f"{line},x\n" for line in PLAIN.split()[1:]),
     "semicolons.csv": PLAIN.replace(",", ";"),
     "commas.csv": PLAIN.replace(",", ";").replace(".", ","),
     "sep.csv": "sep=;\n" + PLAIN.replace(",", ";"),
@@ -56,7 +57,7 @@ def test_dialects_are_found(tmp_path: Path, name: str) -> None:
     assert positions.ids == LONG
     assert (positions.ra.tolist(), positions.dec.tolist()) == ([149.99, 150.0], [1.99, 2.0])
     assert positions.r90.tolist() == [5, 6]
-    assert positions.table.column_names == ["objid", "ra", "dec", "r90"]
+    assert positions.table.column_names[:4] == ["objid", "ra", "dec", "r90"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
@@ -90,10 +91,11 @@ def test_numbers_that_would_change_stay_text_in_every_format(tmp_path: Path, end
         "specobjid": ["14099124424486649856", "14099124424486649857"],
         "plate": ["0266", "12"],
         "hex": ["0x1F", "7"],
+        "long": [2**63 - 1, -(10**18)],
         "run": ["1237648720693755918.0", "1.5"],
         "time": ["10:00:00", "11:00:00"],
     }
-    lines = [",".join(columns), *(",".join(row) for row in zip(*columns.values(), strict=True))]
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
     (tmp_path / "in.csv").write_text("\n".join(lines))
     write_table(read_table(tmp_path / "in.csv"), tmp_path / f"out{ending}")
     assert read_table(tmp_path / f"out{ending}").to_pydict() == columns
