@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from galvote.inference.predict import predict
     from galvote.inference.predict_shards import predict_shards
     from galvote.inference.predict_table import predict_table
+    from galvote.io import Sizes
     from galvote.recipes import list_recipes
     from galvote.training import train
     from galvote.trees import DecisionTree, list_trees, load_tree
@@ -56,6 +57,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Settings",
+    "Sizes",
     "calibrate",
     "cutouts",
     "evaluate",
@@ -81,6 +83,7 @@ _HOMES = {
     "Prediction": "galvote.inference",
     "Predictor": "galvote.inference",
     "Settings": "galvote.inference",
+    "Sizes": "galvote.io",
     "calibrate": "galvote.inference.calibrate",
     "cutouts": "galvote.images.cutouts",
     "evaluate": "galvote.inference.evaluation",

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from galvote.cli.positions import SizeColumn
+from galvote.cli.prediction_options import FieldOfView, PixelScale, ScaleOption, SizeFactor, choose_scale
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -42,9 +45,8 @@ Level = Annotated[
     float | None,
     typer.Option(help="Share of votes that intervals are to hold, 0 to 1 (0.9).", rich_help_panel=_MODEL),
 ]
-FieldOfView = Annotated[
-    float | None,
-    typer.Option(help="Width of the images, in r90 (8.48 is a whole GZ2 frame).", rich_help_panel=_MODEL),
+Catalogue = Annotated[
+    Path | None, typer.Option(help="Table of ids and r90, for --pixel-scale.", rich_help_panel=_MODEL)
 ]
 Tree = Annotated[
     str | None,
@@ -91,6 +93,11 @@ def evaluate(
     backend: Backend = None,
     tta: Tta = 1,
     level: Level = None,
+    scale: ScaleOption = None,
+    pixel_scale: PixelScale = None,
+    catalogue: Catalogue = None,
+    size_column: SizeColumn = None,
+    size_factor: SizeFactor = 1.0,
     field_of_view: FieldOfView = None,
     tree: Tree = None,
     splits: Splits = None,
@@ -124,6 +131,7 @@ def evaluate(
             tta=tta,
             level=level,
             field_of_view=field_of_view,
+            scale=choose_scale(scale, pixel_scale, catalogue, size_column, size_factor),
             backend=backend,
             id_column=id_column,
             skip_invalid=skip_invalid,

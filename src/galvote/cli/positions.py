@@ -21,7 +21,7 @@ class SurveyName(StrEnum):
     legacy = "legacy"
 
 
-CATALOGUE_HELP = "Table of positions: ra and dec in degrees, and r90 in arcseconds."
+CATALOGUE_HELP = "Table of positions: ra and dec in degrees, and r90 in arcseconds; or of ids and r90."
 FieldOption = Annotated[
     list[str] | None,
     typer.Option("--field", help="FITS image with a WCS that shows them; three times for g, r and i."),

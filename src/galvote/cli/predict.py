@@ -25,7 +25,6 @@ from galvote.cli.predict_options import (
     Engine,
     Features,
     Field,
-    FieldOfView,
     Format,
     Ids,
     Join,
@@ -42,7 +41,17 @@ from galvote.cli.predict_options import (
     Where,
     Workers,
 )
-from galvote.cli.prediction_options import BackendName, Level, Model, Tta
+from galvote.cli.prediction_options import (
+    BackendName,
+    FieldOfView,
+    Level,
+    Model,
+    PixelScale,
+    ScaleOption,
+    SizeFactor,
+    Tta,
+    choose_scale,
+)
 from galvote.errors import CatalogueError, GalvoteError
 
 if TYPE_CHECKING:
@@ -65,6 +74,9 @@ def predict(
     level: Level = None,
     backend: BackendName = None,
     features: Features = False,
+    scale: ScaleOption = None,
+    pixel_scale: PixelScale = None,
+    size_factor: SizeFactor = 1.0,
     field_of_view: FieldOfView = None,
     layout: Format = Layout.galvote,
     ids: Ids = None,
@@ -94,7 +106,10 @@ def predict(
     into_folder = out.endswith(("/", os.sep)) or place.is_dir() or not place.suffix
     one_table = {"ids": ids, "join": join, "layout": layout.value, "id_column": id_column}
     in_shards = {"shard_size": shard_size, "task": task and share, "retry": retry}
-    _refuse_ambiguity(sources, catalogue, bool(field or survey), _makes_one_table(one_table) or field_of_view)
+    shown_scale = choose_scale(scale, pixel_scale, catalogue, size_column, size_factor)
+    positions = None if pixel_scale else catalogue
+    needs_images = _makes_one_table(one_table) or field_of_view or shown_scale
+    _refuse_ambiguity(sources, positions, bool(field or survey), needs_images)
     _refuse_unfit(place, into_folder, one_table, in_shards)
     cluster = _open_engine(engine, address, workers, bool(survey))
 
@@ -103,14 +118,16 @@ def predict(
     how = {
         "model": model,
         "backend": backend,
-        "settings": Settings(tta, field_of_view, level, features, conditional),
+        "settings": Settings(
+            tta, field_of_view, level, features, conditional, "gz2" if positions else shown_scale
+        ),
         "prefetch": prefetch,
         "engine": cluster,
         "overwrite": overwrite,
     }
     # Tasks that run at the same time ask a survey together as often as one process would.
     asked = open_service(survey, url=service_url, cache=cache, rate=2.0 / share[1])
-    with _list(sources, catalogue, field, asked, size_column, arcsec) as (images, beside):
+    with _list(sources, positions, field, asked, size_column, arcsec) as (images, beside):
         if into_folder:
             _predict_shards(images, place, how | {key: value for key, value in in_shards.items() if value})
         else:
@@ -132,8 +149,8 @@ def _refuse_ambiguity(
         raise CatalogueError("Say which galaxies: --catalogue is a table of their positions.")
     if by_position and needs_images:
         raise CatalogueError(
-            "--ids, --join, --field-of-view and --format challenge are for images; leave them out where "
-            "galaxies are looked up by position."
+            "--ids, --join, --field-of-view, --scale, --pixel-scale and --format challenge are for images; "
+            "leave them out where galaxies are looked up by position."
         )
 
 
@@ -242,7 +259,7 @@ def _predict_shards(images: list[Path] | Sources, folder: Path, how: dict[str, A
 
     console = plain_console(stderr=True)
     with stoppable(console, stopped), show_progress(console, "predicting") as on_progress:
-        summary = predict_shards(images, folder, **how, on_progress=on_progress)
+        summary = predict_shards(images, folder, **how, report=console.print, on_progress=on_progress)
     console.print(_describe(summary, Shards.open(folder)), soft_wrap=True)
 
 

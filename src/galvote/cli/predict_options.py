@@ -49,10 +49,6 @@ Features = Annotated[
     bool,
     typer.Option("--features", help="Add the encoder's features, for search.", rich_help_panel=PREDICTION),
 ]
-FieldOfView = Annotated[
-    float | None,
-    typer.Option(help="Width of the images, in r90 (8.48 is a whole GZ2 frame).", rich_help_panel=PREDICTION),
-]
 Ids = Annotated[
     Path | None,
     typer.Option(

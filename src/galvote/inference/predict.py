@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from galvote.inference.listing import Images
 from galvote.inference.prediction import Prediction
-from galvote.inference.predictor import Predictor
+from galvote.inference.predictor import Predictor, Scale
 
 
 def predict(
@@ -19,7 +19,9 @@ def predict(
     field_of_view: float | None = None,
     level: float | None = None,
     features: bool = False,
+    scale: Scale | None = None,
     prefetch: int | None = None,
+    report: Callable[[str], None] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Prediction:
     """Predict the votes of any number of galaxies.
@@ -33,7 +35,7 @@ def predict(
         Name of a model, as for `galvote.load`, or one that is loaded.
     backend
         As for `galvote.load`.
-    tta, field_of_view, level, features, prefetch, on_progress
+    tta, field_of_view, level, features, scale, prefetch, report, on_progress
         As for `Predictor.predict`.
 
     Returns
@@ -52,6 +54,8 @@ def predict(
         field_of_view=field_of_view,
         level=level,
         features=features,
+        scale=scale,
         prefetch=prefetch,
+        report=report,
         on_progress=on_progress,
     )

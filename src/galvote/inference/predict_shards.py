@@ -78,6 +78,7 @@ def predict_shards(
     prefetch: int | None = None,
     engine: RayEngine | None = None,
     overwrite: bool = False,
+    report: Callable[[str], None] = lambda sentence: None,
     on_progress: OnProgress | None = None,
 ) -> Summary:
     """Predict into a folder of shards: the same call goes on where an earlier one was stopped.
@@ -104,6 +105,8 @@ def predict_shards(
         A Ray cluster that does the work; this process if not given.
     overwrite
         Remove the shards that are there, and begin anew.
+    report
+        Is told, in a sentence, if the images' scale seems wrong.
     on_progress
         Called with how many galaxies of the task are done, and how many there are.
 
@@ -130,6 +133,8 @@ def predict_shards(
     predictor.check_level(settings.level)
     sources = images if isinstance(images, Sources) else list_sources(images)
     shards = Shards.begin(Path(out), Manifest.of(predictor, sources, settings, shard_size), overwrite)
+    if remark := predictor.check_scale(sources, settings):
+        report(remark)
     rows = [shards.manifest.rows(shard) for shard in shards.manifest.of_task(task)]
     total, done = sum(each.stop - each.start for each in rows), 0
 
@@ -144,7 +149,7 @@ def predict_shards(
         summary = fill(
             sources, shards, settings, task=task, retry=retry, prefetch=prefetch, on_galaxies=advance
         )
-    shards.finish()
+    shards.finish(remark)
     return summary
 
 

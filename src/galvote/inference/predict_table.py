@@ -93,7 +93,7 @@ def predict_table(
     overwrite
         Replace an existing file.
     report
-        Is told, in sentences, how many rows match by position.
+        Is told, in sentences, how many rows match by position, and whether the images' scale seems wrong.
     on_progress
         Called with how many galaxies are done, and how many there are.
 
@@ -119,6 +119,8 @@ def predict_table(
     if ids is not None:
         wanted = read_ids(ids, id_column=id_column)
         sources = _select(sources, wanted, ids)
+    if remark := predictor.check_scale(sources, settings):
+        report(remark)
     if engine is None:
         table = _predict(predictor, sources, settings, prefetch, on_progress)
     else:
@@ -128,6 +130,8 @@ def predict_table(
         table = table.take(pc.index_in(pa.array(wanted, pa.string()), table["id"]))
     if beside is not None:
         table = join_by_id(*beside, table)
+    if remark:
+        table = table.replace_schema_metadata({"remark": remark})
     written = Written(
         len(table),
         Counter(table["status"].to_pylist()),

@@ -119,11 +119,7 @@ def read_positions(
     path = Path(path)
     table = read_table(path, id_column=id_column)
     ra, dec = coordinates(table, path)
-    r90 = np.full(len(table), np.nan)
-    if size_column or first_column(table.column_names, SIZE_COLUMNS):
-        names = [size_column] if size_column else SIZE_COLUMNS
-        size = find_column(table.column_names, names, path, "sizes", "Name one that is there.")
-        r90 = _numbers(table, size, path, "arcsec")
+    r90 = read_sizes(table, path, size_column)
     return Positions(ids=_ids(table, path, id_column), ra=ra, dec=dec, r90=r90, table=table)
 
 
@@ -138,6 +134,17 @@ def positions_of(places: Sequence[str | Path], *, id_column: str | None = None) 
         return None
     ra, dec, r90 = (np.concatenate([getattr(each, name) for each in found]) for name in ("ra", "dec", "r90"))
     return Positions(tuple(chain.from_iterable(each.ids for each in found)), ra, dec, r90, found[0].table)
+
+
+def read_sizes(
+    table: pa.Table, path: Path, column: str | None = None, *, required: bool = False
+) -> Coordinates:
+    """Return a table's sizes in arcseconds: of r90, if no other column is named; NaN where missing."""
+    if not (required or column or first_column(table.column_names, SIZE_COLUMNS)):
+        return np.full(len(table), np.nan)
+    names = [column] if column else SIZE_COLUMNS
+    name = find_column(table.column_names, names, path, "sizes", "Name one that is there.")
+    return _numbers(table, name, path, "arcsec")
 
 
 def coordinates(table: pa.Table, path: Path) -> tuple[Coordinates, Coordinates]:
