@@ -129,7 +129,7 @@ def show(
 
 
 def describe_scale(shown: Iterable[Shown]) -> str:
-    """Say, in sentences, how the scale of some images differs from that of GZ2; nothing if it does not.
+    """Return, in sentences, how the scale of some images differs from GZ2's; nothing if it does not.
 
     Parameters
     ----------
@@ -149,13 +149,14 @@ def describe_scale(shown: Iterable[Shown]) -> str:
     off, scattered = abs(median) > math.log(1.15) + few, scatter > 0.15 + few
     if not (off or scattered):
         return ""
-    size = f"the median is {abs(math.exp(median) - 1):.0%} {'larger' if median > 0 else 'smaller'}"
+    larger = f"{abs(math.exp(median) - 1):.0%} {'larger' if median > 0 else 'smaller'} than in GZ2 frames"
+    said = f"r90 is {larger}" + (f" and scatters by {scatter:.0%} (GZ2's by some 10%)" if scattered else "")
+    number = f"the first {len(sizes)} images" if len(sizes) > 1 else "the image"
     return (
-        f"The scale of these images seems to be another than GZ2's, for which the model was trained: of the "
-        f"first {len(sizes)} galaxies, measured in widths of their images, {size} than in GZ2 frames, and "
-        f"they scatter by {scatter:.0%} (GZ2's by some 10 %). Measure each galaxy with --scale auto "
-        '(scale="auto"), or give --pixel-scale and a --catalogue of their r90 (scale=galvote.Sizes); if the '
-        'scale is right, say --scale gz2 (scale="gz2").'
+        f"The scale seems to be another than that of GZ2 frames, for which the model was trained: {said}, by "
+        f'{number}, in widths of the image. Measure each galaxy with --scale auto (scale="auto"), or give '
+        "--pixel-scale and a --catalogue of their r90 (scale=galvote.Sizes); if the scale is right, say "
+        '--scale gz2 (scale="gz2").'
     )
 
 

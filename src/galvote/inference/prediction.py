@@ -135,7 +135,7 @@ class Prediction:
         return [name for name in _NUMBERS if getattr(self, name) is not None]
 
     def with_scale(self, shown: Sequence[Shown | ImageError], *, columns: bool) -> Prediction:
-        """Add what was done to show the images.
+        """Return the same with what was done to show the images.
 
         Parameters
         ----------

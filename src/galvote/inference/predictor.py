@@ -55,10 +55,12 @@ class Settings:
 
     Parameters
     ----------
-    tta, field_of_view, level, features, scale
+    tta, field_of_view, level, features
         As for `Predictor.predict`.
     conditional
         Whether its table has conditional fractions, too.
+    scale
+        As for `Predictor.predict`.
     """
 
     tta: int = 1
@@ -223,7 +225,7 @@ class Predictor:
         return replace(Prediction.concat(predictions), remark=remark)
 
     def check_scale(self, images: Sequence[Source] | Sources, settings: Settings) -> str:
-        """Say what is to be known of the scale of images; nothing if it is all right.
+        """Return what is to be known of the scale of images, in sentences; nothing if it is all right.
 
         Parameters
         ----------
