@@ -129,7 +129,7 @@ def show(
 
 
 def describe_scale(shown: Iterable[Shown]) -> str:
-    """Return, in sentences, how the scale of some images differs from GZ2's; nothing if it does not.
+    """Return how the scale of some images differs from GZ2's, in sentences; nothing if it does not.
 
     Parameters
     ----------

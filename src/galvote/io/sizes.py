@@ -93,7 +93,7 @@ class Sizes:
         return size / self.pixel_scale if 0 < size < math.inf else math.nan
 
     def compare(self, ids: Sequence[str]) -> str:
-        """Return, in a sentence, how many galaxies have no size; nothing if all have one.
+        """Return how many galaxies have no size, in a sentence; nothing if all have one.
 
         Parameters
         ----------
