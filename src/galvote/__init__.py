@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from galvote.inference.predict import predict
     from galvote.inference.predict_shards import predict_shards
     from galvote.inference.predict_table import predict_table
+    from galvote.io import Sizes
     from galvote.labels.zooniverse import count_votes
     from galvote.recipes import list_recipes
     from galvote.training import train
@@ -58,6 +59,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Settings",
+    "Sizes",
     "calibrate",
     "count_votes",
     "cutouts",
@@ -84,6 +86,7 @@ _HOMES = {
     "Prediction": "galvote.inference",
     "Predictor": "galvote.inference",
     "Settings": "galvote.inference",
+    "Sizes": "galvote.io",
     "calibrate": "galvote.inference.calibrate",
     "count_votes": "galvote.labels.zooniverse",
     "cutouts": "galvote.images.cutouts",

@@ -179,6 +179,17 @@ def coordinate_columns(names: Sequence[str], path: Path) -> tuple[str, str]:
     )
 
 
+def read_sizes(
+    table: pa.Table, path: Path, column: str | None = None, *, required: bool = False
+) -> Coordinates:
+    """Return a table's sizes in arcseconds: of r90, if no other column is named; NaN where missing."""
+    if not (required or column or first_column(table.column_names, SIZE_COLUMNS, path)):
+        return np.full(len(table), np.nan)
+    names = [column] if column else SIZE_COLUMNS
+    name = find_column(table.column_names, names, path, "sizes", "Name one that is there.")
+    return _numbers(table, name, path, "arcsec")
+
+
 def coordinates(table: pa.Table, path: Path) -> tuple[Coordinates, Coordinates]:
     """Return a table's right ascensions and declinations in degrees, NaN where missing.
 
