@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -68,8 +69,6 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Score predictions, or a model, against volunteers' votes."""
-    from json import dumps
-
     import galvote
     from galvote.cli.progress import plain_console, progress_bar
     from galvote.io.atomic import refuse_existing
@@ -101,16 +100,22 @@ def evaluate(
             report=progress.console.print,
             on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
-    if json:
-        typer.echo(dumps(evaluation.to_dict(), indent=2))
-    else:
-        for table in (_summary(evaluation), _questions(evaluation.scores, evaluation.compared.tree)):
-            plain_console().print(table)
+    _print(evaluation, as_json=json)
     for remark in evaluation.remarks:
         console.print(remark)
     if report is not None:
         page = evaluation.write_report(report, overwrite=overwrite)
         console.print(f"Report: {page}", soft_wrap=True)
+
+
+def _print(evaluation: Evaluation, *, as_json: bool) -> None:
+    from galvote.cli.progress import plain_console
+
+    if as_json:
+        typer.echo(dumps(evaluation.to_dict(), indent=2))
+        return
+    for table in (_summary(evaluation), _questions(evaluation.scores, evaluation.compared.tree)):
+        plain_console().print(table)
 
 
 def _summary(evaluation: Evaluation) -> Table:

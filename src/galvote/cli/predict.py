@@ -144,15 +144,9 @@ def predict(
     settings = Settings(
         tta, field_of_view, level, features, conditional, bands, stretch.value, "gz2" if positions else chosen
     )
-    how = {
-        "model": model,
-        "backend": backend,
-        "settings": settings,
-        "id_column": id_column,
-        "prefetch": prefetch,
-        "engine": _open_engine(engine, address, workers, bool(survey)),
-        "overwrite": overwrite,
-    }
+    how: dict[str, Any] = {"model": model, "backend": backend, "settings": settings, "prefetch": prefetch}
+    how |= {"id_column": id_column, "overwrite": overwrite}
+    how["engine"] = _open_engine(engine, address, workers, bool(survey))
     # Tasks that run at the same time ask a survey together as often as one process would.
     asked = options.open_service(survey, url=service_url, cache=cache, rate=2.0 / share[1])
     shown = (id_column, size_column, arcsec, settings.look)
