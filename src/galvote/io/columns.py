@@ -145,6 +145,12 @@ def ids_as_text(column: pa.ChunkedArray, path: Path) -> pa.Array:
         raise CatalogueError(
             f"{path} has {missing} rows without an id; give each galaxy one or remove these rows."
         )
+    _refuse_spoilt(ids, path)
+    return whole(ids)
+
+
+def _refuse_spoilt(ids: pa.Array, path: Path) -> None:
+    """Raise `CatalogueError` if ids have been floating-point numbers, or have 15 digits and zeros behind."""
     spoilt = pc.match_substring_regex(ids, _SPOILT)
     if pc.any(spoilt).as_py():
         row = pc.index(spoilt, True).as_py()
@@ -152,7 +158,13 @@ def ids_as_text(column: pa.ChunkedArray, path: Path) -> pa.Array:
             f"{path}: the id in row {row + 1} is {ids[row]}. A spreadsheet, or another program, has made it "
             "a floating-point number, whose last digits are lost; take the ids from where they came, as text."
         )
-    return whole(ids)
+    long = ids.filter(pc.match_substring_regex(ids, r"^\d{17,}$"))
+    lost = (pc.sum(pc.utf8_length(long)).as_py() or 0) - 15 * len(long)
+    if lost >= 4 and pc.all(pc.match_substring_regex(long, r"^\d{15}0+$")).as_py():  # too many for chance
+        raise CatalogueError(
+            f"{path}: all long ids have zeros after their 15th digit, as {long[0]}. A spreadsheet keeps 15 "
+            "digits; take the ids from where they came, as text. If they are right, put a letter before each."
+        )
 
 
 def whole(ids: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64, Int
 
 from galvote.errors import CatalogueError
 from galvote.io.columns import ID_COLUMNS, find_id_column, first_column, to_ids
-from galvote.io.positions import Coordinates, Positions, coordinates
+from galvote.io.positions import Coordinates, Positions, coordinate_columns, coordinates
 
 WITHIN = 1.0
 """Arcseconds between two positions that are taken for one galaxy."""
@@ -95,13 +95,14 @@ def row_ids(
         ids = to_ids(table[name], path)
         report(f"{path}: {len(table):,} rows, ids from `{name}`.")
         return ids
+    ra, dec = coordinate_columns(names, path)
     match = match_positions(*coordinates(table, path), reference.ra, reference.dec)
     if len(table) and not (match.rows >= 0).any():
         raise CatalogueError(
             f"{path} has no ids, and no position in it is within {WITHIN:g} arcsecond of one that is looked "
             "for; check that both are ICRS in degrees, or name its column of ids with --id-column."
         )
-    report(f"{path} has no ids. {match.describe()}")
+    report(f"{path} has no ids. {match.describe()} Positions are `{ra}`, `{dec}`.")
     return tuple("" if row < 0 else reference.ids[row] for row in match.rows)
 
 

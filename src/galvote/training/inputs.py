@@ -57,8 +57,8 @@ def read_training_data(
         votes = read(tables, tree, skip_invalid=labels.skip_invalid, report=report)
         has_samples = splits is not None and "sample" in read_table(splits).column_names
         known = {
-            "classes": named(classes) if classes is not None else None,
-            "splits": named(splits, "split") if splits is not None else None,
+            "classes": named(classes, report=report) if classes is not None else None,
+            "splits": named(splits, "split", report=report) if splits is not None else None,
             "samples": named(splits, "sample") if splits is not None and has_samples else None,
         }
         sources = list_sources(places, id_column=id_column)
