@@ -55,7 +55,9 @@ def main() -> None:
         table = common.Table("model | scale | galaxies/s: median (lowest to highest)")
         for name in chosen.models:
             run = partial(galvote.load(name).predict, files)
-            tasks = {scale: partial(lambda scale, run: len(run(scale=scale)), scale, run) for scale in SCALES}
+            tasks: dict[str, Callable[[], int]] = {
+                scale: partial(lambda scale, run: len(run(scale=scale)), scale, run) for scale in SCALES
+            }
             for scale, rates in common.measure_rates(tasks, chosen.rounds).items():
                 table.row(f"`{name}`", scale, common.spread(rates))
         return
