@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The tests run side by side, each on one core.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -q
 
 .PHONY: demo test test-slow browser lint types contracts clean
 
@@ -19,10 +21,10 @@ demo: $(VENV)/demo.stamp ## Find and classify the galaxies of the Hubble Deep Fi
 	$(BIN)/galvote demo --out demo --overwrite
 
 test: $(VENV)/dev.stamp ## Run the default tests
-	$(BIN)/pytest -n 2 -q
+	$(PYTEST)
 
 test-slow: $(VENV)/dev.stamp ## Run every test, the slow ones too
-	$(BIN)/pytest -n 2 -q -m 'slow or not slow'
+	$(PYTEST) -m 'slow or not slow'
 
 browser: ## Install the browser that the page's tests drive, where that is possible; without it they are skipped
 	@command -v chromium >/dev/null || { \

@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,14 @@ hypothesis.settings.load_profile("patient")
 
 # In the background of a script they ignore Ctrl-C, and so would every command that they stop with it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory) -> Iterator[None]:
+    """Keep what is measured of this machine out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -100,7 +108,8 @@ def training_data(simulated, tiny_recipe, packed):
     """Return the simulated galaxies as the tiny recipe learns from them."""
     from galvote.images import PackedStore
     from galvote.labels import read_labels, read_votes
-    from galvote.training import gather_examples, load_recipe
+    from galvote.training import load_recipe
+    from galvote.training.examples import gather_examples
 
     return gather_examples(
         load_recipe(tiny_recipe),
@@ -205,10 +214,39 @@ def two_questions(simulated, tmp_path_factory) -> TwoQuestions:
 
 
 @pytest.fixture(scope="session")
+def own_tree(two_questions) -> Any:
+    """Return a tree of two questions with names of its own."""
+    from galvote.trees import load_tree
+
+    return load_tree(two_questions.tree)
+
+
+@pytest.fixture(scope="session")
+def own_model(own_tree: Any, calibrated: Path, tmp_path_factory) -> Path:
+    """Return the folder of a calibrated model, without training, for a tree of two questions."""
+    import numpy as np
+    import torch
+
+    from galvote.inference import Predictor
+    from galvote.inference.calibrate import measure
+    from galvote.models import GalaxyNetwork, load_card, save_calibrated, save_model
+
+    torch.manual_seed(5)
+    card = load_card(calibrated).model_copy(update={"name": "two-questions", "tree": own_tree.to_dict()})
+    folder = tmp_path_factory.mktemp("two-questions")
+    model = save_model(GalaxyNetwork(card.network, own_tree), card, folder / "plain")
+    rng = np.random.default_rng(1)
+    cutouts = rng.integers(0, 256, (30, 64, 64, 3), np.uint8)
+    fractions, features = Predictor.load(model).predict_features(cutouts)
+    calibration, _ = measure(own_tree, fractions[::2], fractions[1::2], features[::2], features[1::2])
+    return save_calibrated(model, calibration, {"galaxies": 30}, folder / "calibrated")
+
+
+@pytest.fixture(scope="session")
 def exported(calibrated, tmp_path_factory) -> Path:
     """Return the same model as an ONNX file, or skip."""
     pytest.importorskip("onnxruntime")
-    from galvote.inference import export_model
+    from galvote.inference.export import export_model
     from galvote.models import load_calibration, load_model
 
     path = tmp_path_factory.mktemp("exported") / "tiny.onnx"

@@ -65,7 +65,7 @@ def test_what_is_no_galaxy_is_flagged(name: str):
     assert predictor.predict(galaxies).ood.mean() < 0.2
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", [pytest.param("galvote-base", marks=pytest.mark.slow), "galvote-small"])
 def test_they_can_be_exported(name: str, tmp_path: Path):
     pytest.importorskip("onnxruntime")
     network, card = load_model(name)

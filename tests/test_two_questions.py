@@ -87,16 +87,30 @@ def test_it_is_scored_against_votes_and_predictions_are_too(command, model, two_
 
 def test_it_is_exported(command, model, two_questions, tmp_path):
     pytest.importorskip("onnxruntime")
-    ran = command("export", "--model", model, "--out", tmp_path / "two.onnx")
+    (tmp_path / "two.onnx").write_text("old")
+    ran = command("export", "--model", model, "--out", tmp_path / "two.onnx", "--overwrite")
     assert ran.returncode == 0, ran.stderr
+    assert "cutouts, uint8 (batch, 64, 64, 3), to vote fractions; at most" in ran.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["two.onnx"]
     for name, extra in (("torch", model), ("onnx", tmp_path / "two.onnx")):
         ran = command(
             "predict", two_questions.images, "--model", extra, "--out", tmp_path / f"{name}.parquet"
         )
         assert ran.returncode == 0, ran.stderr
     first, second = (read_table(tmp_path / f"{name}.parquet") for name in ("torch", "onnx"))
+    assert first.schema == second.schema and first["id"] == second["id"]
     for column in COLUMNS:
         np.testing.assert_allclose(first[column], second[column], atol=0.01)
+    ran = command(
+        "evaluate",
+        "--model",
+        tmp_path / "two.onnx",
+        "--images",
+        two_questions.images,
+        "--votes",
+        two_questions.votes,
+    )
+    assert ran.returncode == 0 and "RMSE" in ran.stdout, ran.stderr
 
 
 def test_another_questionnaire_is_refused(command, model, simulated, two_questions, tmp_path):

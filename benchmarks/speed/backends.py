@@ -21,8 +21,9 @@ import torch
 
 from benchmarks import common
 from galvote.images import View, network_input
-from galvote.inference.backends import Backend, OnnxBackend, OpenVinoBackend, TorchBackend
+from galvote.inference.backends import Backend, OnnxBackend, OpenVinoBackend
 from galvote.inference.export import export_network
+from galvote.inference.torch_backend import TorchBackend
 from galvote.models import load_model
 
 BATCH = 64

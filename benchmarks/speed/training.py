@@ -19,7 +19,8 @@ from torch import nn
 from benchmarks import common
 from galvote.models import fast_precision
 from galvote.models.memory import keep_freed_memory
-from galvote.training import Batch, load_recipe
+from galvote.training import load_recipe
+from galvote.training.batches import Batch
 from galvote.training.task import GalaxyTask
 from galvote.trees import load_tree
 

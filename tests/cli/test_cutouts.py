@@ -18,7 +18,7 @@ import simplejpeg
 from astropy.io import fits
 from astropy.wcs import WCS
 
-from galvote.cli.positions import SurveyName
+from galvote.cli.options import SurveyName
 from galvote.images import decode_image
 from galvote.images.services import SURVEYS
 from galvote.io import list_sources, read_table, write_table

@@ -70,8 +70,8 @@ def start(trained) -> Iterator[Start]:
     """Start the real command in a folder, in a process of its own."""
     started = list[subprocess.Popen[str]]()
 
-    def run(folder: Path, *options: object) -> subprocess.Popen[str]:
-        arguments = [sys.executable, "-m", "galvote", "predict", "list.csv", "--model", trained, *options]
+    def run(folder: Path, *options: object, model: Path = trained) -> subprocess.Popen[str]:
+        arguments = [sys.executable, "-m", "galvote", "predict", "list.csv", "--model", model, *options]
         process = subprocess.Popen([*map(str, arguments)], cwd=folder, stderr=subprocess.PIPE, text=True)
         started.append(process)
         return process
@@ -88,13 +88,15 @@ def wait(process: subprocess.Popen[str]) -> str:
     return said
 
 
-def test_the_same_rows_as_without_ray(start, command, trained, few, tmp_path, monkeypatch):
-    said = wait(start(few, "--out", tmp_path / "ray.csv", "--engine", "ray", "--workers", 1))
+def test_the_same_rows_as_without_ray(start, command, own_model, few, tmp_path, monkeypatch):
+    """The model has a tree of its own."""
+    said = wait(start(few, "--out", tmp_path / "ray.csv", "--engine", "ray", "--workers", 1, model=own_model))
     assert f"300 galaxies in {tmp_path / 'ray.csv'}: 298 ok, 1 empty, 1 missing\n" in said
     monkeypatch.chdir(few)
-    ran = command("predict", "list.csv", "--model", trained, "--out", tmp_path / "here.csv")
+    ran = command("predict", "list.csv", "--model", own_model, "--out", tmp_path / "here.csv")
     assert ran.returncode == 0, ran.stderr
     assert (tmp_path / "ray.csv").read_bytes() == (tmp_path / "here.csv").read_bytes()
+    assert "whirl/rests" in (tmp_path / "here.csv").read_text().partition("\n")[0]
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import torch
 import galvote
 from galvote.errors import ModelError, TreeError
 from galvote.images import View, network_input, to_cutout, tta_views
-from galvote.inference import METHODS, attribute, explain, rotate
-from galvote.inference.backends import TorchBackend
+from galvote.inference import METHODS, explain, rotate
+from galvote.inference.gradients import attribute
 from galvote.models import GalaxyNetwork
 from galvote.models.encoders.dieleman2014 import Dieleman2014Spec
 from galvote.simulate import simulate_galaxies
@@ -83,7 +83,7 @@ def test_what_there_is_not(small, edge_on):
 
 def test_grad_cam_needs_a_map_of_the_whole_picture(small, edge_on, monkeypatch):
     spec = Dieleman2014Spec(encoder="dieleman2014", field_of_view=4.14, pixels=69, head="softmax")
-    monkeypatch.setattr(small, "backend", TorchBackend(GalaxyNetwork(spec, GZ2).eval()))
+    monkeypatch.setattr(small, "network", GalaxyNetwork(spec, GZ2).eval())
     with pytest.raises(ModelError, match="integrated-gradients"):
         explain(small, edge_on, "spiral")
     assert explain(small, edge_on, "spiral", method="integrated-gradients").heat.shape == (69, 69)

@@ -13,30 +13,20 @@ import torch
 import galvote
 from galvote.errors import CatalogueError, ModelError
 from galvote.images import Geometry, PackedStore, View, network_input
-from galvote.inference import (
-    Manifest,
-    Predictor,
-    Settings,
-    Shards,
-    export_model,
-    refuse_unexportable,
-)
-from galvote.inference.backends import fastest_backend
+from galvote.inference import Manifest, Predictor, Settings, Shards
+from galvote.inference.backends import installed_backends
+from galvote.inference.export import export_model, refuse_unexportable
 from galvote.inference.predict_shards import fill_shards
+from galvote.inference.speed import fastest_backend, measure_speeds
 from galvote.io import list_sources
-from galvote.models import (
-    Card,
-    GalaxyNetwork,
-    best_device,
-    fast_precision,
-    load_model,
-)
+from galvote.models import Card, GalaxyNetwork, load_model
 from galvote.recipes import list_recipes
 from galvote.training import load_recipe
 from galvote.trees import DecisionTree, load_tree
 
 GZ2 = load_tree("gz2")
 
+onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -121,15 +111,14 @@ def test_intervals_and_the_flag_come_along(exported, exact, simulated):
         np.testing.assert_allclose(table[column], expected[column], atol=1e-3)
 
 
-def test_rows_do_not_depend_on_the_number_of_cores(exported, simulated):
+def test_rows_do_not_depend_on_the_number_of_cores(exported, simulated, monkeypatch):
     for backend in ("onnx", "openvino"):
         pytest.importorskip(backend)
         tables = list[pa.Table]()
         for cores in (1, 2):
-            torch.set_num_threads(cores)
+            monkeypatch.setenv("OMP_NUM_THREADS", str(cores))
             predictor = galvote.load(exported, backend)
             tables.append(predictor.predict([simulated / "images_training"] * 1).to_arrow())
-            torch.set_num_threads(1)
         assert tables[0] == tables[1]
 
 
@@ -152,27 +141,44 @@ def test_a_saved_model_is_computed_by_onnx_too(calibrated, exported, cutouts):
     )
 
 
-def test_auto_takes_what_is_installed(calibrated, exported, monkeypatch):
-    fastest = galvote.load(exported, fastest_backend(exported=True))
-    assert galvote.load(exported).backend.name == fastest.backend.name
+def test_without_torch_a_model_needs_its_graph(calibrated, exported, monkeypatch):
     there = importlib.util.find_spec
-    monkeypatch.setattr(
-        "galvote.inference.backends.find_spec", lambda name: None if name == "openvino" else there(name)
-    )
+
+    def installed(*missing: str) -> None:
+        for module in ("backends", "opening", "predictor"):
+            monkeypatch.setattr(
+                f"galvote.inference.{module}.find_spec", lambda name: None if name in missing else there(name)
+            )
+
+    installed("openvino", "torch")
     assert galvote.load(exported).backend.name == "onnx float32 cpu"
-    of_torch = best_device() != "cpu" or fast_precision() is torch.bfloat16
-    assert fastest_backend() == ("torch" if of_torch else "onnx")
-    monkeypatch.setattr("galvote.inference.backends.find_spec", lambda name: None)
-    assert galvote.load(calibrated, "auto").backend.name == galvote.load(calibrated).backend.name
-    for backend in ("onnx", "openvino"):
-        with pytest.raises(ModelError, match=rf"needs the packages .*'galvote\[{backend}\]'"):
-            galvote.load(calibrated, backend)
-    with pytest.raises(ModelError, match=r"which torch cannot compute.*'galvote\[onnx\]'"):
-        galvote.load(exported)
+    with pytest.raises(ModelError, match=r"no network.onnx, so it takes torch .*'galvote\[train\]'"):
+        galvote.load(calibrated)
+    for backend, extra in (("torch", "train"), ("openvino", "openvino")):
+        with pytest.raises(ModelError, match=rf"not installed: pip install 'galvote\[{extra}\]'"):
+            galvote.load("galvote-small", backend)
+    with pytest.raises(ModelError, match=r"look into a network: pip install 'galvote\[train\]'"):
+        _ = galvote.load("galvote-small").network
+
+
+def test_the_fastest_is_measured_once(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    speeds = measure_speeds()
+    assert set(speeds) == set(installed_backends()) and all(speed > 1 for speed in speeds.values())
+    assert measure_speeds() == speeds, "it is read from the cache"
+    slow = dict.fromkeys(speeds, 1.0)
+    (path,) = (tmp_path / "galvote").iterdir()
+    for fast in speeds:
+        path.write_text(json.dumps(slow | {fast: 2.0}))
+        assert fastest_backend() == fast
+    path.write_text(json.dumps(slow | {"torch": 1.1}))
+    assert fastest_backend() == "onnx", "it starts the soonest"
+    path.write_text("{")
+    assert set(measure_speeds()) == set(speeds)
 
 
 def test_what_is_no_backend_is_refused(calibrated, exported):
-    with pytest.raises(ModelError, match="no backend 'tpu'; choose one of auto, torch, "):
+    with pytest.raises(ModelError, match="no backend 'tpu'; choose one of auto, onnx, "):
         galvote.load(calibrated, "tpu")
     with pytest.raises(ModelError, match="which torch cannot compute"):
         galvote.load(exported, "torch")
@@ -196,7 +202,10 @@ def test_asking_makes_the_folder_and_nothing_else(tmp_path):
     assert [path.name for path in tmp_path.rglob("*")] == ["new"]
 
 
-def test_a_model_that_differs_from_torch_is_not_written(calibrated, tmp_path, monkeypatch):
+def test_a_model_that_differs_from_torch_is_not_written(calibrated, exported, tmp_path, monkeypatch):
+    written = onnx.load(exported)
+    monkeypatch.setattr("galvote.inference.export.export_network", lambda network: written)  # it takes long
+    monkeypatch.setattr("galvote.inference.export._put_input_before", lambda model, card: written)
     monkeypatch.setattr("galvote.inference.export.TOLERANCE", 0.0)
     with pytest.raises(ModelError, match=r"from torch's, and .* is allowed, so nothing is written"):
         export_model(*load_model(calibrated), None, tmp_path / "tiny.onnx")
@@ -205,7 +214,6 @@ def test_a_model_that_differs_from_torch_is_not_written(calibrated, tmp_path, mo
 
 def test_the_file_makes_of_cutouts_what_a_network_is_shown(tmp_path):
     """A large cutout is area-averaged first."""
-    onnx = pytest.importorskip("onnx")
     network, card = untrained("sharma2020", field_of_view=4.16)
     card = card.model_copy(update={"cutout": Geometry(field_of_view=8.48, pixels=256)})
     export_model(network, card, None, tmp_path / "tiny.onnx")

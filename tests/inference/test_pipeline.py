@@ -12,7 +12,8 @@ from galvote.inference.pipeline import in_batches, run_ahead
 
 
 @pytest.fixture
-def two_cores() -> Iterator[None]:
+def two_cores(monkeypatch) -> Iterator[None]:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     yield

@@ -88,7 +88,7 @@ def test_the_column_of_ids_may_have_any_name(tmp_path: Path, ending: str) -> Non
     assert read_ids(path, id_column="name") == ("007", "8")
     assert list_sources(path, id_column="name").ids == ("007", "8")
     assert read_positions(path, id_column="Name").ids == ("007", "8")
-    assert read_table(path, id_column="Name")["Name"].to_pylist() == ["007", "8"]
+    assert read_table(path)["Name"].to_pylist() == ["007", "8"]
     with pytest.raises(
         CatalogueError, match=r"no column of ids: it has id, Name.*; nr was looked for\. Name it"
     ):

@@ -84,14 +84,15 @@ def test_catalogues_that_say_too_little_are_refused(tmp_path: Path) -> None:
                 r"no column of right ascensions: it has id, x; ra, .*Rename its column to `ra`",
             ),
             ({"ra": [1.0], "x": [1.0]}, "no column of declinations"),
-            ({"ra": ["10:00:00.5"], "dec": [1.0]}, "`ra` holds string and must hold numbers.*not in hours"),
+            ({"ra": ["10:00:00", "24:00:01"], "dec": [1.0, 1]}, "row 2 of .*`ra` is '24:00:01', .*in hours"),
+            ({"ra": [1.0, 2], "dec": ["1.5", "1,5"]}, "row 2 of the column `dec` is no number: '1,5'"),
             ({"id": ["a", "a"], "ra": [1.0, 2.0], "dec": [1.0, 2.0]}, "1 ids more than once: a"),
             ({"ra": [1.0], "dec": [1.0]}, "no column of sizes"),
         )
     ):
         path = written(tmp_path / f"{number}.csv", **columns)
         with pytest.raises(CatalogueError, match=reason):
-            read_positions(path, size_column="r" if number == 4 else None)
+            read_positions(path, size_column="r" if number == 5 else None)
     hours = pa.schema([describe(pa.field("ra", pa.float64()), "", "h"), pa.field("dec", pa.float64())])
     write_table(pa.table([[1.0], [2.0]], schema=hours), tmp_path / "hours.fits")
     with pytest.raises(CatalogueError, match="`ra` is in h; convert it to deg"):

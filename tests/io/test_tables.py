@@ -327,7 +327,7 @@ def test_a_format_of_tables_that_is_registered_from_outside(
     register_table(
         "feather",
         ".feather",
-        read=lambda path, id_column: feather.read_table(path),
+        read=lambda path: feather.read_table(path),
         write=lambda table, path: feather.write_feather(table, str(path)),
     )
     write_table(TABLE, tmp_path / "t.feather")

@@ -10,17 +10,10 @@ import pytest
 
 from galvote.errors import CatalogueError, OutputError
 from galvote.images import COMPACT, decode_image, to_cutout
-from galvote.simulate import (
-    GalaxyShape,
-    SimulatedGalaxy,
-    answer_probabilities,
-    ask_crowd,
-    cumulative_fractions,
-    draw_shape,
-    render_galaxy,
-    simulate_galaxies,
-    write_galaxies,
-)
+from galvote.simulate import SimulatedGalaxy, simulate_galaxies, write_galaxies
+from galvote.simulate.crowd import answer_probabilities, ask_crowd, cumulative_fractions
+from galvote.simulate.render import render_galaxy
+from galvote.simulate.shapes import GalaxyShape, draw_shape
 from galvote.trees import asked_share, find_violations, load_tree, to_conditional, to_cumulative
 
 GZ2 = load_tree("gz2")

@@ -17,7 +17,9 @@ from galvote.labels import read_labels, read_votes
 from galvote.models import load_model
 from galvote.models.heads import TreeHead
 from galvote.models.losses import dirichlet_multinomial_loss
-from galvote.training import GalaxyBatches, gather_examples, load_recipe
+from galvote.training import load_recipe
+from galvote.training.batches import GalaxyBatches
+from galvote.training.examples import gather_examples
 from galvote.trees import find_violations, load_tree
 
 GZ2 = load_tree("gz2")

@@ -9,8 +9,9 @@ import torch
 from galvote.errors import TrainingError
 from galvote.images import Geometry, PackedStore
 from galvote.labels import Votes, split_by_id
-from galvote.training import Batch, GalaxyBatches, TrainingData, gather_examples, load_recipe
-from galvote.training.batches import make_loaders
+from galvote.training import TrainingData, load_recipe
+from galvote.training.batches import Batch, GalaxyBatches, make_loaders
+from galvote.training.examples import gather_examples
 from galvote.training.world import World
 from galvote.trees import load_tree
 

@@ -18,10 +18,8 @@ class Calibration:
 
     Parameters
     ----------
-    intervals
-        Of cumulative fractions.
-    conditional
-        Of the fractions among those who were asked; see `ConditionalIntervals`.
+    intervals, conditional
+        Of cumulative fractions, and of those among who were asked; see `ConditionalIntervals`.
     ood
         What tells images that are out of distribution.
     """

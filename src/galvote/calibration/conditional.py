@@ -27,10 +27,8 @@ class ConditionalIntervals:
 
     Parameters
     ----------
-    tree
-        Whose answers the columns are.
-    intervals
-        In units of σ, with a term for the share of volunteers that is asked.
+    tree, intervals
+        Whose answers the columns are; in units of σ, with a term for the share of volunteers that is asked.
     """
 
     tree: DecisionTree
@@ -38,20 +36,14 @@ class ConditionalIntervals:
 
     @classmethod
     def fit(cls, tree: DecisionTree, predicted: Fractions, actual: Fractions) -> ConditionalIntervals:
-        """Calibrate on galaxies that the model was not trained on.
+        """Return intervals calibrated on galaxies that the model was not trained on; see `Intervals.fit`.
 
         Parameters
         ----------
-        tree
-            Whose answers the columns are.
-        predicted
-            Cumulative fractions in [0, 1].
+        tree, predicted
+            The tree, and cumulative fractions in [0, 1] of its answers.
         actual
             What `known_conditional` returns.
-
-        Returns
-        -------
-        The intervals; see `Intervals.fit`.
         """
         conditional = np.nan_to_num(to_conditional(tree, predicted))
         return cls(tree, Intervals.fit(conditional, actual, _asked(tree, predicted)))
@@ -82,19 +74,15 @@ class ConditionalIntervals:
 def known_conditional(tree: DecisionTree, predicted: Fractions, actual: Fractions) -> Fractions:
     """Return the volunteers' conditional fractions that intervals are to hold.
 
+    They are NaN where unknown, or where the question is predicted to be put to fewer than `LEAST_ASKED` of
+    the volunteers.
+
     Parameters
     ----------
     tree
         Whose answers the columns are.
-    predicted
-        Cumulative fractions in [0, 1].
-    actual
-        The volunteers' cumulative fractions; NaN where unknown.
-
-    Returns
-    -------
-    Conditional fractions; NaN where unknown, or where the question is predicted to be put to fewer than
-    `LEAST_ASKED` of the volunteers.
+    predicted, actual
+        Cumulative fractions in [0, 1], the model's and the volunteers'; these are NaN where unknown.
     """
     return np.where(_asked(tree, predicted) >= LEAST_ASKED, to_conditional(tree, actual), np.nan)
 

@@ -6,8 +6,6 @@ more, whatever the distribution (Vovk, Gammerman & Shafer 2005, *Algorithmic lea
 Lei et al. 2018, JASA 113, 1094).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,16 +17,7 @@ def upper_quantile(
 ) -> Float64[np.ndarray, "*level"]:
     """Return what a new galaxy's score does not exceed with at least these probabilities.
 
-    Parameters
-    ----------
-    scores
-        Of held-out galaxies.
-    levels
-        Probabilities in [0, 1].
-
-    Returns
-    -------
-    Scores; infinite where there are too few galaxies to say.
+    It is infinite where there are too few held-out galaxies' scores to say.
     """
     ranks = np.ceil(np.round(levels * (len(scores) + 1), 9)).astype(int)
     ordered = np.append(np.sort(scores), np.inf)
@@ -47,12 +36,8 @@ def random_halves(galaxies: int, times: int, seed: int = 0) -> Iterator[Bool[np.
 
     Parameters
     ----------
-    galaxies
-        How many there are.
-    times
-        How many halves to draw.
-    seed
-        Of the random draws.
+    galaxies, times, seed
+        How many galaxies there are, how many halves to draw, and the seed of the draws.
     """
     rng = np.random.default_rng(seed)
     for _ in range(times):

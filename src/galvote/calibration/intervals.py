@@ -166,10 +166,8 @@ class CrossFit:
     ----------
     level
         What was promised.
-    coverage
-        Mean over the halves.
-    spread
-        Standard deviation of the overall coverage over the halves.
+    coverage, spread
+        Mean over the halves, and the standard deviation of its overall share.
     """
 
     level: float
@@ -199,10 +197,8 @@ def cross_fit(
         Shares of votes that intervals are to hold.
     fit
         What calibrates, from predictions and votes.
-    halves
-        How many times.
-    seed
-        Of the random halves.
+    halves, seed
+        How many times, and the seed of the random halves.
 
     Returns
     -------
@@ -234,9 +230,7 @@ def _mean_coverage(found: Sequence[Coverage]) -> Coverage:
 
 
 def _clip(
-    predicted: Float[np.ndarray, "*shape"],
-    low: Float[np.ndarray, "*more"],
-    high: Float[np.ndarray, "*more"],
+    predicted: Float[np.ndarray, "*shape"], low: Float[np.ndarray, "*more"], high: Float[np.ndarray, "*more"]
 ) -> tuple[Float[np.ndarray, "*more"], Float[np.ndarray, "*more"]]:
     return np.minimum(low, predicted).clip(0, 1), np.maximum(high, predicted).clip(0, 1)
 

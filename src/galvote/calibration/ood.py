@@ -29,10 +29,8 @@ class OodDetector:
     ----------
     mean
         Of the training galaxies' features, each scaled to unit length.
-    axes
-        Directions of the largest variances, orthonormal.
-    variances
-        Along those axes.
+    axes, variances
+        Directions of the largest variances, orthonormal, and these.
     rest
         Mean variance along all other directions.
     threshold
@@ -62,12 +60,10 @@ class OodDetector:
 
         Parameters
         ----------
-        features
-            Of training galaxies.
-        held_out
-            Of galaxies that were not trained on.
+        features, held_out
+            Of training galaxies, and of galaxies that were not trained on.
         false_alarms
-            Share of such galaxies that may be called unlike.
+            Share of the latter that may be called unlike.
         axes
             How many directions have a variance of their own.
 
@@ -131,19 +127,15 @@ class OodDetector:
     def judge(
         self, features: Features, cutouts: UInt8[np.ndarray, "galaxy y x 3"]
     ) -> tuple[Bool[np.ndarray, " galaxy"], Float32[np.ndarray, " galaxy"]]:
-        """Return which images are out of distribution, and how far out each one is.
+        """Return which images are out of distribution, and how far out each one is, as `score` says.
+
+        Images of one colour all over, as from beyond the edge of a survey, are out of distribution whatever
+        their features, and score 100: to a network, black is the sky around a galaxy.
 
         Parameters
         ----------
-        features
-            Of the cutouts.
-        cutouts
-            Those of one colour all over, as from beyond the edge of a survey, are out of distribution
-            whatever their features: to a network, black is the sky around a galaxy.
-
-        Returns
-        -------
-        A flag for each image, and its `score`, 100 where it has one colour.
+        features, cutouts
+            Of the same images.
         """
         distances, blank = self.distances(features), _of_one_colour(cutouts)
         return (distances > self.threshold) | blank, np.where(blank, np.float32(100), self.score(distances))
@@ -173,10 +165,8 @@ class OodDetector:
 
         Parameters
         ----------
-        distances
-            Squared distances of held-out galaxies.
-        false_alarms
-            Share of them that may be flagged, in [0, 1].
+        distances, false_alarms
+            Squared distances of held-out galaxies, and the share of them, in [0, 1], that may be flagged.
         """
         threshold = float(upper_quantile(distances, np.array([1 - false_alarms]))[0])
         return replace(self, threshold=threshold)
@@ -194,10 +184,8 @@ def measure_false_alarms(
         beyond it is counted on the others.
     false_alarms
         What is aimed at.
-    halves
-        How many random halves are drawn.
-    seed
-        Of the random halves.
+    halves, seed
+        How many random halves are drawn, and their seed.
     """
     shares = []
     for half in random_halves(len(distances), halves, seed):

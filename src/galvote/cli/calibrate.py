@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from galvote.cli.prediction_options import IdColumn, Tta
+from galvote.cli import options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -18,11 +18,8 @@ if TYPE_CHECKING:
 
 def calibrate(
     model: Annotated[str, typer.Argument(help="Name of a shipped model, or a folder.")],
-    images: Annotated[
-        list[Path],
-        typer.Option(help="Images: folder, files, Parquet or a packed store; may be given again."),
-    ],
-    votes: Annotated[list[Path], typer.Option(help="Table of the volunteers' votes; may be given again.")],
+    images: options.Images,
+    votes: options.Votes,
     splits: Annotated[Path, typer.Option(help="Table of ids with a column `split`.")],
     out: Annotated[Path, typer.Option(help="Folder for a copy of the model with its calibration.")],
     overwrite: Annotated[
@@ -40,14 +37,10 @@ def calibrate(
     false_alarms: Annotated[
         float, typer.Option(min=0, max=0.5, help="Share of real galaxies that may be flagged.")
     ] = 0.015,
-    tta: Tta = 1,
-    field_of_view: Annotated[
-        float | None, typer.Option(help="Width of the images, in r90 (8.48 is a whole GZ2 frame).")
-    ] = None,
-    id_column: IdColumn = None,
-    skip_invalid: Annotated[
-        bool, typer.Option("--skip-invalid", help="Leave out votes that cannot be true instead of stopping.")
-    ] = False,
+    tta: options.Tta = 1,
+    field_of_view: options.FieldOfView = None,
+    id_column: options.IdColumn = None,
+    skip_invalid: options.SkipInvalid = False,
 ) -> None:
     """Calibrate a model on galaxies that it was not trained on.
 

@@ -1,7 +1,5 @@
 """`galvote cutouts`: images of a catalogue's galaxies, from a field or from a survey's cutout service."""
 
-from __future__ import annotations
-
 from collections import Counter
 from enum import StrEnum
 from pathlib import Path
@@ -9,18 +7,9 @@ from typing import Annotated
 
 import typer
 
-from galvote.cli.positions import (
-    CATALOGUE_HELP,
-    Arcsec,
-    Cache,
-    FieldOption,
-    ServiceUrl,
-    SizeColumn,
-    SurveyOption,
-    open_service,
-)
+from galvote.cli import options
 
-PATIENCE = "How a survey's service is asked"
+_patience = options.group("How a survey's service is asked")
 
 
 class ImageFormat(StrEnum):
@@ -31,37 +20,29 @@ class ImageFormat(StrEnum):
 
 
 def cutouts(
-    catalogue: Annotated[Path, typer.Option(help=CATALOGUE_HELP)],
+    catalogue: Annotated[Path, typer.Option(help=options.CATALOGUE_HELP)],
     out: Annotated[Path, typer.Option(help="Folder for the images and catalogue.csv.")],
-    field: FieldOption = None,
-    survey: SurveyOption = None,
+    field: Annotated[list[str] | None, typer.Option(help=options.FIELD_HELP)] = None,
+    survey: Annotated[options.SurveyName | None, typer.Option(help=options.SURVEY_HELP)] = None,
     pixels: Annotated[int, typer.Option(min=8, max=2048, help="Width of the images.")] = 424,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Remove the images of an earlier run first.")
     ] = False,
     format_: Annotated[ImageFormat, typer.Option("--format", help="Of the images.")] = ImageFormat.jpg,
-    id_column: Annotated[
-        str | None, typer.Option(help="Column of ids, if it has none of the usual names.")
-    ] = None,
-    size_column: SizeColumn = None,
-    arcsec: Arcsec = None,
-    service_url: ServiceUrl = None,
-    cache: Cache = None,
-    rate: Annotated[
-        float, typer.Option(min=0.01, help="Requests a second, at most.", rich_help_panel=PATIENCE)
-    ] = 2.0,
-    attempts: Annotated[
-        int, typer.Option(min=1, help="How often each image is asked for.", rich_help_panel=PATIENCE)
-    ] = 5,
-    timeout: Annotated[
-        float, typer.Option(min=0.1, help="Seconds that an answer may take.", rich_help_panel=PATIENCE)
-    ] = 30.0,
+    id_column: options.IdColumn = None,
+    size_column: options.SizeColumn = None,
+    arcsec: options.Arcsec = None,
+    service_url: options.ServiceUrl = None,
+    cache: options.Cache = None,
+    rate: Annotated[float, _patience(min=0.01, help="Requests a second, at most.")] = 2.0,
+    attempts: Annotated[int, _patience(min=1, help="How often each image is asked for.")] = 5,
+    timeout: Annotated[float, _patience(min=0.1, help="Seconds that an answer may take.")] = 30.0,
 ) -> None:
     """Write an image of each galaxy at the scale of Galaxy Zoo 2; missing ones become rows that say why.
 
     The same command goes on where an earlier one was stopped, and tries missing images again.
     """
-    from galvote.cli.progress import plain_console, show_progress, stoppable
+    from galvote.cli.progress import exit_unless_any, plain_console, show_progress, stoppable
     from galvote.images.cutouts import cutouts
 
     console = plain_console(stderr=True)
@@ -71,7 +52,7 @@ def cutouts(
             catalogue,
             out,
             field=field or None,
-            survey=open_service(
+            survey=options.open_service(
                 survey, url=service_url, cache=cache, rate=rate, attempts=attempts, timeout=timeout
             ),
             id_column=id_column,
@@ -83,5 +64,7 @@ def cutouts(
             report=console.print,
             on_progress=on_progress,
         )
-    statuses = ", ".join(f"{n} {status}" for status, n in Counter(table["status"].to_pylist()).items())
-    console.print(f"{len(table)} galaxies in {out / 'catalogue.csv'}: {statuses}", soft_wrap=True)
+    statuses = Counter(table["status"].to_pylist())
+    said = ", ".join(f"{n} {status}" for status, n in statuses.items())
+    console.print(f"{len(table)} galaxies in {out / 'catalogue.csv'}: {said}", soft_wrap=True)
+    exit_unless_any(statuses["ok"])

@@ -1,21 +1,19 @@
 """`galvote demo`: the galaxies of the Hubble Deep Field that scikit-image ships."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
+from galvote.cli import options
 from galvote.cli.field import CatalogueFormat, Format, Limit, MinRadius, Out, Overwrite, show_field
-from galvote.cli.prediction_options import BackendName, Level, Model, Tta
 
 
 def demo(
     out: Out = Path("demo"),
-    model: Model = "galvote-small",
-    backend: BackendName = None,
+    model: options.Model = "galvote-small",
+    backend: options.Backend = None,
     min_radius: MinRadius = 5.0,
     limit: Limit = None,
-    tta: Tta = 8,
-    level: Level = None,
+    tta: options.Tta = 8,
+    level: options.Level = None,
     format_: Format = CatalogueFormat.csv,
     overwrite: Overwrite = False,
 ) -> None:

@@ -8,95 +8,56 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from galvote.cli import options
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from galvote.inference.evaluation import Evaluation
     from galvote.trees import DecisionTree
 
-_MODEL, _GALAXIES, _REPORT = "Prediction by a model", "Galaxies and votes", "Report"
+_scoring = options.group("What is scored")
 
-Votes = Annotated[list[Path], typer.Option(help="Table of the volunteers' votes; may be given again.")]
+
 Predictions = Annotated[
     Path | None,
     typer.Option(help="Table of predictions (CSV, Parquet, FITS, VOTable), or a folder of shards."),
 ]
-Model = Annotated[str | None, typer.Option(help="Predict with this model: a name, a folder or a .onnx file.")]
-Images = Annotated[
+ScoredModel = Annotated[
+    str | None, typer.Option(help="Predict with this model: a name, a folder or a .onnx file.")
+]
+ShownImages = Annotated[
     list[Path] | None,
     typer.Option(
         help="Images to predict, and to show in the report: folder, files, Parquet, packed store; may be "
         "given again."
     ),
 ]
-Report = Annotated[Path | None, typer.Option(help="Folder for an HTML report with images.")]
+ReportFolder = Annotated[Path | None, typer.Option(help="Folder for an HTML report with images.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
-Backend = Annotated[
-    str | None,
-    typer.Option(help="What computes: torch, onnx …; see `galvote predict --help`.", rich_help_panel=_MODEL),
-]
-Tta = Annotated[
-    int, typer.Option(min=1, help="Orientations averaged for each prediction.", rich_help_panel=_MODEL)
-]
-Level = Annotated[
-    float | None,
-    typer.Option(help="Share of votes that intervals are to hold, 0 to 1 (0.9).", rich_help_panel=_MODEL),
-]
-FieldOfView = Annotated[
-    float | None,
-    typer.Option(help="Width of the images, in r90 (8.48 is a whole GZ2 frame).", rich_help_panel=_MODEL),
-]
-Tree = Annotated[
-    str | None,
-    typer.Option(
-        help="Tree of the predictions, a name or a TOML file; if not given, that whose columns they have.",
-        rich_help_panel=_GALAXIES,
-    ),
-]
 Splits = Annotated[
-    Path | None,
-    typer.Option(
-        help="Table with a column `split`; its `train` galaxies give the mean votes.",
-        rich_help_panel=_GALAXIES,
-    ),
+    Path | None, _scoring(help="Table with a column `split`; its `train` galaxies give the mean votes.")
 ]
-Split = Annotated[
-    str | None, typer.Option(help="Score only the galaxies of this split.", rich_help_panel=_GALAXIES)
-]
-IdColumn = Annotated[
-    str | None,
-    typer.Option(
-        help="Column of ids of votes and splits, if it has none of the usual names.",
-        rich_help_panel=_GALAXIES,
-    ),
-]
-SkipInvalid = Annotated[
-    bool,
-    typer.Option(
-        "--skip-invalid", help="Leave out galaxies whose votes cannot be true.", rich_help_panel=_GALAXIES
-    ),
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace an existing report.", rich_help_panel=_REPORT)
-]
+Split = Annotated[str | None, _scoring(help="Score only the galaxies of this split.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing report.")]
 
 
 def evaluate(
-    votes: Votes,
+    votes: options.Votes,
     predictions: Predictions = None,
-    model: Model = None,
-    images: Images = None,
-    report: Report = None,
+    model: ScoredModel = None,
+    images: ShownImages = None,
+    report: ReportFolder = None,
     json: Json = False,
-    backend: Backend = None,
-    tta: Tta = 1,
-    level: Level = None,
-    field_of_view: FieldOfView = None,
-    tree: Tree = None,
+    backend: options.Backend = None,
+    tta: options.Tta = 1,
+    level: options.Level = None,
+    field_of_view: options.FieldOfView = None,
+    tree: options.Tree = None,
     splits: Splits = None,
     split: Split = None,
-    id_column: IdColumn = None,
-    skip_invalid: SkipInvalid = False,
+    id_column: options.IdColumn = None,
+    skip_invalid: options.SkipInvalid = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Score predictions, or a model, against volunteers' votes."""

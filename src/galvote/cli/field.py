@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from galvote.cli.prediction_options import BackendName, Level, Model, Tta
+from galvote.cli import options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +31,8 @@ Out = Annotated[
     Path, typer.Option(help="Folder for index.html, annotated.png, galaxies.png and the catalogue.")
 ]
 MinRadius = Annotated[
-    float, typer.Option(min=1, help="Smallest radius of a galaxy (90 % of its light), in pixels.")
+    float,
+    options.prediction(min=1, help="Smallest radius of a galaxy (90 % of its light), in pixels."),
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take only so many of the brightest galaxies.")]
 Format = Annotated[CatalogueFormat, typer.Option("--format", help="Of the catalogue.")]
@@ -46,12 +47,12 @@ def field(
         ),
     ],
     out: Out,
-    model: Model = "galvote-small",
-    backend: BackendName = None,
+    model: options.Model = "galvote-small",
+    backend: options.Backend = None,
     min_radius: MinRadius = 5.0,
     limit: Limit = None,
-    tta: Tta = 8,
-    level: Level = None,
+    tta: options.Tta = 8,
+    level: options.Level = None,
     format_: Format = CatalogueFormat.csv,
     overwrite: Overwrite = False,
 ) -> None:
@@ -77,17 +78,7 @@ def show_field(
     overwrite: bool,
     **settings: Any,
 ) -> None:
-    """Find and classify the galaxies of a wide image, write what shows them, and print what was found.
-
-    Parameters
-    ----------
-    image
-        As for `galvote.find_field`.
-    out, format_, overwrite
-        As for `galvote.write_field`.
-    **settings
-        Further arguments of `galvote.find_field`.
-    """
+    """Find and classify the galaxies of a wide image, write what shows them, and print what was found."""
     from galvote.cli.progress import plain_console, show_progress
     from galvote.field import find_field, refuse_taken, write_field
 
@@ -105,15 +96,7 @@ def show_field(
 
 
 def print_field(field: Field, console: Console) -> None:
-    """Print how many galaxies a field has and are out of distribution, and the clearest of each kind.
-
-    Parameters
-    ----------
-    field
-        The field.
-    console
-        Where to print.
-    """
+    """Print how many galaxies a field has and are out of distribution, and the clearest of each kind."""
     from rich.table import Table
     from rich.text import Text
 

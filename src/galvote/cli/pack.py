@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from galvote.cli import options
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -29,9 +31,9 @@ def pack(
             min=0.02, help="Width of the images, in r90; 8.48 if not given, but 5.12 for 128 × 128 pixels."
         ),
     ] = None,
-    id_column: Annotated[
-        str | None, typer.Option(help="Column of ids, if it has none of the usual names.")
-    ] = None,
+    id_column: options.IdColumn = None,
+    recursive: options.Recursive = False,
+    dataset: options.Dataset = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads; by default one for each core.")
     ] = None,
@@ -42,7 +44,7 @@ def pack(
 
     from pydantic import ValidationError
 
-    from galvote.cli.progress import plain_console
+    from galvote.cli.progress import exit_unless_any, plain_console
     from galvote.images import Geometry
     from galvote.io import list_sources
 
@@ -52,7 +54,8 @@ def pack(
         problem = error.errors()[0]
         raise typer.BadParameter(problem["msg"], param_hint=f"--{problem['loc'][0]}") from None
     console = plain_console()
-    sources = list_sources(places, id_column=id_column)
+    sources = list_sources(places, id_column=id_column, recursive=recursive, dataset=dataset)
+    console.print(sources.describe(), soft_wrap=True)
     store = pack_with_progress(
         sources,
         out,
@@ -72,6 +75,7 @@ def pack(
         console.print(f"{len(store.failures):,} pictures failed ({said}); the first of them:")
         for galaxy, status, reason in store.failures[:5]:
             console.print(f"  {galaxy}: {status}. {reason}", soft_wrap=True)
+    exit_unless_any(len(store))
 
 
 def pack_with_progress(

@@ -6,43 +6,13 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from galvote.cli.positions import (
-    Arcsec,
-    Cache,
-    ServiceUrl,
-    SizeColumn,
-    open_service,
-)
-from galvote.cli.predict_options import (
-    Address,
-    Catalogue,
-    Conditional,
-    Engine,
-    Features,
-    Field,
-    FieldOfView,
-    Format,
-    Ids,
-    Join,
-    Layout,
-    Out,
-    Overwrite,
-    Places,
-    Prefetch,
-    Retry,
-    ShardSize,
-    Survey,
-    TableIdColumn,
-    Task,
-    Where,
-    Workers,
-)
-from galvote.cli.prediction_options import BackendName, Level, Model, Tta
+from galvote.cli import options
 from galvote.errors import CatalogueError, GalvoteError
 
 if TYPE_CHECKING:
@@ -54,28 +24,94 @@ if TYPE_CHECKING:
     from galvote.io.positions import Positions
 
 
+_table, _shards = options.group("One file"), options.group("A folder of shards")
+_engine = options.group("Where the work is done")
+
+
+class Engine(StrEnum):
+    """Where the work is done."""
+
+    local = "local"
+    ray = "ray"
+
+
+class Layout(StrEnum):
+    """How the rows are written."""
+
+    galvote = "galvote"
+    challenge = "challenge"
+
+
+Out = Annotated[
+    str, typer.Option(help="File to write (.csv, .parquet, .fits, .vot), or a folder for numbered shards.")
+]
+Places = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        help="Images: files, folders, Parquet, packed stores, or catalogues with columns id and source."
+    ),
+]
+Conditional = Annotated[
+    bool, typer.Option("--conditional", help="Add the fractions of those who were asked: `bar`, `bar_low` …")
+]
+Join = Annotated[Path | None, typer.Option(help="Table beside whose columns the predictions are put, by id.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an existing file, or the shards in a folder.")
+]
+Features = Annotated[bool, options.prediction("--features", help="Add the encoder's features, for search.")]
+Format = Annotated[
+    Layout, _table("--format", help="`challenge` writes a submission: GalaxyID,Class1.1,…,Class11.6.")
+]
+Ids = Annotated[
+    Path | None, _table(help="Table whose ids are predicted, all of them and no others, in its order.")
+]
+Catalogue = Annotated[Path | None, options.sky(help=options.CATALOGUE_HELP)]
+Field = Annotated[list[str] | None, options.sky(help=options.FIELD_HELP)]
+Survey = Annotated[options.SurveyName | None, options.sky(help=options.SURVEY_HELP)]
+ShardSize = Annotated[int | None, _shards(min=1, help="Galaxies in each shard; 4096 if not given.")]
+Task = Annotated[
+    str | None, _shards(metavar="I/N", help="Make only this share of the shards: 1/20, …, 20/20.")
+]
+Retry = Annotated[
+    bool, _shards("--retry", help="Make shards again whose images were missing or unavailable.")
+]
+Where = Annotated[Engine, _engine(help="`local`: this process; `ray`: several, on one machine or many.")]
+Address = Annotated[
+    str | None,
+    _engine(help="Of a running Ray cluster, host:port or `auto`; without it, one is started here."),
+]
+Workers = Annotated[
+    int | None, _engine(min=1, help="Of Ray; one for each GPU, or else each core, if not given.")
+]
+Prefetch = Annotated[
+    int | None, _engine(min=64, help="Most images in memory at once; 192 for each core if not given.")
+]
+
+
 def predict(
     out: Out,
     sources: Places = None,
-    model: Model = "galvote-small",
-    tta: Tta = 1,
+    model: options.Model = "galvote-small",
+    tta: options.Tta = 1,
     conditional: Conditional = False,
     join: Join = None,
     overwrite: Overwrite = False,
-    level: Level = None,
-    backend: BackendName = None,
+    level: options.Level = None,
+    backend: options.Backend = None,
     features: Features = False,
-    field_of_view: FieldOfView = None,
+    field_of_view: options.FieldOfView = None,
     layout: Format = Layout.galvote,
     ids: Ids = None,
-    id_column: TableIdColumn = None,
+    id_column: options.IdColumn = None,
+    recursive: options.Recursive = False,
+    dataset: options.Dataset = None,
     catalogue: Catalogue = None,
     field: Field = None,
     survey: Survey = None,
-    size_column: SizeColumn = None,
-    arcsec: Arcsec = None,
-    service_url: ServiceUrl = None,
-    cache: Cache = None,
+    size_column: options.SizeColumn = None,
+    arcsec: options.Arcsec = None,
+    service_url: options.ServiceUrl = None,
+    cache: options.Cache = None,
     shard_size: ShardSize = None,
     task: Task = None,
     retry: Retry = False,
@@ -86,13 +122,12 @@ def predict(
 ) -> None:
     """Predict the votes of each galaxy; an image that cannot be read becomes a row that says why.
 
-    Instead of images it takes a catalogue of positions with a field or a survey that shows them.
-
-    A folder gets numbered shards. The same command goes on where an earlier one was stopped.
+    Instead of images it takes a catalogue of positions with a field or a survey that shows them. A folder
+    gets numbered shards. The same command goes on where an earlier one was stopped.
     """
     place, share = Path(out), _read_task(task)
     into_folder = out.endswith(("/", os.sep)) or place.is_dir() or not place.suffix
-    one_table = {"ids": ids, "join": join, "layout": layout.value, "id_column": id_column}
+    one_table = {"ids": ids, "join": join, "layout": layout.value}
     in_shards = {"shard_size": shard_size, "task": task and share, "retry": retry}
     _refuse_ambiguity(sources, catalogue, bool(field or survey), _makes_one_table(one_table) or field_of_view)
     _refuse_unfit(place, into_folder, one_table, in_shards)
@@ -104,13 +139,19 @@ def predict(
         "model": model,
         "backend": backend,
         "settings": Settings(tta, field_of_view, level, features, conditional),
+        "id_column": id_column,
         "prefetch": prefetch,
         "engine": cluster,
         "overwrite": overwrite,
     }
     # Tasks that run at the same time ask a survey together as often as one process would.
-    asked = open_service(survey, url=service_url, cache=cache, rate=2.0 / share[1])
-    with _list(sources, catalogue, field, asked, size_column, arcsec) as (images, beside):
+    asked = options.open_service(survey, url=service_url, cache=cache, rate=2.0 / share[1])
+    listed: list[Path] | Sources | None = sources
+    if sources and (recursive or dataset):
+        from galvote.io import list_sources
+
+        listed = list_sources(sources, id_column=id_column, recursive=recursive, dataset=dataset)
+    with _list(listed, catalogue, field, asked, id_column, size_column, arcsec) as (images, beside):
         if into_folder:
             _predict_shards(images, place, how | {key: value for key, value in in_shards.items() if value})
         else:
@@ -180,10 +221,11 @@ def _open_engine(engine: Engine, address: str | None, workers: int | None, surve
 
 @contextmanager
 def _list(
-    sources: list[Path] | None,
+    sources: list[Path] | Sources | None,
     catalogue: Path | None,
     field: list[str] | None,
     survey: CutoutService | None,
+    id_column: str | None,
     size_column: str | None,
     arcsec: float | None,
 ) -> Iterator[tuple[list[Path] | Sources, Positions | None]]:
@@ -197,7 +239,7 @@ def _list(
     from galvote.io.positions import read_positions
 
     console = plain_console(stderr=True)
-    positions = read_positions(catalogue, size_column=size_column)
+    positions = read_positions(catalogue, size_column=size_column, id_column=id_column, report=console.print)
     with ExitStack() as stack:
         with show_progress(console, "measuring") as on_progress:
             looked_up = look_up(
@@ -213,7 +255,7 @@ def _list(
 
 
 def _predict_table(images: list[Path] | Sources, place: Path, how: dict[str, Any]) -> None:
-    from galvote.cli.progress import plain_console, show_progress, stoppable
+    from galvote.cli.progress import exit_unless_any, plain_console, show_progress, stoppable
     from galvote.inference.predict_table import predict_table
 
     console = plain_console(stderr=True)
@@ -228,10 +270,11 @@ def _predict_table(images: list[Path] | Sources, place: Path, how: dict[str, Any
     if written.ood:
         line += f"; {written.ood} unlike the training galaxies"
     console.print(line, soft_wrap=True)
+    exit_unless_any(written.statuses["ok"])
 
 
 def _predict_shards(images: list[Path] | Sources, folder: Path, how: dict[str, Any]) -> None:
-    from galvote.cli.progress import plain_console, show_progress, stoppable
+    from galvote.cli.progress import exit_unless_any, plain_console, show_progress, stoppable
     from galvote.inference import Shards
     from galvote.inference.predict_shards import predict_shards
 
@@ -242,8 +285,9 @@ def _predict_shards(images: list[Path] | Sources, folder: Path, how: dict[str, A
 
     console = plain_console(stderr=True)
     with stoppable(console, stopped), show_progress(console, "predicting") as on_progress:
-        summary = predict_shards(images, folder, **how, on_progress=on_progress)
+        summary = predict_shards(images, folder, **how, report=console.print, on_progress=on_progress)
     console.print(_describe(summary, Shards.open(folder)), soft_wrap=True)
+    exit_unless_any(summary.statuses["ok"] or not summary.statuses)  # a task may have no shards
 
 
 def _describe(summary: Summary, shards: Shards) -> str:

@@ -27,22 +27,16 @@ def progress_bar(console: Console, *more: str) -> Progress:
 
 @contextmanager
 def show_progress(console: Console, description: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar once there is progress.
-
-    Parameters
-    ----------
-    console
-        Where the bar is shown.
-    description
-        What stands before it.
-
-    Yields
-    ------
-    What is to be called with how much is done, and the total.
-    """
+    """Yield what is called with how much is done and the total, and show a bar once it is."""
     with progress_bar(console) as progress:
         bar = progress.add_task(description, visible=False)
         yield lambda done, total: progress.update(bar, completed=done, total=total, visible=True)
+
+
+def exit_unless_any(predicted: object) -> None:
+    """Exit with status 1 if a run has written a table of galaxies none of which could be used."""
+    if not predicted:
+        raise typer.Exit(1)
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """`galvote recipes`: what can be trained, and how well it does."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import asdict
 from typing import Annotated

@@ -1,7 +1,5 @@
 """`galvote serve`: models behind an HTTP API and a page."""
 
-from __future__ import annotations
-
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path

@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from galvote.cli.training_options import FieldOfView, IdColumn, Images, Settings, Splits, Tree, Votes
+from galvote.cli import options
 
 if TYPE_CHECKING:
     from galvote.training import TrainingData
 
 
 def sweep(
-    images: Images,
-    votes: Votes,
+    images: options.Images,
+    votes: options.Votes,
     out: Annotated[Path, typer.Option(help="Folder of the sweep.")],
     preset: Annotated[
         str, typer.Option(help="`report`: the baseline report's batch sizes and learning rates.")
     ] = "report",
-    splits: Splits = None,
-    set_: Settings = None,
+    splits: options.Splits = None,
+    set_: options.Settings = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of the short runs.")] = None,
     parallel: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted sweep.")] = False,
-    tree: Tree = None,
-    id_column: IdColumn = None,
-    field_of_view: FieldOfView = None,
+    tree: options.Tree = None,
+    id_column: options.IdColumn = None,
+    field_of_view: options.FieldOfView = None,
 ) -> None:
     """Train every pair of settings; a table and a heat map of validation RMSE grow as it goes."""
     from galvote.cli.progress import plain_console
@@ -44,8 +44,8 @@ def sweep(
     plan, settings = PRESETS[preset], set_ or []
     if epochs is not None:
         plan = replace(plan, epochs=epochs)
-    options = {"splits": splits, "tree": tree, "id_column": id_column, "field_of_view": field_of_view}
-    load = partial(_load, plan.recipe, settings, images, votes, out / "store", options)
+    labels = {"splits": splits, "tree": tree, "id_column": id_column, "field_of_view": field_of_view}
+    load = partial(_load, plan.recipe, settings, images, votes, out / "store", labels)
     data = load()  # packs, and finds what is wrong with the data, before any worker starts
     rows = run_sweep(
         plan,
@@ -73,10 +73,10 @@ def _load(
     images: list[Path],
     votes: list[Path],
     store: Path,
-    options: dict[str, Any],
+    labels: dict[str, Any],
 ) -> TrainingData:
     # Each worker process calls it, so it is a function of the module.
     from galvote.training import load_recipe
     from galvote.training.inputs import read_training_data
 
-    return read_training_data(load_recipe(recipe, settings), images, votes, store, **options)[0]
+    return read_training_data(load_recipe(recipe, settings), images, votes, store, **labels)[0]

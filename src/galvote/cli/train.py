@@ -1,89 +1,42 @@
 """`galvote train`: train a recipe on a folder of galaxies."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from galvote.cli.training_options import (
-    GALAXIES,
-    FieldOfView,
-    IdColumn,
-    Images,
-    Settings,
-    Splits,
-    Tree,
-    Votes,
-)
+from galvote.cli import options
 
-_TEACHER, _RUN, _DEVICES = "Teacher", "Run", "Several devices"
-
-Recipe = Annotated[str, typer.Option(help="Name of a recipe (`galvote recipes` lists them), or a TOML file.")]
-Out = Annotated[Path, typer.Option(help="Run folder.")]
-Teacher = Annotated[
-    str | None,
-    typer.Option(help="A trained model to learn from, beside the votes.", rich_help_panel=_TEACHER),
-]
-Yes = Annotated[
-    bool, typer.Option("--yes", help="Train a recipe's teachers first.", rich_help_panel=_TEACHER)
-]
-Classes = Annotated[
-    Path | None,
-    typer.Option(
-        help="Table of ids and hard classes, for recipes that learn from them too.", rich_help_panel=GALAXIES
-    ),
-]
-SkipInvalid = Annotated[
-    bool,
-    typer.Option(
-        "--skip-invalid",
-        help="Leave out votes that cannot be true instead of stopping.",
-        rich_help_panel=GALAXIES,
-    ),
-]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on with an interrupted run.", rich_help_panel=_RUN)
-]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a run.", rich_help_panel=_RUN)]
-Devices = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        help="GPUs, or processes without one, that share each batch on a machine.",
-        rich_help_panel=_DEVICES,
-    ),
-]
-Machines = Annotated[
-    int,
-    typer.Option(
-        min=1,
-        help="How many machines; torchrun or SLURM starts the command on each.",
-        rich_help_panel=_DEVICES,
-    ),
-]
+_teacher, _run, _devices = map(options.group, ("Teacher", "Run", "Several devices"))
 
 
 def train(
-    recipe: Recipe,
-    images: Images,
-    votes: Votes,
-    out: Out,
-    splits: Splits = None,
-    set_: Settings = None,
-    teacher: Teacher = None,
-    yes: Yes = False,
-    classes: Classes = None,
-    tree: Tree = None,
-    id_column: IdColumn = None,
-    field_of_view: FieldOfView = None,
-    skip_invalid: SkipInvalid = False,
-    resume: Resume = False,
-    overwrite: Overwrite = False,
-    devices: Devices = 1,
-    machines: Machines = 1,
+    recipe: Annotated[
+        str, typer.Option(help="Name of a recipe (`galvote recipes` lists them), or a TOML file.")
+    ],
+    images: options.Images,
+    votes: options.Votes,
+    out: Annotated[Path, typer.Option(help="Run folder.")],
+    splits: options.Splits = None,
+    set_: options.Settings = None,
+    teacher: Annotated[str | None, _teacher(help="A trained model to learn from, beside the votes.")] = None,
+    yes: Annotated[bool, _teacher("--yes", help="Train a recipe's teachers first.")] = False,
+    classes: Annotated[
+        Path | None, typer.Option(help="Table of ids and hard classes, for recipes that learn from them too.")
+    ] = None,
+    tree: options.Tree = None,
+    id_column: options.IdColumn = None,
+    field_of_view: options.FieldOfView = None,
+    skip_invalid: options.SkipInvalid = False,
+    resume: Annotated[bool, _run("--resume", help="Go on with an interrupted run.")] = False,
+    overwrite: Annotated[bool, _run("--overwrite", help="Replace a run.")] = False,
+    devices: Annotated[
+        int, _devices(min=1, help="GPUs, or processes without one, that share each batch on a machine.")
+    ] = 1,
+    machines: Annotated[
+        int, _devices(min=1, help="How many machines; torchrun or SLURM starts the command on each.")
+    ] = 1,
 ) -> None:
     """Train a network. Curves, metrics, checkpoint and models are written to the run folder during training.
 

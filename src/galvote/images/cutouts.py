@@ -90,7 +90,7 @@ def cutouts(
     """
     out = Path(out)
     refuse_foreign(out, _MANIFEST, "cutouts of a catalogue")
-    positions = read_positions(catalogue, size_column=size_column, id_column=id_column)
+    positions = read_positions(catalogue, size_column=size_column, id_column=id_column, report=report)
     # Ids may hold what names of files may not; quoted, they stay different from one another.
     paths = [out / f"{quote(id_, safe=' +')}.{image_format}" for id_ in positions.ids]
     geometry = Geometry(field_of_view=FRAME_WIDTH, pixels=pixels)

@@ -1,8 +1,7 @@
 """Prediction with a trained model."""
 
 from galvote.inference.backends import BACKENDS, Backend
-from galvote.inference.explanation import METHODS, Explanation, Method, attribute, explain, rotate
-from galvote.inference.export import export_model, refuse_unexportable
+from galvote.inference.explanation import METHODS, Explanation, Method, explain, rotate
 from galvote.inference.manifest import Manifest
 from galvote.inference.prediction import LEVEL, Prediction, make_prediction
 from galvote.inference.predictor import Predictor, Settings
@@ -21,10 +20,7 @@ __all__ = [
     "Predictor",
     "Settings",
     "Shards",
-    "attribute",
     "explain",
-    "export_model",
     "make_prediction",
-    "refuse_unexportable",
     "rotate",
 ]

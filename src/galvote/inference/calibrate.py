@@ -29,6 +29,7 @@ from galvote.inference.predictor import Predictor
 from galvote.inference.votes import read_votes_of
 from galvote.io import Sources, list_sources
 from galvote.io.atomic import refuse_existing
+from galvote.io.columns import one_has
 from galvote.labels import Votes, read_labels
 from galvote.models import CARD, find_model, save_calibrated
 from galvote.trees import DecisionTree
@@ -150,10 +151,12 @@ def calibrate(
     saved, out = find_model(model), Path(out)  # which an exported file is not
     predictor = Predictor.load(saved)
     refuse_existing(out / CARD, overwrite=overwrite)
-    known = read_votes_of(
-        predictor.tree, votes, skip_invalid=skip_invalid, id_column=id_column, report=report
-    )
-    labels, sources = read_labels(splits, "split", id_column=id_column), list_sources(images)
+    with one_has(id_column):
+        known = read_votes_of(
+            predictor.tree, votes, skip_invalid=skip_invalid, id_column=id_column, report=report
+        )
+        labels = read_labels(splits, "split", id_column=id_column)
+        sources = list_sources(images, id_column=id_column)
     chosen = (
         sources.select([galaxy for galaxy in known.ids if labels.get(galaxy) == split]),
         _draw(sources, [galaxy for galaxy, name in labels.items() if name == train_split], train_images),

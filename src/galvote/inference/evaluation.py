@@ -19,6 +19,7 @@ from galvote.inference.predictor import Predictor
 from galvote.inference.scored import match_predictions, read_predictions
 from galvote.inference.votes import read_votes_of, refuse_other_tree
 from galvote.io import Sources, list_sources
+from galvote.io.columns import one_has
 from galvote.io.positions import positions_of
 from galvote.labels import Votes, match_ids, read_labels
 from galvote.metrics import Comparison, column_means, score
@@ -149,8 +150,7 @@ def evaluate(
     backend
         As for `galvote.load`.
     id_column
-        Name of the column of ids of the votes and splits, and of the predictions if they have it; if not
-        given, the usual names are looked for.
+        Name of the column of ids in those tables that have it; in others the usual names are looked for.
     skip_invalid
         Leave out galaxies whose votes cannot be true, instead of raising an error.
     report
@@ -172,25 +172,26 @@ def evaluate(
         If a table cannot be read, predicts a galaxy twice, or no galaxy has both votes and a prediction.
     """
     _refuse_ambiguity(predictions, model, images, level, splits, split)
-    sources = list_sources(images) if images else None
     predictor = Predictor.load(model, backend) if isinstance(model, str | Path) else model
-    if predictor is None:
-        predicted, title = _open_predictions(predictions, tree, id_column, report)
-        own = predicted.tree
-    else:
-        own, title = predictor.tree, f"{predictor.card.name}, {tta} orientation{'s' if tta > 1 else ''}"
-        refuse_other_tree(tree, own, "The tree that was named")
     tables = [] if images is None else [images] if isinstance(images, str | Path) else [*images]
     tables += [predictions] if isinstance(predictions, str | Path) else []
-    known = read_votes_of(
-        own,
-        votes,
-        skip_invalid=skip_invalid,
-        id_column=id_column,
-        reference=positions_of(tables),
-        report=report,
-    )
-    wanted, mean = (known, None) if splits is None else _choose_split(known, splits, split, id_column)
+    with one_has(id_column):
+        sources = list_sources(images, id_column=id_column) if images else None
+        if predictor is None:
+            predicted, title = _open_predictions(predictions, tree, id_column, report)
+            own = predicted.tree
+        else:
+            own, title = predictor.tree, f"{predictor.card.name}, {tta} orientation{'s' if tta > 1 else ''}"
+            refuse_other_tree(tree, own, "The tree that was named")
+        known = read_votes_of(
+            own,
+            votes,
+            skip_invalid=skip_invalid,
+            id_column=id_column,
+            reference=positions_of(tables, id_column=id_column),
+            report=report,
+        )
+        wanted, mean = (known, None) if splits is None else _choose_split(known, splits, split, id_column)
     if predictor is not None and sources is not None:
         chosen = match_ids(wanted, sources).sources
         advance = on_progress and (lambda done, failed: on_progress(done, len(chosen)))

@@ -10,18 +10,18 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors.numpy import load as load_arrays
+from jaxtyping import Float32, UInt8
 from safetensors.numpy import save as save_arrays
 from torch import Tensor, nn
 
@@ -29,10 +29,11 @@ from galvote._version import __version__
 from galvote.calibration import Calibration
 from galvote.errors import ModelError
 from galvote.images import Geometry, View, to_cutout, warp_cutout
-from galvote.inference.backends import choose_backend, open_session
+from galvote.inference.backends import OnnxBackend, open_session
 from galvote.inference.tta import predict_tta
-from galvote.io.atomic import refuse_existing, trial_file, write_whole
-from galvote.models import Card, GalaxyNetwork, load_calibration, load_model, run_network
+from galvote.io.atomic import atomic_file, refuse_existing, trial_file, write_whole
+from galvote.models import Card, GalaxyNetwork, find_model, load_calibration, load_model, run_network
+from galvote.models.card import GRAPH, WEIGHTS
 from galvote.trees import DecisionTree
 
 if TYPE_CHECKING:
@@ -84,9 +85,9 @@ def export_network(network: GalaxyNetwork) -> ModelProto:
     Raises
     ------
     ModelError
-        If a package of the extra ``onnx`` is missing, or torch cannot export this network.
+        If a package of the extra ``train`` is missing, or torch cannot export this network.
     """
-    choose_backend("onnx")
+    _refuse_without_exporter()
     try:
         return _to_onnx(_Outputs(network).eval(), network.spec.pixels, "images", ["fractions", "features"])
     except Exception as error:  # torch's exporter raises a kind of its own for each of its stages
@@ -96,7 +97,14 @@ def export_network(network: GalaxyNetwork) -> ModelProto:
         ) from error
 
 
-def _to_onnx(module: nn.Module, side: int, taken: str, given: list[str]) -> ModelProto:
+def _refuse_without_exporter() -> None:
+    if find_spec("onnxscript") is None:
+        raise ModelError("Exporting needs the package onnxscript: pip install 'galvote[train]'")
+
+
+def _to_onnx(
+    module: nn.Module, side: int, taken: str, given: list[str], *, optimize: bool = True
+) -> ModelProto:
     """Return a module that takes uint8 images of this width."""
     device = next(chain(module.parameters(), module.buffers())).device
     with _quiet():
@@ -104,6 +112,7 @@ def _to_onnx(module: nn.Module, side: int, taken: str, given: list[str]) -> Mode
             module,
             (torch.zeros(2, side, side, 3, dtype=torch.uint8, device=device),),
             dynamo=True,
+            optimize=optimize,
             input_names=[taken],
             output_names=given,
             dynamic_shapes=({0: torch.export.Dim("batch")},),
@@ -173,25 +182,24 @@ def export_model(
     for key, value in about.items():
         model.metadata_props.add(key=key, value=value)
     data = model.SerializeToString()
-    difference = _differ(data, network, card)
-    if not difference <= TOLERANCE:
-        raise ModelError(
-            f"The exported model's fractions are up to {difference:.1e} from torch's, and {TOLERANCE:.0e} is "
-            "allowed, so nothing is written; predict with torch, or update onnxruntime and torch."
-        )
+    cutouts, session = _draw_cutouts(card), open_session(data)
+    found = [session.run(["fractions"], {"cutouts": part})[0] for part in (cutouts[:1], cutouts[1:])]
+    difference = _refuse_different(_differ(np.concatenate(found), network, card, cutouts))
     write_whole(path, data, unique=True)
     return difference
 
 
-def export(model: str | Path, out: str | Path, *, overwrite: bool = False) -> float:
-    """Write a model as one ONNX file: uint8 cutouts in, vote fractions and features out.
+def export(model: str | Path, out: str | Path | None = None, *, overwrite: bool = False) -> float:
+    """Write a model as ONNX, which needs no torch.
 
     Parameters
     ----------
     model
         Name of a shipped model, or the folder of a saved one or of a run.
     out
-        File to write, ending in ``.onnx``.
+        One file, ending in ``.onnx``, with all that galvote knows of the model: uint8 cutouts in, vote
+        fractions and features out. If not given, ``network.onnx`` is written beside the model's weights, and
+        the folder predicts without torch from then on.
     overwrite
         Replace an existing file.
 
@@ -202,11 +210,64 @@ def export(model: str | Path, out: str | Path, *, overwrite: bool = False) -> fl
     Raises
     ------
     ModelError
-        If there is no such model, a package of the extra ``onnx`` is missing, or the difference is too large.
+        If there is no such model, a package of the extra is missing, or the difference is too large.
     """
+    if out is None:
+        return _write_graph(find_model(model), overwrite)
     refuse_unexportable(Path(out), overwrite)  # before the long part
     network, card = load_model(model)
     return export_model(network, card, load_calibration(model), Path(out), overwrite=overwrite)
+
+
+def _write_graph(folder: Path, overwrite: bool) -> float:
+    """Write the graph whose weights are those of the model's own file, where it is."""
+    _refuse_without_exporter()
+    from onnxscript.optimizer import fold_constants, remove_unused_nodes
+
+    refuse_existing(folder / GRAPH, overwrite=overwrite)
+    network, card = load_model(folder)
+    # Not optimised any further: batch normalisation stays, so the weights are those of the file.
+    model = _to_onnx(
+        _Outputs(network).eval(), card.network.pixels, "images", ["fractions", "features"], optimize=False
+    )
+    fold_constants(model)
+    remove_unused_nodes(model)
+    _take_weights_from(folder / WEIGHTS, model)
+    with atomic_file(folder / GRAPH) as path:
+        path.write_bytes(model.SerializeToString())
+        path.chmod(0o644)
+        cutouts = _draw_cutouts(card)
+        found = predict_tta(OnnxBackend(path).compute, card.network.geometry, cutouts, card.cutout, tta=1)[0]
+        return _refuse_different(_differ(found, network, card, cutouts))
+
+
+def _take_weights_from(path: Path, model: ModelProto) -> None:
+    """Let a graph read its weights from a file in the same folder, in the precision that they have there."""
+    from onnx import TensorProto, helper
+
+    types = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
+    # A safetensors file: the length of its header in 8 bytes, the header as JSON, then the tensors.
+    data = path.read_bytes()
+    header = 8 + int.from_bytes(data[:8], "little")
+    stored, casts = json.loads(data[8:header]), []
+    for tensor in list(model.graph.initializer):
+        if (about := stored.get(tensor.name.removeprefix("network."))) is None:
+            continue  # a constant of the graph
+        start, stop = about["data_offsets"]
+        own = TensorProto(
+            name=f"{tensor.name}.stored",
+            data_type=types[about["dtype"]],
+            dims=tensor.dims,
+            data_location=TensorProto.EXTERNAL,
+        )
+        for key, value in {"location": path.name, "offset": header + start, "length": stop - start}.items():
+            own.external_data.add(key=key, value=str(value))
+        casts.append(helper.make_node("Cast", [own.name], [tensor.name], to=TensorProto.FLOAT))
+        model.graph.initializer.remove(tensor)
+        model.graph.initializer.append(own)
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:], model.graph.value_info[:]
+    model.graph.node.extend(nodes)
 
 
 def refuse_unexportable(path: Path, overwrite: bool) -> None:
@@ -226,60 +287,36 @@ def refuse_unexportable(path: Path, overwrite: bool) -> None:
         partial_path.touch()
 
 
-def read_exported(path: Path) -> tuple[bytes, Card, Calibration | None]:
-    """Read what `export_model` wrote.
-
-    Returns
-    -------
-    ONNX bytes of the network alone, as `OnnxBackend` takes them, its card and its calibration, if it has one.
-
-    Raises
-    ------
-    ModelError
-        If the file is missing, damaged or not exported by galvote, or a package of the extra is missing.
-    """
-    choose_backend("onnx")
-    if not os.path.lexists(path):
-        raise ModelError(f"No model at {str(path)!r}; `galvote export --out {path.name}` makes one.")
-    import onnx
-    from onnx.utils import Extractor
-
-    try:
-        model = onnx.load_model_from_string(path.read_bytes())
-        about = {entry.key: entry.value for entry in model.metadata_props}
-        card = Card.model_validate_json(about["card"])
-        calibration = None
-        if "calibration" in about:
-            arrays = load_arrays(base64.b64decode(about["calibration"], validate=True))
-            calibration = Calibration.from_arrays(arrays)
-        network = Extractor(model).extract_model(["images"], ["fractions", "features"])
-        onnx.checker.check_model(network)
-    except Exception as error:  # of protobuf, pydantic, safetensors, onnx: each has its own
-        raise ModelError(
-            f"{path} cannot be used ({type(error).__name__}): it is damaged or not written by `galvote "
-            "export`; export the model again."
-        ) from error
-    return network.SerializeToString(), card, calibration
-
-
-def _differ(data: bytes, network: GalaxyNetwork, card: Card) -> float:
-    """Return the largest difference from torch in float32, on rendered galaxies and noise in two batches."""
+def _draw_cutouts(card: Card) -> UInt8[np.ndarray, "galaxy p p 3"]:
+    """Return cutouts to compare with torch on: rendered galaxies and noise."""
     from galvote.simulate import simulate_galaxies
 
-    cutouts = np.stack(
-        [
-            *(
-                to_cutout(galaxy.image, card.cutout, card.cutout.field_of_view)
-                for galaxy in simulate_galaxies(_CHECKED, seed=0)
-            ),
-            *np.random.default_rng(0).integers(0, 256, (2, *[card.cutout.pixels] * 2, 3), dtype=np.uint8),
-        ]
+    galaxies = simulate_galaxies(_CHECKED, seed=0)
+    noise = np.random.default_rng(0).integers(0, 256, (2, *[card.cutout.pixels] * 2, 3), dtype=np.uint8)
+    return np.stack(
+        [*(to_cutout(each.image, card.cutout, card.cutout.field_of_view) for each in galaxies), *noise]
     )
+
+
+def _differ(
+    found: Float32[np.ndarray, "galaxy answer"],
+    network: GalaxyNetwork,
+    card: Card,
+    cutouts: UInt8[np.ndarray, "galaxy p p 3"],
+) -> float:
+    """Return the largest difference of fractions from those of torch in float32."""
     exact = partial(run_network, network, precision=torch.float32)
     expected = predict_tta(exact, card.network.geometry, cutouts, card.cutout, tta=1)[0]
-    session = open_session(data)
-    found = [session.run(["fractions"], {"cutouts": part})[0] for part in (cutouts[:1], cutouts[1:])]
-    return float(np.abs(np.concatenate(found) - expected).max())
+    return float(np.abs(found - expected).max())
+
+
+def _refuse_different(difference: float) -> float:
+    if not difference <= TOLERANCE:
+        raise ModelError(
+            f"The exported model's fractions are up to {difference:.1e} from torch's, and {TOLERANCE:.0e} is "
+            "allowed, so nothing is written; predict with torch, or update onnxruntime and torch."
+        )
+    return difference
 
 
 @contextmanager

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
-
-import torch
+from typing import NamedTuple
 
 from galvote.calibration import Calibration
 from galvote.errors import ModelError
-from galvote.inference.backends import (
-    Backend,
-    OnnxBackend,
-    OpenVinoBackend,
-    TorchBackend,
-    choose_backend,
-)
-from galvote.inference.export import export_network, read_exported
-from galvote.models import Card, GalaxyNetwork, load_calibration, load_model
+from galvote.inference.backends import Backend, OnnxBackend, OpenVinoBackend, check_backend
+from galvote.inference.exported import read_exported
+from galvote.inference.speed import fastest_backend
+from galvote.models import Card, find_model, load_calibration, load_card
+from galvote.models.card import GRAPH, check_weights
 
 
-def open_model(
-    name: str | os.PathLike[str], backend: str | None = None
-) -> tuple[Backend, Card, Calibration | None]:
+class Opened(NamedTuple):
+    """A model that is ready to compute: what computes it, its card, its calibration, and its folder."""
+
+    backend: Backend
+    card: Card
+    calibration: Calibration | None
+    folder: Path | None
+
+
+def open_model(name: str | os.PathLike[str], backend: str | None = None) -> Opened:
     """Open a model with a backend.
 
     Parameters
@@ -32,39 +35,54 @@ def open_model(
 
     Returns
     -------
-    What computes the network, the model's card, and its calibration if it has one.
+    The model; its folder is `None` if it is one exported file.
 
     Raises
     ------
     ModelError
         If there is no such model, it is damaged, or the backend cannot compute it here.
     """
-    path = Path(name)
+    path, backend = Path(name), backend or "auto"
+    check_backend(backend)
     if path.suffix.lower() == ".onnx":
-        return _open_exported(path, backend or "auto")
-    network, card = load_model(path)
-    return _open_network(network, backend or "torch"), card, load_calibration(path)
-
-
-def _open_network(network: GalaxyNetwork, name: str) -> Backend:
-    match choose_backend(name):
-        case "torch":
-            return TorchBackend(network)
-        case "torch-float32":
-            return TorchBackend(network, torch.float32)
-        case chosen:
-            return _open_onnx(export_network(network).SerializeToString(), chosen)
-
-
-def _open_exported(path: Path, name: str) -> tuple[Backend, Card, Calibration | None]:
-    if (chosen := choose_backend(name, exported=True)).startswith("torch"):
+        return _open_exported(path, backend)
+    folder = find_model(path)
+    has_graph = (folder / GRAPH).is_file()
+    if backend == "auto":
+        backend = fastest_backend() if has_graph else "torch"
+    calibration = load_calibration(folder)
+    if has_graph and not backend.startswith("torch"):
+        card = load_card(folder)
+        check_weights(folder, card)
+        return Opened(_open_graph(folder / GRAPH, backend), card, calibration, folder)
+    if find_spec("torch") is None:
         raise ModelError(
-            f"{path} is an exported model, which torch cannot compute; install what can with: "
-            "pip install 'galvote[onnx]' and leave the backend out."
+            f"The model {folder} has no {GRAPH}, so it takes torch to compute it: "
+            "pip install 'galvote[train]'. With that, `galvote export` makes a file that needs no torch."
         )
+    return Opened(*_open_network(folder, backend), calibration, folder)
+
+
+def _open_network(folder: Path, backend: str) -> tuple[Backend, Card]:
+    import torch
+
+    from galvote.inference.export import export_network
+    from galvote.inference.torch_backend import TorchBackend
+    from galvote.models import load_model
+
+    network, card = load_model(folder)
+    if backend.startswith("torch"):
+        return TorchBackend(network, torch.float32 if backend == "torch-float32" else None), card
+    return _open_graph(export_network(network).SerializeToString(), backend), card
+
+
+def _open_exported(path: Path, backend: str) -> Opened:
+    if backend.startswith("torch"):
+        raise ModelError(f"{path} is an exported model, which torch cannot compute; leave the backend out.")
     network, card, calibration = read_exported(path)
-    return _open_onnx(network, chosen), card, calibration
+    chosen = fastest_backend(without=("torch",)) if backend == "auto" else backend
+    return Opened(_open_graph(network, chosen), card, calibration, None)
 
 
-def _open_onnx(network: bytes, name: str) -> Backend:
-    return OpenVinoBackend(network) if name == "openvino" else OnnxBackend(network)
+def _open_graph(network: Path | bytes, backend: str) -> Backend:
+    return OpenVinoBackend(network) if backend == "openvino" else OnnxBackend(network)

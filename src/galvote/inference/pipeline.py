@@ -9,8 +9,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
-import torch
 from threadpoolctl import threadpool_limits
+
+from galvote.inference.cores import count_cores, one_core_each
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")
@@ -46,7 +47,7 @@ def run_ahead(
     read
         Fetches a picture; called by several threads at once, which wait for the disk in the networks' stead.
     predict
-        Makes the rows of a batch, on one core; called by as many threads at once as torch is set to use.
+        Makes the rows of a batch, on one core; called by as many threads at once as there are cores.
     prefetch
         Most pictures that are in memory at once, waiting, read or predicted; at least one batch is.
 
@@ -62,10 +63,8 @@ def run_ahead(
     that decode beside the networks make both slower. Meanwhile NumPy's products take one thread each, the
     caller's too.
     """
-    cores = torch.get_num_threads()
+    cores = count_cores()
     reading = ThreadPoolExecutor(cores + _MORE_READERS, "read")
-    predicting = ThreadPoolExecutor(cores, "predict", initializer=torch.set_num_threads, initargs=(1,))
-
     given_up = threading.Event()
 
     def read_some(images: Sequence[Item]) -> list[Read]:
@@ -77,9 +76,10 @@ def run_ahead(
 
     waiting = deque[tuple[int, Future[Rows]]]()
     images = 0
-    try:
-        # NumPy's own threads wait for their next small product by spinning, on cores that others want.
-        with threadpool_limits(1, user_api="blas"):
+    # NumPy's own threads wait for their next small product by spinning, on cores that others want.
+    with one_core_each() as begin, threadpool_limits(1, user_api="blas"):
+        predicting = ThreadPoolExecutor(cores, "predict", initializer=begin)
+        try:
             for batch in batches:
                 while waiting and images + len(batch) > prefetch:
                     yield waiting[0][1].result()
@@ -89,8 +89,7 @@ def run_ahead(
                 images += len(batch)
             while waiting:
                 yield waiting.popleft()[1].result()
-    finally:
-        given_up.set()
-        reading.shutdown(wait=False, cancel_futures=True)
-        predicting.shutdown(cancel_futures=True)
-        torch.set_num_threads(cores)  # the other threads' setting would be that of threads yet to come
+        finally:
+            given_up.set()
+            reading.shutdown(wait=False, cancel_futures=True)
+            predicting.shutdown(cancel_futures=True)

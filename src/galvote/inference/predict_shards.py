@@ -75,9 +75,11 @@ def predict_shards(
     shard_size: int = SHARD_SIZE,
     task: tuple[int, int] = (1, 1),
     retry: bool = False,
+    id_column: str | None = None,
     prefetch: int | None = None,
     engine: RayEngine | None = None,
     overwrite: bool = False,
+    report: Callable[[str], None] = lambda sentence: None,
     on_progress: OnProgress | None = None,
 ) -> Summary:
     """Predict into a folder of shards: the same call goes on where an earlier one was stopped.
@@ -98,12 +100,16 @@ def predict_shards(
         Which share of the shards to predict, from 1, of how many: (2, 20) is the second of twenty.
     retry
         Predict shards again that hold images which were missing, or which a service did not give.
+    id_column
+        Name of the column of ids in tables, if it is none of the usual ones.
     prefetch
         As for `Predictor.predict`.
     engine
         A Ray cluster that does the work; this process if not given.
     overwrite
         Remove the shards that are there, and begin anew.
+    report
+        Is told, in a sentence, which galaxies there are.
     on_progress
         Called with how many galaxies of the task are done, and how many there are.
 
@@ -128,7 +134,8 @@ def predict_shards(
     load = partial(Predictor.load, model, backend)
     predictor, settings = load(), settings or Settings()
     predictor.check_level(settings.level)
-    sources = images if isinstance(images, Sources) else list_sources(images)
+    sources = images if isinstance(images, Sources) else list_sources(images, id_column=id_column)
+    report(sources.describe())
     shards = Shards.begin(Path(out), Manifest.of(predictor, sources, settings, shard_size), overwrite)
     rows = [shards.manifest.rows(shard) for shard in shards.manifest.of_task(task)]
     total, done = sum(each.stop - each.start for each in rows), 0

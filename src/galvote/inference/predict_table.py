@@ -17,7 +17,7 @@ from galvote.inference.listing import Place, Places
 from galvote.inference.predict_shards import predict_shards
 from galvote.inference.predictor import BATCH, Predictor, Settings
 from galvote.io import Sources, list_sources, read_ids, read_table, refuse_unwritable, write_table
-from galvote.io.columns import list_names
+from galvote.io.columns import list_names, one_has, refuse_repeated_ids
 from galvote.io.matching import row_ids
 from galvote.io.positions import Positions, positions_of
 from galvote.labels.matching import join_by_id
@@ -93,7 +93,7 @@ def predict_table(
     overwrite
         Replace an existing file.
     report
-        Is told, in sentences, how many rows match by position.
+        Is told, in sentences, where ids are from, and how many rows match by position.
     on_progress
         Called with how many galaxies are done, and how many there are.
 
@@ -112,13 +112,17 @@ def predict_table(
     refuse_table(out, layout, join is not None, settings.features, overwrite)
     predictor = Predictor.load(model, backend)
     predictor.check_level(settings.level)
-    beside = _read_beside(join, images, id_column, report)
-    if beside is not None:
-        refuse_unwritable(out, overwrite, join_by_id(*beside, predictor.schema(settings).empty_table()))
-    sources = images if isinstance(images, Sources) else list_sources(images, id_column=id_column)
-    if ids is not None:
-        wanted = read_ids(ids, id_column=id_column)
-        sources = _select(sources, wanted, ids)
+    empty = predictor.schema(settings).empty_table()
+    with one_has(id_column):
+        beside = _read_beside(join, images, id_column, report)
+        refuse_unwritable(out, overwrite, empty if beside is None else join_by_id(*beside, empty))
+        sources = images if isinstance(images, Sources) else list_sources(images, id_column=id_column)
+        report(sources.describe())
+        if ids is not None:
+            wanted = read_ids(ids, id_column=id_column)
+            sources = _select(sources, wanted, Path(ids))
+    if beside is None:
+        refuse_unwritable(out, overwrite, pa.table({"id": pa.array(sources.ids, pa.string())}))
     if engine is None:
         table = _predict(predictor, sources, settings, prefetch, on_progress)
     else:
@@ -212,13 +216,17 @@ def _read_beside(
     if isinstance(join, Positions):
         return join.table, join.ids
     path = Path(join)
-    catalogue = read_table(path, id_column=id_column)
+    catalogue = read_table(path)
     places = () if isinstance(images, Sources) else [images] if isinstance(images, str | Path) else images
     reference = positions_of(places, id_column=id_column)
-    return catalogue, row_ids(catalogue, path, id_column, reference, report)
+    rows = row_ids(catalogue, path, id_column, reference, report)
+    if repeated := len(rows) - len(set(rows)) - max(rows.count("") - 1, 0):
+        report(f"{path}: {repeated:,} rows repeat an id, and have the same prediction as its first row.")
+    return catalogue, rows
 
 
-def _select(sources: Sources, ids: Sequence[str], table: Place) -> Sources:
+def _select(sources: Sources, ids: Sequence[str], table: Path) -> Sources:
+    refuse_repeated_ids(ids, table)
     if absent := set(ids) - set(sources.ids):
         raise CatalogueError(
             f"{len(absent)} of the {len(ids)} ids in {table} have no image, among them "

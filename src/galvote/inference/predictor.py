@@ -6,29 +6,34 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
+from importlib.util import find_spec
 from itertools import groupby
 from operator import itemgetter
-from typing import TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import torch
 from jaxtyping import UInt8
 
 from galvote.calibration import Calibration, check_level
 from galvote.errors import ImageError, ModelError
 from galvote.images import Encoded, Geometry, try_cutout, try_read
-from galvote.inference.backends import Backend, Outputs, TorchBackend
+from galvote.inference.backends import Backend, Outputs
 from galvote.inference.columns import prediction_schema
+from galvote.inference.cores import count_cores
 from galvote.inference.listing import Images, list_images
 from galvote.inference.opening import open_model
 from galvote.inference.pipeline import in_batches, run_ahead
 from galvote.inference.prediction import LEVEL, Prediction, make_prediction
 from galvote.inference.tta import predict_tta
 from galvote.io import Source, Sources
-from galvote.models import Card, GalaxyNetwork
+from galvote.models import Card
 from galvote.trees import DecisionTree
+
+if TYPE_CHECKING:
+    from galvote.models import GalaxyNetwork
 
 Key = TypeVar("Key")
 Cutout = UInt8[np.ndarray, "p p 3"]
@@ -72,6 +77,8 @@ class Predictor:
         What the network is and what it was trained on.
     calibration
         For intervals and the flag of pictures unlike the training galaxies; `galvote calibrate` makes one.
+    folder
+        Of the saved model, for what needs its network.
 
     Examples
     --------
@@ -83,8 +90,15 @@ class Predictor:
     ['id', 'status', 'reason']
     """
 
-    def __init__(self, backend: Backend, card: Card, calibration: Calibration | None = None) -> None:
+    def __init__(
+        self,
+        backend: Backend,
+        card: Card,
+        calibration: Calibration | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self.backend = backend
+        self.folder = folder
         self.card = card
         self.calibration = calibration
         self.tree = DecisionTree.from_dict(card.tree)
@@ -110,20 +124,33 @@ class Predictor:
         return self.card.cutout
 
     @property
+    def has_network(self) -> bool:
+        """Whether `network` can be had: explanations need it."""
+        return hasattr(self.backend, "network") or (
+            self.folder is not None and find_spec("torch") is not None
+        )
+
+    @cached_property
     def network(self) -> GalaxyNetwork:
-        """The network, in evaluation mode, for what torch alone can do: gradients.
+        """The network in torch, in evaluation mode, for what torch alone can do: gradients.
 
         Raises
         ------
         ModelError
-            If the backend is not torch.
+            If torch is not installed, or the model is an exported file.
         """
-        if not isinstance(self.backend, TorchBackend):
+        if not self.has_network:
             raise ModelError(
-                f"Only torch can look into a network, and this one is computed by {self.backend.name}; load "
-                'the model, not an exported file, with backend="torch".'
+                "Only torch can look into a network: "
+                + ("pip install 'galvote[train]'" if self.folder else "load the model, not an exported file.")
             )
-        return self.backend.network
+        if hasattr(self.backend, "network"):
+            network: GalaxyNetwork = self.backend.network
+            return network
+        from galvote.models import load_model
+
+        assert self.folder is not None
+        return load_model(self.folder)[0]
 
     def predict(
         self,
@@ -371,7 +398,7 @@ class Predictor:
             batches(),
             partial(self._read, field_of_view=settings.field_of_view),
             partial(self._compute, settings=settings),
-            prefetch=prefetch or _BATCHES_AHEAD * BATCH * torch.get_num_threads(),
+            prefetch=prefetch or _BATCHES_AHEAD * BATCH * count_cores(),
         )
         # Predictions are kept, so copied here: made in a network's thread, they lie scattered between its
         # large arrays, and the C library could not give the room around them to the next.

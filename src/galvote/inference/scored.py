@@ -86,7 +86,7 @@ def read_predictions(
     tree
         Whose columns it has; that which it has most columns of if not given.
     id_column
-        Name of the column of ids, if it has this one; otherwise the usual names are looked for.
+        Name of the column of ids, if it is none of `ID_COLUMNS`.
 
     Returns
     -------
@@ -98,14 +98,14 @@ def read_predictions(
     CatalogueError
         If the table cannot be read, lacks a column, or has a galaxy twice.
     """
-    table = read_table(path, id_column=id_column)
+    table = read_table(path)
     has, tree = table.column_names, tree or find_tree(table.column_names, path)
     if missing := [column for column in tree.columns if column not in has]:
         raise CatalogueError(
             f"{path.name} has no column {list_names(missing, 3)}; predictions of the tree {tree.name!r} need "
             f"the columns {tree.columns[0]} … {tree.columns[-1]}, as `galvote predict` writes them."
         )
-    ids = to_ids(table[find_id_column(has, path, id_column if id_column in has else None)], path)
+    ids = to_ids(table[find_id_column(has, path, id_column)], path)
     refuse_repeated_ids(ids, path)
     fractions, low, high = (
         read_numbers(table, [column + end for column in tree.columns], path).astype(np.float32)

@@ -14,16 +14,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from galvote.errors import CatalogueError
-from galvote.io.columns import about, is_text, list_names, refuse_repeated
+from galvote.io.columns import about, is_text, list_names, refuse_names, refuse_repeated
 
 if TYPE_CHECKING:
     from astropy.table import Table
 
 _FITS_KEYWORDS = {"description": "TCOMM", "unit": "TUNIT", "ucd": "TUCD"}
+_LONGEST, _MOST = 68, 999
+"""Letters of a column's name, and columns, in FITS."""
+
+_FORBIDDEN = r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
+"""Characters that XML cannot hold; FITS loses a zero byte at the end."""
+
 _GAP = np.iinfo(np.int64).min
 
 
-def read_fits(path: Path, id_column: str | None = None) -> pa.Table:
+def read_fits(path: Path) -> pa.Table:
     """Read the first table of a FITS file; astropy raises all sorts at damaged ones."""
     from astropy.io import fits
     from astropy.table import MaskedColumn, Table
@@ -37,12 +43,14 @@ def read_fits(path: Path, id_column: str | None = None) -> pa.Table:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*contains NULL")  # logicals, which are marked below
             try:
-                table = Table.read(unit, unit_parse_strict="silent")
+                table = _plain(Table.read(unit, unit_parse_strict="silent"))
             except UnicodeDecodeError as error:
                 raise CatalogueError(
                     f"{path}: text of varying length must be ASCII; store it as UTF-8 of fixed length."
                 ) from error
         for number, column in enumerate(unit.columns, start=1):
+            if column.name not in table.colnames:
+                continue  # a part of something
             if str(column.format).lstrip("0123456789") == "L":
                 gone = unit.data.view(np.ndarray)[column.name] == 0  # of T, F and 0 astropy tells T only
                 table[column.name] = MaskedColumn(table[column.name], mask=gone.reshape(gone.shape))
@@ -54,12 +62,31 @@ def read_fits(path: Path, id_column: str | None = None) -> pa.Table:
     return _to_arrow(table, path)
 
 
-def read_votable(path: Path, id_column: str | None = None) -> pa.Table:
+def read_votable(path: Path) -> pa.Table:
     """Read a VOTable."""
     from astropy.table import Table
 
     # Ids have lost what XML forbids.
     return _to_arrow(Table.read(path, format="votable", use_names_over_ids=True), path)
+
+
+def read_ecsv(path: Path) -> pa.Table:
+    """Read an ECSV file."""
+    from astropy.table import Table
+
+    return _to_arrow(_plain(Table.read(path, format="ascii.ecsv")), path)
+
+
+def _plain(table: Table) -> Table:
+    """Return a table with a column for each part of those that have parts: ``coord.ra``, ``coord.dec``."""
+    from astropy.coordinates import SkyCoord
+    from astropy.table.serialize import represent_mixins_as_columns
+
+    for name in table.colnames:
+        if isinstance(table[name], SkyCoord):
+            table[name] = table[name].icrs
+            table[name].representation_type = "spherical"
+    return represent_mixins_as_columns(table)
 
 
 def _to_arrow(table: Any, path: Path) -> pa.Table:
@@ -115,8 +142,13 @@ def write_fits(table: pa.Table, path: Path) -> None:
     """Write a FITS file of one table; raises Arrow's errors for columns that FITS cannot hold."""
     from astropy.io import fits
 
-    if foreign := [name for name in table.column_names if not name.isascii()]:
-        raise pa.ArrowInvalid(f"{list_names(foreign)}: names must be ASCII")
+    names = table.column_names
+    if wrong := [name for name in names if not name.isascii() or len(name) > _LONGEST]:
+        raise pa.ArrowInvalid(f"{list_names(wrong)}: names must be ASCII, and of {_LONGEST} letters at most")
+    if alike := [name for name in names if sum(name.lower() == other.lower() for other in names) > 1]:
+        raise pa.ArrowInvalid(f"{list_names(alike)}: names must differ in more than case")
+    if len(names) > _MOST:
+        raise pa.ArrowInvalid(f"there are {len(names)}, and {_MOST} at most can be")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of units that FITS does not know, which are written all the same
         to_astropy(table, for_fits=True).write(path, format="fits", overwrite=True)
@@ -179,6 +211,7 @@ def to_astropy(table: pa.Table, *, for_fits: bool = False) -> Table:
     from astropy.units import Unit
 
     columns = Table()
+    refuse_names(table.column_names)
     for field, column in zip(table.schema, table.columns, strict=True):
         columns[field.name] = _to_numpy(field.name, column, for_fits)
         known = about(field)
@@ -199,6 +232,8 @@ def _to_numpy(name: str, column: pa.ChunkedArray, for_fits: bool) -> Any:
     if pa.types.is_temporal(kind):
         column = column.cast(pa.string())
     if is_text(column.type) or pa.types.is_null(kind):
+        if pc.any(pc.match_substring_regex(column.cast(pa.string()), _FORBIDDEN)).as_py():
+            raise pa.ArrowInvalid(f"{name}: its text has control characters")
         texts = np.array([text or "" for text in column.to_pylist()], dtype=str)
         return np.char.encode(texts, "utf-8") if for_fits else texts
     if pa.types.is_list(kind) or pa.types.is_fixed_size_list(kind):
@@ -222,7 +257,11 @@ def _to_vectors(name: str, column: pa.ChunkedArray) -> np.ndarray:
     kind = column.type.value_type
     width = set(pc.list_value_length(column).drop_null().to_pylist()) or {1}
     floating = pa.types.is_floating(kind)
-    if len(width) > 1 or not (floating or (pa.types.is_integer(kind) and not column.null_count)):
+    if (
+        len(width) > 1
+        or 0 in width
+        or not (floating or (pa.types.is_integer(kind) and not column.null_count))
+    ):
         raise pa.ArrowNotImplementedError(f"{name}: {column.type}")
     flat = pc.list_flatten(column).to_numpy()
     vectors = np.full((len(column), *width), np.nan if floating else 0, flat.dtype)

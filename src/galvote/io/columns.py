@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,15 @@ from galvote.errors import CatalogueError
 
 ID_COLUMNS = ("GalaxyID", "id", "id_str", "objid", "dr7objid", "dr8objid", "iauname")
 """Names of a column of ids, in order of preference; upper and lower case are the same."""
+
+NO_NUMBER = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "-", "--", "None", "masked")
+"""What text says where there is no number."""
+
+_SPOILT = r"^[+-]?\d([.,]\d+[eE]\+?|[eE]\+)\d+$|^\d{17,}\.0*$"
+"""An id that has been a floating-point number. Without point and sign, ``1E18``, it may be hexadecimal."""
+
+_READ = ContextVar[list[str] | None]("read", default=None)
+"""Columns of ids of the tables that were read within `one_has`."""
 
 _ABOUT = ("description", "unit", "ucd")
 
@@ -30,7 +41,9 @@ def about(field: pa.Field) -> dict[str, str]:
     }
 
 
-def describe(field: pa.Field, description: str, unit: str | None = None, ucd: str | None = None) -> pa.Field:
+def describe(
+    field: pa.Field, description: str | None, unit: str | None = None, ucd: str | None = None
+) -> pa.Field:
     """Return a column's field with what `about` returns."""
     said = zip(_ABOUT, (description, unit, ucd), strict=True)
     return field.with_metadata({key: text for key, text in said if text is not None})
@@ -39,9 +52,9 @@ def describe(field: pa.Field, description: str, unit: str | None = None, ucd: st
 def find_column(columns: Sequence[str], names: Sequence[str], path: Path, what: str, advice: str = "") -> str:
     """Return the name of the first of these columns that a table has, or raise `CatalogueError`.
 
-    Upper and lower case are the same. The message says what the column would hold, and what to do.
+    The message says what the column would hold, and what to do.
     """
-    if (found := first_column(columns, names)) is not None:
+    if (found := first_column(columns, names, path)) is not None:
         return found
     raise CatalogueError(
         f"{path} has no column of {what}: it has {list_names(columns)}; {list_names(names)} was looked for. "
@@ -49,35 +62,98 @@ def find_column(columns: Sequence[str], names: Sequence[str], path: Path, what: 
     )
 
 
-def first_column(columns: Sequence[str], names: Sequence[str]) -> str | None:
-    """Return the name of the first of these columns that a table has; None if it has none."""
-    by_name = {column.lower(): column for column in reversed(columns)}
-    return next((by_name[name.lower()] for name in names if name.lower() in by_name), None)
+def first_column(columns: Sequence[str], names: Sequence[str], path: Path) -> str | None:
+    """Return the name of the first of these columns that a table has; None if it has none.
+
+    Upper and lower case are the same; a table that has both is a `CatalogueError`, unless one name alone is
+    looked for and is there as it is spelt.
+    """
+    for name in names:
+        alike = [column for column in columns if column.lower() == name.lower()]
+        if len(alike) > 1 and not (len(names) == 1 and name in alike):
+            raise CatalogueError(
+                f"{path} has the columns {list_names(alike)}, which differ only in case; rename all "
+                "but one, or name the right one as it is spelt (--id-column, --size-column)."
+            )
+        if alike:
+            return name if name in alike else alike[0]
+    return None
 
 
 def find_id_column(columns: Sequence[str], path: Path, id_column: str | None = None) -> str:
-    """Return the name of a table's column of ids: the one that is named, or the first of `ID_COLUMNS`."""
-    names = (id_column,) if id_column else ID_COLUMNS
-    return find_column(columns, names, path, "ids", "Name it with --id-column (id_column=).")
+    """Return the name of a table's column of ids: the one that is named, or the first of `ID_COLUMNS`.
+
+    Within `one_has`, a table without the column that is named has one of `ID_COLUMNS`.
+    """
+    read = _READ.get()
+    names = [id_column] if id_column else list(ID_COLUMNS)
+    if id_column and read is not None and first_column(columns, names, path) is None:
+        names = list(ID_COLUMNS)
+    found = find_column(columns, names, path, "ids", "Name it with --id-column (id_column=).")
+    if read is not None:
+        read.append(found)
+    return found
+
+
+@contextmanager
+def one_has(id_column: str | None) -> Iterator[None]:
+    """Let tables that are read within lack the column of ids that is named, if one of them has it.
+
+    Raises
+    ------
+    CatalogueError
+        If none has it.
+    """
+    if _READ.get() is not None:
+        yield
+        return
+    before = _READ.set(read := list[str]())
+    try:
+        yield
+    finally:
+        _READ.reset(before)
+    if id_column and read and id_column.lower() not in (name.lower() for name in read):
+        raise CatalogueError(
+            f"No table has a column {id_column!r}; their columns of ids are {list_names(sorted(set(read)))}. "
+            "Correct --id-column (id_column=), or leave it out."
+        )
 
 
 def ids_as_text(column: pa.ChunkedArray, path: Path) -> pa.Array:
     """Return ids as text: whole numbers as digits, text stripped; a row without one is a `CatalogueError`."""
     if pa.types.is_floating(column.type):
-        # FITS and pandas turn whole numbers into floats; beyond 2**53 neighbours would become one.
-        numbers = column.to_numpy()
-        if not (np.isfinite(numbers) & (np.abs(numbers) < 2**53) & (numbers == np.floor(numbers))).all():
+        # FITS and pandas turn whole numbers into floats; large ones become their neighbours.
+        numbers = column.fill_null(np.nan).to_numpy()
+        most = 2.0 ** (np.finfo(numbers.dtype).nmant + 1)
+        wrong = ~np.isnan(numbers) & ~((np.abs(numbers) < most) & (numbers == np.floor(numbers)))
+        if wrong.any():
+            row = int(wrong.argmax())
             raise CatalogueError(
-                f"{path} has ids that are no whole numbers below 2**53; store them as text or int64."
+                f"{path} has ids that are floating-point numbers and no whole numbers below {most:.0f}, "
+                f"first in row {row + 1}: {numbers[row]}. Digits may be lost: take the ids from where they "
+                "came, as text or int64."
             )
-        column = pa.chunked_array([numbers.astype(np.int64)])
+        known = np.where(np.isnan(numbers), 0, numbers).astype(np.int64)
+        column = pa.chunked_array([pa.array(known, mask=np.isnan(numbers))])
     texts = pc.fill_null(cast_to_text(column, "of ids", path), "").combine_chunks()
     ids = pc.utf8_trim_whitespace(texts)
     if missing := pc.sum(pc.equal(pc.utf8_length(ids), 0)).as_py():
         raise CatalogueError(
             f"{path} has {missing} rows without an id; give each galaxy one or remove these rows."
         )
-    return ids
+    spoilt = pc.match_substring_regex(ids, _SPOILT)
+    if pc.any(spoilt).as_py():
+        row = pc.index(spoilt, True).as_py()
+        raise CatalogueError(
+            f"{path}: the id in row {row + 1} is {ids[row]}. A spreadsheet, or another program, has made it "
+            "a floating-point number, whose last digits are lost; take the ids from where they came, as text."
+        )
+    return whole(ids)
+
+
+def whole(ids: pa.Array) -> pa.Array:
+    """Return ids as text without the ``.0`` of numbers."""
+    return pc.replace_substring_regex(ids, r"^([+-]?\d{1,16})\.0*$", r"\1")
 
 
 def to_ids(column: pa.ChunkedArray, path: Path) -> tuple[str, ...]:
@@ -90,13 +166,32 @@ def read_numbers(table: pa.Table, names: Sequence[str | None], path: Path) -> Fl
     numbers = np.full((table.num_rows, len(names)), np.nan)
     for place, name in enumerate(names):
         if name in table.column_names:
-            try:
-                numbers[:, place] = table[name].cast(pa.float64()).to_numpy()
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                raise CatalogueError(
-                    f"{path}: column {name!r} must hold numbers ({error}); correct it."
-                ) from error
+            numbers[:, place] = to_numbers(table[name], f"`{name}`", path)
     return numbers
+
+
+def to_numbers(column: pa.ChunkedArray, name: str, path: Path) -> Float64[np.ndarray, " row"]:
+    """Return a column as numbers, NaN where missing; a `CatalogueError` names the first row that is none."""
+    if is_text(column.type):
+        column = without_gaps(column)
+    try:
+        return np.asarray(column.cast(pa.float64()).fill_null(np.nan).to_numpy())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        message = f"{path}: the column {name} must hold numbers, and holds {column.type}"
+        for row, value in enumerate(column if is_text(column.type) else (), start=1):
+            try:
+                value.cast(pa.float64())
+            except pa.ArrowInvalid:
+                message = f"{path}: row {row} of the column {name} is no number: {value.as_py()!r}"
+                break
+        raise CatalogueError(f"{message}; correct it.") from error
+
+
+def without_gaps(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return a column of text without blanks at its ends, null where it says that there is no number."""
+    text = pc.utf8_trim_whitespace(column)
+    gaps = pc.is_in(text, value_set=pa.array(NO_NUMBER, text.type))
+    return pc.if_else(gaps, pa.scalar(None, text.type), text)
 
 
 def refuse_repeated_ids(ids: Sequence[str], path: Path) -> None:
@@ -122,6 +217,16 @@ def refuse_repeated(columns: Sequence[str], path: Path) -> None:
     if twice := [name for name, times in Counter(columns).items() if times > 1]:
         raise CatalogueError(
             f"{path} has more than one column named {list_names(twice)}; remove or rename all but one."
+        )
+
+
+def refuse_names(names: Sequence[str]) -> None:
+    """Raise Arrow's error if a file of text cannot hold some names of columns, or there are none."""
+    if not names:
+        raise pa.ArrowInvalid("there are none")
+    if wrong := [repr(name) for name in names if not name.isprintable() or name != name.strip() or not name]:
+        raise pa.ArrowInvalid(
+            f"{list_names(wrong)}: names must be printable, and not begin or end with a blank"
         )
 
 

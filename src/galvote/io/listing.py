@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 import galvote.io.readers  # each format registers itself  # noqa: F401
 from galvote.errors import CatalogueError
-from galvote.io.columns import list_names
+from galvote.io.columns import list_names, one_has
 from galvote.io.readers.files import (
     IMAGES,
     count_passed_over,
@@ -110,7 +110,8 @@ def list_sources(
     if not paths:
         raise CatalogueError("No place with pictures was given; name a folder, a file or a catalogue.")
     wanted = _Wanted(id_column, dataset, recursive)
-    sources = Sources(tuple(listing for listing in _list_places(paths, wanted) if listing))
+    with one_has(id_column):
+        sources = Sources(tuple(listing for listing in _list_places(paths, wanted) if listing))
     if not sources:
         raise CatalogueError(f"There are no pictures in {list_names(paths)}; name another place.")
     _refuse_repeated(sources)

@@ -87,11 +87,15 @@ def row_ids(
         Galaxies with ids and positions, which tables without ids are matched with, within `WITHIN`. An id is
         empty where there is none, or it is ambiguous which.
     report
-        Is told how many rows match. If none does, that is a `CatalogueError`.
+        Is told where the ids are from, or how many rows match. If none does, that is a `CatalogueError`.
     """
     names = table.column_names
-    if reference is None or id_column is not None or first_column(names, ID_COLUMNS) is not None:
-        return to_ids(table[find_id_column(names, path, id_column)], path)
+    known = ID_COLUMNS if id_column is None else (id_column, *ID_COLUMNS)
+    if reference is None or first_column(names, known, path) is not None:
+        name = find_id_column(names, path, id_column)
+        ids = to_ids(table[name], path)
+        report(f"{path}: {len(table):,} rows, ids from `{name}`.")
+        return ids
     match = match_positions(*coordinates(table, path), reference.ra, reference.dec)
     if len(table) and not (match.rows >= 0).any():
         raise CatalogueError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -11,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from jaxtyping import Float64
 
 from galvote.errors import CatalogueError
@@ -20,8 +23,11 @@ from galvote.io.columns import (
     find_column,
     find_id_column,
     first_column,
+    is_text,
     refuse_repeated_ids,
     to_ids,
+    to_numbers,
+    without_gaps,
 )
 from galvote.io.sources import TEXT, Listing, Read, Sources
 from galvote.io.tables import is_table, read_table
@@ -35,6 +41,7 @@ DEC_COLUMNS = ("dec", "_dej2000", "dej2000", "de_icrs", "declination", "dec_deg"
 SIZE_COLUMNS = ("petroR90_r", "r90", "petror90", "petro_r90")
 """Names of a column of r90, the radius that holds 90 % of the Petrosian flux, in arcseconds."""
 
+_SEXAGESIMAL = r"^[+-]?\d+\s*[:hd°\s]\s*\d+"
 _AT_A_TIME = 1024
 
 Coordinates = Float64[np.ndarray, " galaxy"]
@@ -91,20 +98,27 @@ class Positions:
 
 
 def read_positions(
-    path: str | Path, *, size_column: str | None = None, id_column: str | None = None
+    path: str | Path,
+    *,
+    size_column: str | None = None,
+    id_column: str | None = None,
+    report: Callable[[str], None] = lambda sentence: None,
 ) -> Positions:
     """Read a catalogue of positions.
 
     Parameters
     ----------
     path
-        A table (see `read_table`) with columns of right ascension and declination in degrees, ICRS
-        (`RA_COLUMNS`, `DEC_COLUMNS`), of ids if it has any (`ID_COLUMNS`), and of sizes if it has any.
+        A table (see `read_table`) with columns of right ascension and declination, ICRS, in degrees or, as
+        text, in hours and degrees with minutes and seconds (`coordinates`), of ids if it has any
+        (`ID_COLUMNS`), and of sizes if it has any.
     size_column
         The column of r90; by default the first of `SIZE_COLUMNS` that is there. In arcseconds, unless the
         column has another unit.
     id_column
         The column of ids; by default the first of `ID_COLUMNS` that is there, or else rows are numbered.
+    report
+        Is told in a sentence which columns are taken.
 
     Returns
     -------
@@ -117,14 +131,24 @@ def read_positions(
         If a column is missing, is no column of numbers or has another unit, or an id occurs twice.
     """
     path = Path(path)
-    table = read_table(path, id_column=id_column)
-    ra, dec = coordinates(table, path)
-    r90 = np.full(len(table), np.nan)
-    if size_column or first_column(table.column_names, SIZE_COLUMNS):
-        names = [size_column] if size_column else SIZE_COLUMNS
-        size = find_column(table.column_names, names, path, "sizes", "Name one that is there.")
-        r90 = _numbers(table, size, path, "arcsec")
-    return Positions(ids=_ids(table, path, id_column), ra=ra, dec=dec, r90=r90, table=table)
+    table = read_table(path)
+    names = table.column_names
+    ra, dec = coordinate_columns(names, path)
+    said = f"coordinates from `{ra}`, `{dec}`"
+    r90, size = np.full(len(table), np.nan), first_column(names, SIZE_COLUMNS, path)
+    if size_column:
+        size = find_column(names, [size_column], path, "sizes", "Name one that is there.")
+    if size:
+        r90, said = _numbers(table, size, path, "arcsec"), f"{said}, sizes from `{size}`"
+    if id_column is None and first_column(names, ID_COLUMNS, path) is None:
+        ids = tuple(map(str, range(len(table))))
+        said += f"; without a column of ids ({', '.join(ID_COLUMNS)}), rows are numbered from 0"
+    else:
+        name = find_id_column(names, path, id_column)
+        ids, said = to_ids(table[name], path), f"ids from `{name}`, {said}"
+        refuse_repeated_ids(ids, path)
+    report(f"{path}: {len(table):,} galaxies, {said}.")
+    return Positions(ids, *coordinates(table, path), r90, table)
 
 
 def positions_of(places: Sequence[str | Path], *, id_column: str | None = None) -> Positions | None:
@@ -140,11 +164,28 @@ def positions_of(places: Sequence[str | Path], *, id_column: str | None = None) 
     return Positions(tuple(chain.from_iterable(each.ids for each in found)), ra, dec, r90, found[0].table)
 
 
+def coordinate_columns(names: Sequence[str], path: Path) -> tuple[str, str]:
+    """Return a table's columns of right ascension and declination, such as ``coord.ra`` and ``coord.dec``."""
+    pairs = [*zip(RA_COLUMNS, DEC_COLUMNS, strict=True)]
+    pairs += [(name, f"{name[:-3]}.dec") for name in names if name.lower().endswith(".ra")]
+    for pair in pairs:
+        ra, dec = (first_column(names, [name], path) for name in pair)
+        if ra and dec:
+            return ra, dec
+    return (
+        find_column(names, RA_COLUMNS, path, "right ascensions"),
+        find_column(names, DEC_COLUMNS, path, "declinations"),
+    )
+
+
 def coordinates(table: pa.Table, path: Path) -> tuple[Coordinates, Coordinates]:
-    """Return a table's right ascensions and declinations in degrees, NaN where missing."""
-    ra = find_column(table.column_names, RA_COLUMNS, path, "right ascensions")
-    dec = find_column(table.column_names, DEC_COLUMNS, path, "declinations")
-    return _numbers(table, ra, path, "deg"), _numbers(table, dec, path, "deg")
+    """Return a table's right ascensions and declinations in degrees, NaN where missing.
+
+    Text such as ``10:00:00.5``, ``10 00 00.5`` or ``10h00m00.5s`` is hours of right ascension, unless the
+    column's unit is degrees, and degrees of declination.
+    """
+    ra, dec = coordinate_columns(table.column_names, path)
+    return _degrees(table, ra, path, "hourangle"), _degrees(table, dec, path, "deg")
 
 
 @dataclass(frozen=True)
@@ -168,24 +209,36 @@ def _columns(places: pa.Array) -> tuple[Coordinates, ...]:
     return tuple(column.to_numpy(zero_copy_only=False) for column in places.flatten())
 
 
-def _ids(table: pa.Table, path: Path, id_column: str | None) -> tuple[str, ...]:
-    if id_column is None and first_column(table.column_names, ID_COLUMNS) is None:
-        return tuple(map(str, range(len(table))))
-    ids = to_ids(table[find_id_column(table.column_names, path, id_column)], path)
-    refuse_repeated_ids(ids, path)
-    return ids
+def _degrees(table: pa.Table, name: str, path: Path, unit: str) -> Coordinates:
+    """Return a column of degrees, or of text in sexagesimal notation."""
+    column = table[name]
+    if not (
+        is_text(column.type) and pc.any(pc.match_substring_regex(without_gaps(column), _SEXAGESIMAL)).as_py()
+    ):
+        return _numbers(table, name, path, "deg")
+    from astropy.coordinates import Angle, IllegalHourWarning
+
+    unit = "deg" if (about(table.schema.field(name)).get("unit") or "").lower().startswith("deg") else unit
+    degrees = np.full(len(column), np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of 60 seconds, which are rounded ones
+        warnings.simplefilter("error", IllegalHourWarning)
+        for row, text in enumerate(without_gaps(column).to_pylist()):
+            try:
+                if text is not None:
+                    degrees[row] = Angle(text if re.match(_SEXAGESIMAL, text) else "", unit).deg
+            except (ValueError, IllegalHourWarning) as error:
+                raise CatalogueError(
+                    f"{path}: row {row + 1} of the column `{name}` is {text!r}, which is no angle in "
+                    f"{'hours' if unit == 'hourangle' else 'degrees'}, minutes and seconds; correct it, or "
+                    "convert the column to degrees."
+                ) from error
+    return degrees
 
 
 def _numbers(table: pa.Table, name: str, path: Path, wanted: str) -> Coordinates:
     """Return a column in the wanted unit, which it is taken to have if it names none."""
-    column = table[name]
-    known = (pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal, pa.types.is_null)
-    if not any(is_so(column.type) for is_so in known):
-        raise CatalogueError(
-            f"{path}: the column `{name}` holds {column.type} and must hold numbers: positions in degrees, "
-            "not in hours or with minutes and seconds; sizes in arcseconds."
-        )
-    numbers = np.asarray(column.cast(pa.float64()).fill_null(np.nan).to_numpy())
+    numbers = to_numbers(table[name], f"`{name}`", path)
     unit = about(table.schema.field(name)).get("unit")
     if not unit:
         return numbers

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from galvote.errors import CatalogueError, OutputError
 from galvote.io.astropy_tables import (
+    read_ecsv,
     read_fits,
     read_votable,
     with_astropy_header,
@@ -21,7 +22,7 @@ from galvote.io.atomic import atomic_file, refuse_existing, trial_file
 from galvote.io.columns import find_id_column, refuse_repeated, to_ids
 from galvote.io.csv_tables import read_csv, write_csv
 
-Read = Callable[[Path, str | None], pa.Table]
+Read = Callable[[Path], pa.Table]
 Write = Callable[[pa.Table, Path], None]
 
 
@@ -45,31 +46,30 @@ def register_table(name: str, *endings: str, read: Read, write: Write | None = N
     *endings
         Of the names of its files, in lower case.
     read
-        Returns the table in a file; is also given the name of the column of ids, if it is known.
+        Returns the table in a file.
     write
         Writes a table to a place; raises Arrow's errors for columns that the format cannot hold.
     """
     _FORMATS.append(_Format(name, endings, read, write))
 
 
-def read_table(path: str | Path, *, id_column: str | None = None) -> pa.Table:
-    """Read a CSV, Parquet, FITS or VOTable file, or the shards that a prediction wrote to a folder.
+def read_table(path: str | Path) -> pa.Table:
+    """Read a CSV, ECSV, Parquet, FITS or VOTable file, or the shards that a prediction wrote to a folder.
 
     Parameters
     ----------
     path
-        Ends in .csv, .csv.gz, .parquet, .fits, .fit, .fits.gz, .vot, .votable or .xml. Of a FITS file the
-        first table is read, of a folder all Parquet files, which have the same columns.
-    id_column
-        Name of the column of ids, if it is none of `ID_COLUMNS`.
+        Ends in .csv, .csv.gz, .tsv, .ecsv, .parquet, .fits, .fit, .fits.gz, .vot, .votable or .xml. Of a
+        FITS file the first table is read, of a folder all Parquet files, which have the same columns. In CSV,
+        other delimiters, decimal commas, UTF-16, and lines above or a row of units below the names are found.
 
     Returns
     -------
     pyarrow.Table
         Null where a value is missing. CSV, FITS and VOTable cannot tell NaN from a missing number, and FITS
-        and VOTable cannot tell an empty text from a missing one: both are null. Columns of ids in a CSV stay
-        text, so that leading zeros and long numbers survive. What FITS and VOTable say about a column is
-        metadata of its field, as `about` returns it.
+        and VOTable cannot tell an empty text from a missing one: both are null. In CSV, columns of ids stay
+        text, and so do those of whole numbers with leading zeros or beyond int64. What is said about a column
+        is metadata of its field, as `about` returns it.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def read_table(path: str | Path, *, id_column: str | None = None) -> pa.Table:
     if not path.exists():
         raise CatalogueError(f"There is no file {path}; check the path.")
     try:
-        return format_.read(path, id_column)
+        return format_.read(path)
     except (pa.ArrowException, OSError, ValueError, IndexError, TypeError) as error:
         raise CatalogueError(
             f"{path} cannot be read as {format_.name}: {error}. "
@@ -148,10 +148,10 @@ def read_ids(path: str | Path, *, id_column: str | None = None) -> tuple[str, ..
     Parameters
     ----------
     path, id_column
-        As for `read_table`; by default, ids are the first of `ID_COLUMNS` that is there.
+        The file; by default, ids are the first of `ID_COLUMNS` that is there.
     """
     path = Path(path)
-    table = read_table(path, id_column=id_column)
+    table = read_table(path)
     return to_ids(table[find_id_column(table.column_names, path, id_column)], path)
 
 
@@ -181,7 +181,7 @@ def _write(table: pa.Table, place: Path, path: Path) -> None:
         ) from error
 
 
-def _read_parquet(path: Path, id_column: str | None = None) -> pa.Table:
+def _read_parquet(path: Path) -> pa.Table:
     """Read a file, or the shards in a folder."""
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files:
@@ -195,7 +195,8 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
 
 
 register_table("csv", ".csv", read=read_csv, write=write_csv)
-register_table("csv", ".csv.gz", read=read_csv)
+register_table("csv", ".csv.gz", ".tsv", ".tsv.gz", read=read_csv)
+register_table("ecsv", ".ecsv", ".ecsv.gz", read=read_ecsv)
 register_table("parquet", ".parquet", read=_read_parquet, write=_write_parquet)
 register_table("fits", ".fits", ".fit", read=read_fits, write=write_fits)
 register_table("fits", ".fits.gz", read=read_fits)

@@ -57,8 +57,8 @@ def read_labels(
         If the file cannot be read, there is no such column, or an id occurs twice.
     """
     path = Path(path)
-    table, ids = with_ids(read_table(path, id_column=id_column), path, id_column, reference)
-    named = first_column(table.column_names, (id_column,) if id_column else ID_COLUMNS)
+    table, ids = with_ids(read_table(path), path, id_column, reference)
+    named = first_column(table.column_names, (*filter(None, [id_column]), *ID_COLUMNS), path)
     others = [name for name in table.column_names if name != named]
     if column is None and len(others) == 1:
         column = others[0]
@@ -72,13 +72,13 @@ def read_labels(
     return {id_: value for id_, value in zip(ids, values, strict=True) if value is not None}
 
 
-def class_columns(table: pa.Table, id_column: str | None) -> tuple[str, ...]:
+def class_columns(table: pa.Table, path: Path, id_column: str | None = None) -> tuple[str, ...]:
     """Return the columns that may hold classes: words, of which there are few and some occur again.
 
     Parameters
     ----------
-    table
-        The table.
+    table, path
+        The table, and where it is from.
     id_column
         Its column of ids, if it is named.
 
@@ -86,7 +86,7 @@ def class_columns(table: pa.Table, id_column: str | None) -> tuple[str, ...]:
     -------
     Names of columns.
     """
-    named = first_column(table.column_names, (id_column,) if id_column else ID_COLUMNS)
+    named = first_column(table.column_names, (*filter(None, [id_column]), *ID_COLUMNS), path)
     return tuple(
         field.name
         for field in table.schema

@@ -13,7 +13,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Float
 
 from galvote.errors import CatalogueError, FractionError, GalvoteError
-from galvote.io.columns import list_names, read_numbers
+from galvote.io.columns import list_names, one_has, read_numbers
 from galvote.io.matching import with_ids
 from galvote.io.positions import Positions
 from galvote.io.tables import read_table
@@ -84,10 +84,10 @@ def read_votes(
     if not files:
         raise CatalogueError("No files of votes were given; name at least one.")
     tables = list[_Table]()
-    for file in files:
-        table = read_table(file, id_column=id_column)
-        rows, ids = with_ids(table, file, id_column, reference, report or _LOG.info)
-        tables.append(_Table(file, rows, ids, class_columns(rows, id_column)))
+    with one_has(id_column):
+        for file in files:
+            rows, ids = with_ids(read_table(file), file, id_column, reference, report or _LOG.info)
+            tables.append(_Table(file, rows, ids, class_columns(rows, file, id_column)))
     chosen = _choose_tree(tables) if tree is None else tree
 
     def keep(votes: Votes, wrong: Bool[np.ndarray, " galaxy"], error: GalvoteError) -> Votes:

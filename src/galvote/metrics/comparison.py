@@ -1,7 +1,5 @@
 """The arrays that every metric is given."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 

@@ -1,7 +1,5 @@
 """How often predicted intervals hold what volunteers voted."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,10 +19,8 @@ class Coverage:
 
     Parameters
     ----------
-    overall
-        Share of all known votes, in [0, 1].
-    mean_width
-        Of the intervals, in [0, 1].
+    overall, mean_width
+        Share of all known votes, and the intervals' mean width, in [0, 1].
     questions
         Share by question, in tree order; NaN for a question without known votes.
     """
@@ -40,7 +36,7 @@ def measure_coverage(
     high: Float[np.ndarray, "galaxy answer"],
     tree: DecisionTree,
 ) -> Coverage | None:
-    """Count the known votes that lie within their interval, overall and by question.
+    """Return how many known votes lie within their interval, overall and by question; None if none has one.
 
     Parameters
     ----------
@@ -50,10 +46,6 @@ def measure_coverage(
         Ends of the intervals, same order; NaN where there is none.
     tree
         The tree of the columns.
-
-    Returns
-    -------
-    ``None`` if no known vote has an interval.
     """
     known = np.isfinite(actual) & np.isfinite(low) & np.isfinite(high)
     if not known.any():
@@ -68,10 +60,7 @@ def measure_coverage(
 
 @register_metric("coverage")
 def _coverage(compared: Comparison) -> dict[str, Any] | None:
-    """Return `Coverage` as plain data.
-
-    ``None`` without predicted intervals.
-    """
+    """Return `Coverage` as plain data, None without predicted intervals."""
     if compared.low is None or compared.high is None:
         return None
     found = measure_coverage(compared.actual, compared.low, compared.high, compared.tree)

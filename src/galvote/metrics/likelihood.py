@@ -1,7 +1,5 @@
 """How likely the predicted fractions make what volunteers answered."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Whether galaxies sorted by a prediction are sorted by the votes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The metrics by name; `score` computes all of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +14,10 @@ METRICS: dict[str, Metric] = {}
 
 
 def register_metric(name: str) -> Callable[[Metric], Metric]:
-    """Make a function one of the metrics.
+    """Make a function of a `Comparison` one of the metrics.
+
+    What it returns must be plain data: a number, a text, or a mapping or sequence of them; ``None`` if the
+    comparison has nothing to measure it by.
 
     Parameters
     ----------
@@ -25,14 +26,7 @@ def register_metric(name: str) -> Callable[[Metric], Metric]:
 
     Returns
     -------
-    A decorator for a function of a `Comparison`. What the function returns must be plain data: a number, a
-    text, or a mapping or sequence of them; ``None`` if the comparison has nothing to measure it by.
-
-    Examples
-    --------
-    >>> @register_metric("largest_error")
-    ... def largest_error(compared: Comparison) -> float:
-    ...     return float(np.nanmax(np.abs(compared.predicted - compared.actual)))
+    A decorator.
     """
 
     def register(metric: Metric) -> Metric:
@@ -43,16 +37,12 @@ def register_metric(name: str) -> Callable[[Metric], Metric]:
 
 
 def score(compared: Comparison) -> dict[str, Any]:
-    """Compute every registered metric.
+    """Return every registered metric by name, ready for JSON: unknown numbers are None, empty results absent.
 
     Parameters
     ----------
     compared
         Predictions and votes.
-
-    Returns
-    -------
-    Results by name, ready for JSON: unknown numbers are ``None``, and metrics without a result are absent.
     """
     results = {name: metric(compared) for name, metric in METRICS.items()}
     return {name: _plain(result) for name, result in results.items() if result is not None}

@@ -1,7 +1,5 @@
 """Whether predicted fractions mean what they say: the volunteers' against the predicted ones, in bins."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,27 +14,15 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Bin:
-    """The answers whose predicted fraction lies between two edges.
+    """The answers whose predicted fraction lies between two edges."""
 
-    Parameters
-    ----------
-    lower, upper
-        The edges, in [0, 1].
-    predicted, voted
-        Means of the fractions.
-    low, high
-        The voted fractions' 16th and 84th percentile.
-    count
-        How many answers, at least 1.
-    """
-
-    lower: float
+    lower: float  # edge, in [0, 1]
     upper: float
-    predicted: float
-    voted: float
-    low: float
-    high: float
-    count: int
+    predicted: float  # mean
+    voted: float  # mean
+    low: float  # 16th percentile of the voted fractions
+    high: float  # 84th
+    count: int  # of answers, at least 1
 
 
 @dataclass(frozen=True)
@@ -87,10 +73,8 @@ def measure_reliability(
         Cumulative fractions in ``tree.columns`` order; beyond [0, 1] they are clipped.
     actual
         The volunteers' fractions, same order; NaN where unknown.
-    tree
-        The tree of the columns.
-    bins
-        How many equal bins [0, 1] is divided into.
+    tree, bins
+        The tree of the columns, and how many equal bins [0, 1] is divided into.
 
     Returns
     -------

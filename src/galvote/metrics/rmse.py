@@ -1,7 +1,5 @@
 """Root mean squared errors: the challenge's metric, by question and column, and what it is compared with."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
@@ -15,16 +13,12 @@ from galvote.metrics.registry import register_metric
 def squared_errors(
     predicted: Float[np.ndarray, "galaxy answer"], actual: Float[np.ndarray, "galaxy answer"]
 ) -> Float[np.ndarray, "galaxy answer"]:
-    """Return (predicted − actual)² in double precision.
+    """Return (predicted − actual)² in double precision; NaN where the vote is unknown.
 
     Parameters
     ----------
     predicted, actual
         Vote fractions in [0, 1] in one order of columns; `actual` is NaN where unknown.
-
-    Returns
-    -------
-    Same shape; NaN where the vote is unknown.
     """
     return np.asarray(np.square(np.asarray(predicted, dtype=np.float64) - actual))
 
@@ -32,16 +26,12 @@ def squared_errors(
 def galaxy_rmse(
     predicted: Float[np.ndarray, "galaxy answer"], actual: Float[np.ndarray, "galaxy answer"]
 ) -> Float[np.ndarray, " galaxy"]:
-    """Return each galaxy's own RMSE over its known votes.
+    """Return each galaxy's own RMSE over its known votes; NaN for a galaxy without any.
 
     Parameters
     ----------
     predicted, actual
         As for `squared_errors`.
-
-    Returns
-    -------
-    One number a galaxy; NaN for a galaxy without known votes.
     """
     return np.asarray(_root_mean(squared_errors(predicted, actual), axis=1))
 
@@ -56,18 +46,7 @@ def _rmse(compared: Comparison) -> float:
 def rmse_interval(compared: Comparison, draws: int = 1000, seed: int = 0) -> tuple[float, float]:
     """Return the central 95 % of the RMSE when galaxies are drawn again with replacement.
 
-    Parameters
-    ----------
-    compared
-        Predictions and votes.
-    draws
-        How often they are drawn.
-    seed
-        Of the draws.
-
-    Returns
-    -------
-    The 2.5th and the 97.5th percentile. Galaxies are drawn whole, because a galaxy's errors hang together.
+    Galaxies are drawn whole, because a galaxy's errors hang together.
     """
     errors = squared_errors(compared.predicted, compared.actual)[compared.scored_galaxies]
     rng = np.random.default_rng(seed)

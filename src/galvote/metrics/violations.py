@@ -1,7 +1,5 @@
 """Whether predictions obey the tree."""
 
-from __future__ import annotations
-
 from galvote.metrics.comparison import Comparison
 from galvote.metrics.registry import register_metric
 from galvote.trees import find_violations

@@ -1,7 +1,5 @@
 """Networks that only predict, made faster: their convolutions normalise by themselves."""
 
-from __future__ import annotations
-
 import copy
 
 import torch
@@ -12,22 +10,11 @@ from galvote.models.network import GalaxyNetwork
 
 
 def fuse(network: GalaxyNetwork, precision: torch.dtype = torch.float32) -> GalaxyNetwork:
-    """Return a copy of a network for prediction alone.
+    """Return a copy of a network for prediction alone, its encoder's weights in the precision it computes in.
 
     Batch normalisation behind a convolution scales and shifts each channel by constants once training is
     over, so it becomes part of the weights (Jacob et al. 2018, arXiv:1712.05877, section 3.2). A third of the
-    layers go, and a fifth of the time.
-
-    Parameters
-    ----------
-    network
-        In evaluation mode.
-    precision
-        Of the encoder's weights: what would cast them for each batch finds them so. The head keeps float32.
-
-    Returns
-    -------
-    A network that answers as the given one does, up to rounding, and cannot be trained further.
+    layers go, and a fifth of the time. Answers are the same up to rounding.
     """
     fused = copy.deepcopy(network)
     for layers in fused.modules():

@@ -1,41 +1,23 @@
 """From features to vote fractions that flow down the decision tree."""
 
-from __future__ import annotations
-
-from typing import Literal
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from galvote.errors import ModelError
+from galvote.models.description import HeadKind
 from galvote.trees import DecisionTree
-
-HeadKind = Literal["sigmoid", "softmax", "rectified", "dirichlet"]
 
 
 class TreeHead(nn.Module):
     """A linear layer, then one of several ways to make cumulative vote fractions of its outputs.
 
-    All but ``sigmoid`` divide each question among its answers and let these conditional fractions flow down
-    the tree.
+    All but ``sigmoid``, independent sigmoids as in the baseline report, divide each question among its
+    answers and let these conditional fractions flow down the tree: by a ``softmax``; ``rectified`` outputs
+    divided by their sum (Dieleman, Willett & Dambre 2015, MNRAS 450, 1441, section 7.4), which reaches hard
+    zeros; or the mean of a ``dirichlet`` distribution, whose concentrations are predicted.
 
-    Parameters
-    ----------
-    features
-        Width of the encoder's features.
-    tree
-        The tree whose columns are predicted.
-    kind
-        ``sigmoid``: 37 independent sigmoids, as in the baseline report; they do not obey the tree.
-        ``softmax``: a softmax within each question.
-        ``rectified``: rectified outputs divided by their sum within each question (Dieleman, Willett & Dambre
-        2015, MNRAS 450, 1441, section 7.4). It reaches hard zeros.
-        ``dirichlet``: the concentrations of a Dirichlet distribution for each question, whose mean is taken.
-
-    Notes
-    -----
     `normalise` belongs to ``rectified`` alone: without the division for the first part of training the
     network starts more reliably (the same paper, section 7.5). Each output clipped to [0, 1] is then a
     cumulative fraction by itself, as in the winner's own code; multiplied down the tree, unbounded outputs
@@ -70,13 +52,7 @@ class TreeHead(nn.Module):
         return flow_down(self.tree, self.conditional(features))
 
     def conditional(self, features: Float[Tensor, "galaxy feature"]) -> Float[Tensor, "galaxy answer"]:
-        """Return fractions that sum to 1 within each question, in float32.
-
-        Raises
-        ------
-        ModelError
-            If the head is a sigmoid, which does not know what belongs to a question.
-        """
+        """Return fractions that sum to 1 within each question, in float32; a sigmoid head has none."""
         outputs = self._outputs(features)
         return torch.cat([self._divide(outputs[:, answers]) for answers in self.tree.slices.values()], dim=1)
 
@@ -85,11 +61,6 @@ class TreeHead(nn.Module):
 
         The conditional fraction of an answer with concentration a in a question whose concentrations sum to A
         is then distributed as Beta(a, A - a).
-
-        Raises
-        ------
-        ModelError
-            If the head is of another kind.
         """
         if self.kind != "dirichlet":
             raise ModelError(f"A {self.kind} head has no concentrations; train one with head = 'dirichlet'.")

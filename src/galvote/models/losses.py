@@ -1,7 +1,5 @@
 """What training minimises. Each loss of the tree is a sum and the number of terms that were known."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 import torch
@@ -37,14 +35,8 @@ def tree_cross_entropy(
     """Return the cross-entropy of what volunteers answer, summed over known questions, and how many they are.
 
     Minus the sum of each answer's cumulative fraction times the logarithm of its predicted conditional one:
-    where a question is put to few volunteers it counts little. It is least where the prediction is true.
-
-    Parameters
-    ----------
-    conditional
-        Predicted fractions that sum to 1 within each question.
-    actual
-        The volunteers' cumulative fractions. A question with NaN among its answers is unknown.
+    where a question is put to few volunteers it counts little. It is least where the prediction is true. A
+    question with NaN among its answers is unknown.
     """
     # Smaller than any softmax of trained outputs: 0 x log 0 would be NaN.
     logarithms = conditional.clamp(min=torch.finfo(conditional.dtype).tiny).log()
@@ -57,15 +49,6 @@ def dirichlet_multinomial_loss(
 ) -> tuple[Float[Tensor, ""], Int[Tensor, ""]]:
     r"""Return minus the log-likelihood of the votes, summed over known questions, and how many they are.
 
-    Parameters
-    ----------
-    concentrations
-        Predicted, greater than 0.
-    counts
-        How many volunteers gave each answer. A question with NaN among its answers is unknown.
-
-    Notes
-    -----
     Of the N volunteers who answer a question, n_i choose the answer with concentration a_i, out of a crowd
     whose fractions are drawn from the Dirichlet distribution; with A the sum of the a_i,
 
@@ -73,7 +56,8 @@ def dirichlet_multinomial_loss(
         p(n \mid a) = \frac{N!\,\Gamma(A)}{\Gamma(N + A)} \prod_i \frac{\Gamma(n_i + a_i)}{n_i!\,\Gamma(a_i)}
 
     (Mosimann 1962, Biometrika 49, 65; for galaxies' votes Walmsley et al. 2022, MNRAS 509, 3966). Where
-    nobody was asked it is 1. Down the tree the likelihoods multiply, as N is given by the answers before.
+    nobody was asked it is 1. Down the tree the likelihoods multiply, as N is given by the answers before. A
+    question with NaN among its answers is unknown.
     """
     known, counts = _known_questions(tree, counts)
     likelihood = (

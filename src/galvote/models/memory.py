@@ -1,7 +1,5 @@
 """How memory is taken from the operating system while networks run on a processor."""
 
-from __future__ import annotations
-
 import ctypes
 import platform
 
@@ -15,8 +13,7 @@ def keep_freed_memory() -> None:
 
     glibc maps every large block afresh and unmaps it when freed, so each activation of a large batch costs a
     page fault for every 4 kB. Kept blocks are part of what `benchmarks.speed.training` measures; they stay
-    with the process until it ends. Does nothing on other C libraries.
-    (`mallopt(3)`, man7.org.)
+    with the process until it ends. Does nothing on other C libraries. (`mallopt(3)`, man7.org.)
     """
     _set((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 * _MIB))
 

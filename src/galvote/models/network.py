@@ -1,7 +1,5 @@
 """The whole network: uint8 pictures in, vote fractions out, described by a `NetworkSpec`."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
@@ -17,10 +15,8 @@ class GalaxyNetwork(nn.Module):
 
     Parameters
     ----------
-    spec
-        What to build.
-    tree
-        The tree whose columns are predicted.
+    spec, tree
+        What to build, and the tree whose columns are predicted.
     """
 
     def __init__(self, spec: NetworkSpec, tree: DecisionTree) -> None:

@@ -1,7 +1,5 @@
 """Dark images with drawings on them: matplotlib axes in pixels, y pointing down."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np
@@ -20,13 +18,7 @@ DPI = 100
 
 
 def new_canvas(width: int, height: int) -> Axes:
-    """Return the axes of an empty dark image.
-
-    Parameters
-    ----------
-    width, height
-        In pixels.
-    """
+    """Return the axes of an empty dark image of so many pixels."""
     figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=NIGHT)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
@@ -35,13 +27,7 @@ def new_canvas(width: int, height: int) -> Axes:
 
 
 def to_pixels(axes: Axes) -> UInt8[np.ndarray, "y x 3"]:
-    """Return the RGB pixels of what is drawn.
-
-    Parameters
-    ----------
-    axes
-        From `new_canvas`.
-    """
+    """Return the RGB pixels of what is drawn on a canvas."""
     figure = axes.get_figure()
     assert isinstance(figure, Figure)
     file = io.BytesIO()
@@ -51,14 +37,6 @@ def to_pixels(axes: Axes) -> UInt8[np.ndarray, "y x 3"]:
 
 
 def text_width(words: str, size: float) -> float:
-    """Return the width of words, in pixels.
-
-    Parameters
-    ----------
-    words
-        In one line.
-    size
-        Of the type, in points.
-    """
+    """Return the width in pixels of words in one line, of a size in points."""
     width, _, _ = text_to_path.get_text_width_height_descent(words, FontProperties(size=size), ismath=False)
     return width * DPI / 72

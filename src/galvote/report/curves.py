@@ -1,7 +1,5 @@
 """Loss and RMSE of training and validation against the epoch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from galvote.report.figures import INK, TRAINING, VALIDATION, new_figure, save_f
 
 
 def plot_curves(history: Sequence[Mapping[str, Any]], directory: str | Path) -> tuple[Path, Path]:
-    """Draw ``loss.png`` and ``rmse.png`` of a training run.
+    """Draw ``loss.png`` and ``rmse.png`` of a training run, and return their paths.
 
     Each file is replaced in one step, so training may redraw them after every epoch while someone looks.
 

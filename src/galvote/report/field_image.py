@@ -1,7 +1,5 @@
 """The image of a field with its galaxies outlined and named."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,36 +19,16 @@ _LABELLED = 400  # more labels than this cover the sky
 
 @dataclass(frozen=True)
 class Mark:
-    """A galaxy to be outlined.
+    """A galaxy to be outlined."""
 
-    Parameters
-    ----------
-    number
-        Stands at its outline.
-    label
-        A few words after the number, which give way where there is no room.
-    x, y
-        Its centre in pixels; (0, 0) is the centre of the first pixel, and y points down.
-    radius
-        Of the outline along the major axis, in pixels.
-    axis_ratio
-        Of the outline, in (0, 1].
-    angle
-        Of the major axis, in degrees from x towards y.
-    colour
-        Of outline and number, as matplotlib writes it.
-    dashed
-        Whether the outline is.
-    """
-
-    number: int
-    label: str
-    x: float
-    y: float
-    radius: float
-    axis_ratio: float
-    angle: float
-    colour: str
+    number: int  # stands at its outline
+    label: str  # a few words after the number, which give way where there is no room
+    x: float  # centre in pixels; 0 is the centre of the first pixel
+    y: float  # pointing down
+    radius: float  # of the outline along the major axis, in pixels
+    axis_ratio: float  # in (0, 1]
+    angle: float  # of the major axis, in degrees from x towards y
+    colour: str  # of outline and number
     dashed: bool = False
 
 
@@ -64,22 +42,9 @@ def draw_field(
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Draw a field with its galaxies outlined, and under it a line with title and legend.
 
-    Parameters
-    ----------
-    rgb
-        The field.
-    marks
-        Most important first: where labels would meet, later ones shrink to their number or are left out.
-    title
-        Stands at the left of the line.
-    legend
-        Words and their colours.
-    width
-        Of the drawing's longer side, in pixels; a small field is enlarged at most three times.
-
-    Returns
-    -------
-    RGB. The first row of the field is the first of the drawing, and the first column, too.
+    The most important marks come first: where labels would meet, later ones shrink to their number or are
+    left out. The longer side has ``width`` pixels; a small field is enlarged at most three times. Its first
+    row and column are those of the drawing.
     """
     scale = min(3.0, width / max(rgb.shape[:2]))
     across, down = (max(round(side * scale), 1) for side in (rgb.shape[1], rgb.shape[0]))

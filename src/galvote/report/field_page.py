@@ -1,7 +1,5 @@
 """The page beside the images of a field: its clearest galaxies, each with its votes down the tree."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,22 +25,8 @@ def draw_field_page(
 ) -> str:
     """Return the HTML of a page that shows ``annotated.png`` and some galaxies, in the look of the reports.
 
-    Parameters
-    ----------
-    cards
-        The galaxies, as on the sheets.
-    fractions
-        Their cumulative fractions in [0, 1], in ``tree.columns`` order.
-    tree
-        The model's tree.
-    low, high
-        The ends of their intervals, if there are any.
-    title
-        Name of the field.
-    found
-        A sentence that says what was found.
-    catalogue
-        Name of the file beside the page that has all galaxies.
+    `cards` are those of the sheets, `found` is a sentence that says what was found, and `catalogue` the name
+    of the file beside the page that has all galaxies.
     """
     none = [None] * len(cards)
     votes = zip(fractions, none if low is None else low, none if high is None else high, strict=True)

@@ -17,13 +17,7 @@ VALIDATION, TRAINING = palette()["model"], palette()["mean"]
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure with some room at its edges.
-
-    Parameters
-    ----------
-    width, height
-        In inches.
-    """
+    """Return an empty figure of so many inches, with some room at its edges."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height))
@@ -32,15 +26,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def style_axes(axes: Axes, title: str, x_label: str, y_label: str) -> None:
-    """Give axes a title at the left, quiet spines and light horizontal lines.
-
-    Parameters
-    ----------
-    axes
-        Of a figure.
-    title, x_label, y_label
-        Texts; may be empty.
-    """
+    """Give axes a title at the left, quiet spines and light horizontal lines; texts may be empty."""
     axes.set_title(title, loc="left", color=INK, fontsize=12, fontweight="bold", pad=12)
     axes.set_xlabel(x_label, color=MUTED)
     axes.set_ylabel(y_label, color=MUTED)
@@ -52,14 +38,6 @@ def style_axes(axes: Axes, title: str, x_label: str, y_label: str) -> None:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG, whole or not at all.
-
-    Parameters
-    ----------
-    figure
-        What is written.
-    path
-        An existing file is replaced in one step.
-    """
+    """Write a PNG, whole or not at all."""
     with atomic_file(path) as partial:
         figure.savefig(partial, format="png", dpi=150, facecolor="white")

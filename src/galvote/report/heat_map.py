@@ -1,7 +1,5 @@
 """A number for each pair of settings, as colours with the numbers on them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,12 +19,12 @@ def plot_heat_map(
     row_title: str = "",
     column_title: str = "",
 ) -> Path:
-    """Draw a table of numbers as a PNG; NaN (diverged or not run) is grey.
+    """Draw a table of numbers, of which lower ones are better, as a PNG; NaN (diverged or not run) is grey.
 
     Parameters
     ----------
     values
-        One number for each cell, lower is better.
+        One number for each cell.
     row_labels, column_labels
         As many as there are rows and columns.
     path

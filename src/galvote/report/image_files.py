@@ -1,7 +1,5 @@
 """Images as small files and in pages."""
 
-from __future__ import annotations
-
 import base64
 import io
 from pathlib import Path
@@ -21,15 +19,6 @@ def write_png(image: UInt8[np.ndarray, "y x 3"], path: Path, *, max_bytes: int =
 
     PNG spends most of its bytes on the noise of the sky, which lies in the last bits: they are dropped, up to
     four of them, until the file is small enough.
-
-    Parameters
-    ----------
-    image
-        RGB.
-    path
-        An existing file is replaced in one step.
-    max_bytes
-        What it may weigh.
     """
     data = b""
     for dropped in range(5):
@@ -42,13 +31,7 @@ def write_png(image: UInt8[np.ndarray, "y x 3"], path: Path, *, max_bytes: int =
 
 
 def to_data_url(image: UInt8[np.ndarray, "y x 3"]) -> str:
-    """Return an image as a JPEG in a data URL, for a page that needs nothing from elsewhere.
-
-    Parameters
-    ----------
-    image
-        RGB.
-    """
+    """Return an image as a JPEG in a data URL, for a page that needs nothing from elsewhere."""
     encoded = io.BytesIO()
     Image.fromarray(image).save(encoded, "JPEG", quality=90)
     return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")

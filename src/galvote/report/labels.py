@@ -4,8 +4,6 @@ The package adjustText was tried on the Hubble Deep Field: it takes longer, leav
 cannot leave out a label that has no room.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Pages from their templates."""
 
-from __future__ import annotations
-
 from functools import cache
 from math import log1p
 from typing import Any
@@ -12,15 +10,7 @@ from galvote.report.style import style_sheet
 
 
 def fill_template(name: str, **values: Any) -> str:
-    """Return a template with its gaps filled; values are escaped unless the template says that they are safe.
-
-    Parameters
-    ----------
-    name
-        Of a file in ``templates``.
-    **values
-        What the template asks for.
-    """
+    """Return a file of ``templates`` with its gaps filled; values are escaped unless it calls them safe."""
     return _environment().get_template(name).render(values)
 
 

@@ -1,7 +1,5 @@
 """The HTML report of an evaluation: one page that needs nothing from elsewhere."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,7 +56,7 @@ def write_report(
     title: str = "Predicted votes",
     overwrite: bool = False,
 ) -> Path:
-    """Write ``index.html`` and ``scores.json``.
+    """Write ``index.html`` and ``scores.json``, and return the path of the page.
 
     Parameters
     ----------
@@ -67,10 +65,8 @@ def write_report(
     scores
         As `galvote.metrics.score` returns them. Counts by reason in ``left_out``, and sentences in
         ``remarks`` that a reader must know, are shown, too.
-    compared
-        What was scored.
-    ids
-        Of its galaxies.
+    compared, ids
+        What was scored, and the ids of its galaxies.
     images
         RGB images by id, of the galaxies of `best_and_worst` at least; a galaxy without one is shown without.
     title
@@ -116,16 +112,12 @@ def write_report(
 
 
 def describe_left_out(left_out: Mapping[str, int]) -> str:
-    """Say in words how many galaxies were left out, and why.
+    """Return in words how many galaxies were left out and why, ``failed predictions (3)``; empty if none was.
 
     Parameters
     ----------
     left_out
         Counts by reason.
-
-    Returns
-    -------
-    ``failed predictions (3), votes without prediction (1)``; empty if none was.
     """
     return ", ".join(f"{why.replace('_', ' ')} ({count:,})" for why, count in left_out.items() if count)
 

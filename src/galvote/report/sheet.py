@@ -1,7 +1,5 @@
 """Sheets of galaxies: each with its cutout, its decision path and a few of its fractions."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,54 +21,19 @@ _LETTERS, _NAME = 46, 12  # letters in a line of a path, and before a bar
 
 @dataclass(frozen=True)
 class Card:
-    """What a sheet shows of one galaxy.
+    """What a sheet shows of one galaxy."""
 
-    Parameters
-    ----------
-    number
-        As in its `Mark`.
-    label
-        Its kind and fraction.
-    colour
-        Of the label, as matplotlib writes it.
-    cutout
-        Its image.
-    path
-        Its decision path in words.
-    bars
-        Names and fractions in [0, 1], four or fewer.
-    note
-        What to beware of; empty if nothing.
-    """
-
-    number: int
-    label: str
-    colour: str
+    number: int  # as in its `Mark`
+    label: str  # its kind and fraction
+    colour: str  # of the label
     cutout: UInt8[np.ndarray, "p p 3"]
-    path: str
-    bars: tuple[tuple[str, float], ...]
-    note: str = ""
+    path: str  # its decision path in words
+    bars: tuple[tuple[str, float], ...]  # names and fractions in [0, 1], four or fewer
+    note: str = ""  # what to beware of
 
 
 def draw_sheet(cards: Sequence[Card], *, title: str) -> UInt8[np.ndarray, "height width 3"]:
-    """Draw a sheet of up to 40 galaxies.
-
-    Parameters
-    ----------
-    cards
-        In rows of four.
-    title
-        Stands above them.
-
-    Returns
-    -------
-    RGB.
-
-    Raises
-    ------
-    ValueError
-        If there are more cards than a sheet holds, or none.
-    """
+    """Draw a sheet of up to 40 galaxies, in rows of four."""
     if not 0 < len(cards) <= CARDS_PER_SHEET:
         raise ValueError(f"{len(cards)} cards; a sheet holds 1 to {CARDS_PER_SHEET}.")
     columns = min(_COLUMNS, len(cards))

@@ -1,7 +1,5 @@
 """The one style sheet, and its colours for whatever is drawn without it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from functools import cache

@@ -1,7 +1,5 @@
 """The decision tree as a drawing, with one galaxy's votes flowing down it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,35 +28,13 @@ def draw_tree(
     voted: Float[np.ndarray, " answer"] | None = None,
     width: int = WIDE,
 ) -> str:
-    """Draw the tree from the top down, its questions as bars and its answers as bands of votes.
+    """Draw the tree from the top down as an ``<svg>``, questions as bars and answers as bands of votes.
 
     The width of a bar or a band is the share of all volunteers. Under each answer stand its fraction and its
-    interval, in numbers and on a scale from 0 to 1. The bands of the decision path are of the class
-    ``likely``; colours are the style sheet's (`galvote.report.style.style_sheet`).
-
-    Parameters
-    ----------
-    tree
-        Any tree.
-    fractions
-        One galaxy's cumulative fractions in [0, 1], in ``tree.columns`` order; NaN where unknown.
-    low, high
-        The ends of their intervals; drawn if both are given.
-    voted
-        What volunteers voted, marked on each scale.
-    width
-        In pixels. A drawing becomes wider, and is of the class ``wider``, if the answers of one question need
-        more.
-
-    Returns
-    -------
-    An ``<svg>`` element without any style of its own. Answers are groups of the class ``answer`` with
-    ``data-question`` and ``data-answer`` (the column); bands have ``data-answer``, too.
-
-    Raises
-    ------
-    FractionError
-        If there are not as many fractions as the tree has answers.
+    interval, in numbers and on a scale from 0 to 1, with a mark where volunteers ``voted``. The bands of the
+    decision path are of the class ``likely``; answers are groups of the class ``answer`` with
+    ``data-question`` and ``data-answer`` (the column). Colours are the style sheet's. A drawing becomes
+    wider, and is of the class ``wider``, if the answers of one question need more than its width in pixels.
     """
     for given in (fractions, low, high, voted):
         if given is not None and given.shape != (len(tree),):

@@ -1,7 +1,5 @@
 """Where the questions, answers and bands of a drawn tree go."""
 
-from __future__ import annotations
-
 import math
 import textwrap
 from collections import defaultdict
@@ -22,16 +20,8 @@ _LETTER = 0.53  # mean width of a letter, in sizes of the type
 class TreeLayout:
     """The places of one tree's drawing, from the top down.
 
-    Parameters
-    ----------
-    tree
-        The tree.
-    shares
-        Share of all volunteers who gave each answer, in [0, 1].
-    numbers
-        What stands under each answer: its fraction and the ends of its interval, as text.
-    width
-        In pixels; the layout becomes wider if the answers of one row need more.
+    Of each answer it is given the share of all volunteers, and what stands under it: its fraction and the
+    ends of its interval, as text. The layout becomes wider if the answers of one row need more.
     """
 
     def __init__(

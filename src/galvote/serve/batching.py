@@ -7,11 +7,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, Protocol, runtime_checkable
 
-import torch
-
+from galvote.inference.cores import one_core_each
 from galvote.serve.errors import RequestError, busy
 
 
@@ -93,7 +92,8 @@ class Batcher:
         self._closing = False
         self._changed = threading.Condition()
         self._collecting = threading.Lock()
-        self._torch_threads = torch.get_num_threads()
+        self._cores = ExitStack()
+        self._begin = self._cores.enter_context(one_core_each())
         self._threads = [
             threading.Thread(target=self._work, name=f"network-{number}", daemon=True)
             for number in range(threads)
@@ -140,7 +140,7 @@ class Batcher:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
-        torch.set_num_threads(self._torch_threads)  # the workers' setting would be that of threads to come
+        self._cores.close()
 
     def _put(self, task: Task, item: Any) -> Future[Any]:
         job = _Job(item)
@@ -157,7 +157,7 @@ class Batcher:
 
     def _work(self) -> None:
         # Cores that share every layer wait at its end for the slowest; see galvote.inference.pipeline.
-        torch.set_num_threads(1)
+        self._begin()
         while True:
             with self._collecting:  # one thread gathers a batch while the others compute
                 gathered = self._gather()

@@ -10,7 +10,6 @@ from threading import Event
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float32
 
 from galvote.errors import GalvoteError, ImageError, ModelError
@@ -18,7 +17,7 @@ from galvote.field import Field, find_field
 from galvote.images import decode_image, try_cutout
 from galvote.images.measure import refuse_without_photutils
 from galvote.inference import Explanation, Method, Prediction, Predictor, explain, make_prediction, rotate
-from galvote.inference.backends import TorchBackend
+from galvote.inference.cores import count_cores
 from galvote.serve.batching import Batcher
 from galvote.serve.errors import RequestError, busy
 from galvote.serve.metrics import Metrics
@@ -43,7 +42,7 @@ class Engine:
         self.settings = settings
         self.metrics = Metrics()
         self.uploads = Uploads(settings)
-        cores = torch.get_num_threads()
+        cores = count_cores()
         self.queue = Batcher(
             cores,
             settings.queue,
@@ -120,7 +119,7 @@ class Engine:
         self, file: Upload, predictor: Predictor, question: str, answer: str | None, method: Method
     ) -> Explanation:
         """Find out which parts of an image mattered for an answer."""
-        if not isinstance(predictor.backend, TorchBackend):
+        if not predictor.has_network:
             raise RequestError(
                 501,
                 "not-available",

@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from galvote.errors import ImageError
 from galvote.images import decode_cutout
 from galvote.inference import LEVEL, explain, rotate
-from galvote.inference.backends import TorchBackend
 from galvote.serve import responses, schema
 from galvote.serve.engine import Engine
 from galvote.serve.examples import draw_example
@@ -76,7 +75,7 @@ def make_examples(engine: Engine) -> dict[str, Any]:
         ),
         "/v1/rotate": responses.describe_rotation(angles, rotate(predictor, cutout, angles), predictor),
     }
-    if isinstance(predictor.backend, TorchBackend):
+    if predictor.has_network:
         explanation = explain(predictor, cutout, predictor.tree.questions[0].name)
         explained = responses.describe_explanation(explanation, "gradcam", predictor)
         # An image in full would bury the rest.

@@ -14,7 +14,6 @@ from galvote._version import __version__
 from galvote.errors import ImageError
 from galvote.field import Field, cut_out
 from galvote.inference import Explanation, Method, Prediction, Predictor
-from galvote.inference.backends import TorchBackend
 from galvote.report.tree_drawing import NARROW, WIDE, draw_tree
 from galvote.serve import schema
 from galvote.trees import decision_path, describe_path
@@ -38,7 +37,7 @@ def describe_models(predictors: Mapping[str, Predictor], default: str) -> schema
                 parameters=predictor.card.parameters,
                 field_of_view=predictor.card.network.field_of_view,
                 calibrated=predictor.calibration is not None,
-                explains=isinstance(predictor.backend, TorchBackend),
+                explains=predictor.has_network,
                 rmse_1_view=predictor.card.scores.get("rmse_1_view"),
                 rmse_8_views=predictor.card.scores.get("rmse_8_views"),
                 tree=predictor.tree,

@@ -4,8 +4,6 @@ The probabilities are smooth functions of the shape as it can be seen: a weak ba
 that the air has blurred away are not voted for.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 
@@ -31,17 +29,10 @@ ODD_ANSWERS: Mapping[Oddity, str] = {
 
 
 def answer_probabilities(shape: GalaxyShape) -> Float[np.ndarray, " answer"]:
-    """Return how likely a volunteer who is asked a question gives each answer.
+    """Return how likely a volunteer who is asked a question gives each answer, in (0, 1).
 
-    Parameters
-    ----------
-    shape
-        The galaxy.
-
-    Returns
-    -------
-    Probabilities in (0, 1) that sum to 1 within each question of `TREE`, in column order: the conditional
-    fractions that a crowd without end would have.
+    They sum to 1 within each question of `TREE`: the conditional fractions that a crowd without end would
+    have.
     """
     by_question = _probabilities(shape)
     return np.concatenate([by_question[question.name] for question in TREE.questions])
@@ -50,21 +41,7 @@ def answer_probabilities(shape: GalaxyShape) -> Float[np.ndarray, " answer"]:
 def ask_crowd(
     probabilities: Float[np.ndarray, " answer"], volunteers: int, rng: np.random.Generator
 ) -> Int[np.ndarray, " answer"]:
-    """Let volunteers walk down the tree and return how many gave each answer.
-
-    Parameters
-    ----------
-    probabilities
-        As `answer_probabilities` returns them.
-    volunteers
-        How many see the galaxy.
-    rng
-        Draws their answers.
-
-    Returns
-    -------
-    Numbers of votes, in column order.
-    """
+    """Let volunteers walk down the tree and return how many gave each answer."""
     counts = np.zeros(len(TREE), dtype=np.int64)
     for question in TREE.asking_order:
         parents = TREE.parents[question.name]
@@ -86,13 +63,6 @@ def conditional_fractions(counts: Int[np.ndarray, " answer"]) -> Float[np.ndarra
 def cumulative_fractions(counts: Int[np.ndarray, " answer"]) -> Float[np.ndarray, " answer"]:
     """Return the counts as the challenge publishes them: cumulative, with "odd" normalised to 1.
 
-    Parameters
-    ----------
-    counts
-        Numbers of votes, in column order.
-
-    Notes
-    -----
     Where every volunteer said "star or artifact" nobody was asked whether anything is odd; that counts as no.
     """
     fractions = conditional_fractions(counts)

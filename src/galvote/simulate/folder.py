@@ -1,7 +1,5 @@
 """Simulated galaxies as a folder in the challenge's layout."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -39,14 +37,10 @@ def write_galaxies(
 
     Parameters
     ----------
-    directory
-        New or empty, unless ``overwrite`` is set.
-    galaxies
-        What to write, one after the other.
-    overwrite
-        Replace the galaxies of an earlier simulation.
-    on_progress
-        Called with each galaxy after it was written.
+    directory, galaxies
+        New or empty, unless ``overwrite`` is set; and what to write, one after the other.
+    overwrite, on_progress
+        Replace the galaxies of an earlier simulation; called with each galaxy after it was written.
 
     Raises
     ------

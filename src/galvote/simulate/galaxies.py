@@ -1,7 +1,5 @@
 """Simulated galaxies one after the other, each a function of its seed and index alone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -29,14 +27,11 @@ class SimulatedGalaxy:
         Six digits.
     image
         RGB, of the whole GZ2 frame (424 pixels wide) or its central 256 GZ2 pixels (128 pixels wide).
-    shape
-        The true parameters.
-    probabilities
-        True conditional fractions: what a crowd without end would answer, in column order.
-    counts
-        How many volunteers gave each answer.
-    fractions
-        The counts as cumulative fractions, as the challenge publishes them.
+    shape, probabilities
+        The true parameters, and the conditional fractions of a crowd without end, in column order.
+    counts, fractions
+        How many volunteers gave each answer, and that as cumulative fractions, as the challenge publishes
+        them.
     """
 
     id: str
@@ -54,20 +49,14 @@ def simulate_galaxies(
 
     Parameters
     ----------
-    count
-        How many.
-    seed
-        0 or more; another seed gives other galaxies.
+    count, seed
+        How many; 0 or more, another seed gives other galaxies.
     pixels
         424 for the whole GZ2 frame, or 128 for its central 256 GZ2 pixels.
     start
         Index of the first galaxy; its id is 100000 + index.
     volunteers
         Size of the crowd on average; each galaxy's own crowd is about as large.
-
-    Yields
-    ------
-    The galaxies.
 
     Raises
     ------

@@ -3,8 +3,6 @@
 Light is a surface brightness in nanomaggies a camera pixel, in the bands g, r and i; lengths are GZ2 pixels.
 """
 
-from __future__ import annotations
-
 import math
 
 import cv2
@@ -33,19 +31,8 @@ def render_galaxy(
 ) -> UInt8[np.ndarray, "y x 3"]:
     """Render a galaxy as an SDSS colour picture: blurred by the air, with neighbours and sky noise.
 
-    Parameters
-    ----------
-    shape
-        The galaxy.
-    rng
-        Draws what the shape leaves open: clumps, neighbours, noise. The same draws give the same sky at both
-        sizes.
-    pixels
-        424 for the whole GZ2 frame, or 128 for its central 256 GZ2 pixels.
-
-    Returns
-    -------
-    RGB.
+    ``rng`` draws what the shape leaves open. The same draws give the same sky at both sizes: 424 pixels for
+    the whole GZ2 frame, or 128 for its central 256.
     """
     sky, chance = Sky(pixels), Chance.draw(rng)
     if shape.kind == "star":

@@ -1,7 +1,5 @@
 """What a simulated galaxy is: its true parameters, and how often each kind of galaxy comes."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Literal
@@ -25,68 +23,28 @@ Oddity = Literal["nothing", "ring", "arc", "disturbed", "irregular", "merger", "
 
 @dataclass(frozen=True)
 class GalaxyShape:
-    """The true parameters of a simulated galaxy; what does not apply to its kind is left at its default.
+    """The true parameters of a simulated galaxy; what does not apply to its kind is left at its default."""
 
-    Parameters
-    ----------
-    kind
-        Elliptical, disc, or a star that was taken for a galaxy.
-    magnitude
-        In the r band.
-    radius
-        Radius that holds 90 % of the Petrosian flux in the r band, arcsec.
-    seeing
-        Full width at half maximum of the point-spread function, arcsec.
-    angle
-        Of the long axis, degrees from the picture's x axis towards its y axis (downwards).
-    redness
-        Age of the stars, 0 (blue) to 1 (red).
-    roundness
-        Axis ratio of an elliptical, 0 to 1.
-    sersic_index
-        How concentrated an elliptical or a bulge is; 1 is exponential, 4 de Vaucouleurs'.
-    inclination
-        Of a disc, degrees: 0 is face-on, 90 edge-on.
-    bulge_share
-        Share of a disc galaxy's light that comes from its bulge, 0 to 1.
-    boxiness
-        Of the bulge, 0 (round) to 1 (a box).
-    bar_strength, bar_length
-        Strength from 0 (none) to 1; half length in units of ``radius``.
-    bar_angle
-        From the disc's long axis, degrees within the disc. Spiral arms start from there too.
-    arms
-        Number of spiral arms, 0 to 6.
-    arm_strength
-        Contrast of the arms, 0 (none) to 1.
-    pitch
-        Angle between an arm and a circle, degrees: about 10 is tightly, 20 medium, 35 loosely wound.
-    clockwise
-        Which way the arms turn.
-    oddity, odd_strength
-        What is odd about the galaxy, and how clearly it shows, 0 to 1.
-    """
-
-    kind: Kind
-    magnitude: float = 16.0
-    radius: float = 10.0
-    seeing: float = 1.2
-    angle: float = 0.0
-    redness: float = 0.5
-    roundness: float = 1.0
-    sersic_index: float = 4.0
-    inclination: float = 0.0
-    bulge_share: float = 0.0
-    boxiness: float = 0.0
-    bar_strength: float = 0.0
-    bar_length: float = 0.4
-    bar_angle: float = 0.0
-    arms: int = 0
-    arm_strength: float = 0.0
-    pitch: float = 20.0
-    clockwise: bool = False
+    kind: Kind  # a star is one that was taken for a galaxy
+    magnitude: float = 16.0  # in the r band
+    radius: float = 10.0  # that holds 90 % of the Petrosian flux in the r band, arcsec
+    seeing: float = 1.2  # full width at half maximum of the point-spread function, arcsec
+    angle: float = 0.0  # of the long axis, degrees from the picture's x axis towards its y axis (downwards)
+    redness: float = 0.5  # age of the stars, 0 (blue) to 1 (red)
+    roundness: float = 1.0  # axis ratio of an elliptical, 0 to 1
+    sersic_index: float = 4.0  # concentration of an elliptical or a bulge; 1 exponential, 4 de Vaucouleurs'
+    inclination: float = 0.0  # of a disc, degrees: 0 is face-on, 90 edge-on
+    bulge_share: float = 0.0  # of a disc galaxy's light, 0 to 1
+    boxiness: float = 0.0  # of the bulge, 0 (round) to 1 (a box)
+    bar_strength: float = 0.0  # 0 (none) to 1
+    bar_length: float = 0.4  # half of it, in units of the radius
+    bar_angle: float = 0.0  # from the disc's long axis, degrees within the disc; arms start from there too
+    arms: int = 0  # 0 to 6
+    arm_strength: float = 0.0  # contrast, 0 (none) to 1
+    pitch: float = 20.0  # between an arm and a circle, degrees: 10 is tightly, 20 medium, 35 loosely wound
+    clockwise: bool = False  # which way the arms turn
     oddity: Oddity = "nothing"
-    odd_strength: float = 0.0
+    odd_strength: float = 0.0  # how clearly it shows, 0 to 1
 
     @property
     def axis_ratio(self) -> float:
@@ -134,12 +92,7 @@ class GalaxyShape:
         return self.seeing * R90_PIXELS / self.radius
 
     def describe(self) -> str:
-        """Name the galaxy in a few words, for captions.
-
-        Returns
-        -------
-        Such as ``barred, 2 arms``.
-        """
+        """Name the galaxy in a few words, for captions: ``barred, 2 arms``."""
         if self.kind == "star":
             return "star"
         if self.oddity != "nothing":
@@ -162,17 +115,6 @@ class GalaxyShape:
 def draw_shape(rng: np.random.Generator) -> GalaxyShape:
     """Draw a galaxy as SDSS might have met it.
 
-    Parameters
-    ----------
-    rng
-        Draws it.
-
-    Returns
-    -------
-    The galaxy.
-
-    Notes
-    -----
     About 2 % are stars and 39 % ellipticals; the rest are discs at random inclinations. Numbers grow with
     magnitude as in a static Euclidean universe, to the limit of GZ2 (r = 17).
     """

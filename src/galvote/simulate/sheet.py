@@ -1,7 +1,5 @@
 """A contact sheet: one simulated galaxy of each kind."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from pathlib import Path

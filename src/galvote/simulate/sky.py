@@ -1,7 +1,5 @@
 """The part of the GZ2 frame that a picture shows, and positions on it in GZ2 pixels."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -21,13 +19,7 @@ Light: TypeAlias = Float32[np.ndarray, "y x 3"]
 
 @dataclass(frozen=True)
 class Sky:
-    """The sky behind a picture of 128 or 424 pixels.
-
-    Parameters
-    ----------
-    pixels
-        Width of the picture; a key of `WIDTHS`.
-    """
+    """The sky behind a picture of 128 or 424 pixels."""
 
     pixels: int
 

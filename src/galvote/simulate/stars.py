@@ -22,22 +22,12 @@ YOUNG = np.array((0.85, 1.0, 1.18), dtype=np.float32)
 
 @dataclass(frozen=True)
 class Chance:
-    """What a shape leaves open.
+    """What a shape leaves open."""
 
-    Parameters
-    ----------
-    lumps
-        Standard normal, over the whole frame: where stars form.
-    wobble
-        The same, coarser: how far arms stray from their curve.
-    turn, distance
-        Where a companion, a tail or an arc is: from 0 to 1 around the galaxy, and from 0 to 1 outwards.
-    """
-
-    lumps: Float32[np.ndarray, "row column"]
-    wobble: Float32[np.ndarray, "coarse_row coarse_column"]
-    turn: float
-    distance: float
+    lumps: Float32[np.ndarray, "row column"]  # standard normal, over the whole frame: where stars form
+    wobble: Float32[np.ndarray, "coarse_row coarse_column"]  # how far arms stray from their curve
+    turn: float  # where a companion, a tail or an arc is around the galaxy, 0 to 1
+    distance: float  # outwards, 0 to 1
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Chance:

@@ -1,7 +1,5 @@
 """Batches of augmented pictures with their labels."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -23,24 +21,12 @@ CACHE_LIMIT = 2**30
 
 
 class Batch(NamedTuple):
-    """Images and what is known about them.
+    """Images and what is known about them."""
 
-    Parameters
-    ----------
-    images
-        RGB, as wide as the network wants them.
-    fractions
-        Cumulative vote fractions; NaN where unknown.
-    classes
-        Number of the hard class; -1 where unknown.
-    counts
-        How many volunteers gave each answer; NaN where unknown. None where no loss asks for them.
-    """
-
-    images: UInt8[Tensor, "galaxy y x 3"]
-    fractions: Float[Tensor, "galaxy answer"]
-    classes: Int[Tensor, " galaxy"]
-    counts: Float[Tensor, "galaxy answer"] | None = None
+    images: UInt8[Tensor, "galaxy y x 3"]  # RGB, as wide as the network wants them
+    fractions: Float[Tensor, "galaxy answer"]  # cumulative; NaN where unknown
+    classes: Int[Tensor, " galaxy"]  # -1 where unknown
+    counts: Float[Tensor, "galaxy answer"] | None = None  # of votes; None where no loss asks for them
 
 
 class EpochSampler(Sampler[tuple[int, int]]):
@@ -64,20 +50,8 @@ class EpochSampler(Sampler[tuple[int, int]]):
 class GalaxyBatches(Dataset[Batch]):
     """Whole batches; each is a pure function of the recipe, the data, the epoch and its number.
 
-    Parameters
-    ----------
-    recipe
-        How pictures are augmented and which galaxies an epoch draws.
-    store
-        Packed cutouts.
-    examples
-        Galaxies whose cutouts are in the store.
-    augmentation
-        How views are drawn; ``None`` for validation, which sees every galaxy once, in order, as it is.
-    batch_size
-        Galaxies in a batch, over all processes.
-    world
-        The processes that share each batch; this one gets its share alone.
+    `augmentation` is None for validation, which sees every galaxy once, in order, as it is. Of each batch of
+    `batch_size` galaxies this process of `world` gets its share.
     """
 
     def __init__(
@@ -161,15 +135,10 @@ class GalaxyBatches(Dataset[Batch]):
         return slice(rank * galaxies // size, (rank + 1) * galaxies // size)
 
     def order(self, epoch: int) -> Int[np.ndarray, " draw"]:
-        """Return which examples an epoch draws, in order.
+        """Return which examples an epoch, from 0, draws, in order.
 
-        An epoch is as long when it draws from the representative sample alone, which is then gone through
-        several times.
-
-        Parameters
-        ----------
-        epoch
-            From 0.
+        It is as long when it draws from the representative sample alone, which it then goes through several
+        times.
         """
         # Each batch asks for it, and to draw it from a survey takes milliseconds.
         if self._drawn is None or self._drawn[0] != epoch:
@@ -194,13 +163,7 @@ class GalaxyBatches(Dataset[Batch]):
         return np.asarray(order[kept])
 
     def pixels(self, epoch: int) -> int:
-        """Return the width of the images in an epoch: a multiple of 16 while it grows.
-
-        Parameters
-        ----------
-        epoch
-            From 0.
-        """
+        """Return the width of the images in an epoch: a multiple of 16 while it grows."""
         training, full = self.recipe.training, self.recipe.network.pixels
         if self.augmentation is None or training.progressive_resizing is None:
             return full
@@ -209,11 +172,7 @@ class GalaxyBatches(Dataset[Batch]):
         return full if grown == 1 else round(width / 16) * 16
 
     def _images(
-        self,
-        batch: Int[np.ndarray, " galaxy"],
-        epoch: int,
-        random: np.random.Generator | None,
-        own: slice,
+        self, batch: Int[np.ndarray, " galaxy"], epoch: int, random: np.random.Generator | None, own: slice
     ) -> UInt8[np.ndarray, "share y x 3"]:
         """Return the pictures of a share of a batch; views are drawn for all of it, whoever gets them."""
         cutouts = self.store.cutouts[self.examples.rows[batch[own]]]

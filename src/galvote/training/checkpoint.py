@@ -1,7 +1,5 @@
 """Checkpoints without pickle: tensors as safetensors, everything else as JSON in the same file."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

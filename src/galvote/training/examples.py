@@ -21,30 +21,14 @@ REPRESENTATIVE = "complete"
 
 @dataclass(frozen=True)
 class Examples:
-    """Galaxies to learn from or to score: rows of a packed store and what is known about each.
-
-    Parameters
-    ----------
-    ids
-        One per galaxy.
-    rows
-        Where each galaxy's cutout is in the store.
-    fractions
-        Cumulative vote fractions; NaN where unknown.
-    classes
-        Number of the hard class; -1 where unknown.
-    representative
-        Whether a galaxy belongs to a sample that was drawn without regard to its votes.
-    counts
-        How many volunteers gave each answer; NaN where unknown. None where no loss asks for them.
-    """
+    """Galaxies to learn from or to score: rows of a packed store and what is known about each."""
 
     ids: tuple[str, ...]
-    rows: Int[np.ndarray, " galaxy"]
-    fractions: Float[np.ndarray, "galaxy answer"]
-    classes: Int[np.ndarray, " galaxy"]
-    representative: Bool[np.ndarray, " galaxy"]
-    counts: Float[np.ndarray, "galaxy answer"] | None = None
+    rows: Int[np.ndarray, " galaxy"]  # of their cutouts in the store
+    fractions: Float[np.ndarray, "galaxy answer"]  # cumulative; NaN where unknown
+    classes: Int[np.ndarray, " galaxy"]  # number of the hard class; -1 where unknown
+    representative: Bool[np.ndarray, " galaxy"]  # drawn without regard to their votes
+    counts: Float[np.ndarray, "galaxy answer"] | None = None  # of votes; None where no loss asks for them
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -68,13 +52,7 @@ class Examples:
         return digest.hexdigest()
 
     def select(self, positions: Sequence[int]) -> Examples:
-        """Return the examples at some positions.
-
-        Parameters
-        ----------
-        positions
-            From 0, in the order that is wanted.
-        """
+        """Return the examples at some positions, from 0, in that order."""
         rows = np.asarray(positions, dtype=np.int64)
         return Examples(
             tuple(self.ids[i] for i in rows),
@@ -99,9 +77,9 @@ class TrainingData:
     training, validation
         Examples of which each galaxy is in at most one.
     class_names
-        Names of the hard classes, in the order of their numbers.
+        Of the hard classes, in the order of their numbers.
     left_out
-        Counts, by reason, of galaxies that take no part.
+        How many galaxies take no part, by reason.
     """
 
     tree: DecisionTree
@@ -133,34 +111,12 @@ def gather_examples(
     splits: Mapping[str, str] | None = None,
     samples: Mapping[str, str] | None = None,
 ) -> TrainingData:
-    """Bring pictures, votes, hard classes and splits together.
+    """Bring pictures, votes, hard classes and splits together, the last three by galaxy id.
 
-    Parameters
-    ----------
-    recipe
-        Says which labels it learns from.
-    store
-        Packed cutouts.
-    votes
-        Of any of the galaxies; the tree is theirs.
-    classes
-        Hard class by galaxy id. Galaxies with a class and no votes serve the auxiliary loss alone.
-    splits
-        ``train`` or ``validation`` by galaxy id; galaxies with another value or none are left out. Without
-        it, galaxies with votes are divided by a hash of their id, with the recipe's share and seed.
-    samples
-        How each galaxy was chosen, by id: `REPRESENTATIVE` for those that were drawn without regard to their
-        votes, any other word for the rest. Without it, all of them are taken to be representative.
-
-    Returns
-    -------
-    What a run learns from and is validated with.
-
-    Raises
-    ------
-    TrainingError
-        If no galaxy is left to train on or to validate with, none of them has what the recipe's loss learns
-        from, or the recipe wants a representative sample and there is none.
+    Galaxies with a class and no votes serve the auxiliary loss alone. Splits are ``train`` or ``validation``;
+    without them, galaxies with votes are divided by a hash of their id. Samples say how galaxies were chosen:
+    `REPRESENTATIVE`, as without them all are taken to be, or any other word. `TrainingError` is raised if no
+    galaxy is left to train on or to validate with, or none has what the recipe's loss learns from.
     """
     classes = classes if classes is not None and recipe.training.classes_weight > 0 else {}
     class_names = tuple(sorted(set(classes.values())))
@@ -238,10 +194,7 @@ def _align(
 
 
 def _divide(
-    recipe: Recipe,
-    examples: Examples,
-    listed: Bool[np.ndarray, " galaxy"],
-    splits: Mapping[str, str] | None,
+    recipe: Recipe, examples: Examples, listed: Bool[np.ndarray, " galaxy"], splits: Mapping[str, str] | None
 ) -> tuple[Examples, Examples]:
     """Return those to learn from and those to validate with, which all stand in the table of votes."""
     if splits is None:

@@ -1,7 +1,5 @@
 """Training from files: images, votes, classes and splits to a run folder."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -42,7 +40,7 @@ def train(
     report: Callable[[str], None] = _ignore,
     on_progress: OnProgress | None = None,
 ) -> Path:
-    """Train a recipe on a folder of galaxies.
+    """Train a recipe on a folder of galaxies, and return the folder of the best model.
 
     Stopped at any moment, even by ``kill -9``, it goes on with ``resume`` to the same result.
 
@@ -75,10 +73,8 @@ def train(
         GPUs, or processes without one, that share each batch on each machine; and how many machines.
     train_teacher
         Train the teacher first where the recipe asks for one and none is given.
-    resume
-        Go on with an interrupted run.
-    overwrite
-        Replace an existing run.
+    resume, overwrite
+        Go on with an interrupted run, or replace an existing one.
     skip_invalid
         Leave out votes that cannot be true instead of raising an error.
     report

@@ -1,7 +1,5 @@
 """What a run learns from, read from files; images that are not packed yet are packed first."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -10,6 +8,7 @@ from pathlib import Path
 from galvote.errors import CatalogueError
 from galvote.images import PackedStore, is_store, pack
 from galvote.io import Sources, list_sources, read_table
+from galvote.io.columns import one_has
 from galvote.io.positions import positions_of
 from galvote.labels import read_labels, read_votes
 from galvote.training.examples import TrainingData, gather_examples
@@ -40,44 +39,32 @@ def read_training_data(
     report: Callable[[str], None] = _ignore,
     on_progress: OnProgress | None = None,
 ) -> tuple[TrainingData, dict[str, str]]:
-    """Read what a run learns from; images that are not packed yet are packed first.
+    """Read what a run learns from, as `train` takes it; images not packed yet are packed to ``store``.
 
-    Parameters
-    ----------
-    recipe
-        Says what cutouts and labels it wants.
-    images, votes, splits, classes, tree, id_column, field_of_view, skip_invalid, report, on_progress
-        As for `train`.
-    store
-        Where images are packed.
-    overwrite
-        Pack again what is packed there.
-
-    Returns
-    -------
-    The data, and the SHA-256 of each table by its name, with folders where two have the same.
+    Beside the data it returns the SHA-256 of each table by its name, with folders where two have the same.
     """
     tables = [Path(table) for table in ([votes] if isinstance(votes, str | Path) else votes)]
     chosen = load_tree(tree) if tree is not None else None
-    reference = positions_of([images] if isinstance(images, str | Path) else images, id_column=id_column)
-    named = partial(read_labels, id_column=id_column, reference=reference)
-    labels = read_votes(
-        tables,
-        chosen,
-        skip_invalid=skip_invalid,
-        id_column=id_column,
-        reference=reference,
-        report=report,
-    )
-    has_samples = splits is not None and "sample" in read_table(splits).column_names
-    data = gather_examples(
-        recipe,
-        _open_store(recipe, images, id_column, store, field_of_view, overwrite, on_progress),
-        labels,
-        classes=named(classes) if classes is not None else None,
-        splits=named(splits, "split") if splits is not None else None,
-        samples=named(splits, "sample") if splits is not None and has_samples else None,
-    )
+    with one_has(id_column):
+        reference = positions_of([images] if isinstance(images, str | Path) else images, id_column=id_column)
+        named = partial(read_labels, id_column=id_column, reference=reference)
+        labels = read_votes(
+            tables,
+            chosen,
+            skip_invalid=skip_invalid,
+            id_column=id_column,
+            reference=reference,
+            report=report,
+        )
+        has_samples = splits is not None and "sample" in read_table(splits).column_names
+        known = {
+            "classes": named(classes) if classes is not None else None,
+            "splits": named(splits, "split") if splits is not None else None,
+            "samples": named(splits, "sample") if splits is not None and has_samples else None,
+        }
+        sources = list_sources(images, id_column=id_column)
+    opened = _open_store(recipe, images, sources, store, field_of_view, overwrite, on_progress)
+    data = gather_examples(recipe, opened, labels, **known)
     tables += [Path(table) for table in (classes, splits) if table is not None]
     return data, {
         name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _name_apart(tables).items()
@@ -100,7 +87,7 @@ def _name_apart(paths: Sequence[Path]) -> dict[str, Path]:
 def _open_store(
     recipe: Recipe,
     images: Places,
-    id_column: str | None,
+    sources: Sources,
     place: Path,
     field_of_view: float | None,
     overwrite: bool,
@@ -109,20 +96,18 @@ def _open_store(
     places = [images] if isinstance(images, str | Path) else list(images)
     if len(places) == 1 and is_store(places[0]):
         store = PackedStore.open(places[0])
+    elif is_store(place) and not overwrite:
+        store = PackedStore.open(place)
+        _refuse_other_images(store, place, sources, field_of_view)
     else:
-        sources = list_sources(places, id_column=id_column)
-        if is_store(place) and not overwrite:
-            store = PackedStore.open(place)
-            _refuse_other_images(store, place, sources, field_of_view)
-        else:
-            store = pack(
-                sources,
-                place,
-                recipe.cutout,
-                field_of_view=field_of_view,
-                on_progress=on_progress and (lambda done, _: on_progress(done, len(sources))),
-                overwrite=overwrite,
-            )
+        store = pack(
+            sources,
+            place,
+            recipe.cutout,
+            field_of_view=field_of_view,
+            on_progress=on_progress and (lambda done, _: on_progress(done, len(sources))),
+            overwrite=overwrite,
+        )
     if store.geometry != recipe.cutout:
         raise CatalogueError(
             f"The store has {store.geometry.field_of_view:g} r90 on {store.geometry.pixels} pixels, "

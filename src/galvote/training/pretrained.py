@@ -1,7 +1,5 @@
 """Weights that training begins with."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from galvote.errors import TrainingError
@@ -11,25 +9,10 @@ RANDOM, IMAGENET = "random", "imagenet"
 
 
 def load_pretrained(network: GalaxyNetwork, source: str) -> dict[str, Any]:
-    """Put weights that were trained before into a new network.
+    """Put weights that were trained before into a new network, and return what its card says of them.
 
-    Parameters
-    ----------
-    network
-        Changed in place.
-    source
-        ``random`` leaves it as it is; ``imagenet`` stands for the encoder's ImageNet weights, see
-        `NetworkSpec.load_imagenet`; or the name or folder of a saved model with the same encoder and tree,
-        which gives its head too.
-
-    Returns
-    -------
-    What a card says of the weights: name, SHA-256, licence, and the same of those that they began with.
-
-    Raises
-    ------
-    TrainingError
-        If the weights are not installed, are not the known file, or belong to another network.
+    ``random`` leaves it as it is, ``imagenet`` stands for `NetworkSpec.load_imagenet`; any other source is a
+    saved model with the same encoder and tree, which gives its head too.
     """
     if source == RANDOM:
         return {"name": RANDOM}

@@ -1,4 +1,4 @@
-"""A recipe: everything that makes a trained model, frozen and validated."""
+"""A recipe: everything that makes a trained model, validated; docs/recipes.md explains the keys."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
 
 from galvote.images import Geometry
+from galvote.models.description import HeadKind
 from galvote.models.encoders import ENCODERS, NetworkSpec
-from galvote.models.heads import HeadKind
 from galvote.models.losses import LossKind
 
 _LOSSES: Mapping[HeadKind, tuple[LossKind, ...]] = {
@@ -28,89 +28,43 @@ class _Section(BaseModel):
 class DataSection(_Section):
     """Which galaxies are learned from."""
 
-    labels: Literal["all", "complete"] = Field(
-        default="all",
-        description="`complete`: galaxies with all columns; `all`: others too, unknown columns masked",
-    )
-    hard_label_fraction: float = Field(
-        default=1.0,
-        ge=0,
-        le=1,
-        description="share of the galaxies with nothing but a hard class that an epoch draws",
-    )
-    representative: float = Field(
-        default=0.0,
-        ge=0,
-        lt=1,
-        description="share of the epochs, the last ones, that draw from the representative sample alone",
-    )
-    validation: float = Field(
-        default=0.1, gt=0, lt=1, description="share of galaxies held out where no splits are given"
-    )
+    labels: Literal["all", "complete"] = "all"
+    hard_label_fraction: float = Field(1.0, ge=0, le=1)
+    representative: float = Field(0.0, ge=0, lt=1)
+    validation: float = Field(0.1, gt=0, lt=1)
 
 
 class AugmentationSection(_Section):
-    """How views are drawn in training; zeros mean that every view is the identity."""
+    """How views are drawn in training; by default every view is the identity."""
 
-    rotation: bool = Field(default=False, description="rotate by any angle")
-    flip: bool = Field(default=False, description="mirror half of the views")
-    shift: float = Field(default=0.0, ge=0, le=0.5, description="largest shift, as a share of the width")
-    zoom: float = Field(default=1.0, ge=1, le=4, description="log-uniform zoom from 1/zoom to zoom")
-    colour: float = Field(
-        default=0.0,
-        ge=0,
-        description="sigma of the jitter along the principal axes of colour, in their units",
-    )
+    rotation: bool = False
+    flip: bool = False
+    shift: float = Field(0.0, ge=0, le=0.5)
+    zoom: float = Field(1.0, ge=1, le=4)
+    colour: float = Field(0.0, ge=0)
 
 
 class TrainingSection(_Section):
     """Optimisation."""
 
-    epochs: int = Field(default=50, ge=1)
-    batch_size: int = Field(default=128, ge=2)
-    loss: LossKind = Field(
-        default="squared", description="what is minimised; `dirichlet-multinomial` needs numbers of votes"
-    )
+    epochs: int = Field(50, ge=1)
+    batch_size: int = Field(128, ge=2)
+    loss: LossKind = "squared"
     optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
-    learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    schedule: Literal["constant", "cosine", "steps"] = Field(
-        default="constant",
-        description="`cosine`: linear warm-up, then down to zero; `steps`: divided by ten at each milestone",
-    )
-    warmup: float = Field(default=0.0, ge=0, lt=1, description="share of the steps, for `cosine`")
-    milestones: tuple[float, ...] = Field(default=(), description="shares of the epochs, for `steps`")
-    ema_decay: float = Field(
-        default=0.0,
-        ge=0,
-        lt=1,
-        description="decay per step of the moving average of the weights, which is then kept; 0: none",
-    )
-    classes_weight: float = Field(
-        default=0.0, ge=0, description="weight of the auxiliary loss on hard classes, where given"
-    )
-    pretrained: str = Field(
-        default="random",
-        description="weights to begin with: `random`, `imagenet`, `teacher`, or a saved model of its kind",
-    )
-    teacher: str | None = Field(
-        default=None, description="saved model whose predictions are learned from, beside the votes"
-    )
-    teacher_recipe: str | None = Field(
-        default=None, description="recipe of the teacher, which is trained first, if no teacher is named"
-    )
-    teacher_weight: float = Field(
-        default=0.5, gt=0, le=1, description="share of the teacher in what is learned where votes are known"
-    )
-    teacher_tta: int = Field(default=2, ge=1, description="views over which the teacher is averaged")
-    progressive_resizing: int | None = Field(
-        default=None,
-        ge=8,
-        description="width of the input at first; grows to `network.pixels` by three quarters of the epochs",
-    )
-    unnormalised: float = Field(
-        default=0.0, ge=0, lt=1, description="share of the epochs before a rectified head divides by its sum"
-    )
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    schedule: Literal["constant", "cosine", "steps"] = "constant"
+    warmup: float = Field(0.0, ge=0, lt=1)
+    milestones: tuple[float, ...] = ()
+    ema_decay: float = Field(0.0, ge=0, lt=1)
+    classes_weight: float = Field(0.0, ge=0)
+    pretrained: str = "random"
+    teacher: str | None = None
+    teacher_recipe: str | None = None
+    teacher_weight: float = Field(0.5, gt=0, le=1)
+    teacher_tta: int = Field(2, ge=1)
+    progressive_resizing: int | None = Field(None, ge=8)
+    unnormalised: float = Field(0.0, ge=0, lt=1)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
 
     @property
@@ -202,16 +156,12 @@ class Recipe(_Section):
         return self
 
     def extends(self, earlier: Recipe) -> bool:
-        """Return whether this is an earlier recipe with more epochs, and those before are as they were.
+        """Return whether this is an earlier recipe with more epochs, so that a run of that may go on with it.
 
         Parameters
         ----------
         earlier
             The recipe that a run was begun with.
-
-        Returns
-        -------
-        Whether a run of that recipe may go on with this one.
         """
         return self.training.epochs > earlier.training.epochs and self._in_epochs() == earlier._in_epochs()
 

@@ -1,7 +1,5 @@
 """Reading a recipe, changing its settings, and saying what is wrong with one."""
 
-from __future__ import annotations
-
 import difflib
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +23,7 @@ _SHORT_FORMS = {
 
 
 def load_recipe(name: str | Path, settings: Sequence[str] = ()) -> Recipe:
-    """Read a recipe by its name or from a TOML file, and change settings.
+    """Read a recipe by its name or from a TOML file, change settings, and validate it.
 
     Parameters
     ----------
@@ -36,7 +34,7 @@ def load_recipe(name: str | Path, settings: Sequence[str] = ()) -> Recipe:
 
     Returns
     -------
-    The recipe, validated.
+    The recipe.
 
     Raises
     ------
@@ -52,24 +50,7 @@ def load_recipe(name: str | Path, settings: Sequence[str] = ()) -> Recipe:
 
 
 def validate_recipe(data: Mapping[str, Any], origin: str = "recipe") -> Recipe:
-    """Build a recipe from plain data.
-
-    Parameters
-    ----------
-    data
-        Sections and settings, as a TOML file has them.
-    origin
-        What messages call it.
-
-    Returns
-    -------
-    The recipe.
-
-    Raises
-    ------
-    RecipeError
-        Which names every key that is wrong.
-    """
+    """Build a recipe from plain data; `RecipeError` names every key that is wrong."""
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:

@@ -1,7 +1,5 @@
 """One training run: a folder that can be interrupted at any moment and resumed."""
 
-from __future__ import annotations
-
 import logging
 import signal
 import threading
@@ -212,13 +210,7 @@ def _tensorboard(out: Path) -> Any:
 
 
 class StepProgress(Callback):
-    """Reports how many steps of a run are done.
-
-    Parameters
-    ----------
-    on_progress
-        Called with that number and the number of all steps.
-    """
+    """Reports how many steps of a run are done, and how many there are."""
 
     def __init__(self, on_progress: Callable[[int, int], None]) -> None:
         self.on_progress = on_progress

@@ -1,7 +1,5 @@
 """The folder of a run: who may write there, and what stands in it after each epoch."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -36,19 +34,7 @@ stop the run."""
 
 
 class RunFolder(Callback):
-    """Writes models, metrics, curves and the checkpoint after every epoch.
-
-    Parameters
-    ----------
-    out
-        The run folder.
-    card
-        Of the models that are saved there.
-    on_epoch
-        Called after each epoch.
-    world
-        The processes that train together; rank zero writes.
-    """
+    """Writes models, metrics, curves and the checkpoint after every epoch; of several processes, one does."""
 
     def __init__(
         self, out: Path, card: Card, on_epoch: EpochReport | None = None, world: World = ALONE
@@ -104,18 +90,6 @@ def refuse_taken(out: Path, *, resume: bool, overwrite: bool) -> None:
     """Refuse a folder that holds something else, or a run that is neither gone on with nor replaced.
 
     `fit` does so too; this comes before anything is written there, and needs no data.
-
-    Parameters
-    ----------
-    out
-        The run folder; it need not exist.
-    resume, overwrite
-        What is to be done with a run that it holds.
-
-    Raises
-    ------
-    TrainingError
-        Which says what to give instead.
     """
     if resume and overwrite:
         raise TrainingError("--resume goes on with a run and --overwrite starts it again; give one of them.")
@@ -130,27 +104,14 @@ def refuse_taken(out: Path, *, resume: bool, overwrite: bool) -> None:
 
 
 def claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
-    """Say in a folder what runs there, unless it holds something else.
-
-    Parameters
-    ----------
-    out
-        The run folder.
-    card
-        Of the run that begins or goes on.
-    resume, overwrite
-        What is to be done with a run that it holds.
-    """
+    """Say in a folder what runs there, unless it holds something else."""
     refuse_taken(out, resume=resume, overwrite=overwrite)
     described = json.loads(card.model_dump_json())
     if (out / RUN).exists() and not overwrite:
         check_same(out, card)
     else:
         out.mkdir(parents=True, exist_ok=True)
-        for earlier in (
-            *(out / name for name in (CHECKPOINT, METRICS, *CURVES)),
-            *out.glob("teacher-*"),
-        ):
+        for earlier in (*(out / name for name in (CHECKPOINT, METRICS, *CURVES)), *out.glob("teacher-*")):
             earlier.unlink(missing_ok=True)
         for name in ("best", "last", TEACHER, TENSORBOARD):
             shutil.rmtree(out / name, ignore_errors=True)
@@ -160,17 +121,7 @@ def claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
 def check_same(out: Path, card: Card) -> None:
     """Refuse to go on with a run that was begun with another recipe, other data or another tree.
 
-    Parameters
-    ----------
-    out
-        The run folder.
-    card
-        Of the run that goes on. Its recipe may have more epochs, if those before stay as they were.
-
-    Raises
-    ------
-    TrainingError
-        Which says what differs; also if there is no run.
+    The recipe may have more epochs, if those before stay as they were.
     """
     if not (out / RUN).exists():
         raise TrainingError(

@@ -37,28 +37,14 @@ Pair = tuple[float, float]
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What a sweep runs.
+    """What a sweep runs: every pair of the values of two settings."""
 
-    Parameters
-    ----------
-    recipe
-        The recipe whose settings are varied.
-    rows, columns
-        A setting and its values; the sweep runs every pair.
-    epochs
-        Epochs of each run.
-    in_full
-        The pair that runs for as many epochs as the recipe says.
-    patience
-        A run ends early when its validation RMSE has not fallen by `GAIN` for this many epochs.
-    """
-
-    recipe: str
-    rows: tuple[str, tuple[float, ...]]
+    recipe: str  # whose settings are varied
+    rows: tuple[str, tuple[float, ...]]  # a setting and its values
     columns: tuple[str, tuple[float, ...]]
-    epochs: int
-    in_full: Pair
-    patience: int = 4
+    epochs: int  # of each run
+    in_full: Pair  # the pair that runs for as many epochs as the recipe says
+    patience: int = 4  # epochs without a gain of RMSE after which a run ends early
 
     @property
     def pairs(self) -> Iterator[Pair]:
@@ -93,36 +79,11 @@ def run_sweep(
     resume: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> list[Row]:
-    """Train every pair of a plan.
+    """Train every pair of a plan, and return a row for each.
 
-    Parameters
-    ----------
-    plan
-        Recipe, settings and values.
-    load
-        Returns the data; called once in each process.
-    out
-        Holds Optuna's storage (SQLite), a run folder for each pair, the table and the heat map.
-    settings
-        Changes to the recipe that all runs share.
-    parallel
-        How many runs at a time, each in a process of its own with its share of the cores; ``load`` and
-        ``report`` are then sent there, so they must be functions of a module.
-    resume
-        Go on with an interrupted sweep; runs that had begun go on as well.
-    report
-        Called with a sentence after each run.
-
-    Returns
-    -------
-    A row for each pair.
-
-    Raises
-    ------
-    RecipeError
-        If ``settings`` have one that the sweep varies.
-    TrainingError
-        If ``out`` holds a sweep that is not resumed, or another one, or a run fails.
+    ``load`` returns the data, once in each process. ``out`` holds Optuna's storage (SQLite), a run folder for
+    each pair, the table and the heat map. All runs share ``settings``. With ``parallel`` runs at a time, each
+    has a process with its share of the cores, to which ``load`` and ``report`` are sent: module functions.
     """
     for setting in settings:
         key = setting.partition("=")[0].strip()
@@ -265,12 +226,7 @@ def _work(
 
 
 def _train_pair(
-    plan: SweepPlan,
-    data: TrainingData,
-    out: Path,
-    pair: Pair,
-    settings: Sequence[str],
-    trial: optuna.Trial,
+    plan: SweepPlan, data: TrainingData, out: Path, pair: Pair, settings: Sequence[str], trial: optuna.Trial
 ) -> float:
     """Train one pair and note how it ended, which a run that is killed does not."""
     import optuna

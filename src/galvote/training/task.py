@@ -1,7 +1,5 @@
 """The Lightning task: forward, loss, optimiser. It knows nothing of files, the loop nothing of galaxies."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
@@ -32,19 +30,7 @@ class DivergedError(TrainingError):
 
 
 class GalaxyTask(LightningModule):
-    """Learn vote fractions, and hard classes where only those are known.
-
-    Parameters
-    ----------
-    recipe
-        The network and how it is trained.
-    tree
-        The tree whose columns are predicted.
-    classes
-        How many hard classes there are; 0 for no auxiliary loss.
-    steps_per_epoch
-        Batches in an epoch, for the schedule.
-    """
+    """Learn vote fractions of a tree, and hard classes (if there are any) where only those are known."""
 
     def __init__(self, recipe: Recipe, tree: DecisionTree, classes: int, steps_per_epoch: int) -> None:
         super().__init__()

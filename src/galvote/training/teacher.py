@@ -3,8 +3,6 @@
 Hinton, Vinyals & Dean 2015, *Distilling the knowledge in a neural network* (arXiv:1503.02531).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -25,22 +23,7 @@ _BATCH = 256
 
 
 def check_teacher(recipe: Recipe, tree: DecisionTree) -> None:
-    """Refuse a teacher that answers other questions, or takes other cutouts.
-
-    Parameters
-    ----------
-    recipe
-        Names a trained teacher, or none.
-    tree
-        The tree of the votes.
-
-    Raises
-    ------
-    ModelError
-        If there is no such model.
-    TrainingError
-        If it has another tree or takes other cutouts than the recipe's.
-    """
+    """Refuse a teacher that answers other questions than the votes' tree, or takes other cutouts."""
     name = recipe.training.teacher
     if name is None:
         return
@@ -63,22 +46,8 @@ def distil(
     """Mix the teacher's fractions into the labels of the training galaxies.
 
     Where volunteers' fractions are known, the label is the mean of both, with ``training.teacher_weight`` for
-    the teacher; where they are not, it is the teacher's. The validation galaxies are left as they are.
-
-    Parameters
-    ----------
-    recipe
-        Names a trained teacher.
-    data
-        Labelled by votes.
-    out
-        The run's folder, where the teacher's predictions are kept for when it is resumed.
-    on_progress
-        Called with how many galaxies the teacher has seen, and how many there are.
-
-    Returns
-    -------
-    The data with other labels.
+    the teacher; where they are not, it is the teacher's. The validation galaxies are left as they are. The
+    run's folder keeps the predictions for when it is resumed.
     """
     assert recipe.training.teacher is not None
     model = find_model(recipe.training.teacher)

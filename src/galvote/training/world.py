@@ -4,8 +4,6 @@ Whether the command itself, torchrun or SLURM starts them, each runs the same co
 Rank zero alone writes files, and goes first where something is made that all of them read.
 """
 
-from __future__ import annotations
-
 import ctypes
 import logging
 import signal
@@ -34,24 +32,12 @@ _GIVE_WAY = 5.0
 
 @dataclass(frozen=True)
 class World:
-    """The processes that train together, as one of them sees it; by default it is alone.
+    """The processes that train together, as one of them sees it; by default it is alone."""
 
-    Parameters
-    ----------
-    devices
-        On each machine.
-    machines
-        How many.
-    rank
-        This process's number, from 0.
-    group
-        How they wait for each other, as long as it takes.
-    """
-
-    devices: int = 1
+    devices: int = 1  # on each machine
     machines: int = 1
-    rank: int = 0
-    group: torch.distributed.ProcessGroup | None = None
+    rank: int = 0  # of this process, from 0
+    group: torch.distributed.ProcessGroup | None = None  # how they wait for each other, as long as it takes
 
     @property
     def size(self) -> int:
@@ -94,21 +80,8 @@ ALONE = World()
 def launch(devices: int = 1, machines: int = 1) -> Iterator[World]:
     """Start the other processes, if nobody else has, wait for all of them, and end them with this one.
 
-    Parameters
-    ----------
-    devices
-        On each machine.
-    machines
-        How many.
-
-    Yields
-    ------
-    This process's view of them all.
-
-    Raises
-    ------
-    TrainingError
-        If there are not so many devices, or whoever started this process means other numbers.
+    `TrainingError` is raised if there are not so many devices, or whoever started this process means other
+    numbers.
     """
     if devices * machines == 1:
         yield ALONE

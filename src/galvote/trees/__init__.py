@@ -4,7 +4,6 @@ from galvote.trees.decision_tree import DecisionTree
 from galvote.trees.files import list_trees, load_tree
 from galvote.trees.fractions import (
     Step,
-    Violations,
     asked_share,
     decision_path,
     describe_path,
@@ -23,7 +22,6 @@ __all__ = [
     "Kind",
     "Question",
     "Step",
-    "Violations",
     "asked_share",
     "class_tree",
     "decision_path",

@@ -1,7 +1,5 @@
 """What must hold for the questions of a decision tree."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from galvote.errors import TreeError
@@ -12,18 +10,7 @@ RESERVED = ("id", "status", "reason", "ood", "ood_score", "features")
 
 
 def check_questions(questions: Sequence[Question]) -> None:
-    """Raise an error if questions make no decision tree.
-
-    Parameters
-    ----------
-    questions
-        One or more, the root first.
-
-    Raises
-    ------
-    TreeError
-        As `DecisionTree` says.
-    """
+    """Raise `TreeError`, as `DecisionTree` says, if questions, the root first, make no decision tree."""
     _check_names(questions)
     _check_columns(questions)
     _check_targets(questions)
@@ -34,22 +21,7 @@ def check_questions(questions: Sequence[Question]) -> None:
 
 
 def order_questions(questions: Sequence[Question]) -> tuple[Question, ...]:
-    """Sort questions so that every question comes after all that lead to it.
-
-    Parameters
-    ----------
-    questions
-        In any order.
-
-    Returns
-    -------
-    The same questions.
-
-    Raises
-    ------
-    TreeError
-        If questions lead back to themselves.
-    """
+    """Sort questions so that every question comes after all that lead to it; no order has a cycle."""
     waiting, order = list(questions), list[Question]()
     while waiting:
         blocked = {answer.leads_to for question in waiting for answer in question.answers}

@@ -122,10 +122,6 @@ class DecisionTree:
         name
             Name of the question.
 
-        Returns
-        -------
-        The question.
-
         Raises
         ------
         TreeError
@@ -137,42 +133,29 @@ class DecisionTree:
         raise TreeError(f"No question {name!r}; there are {', '.join(self.slices)}.")
 
     def published_columns(self, form: Form) -> tuple[str, ...]:
-        """Return the column of each answer in a published form.
+        """Return the column of each answer in a published form, in order; empty where it is not published so.
 
         Parameters
         ----------
         form
             One of `FORMS`.
-
-        Returns
-        -------
-        Names in column order; empty where an answer is not published so.
         """
         if form == "cumulative":
             return self.columns
         return tuple(answer.columns.get(form, "") for answer in self.answers)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the tree as plain data, for `from_dict` and for JSON.
-
-        Returns
-        -------
-        The members of the tree, its questions, answers and kinds, by name.
-        """
+        """Return the tree as plain data, for `from_dict` and for JSON."""
         return dict(_ADAPTER.dump_python(self, mode="json"))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> DecisionTree:
-        """Build a tree from plain data, as `to_dict` returns it.
+        """Return the tree that plain data describe.
 
         Parameters
         ----------
         data
             What `to_dict` returned, or the same read from JSON.
-
-        Returns
-        -------
-        The tree.
 
         Raises
         ------

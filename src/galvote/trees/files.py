@@ -1,7 +1,5 @@
 """Trees as TOML files, shipped ones and those of a user."""
 
-from __future__ import annotations
-
 import difflib
 import re
 import tomllib
@@ -63,26 +61,17 @@ _LEVELS: Mapping[str, type[_Entry]] = {"": _Tree, "questions": _Question, "answe
 
 
 def list_trees() -> tuple[str, ...]:
-    """Return the names of the shipped trees.
-
-    Returns
-    -------
-    Names in alphabetical order, as `load_tree` takes them.
-    """
+    """Return the names of the shipped trees in alphabetical order, as `load_tree` takes them."""
     return tuple(sorted(path.stem for path in _SHIPPED.glob("*.toml")))
 
 
 def load_tree(name: str | Path) -> DecisionTree:
-    """Load a shipped tree, or one from a file.
+    """Return a shipped tree, or one from a file.
 
     Parameters
     ----------
     name
         Name of a shipped tree (`list_trees`), or path of a TOML file, as docs/trees.md describes it.
-
-    Returns
-    -------
-    The tree.
 
     Raises
     ------

@@ -5,8 +5,6 @@ to 1. A *cumulative* fraction is a share of all volunteers, the conditional frac
 asked, as the Kaggle *Galaxy Challenge* publishes it (Willett et al. 2013, MNRAS 435, 2835).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +22,10 @@ TOLERANCE = 1e-4
 def asked_share(
     tree: DecisionTree, cumulative: Float[np.ndarray, "galaxy answer"]
 ) -> Float[np.ndarray, "galaxy question"]:
-    """Return the share of volunteers that each question was put to.
+    """Return the share of volunteers that each question was put to, in ``tree.questions`` order.
+
+    It is 1 for the root and for questions that are always asked, otherwise the sum of the answers that lead
+    there; NaN where one of those is NaN.
 
     Parameters
     ----------
@@ -32,11 +33,6 @@ def asked_share(
         The questions.
     cumulative
         Cumulative fractions in [0, 1], in ``tree.columns`` order; NaN where unknown.
-
-    Returns
-    -------
-    Shares in [0, 1], in ``tree.questions`` order: 1 for the root and for questions that are always asked,
-    otherwise the sum of the answers that lead there; NaN where one of those is NaN.
     """
     shares = np.ones((len(cumulative), len(tree.questions)), dtype=np.float64)
     for i, question in enumerate(tree.questions):
@@ -49,7 +45,10 @@ def asked_share(
 def to_cumulative(
     tree: DecisionTree, conditional: Float[np.ndarray, "galaxy answer"]
 ) -> Float[np.ndarray, "galaxy answer"]:
-    """Multiply each question's fractions by the share of volunteers that were asked it.
+    """Return each question's fractions times the share of volunteers that were asked it.
+
+    The weight of a question is the sum of the cumulative fractions of the answers that lead to it. Question 6
+    of the challenge keeps weight 1 (`Question.always_asked`).
 
     Parameters
     ----------
@@ -59,19 +58,10 @@ def to_cumulative(
         Fractions in [0, 1] that sum to 1 within each question, in ``tree.columns`` order. A question that
         nobody was asked may be NaN.
 
-    Returns
-    -------
-    Cumulative fractions, same shape and order.
-
     Raises
     ------
     FractionError
         If a question that somebody was asked does not sum to 1 within 1e-4, or a fraction is not in [0, 1].
-
-    Notes
-    -----
-    The weight of a question is the sum of the cumulative fractions of the answers that lead to it. Question 6
-    of the challenge keeps weight 1 (`Question.always_asked`).
     """
     cumulative = np.zeros(conditional.shape, dtype=np.float64)
     for question in tree.asking_order:
@@ -99,7 +89,9 @@ def to_cumulative(
 def to_conditional(
     tree: DecisionTree, cumulative: Float[np.ndarray, "galaxy answer"]
 ) -> Float[np.ndarray, "galaxy answer"]:
-    """Divide each question's fractions by their sum.
+    """Return each question's fractions divided by their sum.
+
+    They are NaN where nobody was asked the question or an answer is unknown.
 
     Parameters
     ----------
@@ -107,11 +99,6 @@ def to_conditional(
         The questions.
     cumulative
         Fractions in [0, 1] in ``tree.columns`` order; NaN where unknown.
-
-    Returns
-    -------
-    Conditional fractions, same shape and order, that sum to 1 within each question; NaN where nobody was
-    asked the question or an answer is unknown.
     """
     conditional = np.full(cumulative.shape, np.nan)
     for columns in tree.slices.values():
@@ -123,24 +110,12 @@ def to_conditional(
 
 @dataclass(frozen=True)
 class Violations:
-    """Which galaxies have fractions that cannot be true, and where.
-
-    Parameters
-    ----------
-    tree
-        The questions.
-    out_of_range
-        True where a known fraction is not in [0, 1].
-    off_tree
-        Per galaxy and question, |sum of the answers − share that was asked|; 0 where an answer is unknown.
-    tolerance
-        What ``off_tree`` may be.
-    """
+    """Which galaxies have fractions that cannot be true, and where."""
 
     tree: DecisionTree
-    out_of_range: Bool[np.ndarray, "galaxy answer"]
-    off_tree: Float[np.ndarray, "galaxy question"]
-    tolerance: float
+    out_of_range: Bool[np.ndarray, "galaxy answer"]  # where a known fraction is not in [0, 1]
+    off_tree: Float[np.ndarray, "galaxy question"]  # |sum of the answers − share that was asked|
+    tolerance: float  # what off_tree may be
 
     @property
     def galaxies(self) -> Bool[np.ndarray, " galaxy"]:
@@ -148,17 +123,7 @@ class Violations:
         return np.asarray(self.out_of_range.any(axis=1) | (self.off_tree > self.tolerance).any(axis=1))
 
     def describe(self, row: int) -> str:
-        """Say in words what is wrong with one galaxy.
-
-        Parameters
-        ----------
-        row
-            Which galaxy.
-
-        Returns
-        -------
-        Clauses with semicolons between; empty if nothing is wrong.
-        """
+        """Return in words what is wrong with one galaxy; empty if nothing is."""
         said = [f"{self.tree.columns[i]} is not in [0, 1]" for i in np.flatnonzero(self.out_of_range[row])]
         for i in np.flatnonzero(self.off_tree[row] > self.tolerance):
             columns = [answer.column for answer in self.tree.questions[i].answers]
@@ -170,7 +135,7 @@ class Violations:
 def find_violations(
     tree: DecisionTree, cumulative: Float[np.ndarray, "galaxy answer"], tolerance: float = TOLERANCE
 ) -> Violations:
-    """Find the galaxies whose cumulative fractions are out of range or break the tree.
+    """Return which galaxies' cumulative fractions are out of range or break the tree, and where.
 
     Parameters
     ----------
@@ -181,10 +146,6 @@ def find_violations(
         that lead to them, known are held against the tree.
     tolerance
         How far a question's sum may be from the share of volunteers that were asked it.
-
-    Returns
-    -------
-    What is wrong, where.
     """
     known = ~np.isnan(cumulative)
     with np.errstate(invalid="ignore"):  # infinities, which are out of range anyway
@@ -206,10 +167,8 @@ class Step:
 
     Parameters
     ----------
-    question
-        The question.
-    answer
-        The answer that most volunteers gave.
+    question, answer
+        The question, and the answer that most volunteers gave.
     fraction
         Their share of those who were asked, in [0, 1].
     """
@@ -220,7 +179,9 @@ class Step:
 
 
 def decision_path(tree: DecisionTree, cumulative: Float[np.ndarray, " answer"]) -> tuple[Step, ...]:
-    """Follow one galaxy down the tree, at each question along the answer with most votes.
+    """Return one galaxy's steps down the tree, at each question along the answer with most votes.
+
+    The path stops early where a question has no votes or is unknown.
 
     Parameters
     ----------
@@ -228,10 +189,6 @@ def decision_path(tree: DecisionTree, cumulative: Float[np.ndarray, " answer"]) 
         The questions.
     cumulative
         One galaxy's fractions in [0, 1], in ``tree.columns`` order.
-
-    Returns
-    -------
-    The steps from the root to the end; the path stops early where a question has no votes or is unknown.
     """
     steps = list[Step]()
     name: str | None = tree.questions[0].name
@@ -248,16 +205,12 @@ def decision_path(tree: DecisionTree, cumulative: Float[np.ndarray, " answer"]) 
 
 
 def describe_path(steps: Sequence[Step]) -> str:
-    """Say a decision path in words.
+    """Return a decision path in words: ``featured → not edge-on → no bar → spiral, loosely wound, 2 arms``.
 
     Parameters
     ----------
     steps
         The path.
-
-    Returns
-    -------
-    Phrases: ``featured → not edge-on → no bar → spiral, loosely wound, 2 arms``.
     """
     said = ""
     for step in steps:

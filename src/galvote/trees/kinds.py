@@ -1,7 +1,5 @@
 """What kind of galaxy each one is, in a word, and which ones stand out."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,15 +14,7 @@ from galvote.trees.questions import Kind
 
 @dataclass(frozen=True)
 class Finding:
-    """One galaxy's kind.
-
-    Parameters
-    ----------
-    kind
-        The kind.
-    fraction
-        Share of all volunteers who gave the answer that makes it so, in [0, 1].
-    """
+    """One galaxy's kind, and the share of all volunteers, in [0, 1], who gave the answer that makes it so."""
 
     kind: Kind
     fraction: float
@@ -36,23 +26,9 @@ class Finding:
 
 
 def name_kind(tree: DecisionTree, fractions: Float[np.ndarray, " answer"]) -> Finding:
-    """Name the kind of one galaxy: the first of the tree's kinds that its decision path passes through.
+    """Return the kind of one galaxy: the first of the tree's kinds that its decision path passes through.
 
-    Parameters
-    ----------
-    tree
-        The tree.
-    fractions
-        Cumulative fractions in [0, 1], in ``tree.columns`` order, none of them unknown.
-
-    Returns
-    -------
-    The kind and its fraction; the answer to the first question where the path passes through no kind's.
-
-    Raises
-    ------
-    TreeError
-        If nobody answered the first question.
+    It is the answer to the first question where the path passes through no kind's.
     """
     passed = [step.answer for step in decision_path(tree, fractions)]
     if not passed:
@@ -69,14 +45,7 @@ def name_kind(tree: DecisionTree, fractions: Float[np.ndarray, " answer"]) -> Fi
 def strongest_first(findings: Sequence[Finding]) -> tuple[int, ...]:
     """Order galaxies so that the clearest of each kind come first, then the second clearest, and so on.
 
-    Parameters
-    ----------
-    findings
-        One per galaxy.
-
-    Returns
-    -------
-    Row numbers: within each round of the kinds, the largest fraction first.
+    Within each round of the kinds the largest fraction comes first.
     """
     rounds = list[tuple[int, float, int]]()
     seen = dict[str, int]()

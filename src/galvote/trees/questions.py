@@ -1,7 +1,5 @@
 """Answers, questions, and kinds of galaxies: what a decision tree is made of."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args

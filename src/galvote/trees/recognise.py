@@ -1,7 +1,5 @@
 """Which tree a table's columns are of, and trees that are made of labels."""
 
-from __future__ import annotations
-
 import difflib
 import re
 from collections.abc import Sequence
@@ -18,14 +16,8 @@ def find_tree(columns: Sequence[str], path: str | Path) -> DecisionTree:
 
     Parameters
     ----------
-    columns
-        Names of the table's columns.
-    path
-        The table's, for the message.
-
-    Returns
-    -------
-    The tree; of two with equally many columns the first in `list_trees`.
+    columns, path
+        Names of the table's columns; its path, for the message.
 
     Raises
     ------
@@ -46,7 +38,7 @@ def find_tree(columns: Sequence[str], path: str | Path) -> DecisionTree:
 
 
 def near_columns(columns: Sequence[str], tree: DecisionTree | None = None) -> dict[str, str]:
-    """Find columns that may be misspelt.
+    """Return at most three columns that may be misspelt, each with the tree's column that it is nearly.
 
     Parameters
     ----------
@@ -54,10 +46,6 @@ def near_columns(columns: Sequence[str], tree: DecisionTree | None = None) -> di
         Names of a table's columns.
     tree
         Whose columns they may be; those of all shipped trees if not given.
-
-    Returns
-    -------
-    At most three of the columns, each with the tree's column that it is nearly.
     """
     trees = [load_tree(name) for name in list_trees()] if tree is None else [tree]
     known = sorted({column for one in trees for column in published(one)})
@@ -66,22 +54,12 @@ def near_columns(columns: Sequence[str], tree: DecisionTree | None = None) -> di
 
 
 def published(tree: DecisionTree) -> set[str]:
-    """Return the columns of a tree in all published forms.
-
-    Parameters
-    ----------
-    tree
-        The tree.
-
-    Returns
-    -------
-    Names of columns.
-    """
+    """Return the columns of a tree in all published forms."""
     return {column for form in FORMS for column in tree.published_columns(form) if column}
 
 
 def class_tree(name: str, classes: Sequence[str]) -> DecisionTree:
-    """Make a tree of one question, the answers to which are classes.
+    """Return a tree of one question, the answers to which are classes; their columns are ``NAME_CLASS``.
 
     Parameters
     ----------
@@ -89,10 +67,6 @@ def class_tree(name: str, classes: Sequence[str]) -> DecisionTree:
         What is classified, as the name of the column of classes says it: ``bar``.
     classes
         The classes, two or more: ``bar``, ``no bar``.
-
-    Returns
-    -------
-    The tree; the columns of its answers are ``NAME_CLASS``.
 
     Raises
     ------

@@ -58,7 +58,7 @@ def test_what_mattered_is_shown_for_the_answer_that_is_chosen(open_page):
     assert page.input_value("#question") == "spiral"
     page.select_option("#question", "bar")
     page.until("document.querySelector('#stage-caption').textContent.includes('bar”')")
-    page.check("input[value=picture]", force=True)
+    page.check("input[value=image]", force=True)
     assert page.is_hidden("#heat")
 
 
@@ -71,26 +71,26 @@ def test_the_rotated_galaxy_says_how_stable_it_is(open_page):
     assert page.text("#rotate") == "Pause"
     page.click("#rotate")
     page.fill("#angle", "90")
-    assert page.evaluate("getComputedStyle(document.querySelector('#picture')).rotate") == "-90deg"
+    assert page.evaluate("getComputedStyle(document.querySelector('#image')).rotate") == "-90deg"
     assert "points from their mean" in page.text("#rotate-note")
     assert re.search(r"“smooth” has from \d+ % to \d+ %", page.get_attribute(".chart", "aria-label"))
     assert page.locator(".chart polyline").count() == 3
     page.click("#tree g.answer[data-answer='Class7.2']")
     page.wait_for_selector("#heat:not([hidden])")
     assert "“in between”" in page.get_attribute(".chart", "aria-label")
-    assert page.evaluate("getComputedStyle(document.querySelector('#picture')).rotate") in ("0deg", "none")
+    assert page.evaluate("getComputedStyle(document.querySelector('#image')).rotate") in ("0deg", "none")
 
 
 def test_the_model_that_answered_explains_even_if_another_is_chosen_for_the_next(open_page, own_tree):
     page = open_page(reduced_motion="reduce")
     page.click("#examples button:has-text('oval')")
     page.wait_for_tree()
-    width = "document.querySelector('#picture').style.scale"
+    width = "document.querySelector('#image').style.scale"
     before = page.evaluate(width)
     page.click("summary:has-text('Settings')")
     page.select_option("#model", "two-questions")
-    assert "two-questions" in page.text("#model-said")
-    assert (own_tree.title or own_tree.name) in page.text("#tree-said")
+    assert "two-questions" in page.text("#model-text")
+    assert (own_tree.title or own_tree.name) in page.text("#tree-text")
     assert "Answered by galvote-small." in page.text("#tree-note")
     with page.expect_request("**/v1/explain?*") as explained:
         page.check("input[value=heat]", force=True)
@@ -99,7 +99,7 @@ def test_the_model_that_answered_explains_even_if_another_is_chosen_for_the_next
     for asked in (explained, rotated):
         assert "model=galvote-small&" in asked.value.url
     page.wait_for_selector(".chart")
-    page.evaluate("document.querySelector('#picture').onload()")
+    page.evaluate("document.querySelector('#image').onload()")
     assert page.evaluate(width) == before
 
 

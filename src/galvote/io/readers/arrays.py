@@ -94,6 +94,10 @@ def list_arrays(path: Path, id_column: str | None = None, dataset: str | None = 
     except (BadZipFile, EOFError, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
+        if "object" in str(error).lower() and isinstance(error, ValueError):
+            raise NoImagesError(
+                f"{path} holds Python objects, which are never loaded; save arrays of numbers."
+            ) from error
         raise damaged(path, "arrays", error) from error
     reader = _Images(path, name, about[name].is_one)
     shape = " × ".join(map(str, about[name].shape))
@@ -165,7 +169,7 @@ def _ids(
     path: Path, arrays: Mapping[str, Any], about: Mapping[str, _Array], rows: int, id_column: str | None
 ) -> tuple[pa.Array, str]:
     columns = [name for name, each in about.items() if each.shape == (rows,)]
-    if id_column is None and first_column(columns, ID_COLUMNS) is None:
+    if id_column is None and first_column(columns, ID_COLUMNS, path) is None:
         return pa.array(np.arange(rows)).cast(TEXT), "ids are the rows' numbers, from 0"
     name = find_id_column(columns, path, id_column)
     values = np.asarray(arrays[name][()])

@@ -37,7 +37,20 @@ class _NamedFiles:
         return pc.fill_null(locations.field("path"), pa.scalar(str(self.catalogue), TEXT))
 
 
-@register(".csv", ".csv.gz", ".vot", ".votable", ".xml", ".parquet", *FITS, in_folders=False)
+@register(
+    ".csv",
+    ".csv.gz",
+    ".tsv",
+    ".tsv.gz",
+    ".ecsv",
+    ".ecsv.gz",
+    ".vot",
+    ".votable",
+    ".xml",
+    ".parquet",
+    *FITS,
+    in_folders=False,
+)
 def list_catalogue(path: Path, id_column: str | None = None) -> Listing | None:
     """List the paths in a table's column `source`; None if it is a FITS file without one.
 
@@ -47,7 +60,7 @@ def list_catalogue(path: Path, id_column: str | None = None) -> Listing | None:
     if path.name.lower().endswith(FITS) and not _has_sources(path):
         return None
     of_parquet = path.name.lower().endswith(".parquet")
-    table = pq.ParquetFile(path) if of_parquet else read_table(path, id_column=id_column)
+    table = pq.ParquetFile(path) if of_parquet else read_table(path)
     names = table.schema_arrow.names if of_parquet else table.column_names
     column = find_id_column(names, path, id_column)
     if "source" not in names:

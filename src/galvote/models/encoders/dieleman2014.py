@@ -1,7 +1,5 @@
 """The network that won the Galaxy Challenge."""
 
-from __future__ import annotations
-
 import math
 
 import torch
@@ -18,15 +16,9 @@ VIEW, QUARTER = 69, 45
 
 @register_encoder("dieleman2014")
 class Dieleman2014Spec(NetworkSpec):
-    """The challenge winner's network.
+    """The challenge winner's network."""
 
-    Parameters
-    ----------
-    pixels
-        Width of the network's input, at least 69.
-    """
-
-    pixels: int = Field(ge=VIEW, le=1024, description="width of the network's input")
+    pixels: int = Field(ge=VIEW, le=1024)
 
     def build(self) -> nn.Module:
         """Build the encoder with random weights."""
@@ -51,15 +43,8 @@ class Dieleman2014(nn.Module):
 
     Sixteen views of each galaxy go through the same convolutions: two orientations (0° and 45°), each plain
     and mirrored, and of each of those four overlapping quarters of 45 × 45 pixels, turned so that the centre
-    of the galaxy is always in the same corner. Their features are joined before two maxout layers.
-
-    Parameters
-    ----------
-    pixels
-        Width of the input, at 3 GZ2 pixels each. The views are 69 × 69 pixels; what the input has around
-        them fills the corners of the one that is turned by 45°.
-    dropout
-        Share of the joined features and of the hidden units that is dropped.
+    of the galaxy is always in the same corner. Their features are joined before two maxout layers. The input
+    has 3 GZ2 pixels a pixel; what it shows around the views fills the corners of the turned ones.
     """
 
     def __init__(self, pixels: int, dropout: float = 0.5) -> None:

@@ -1,7 +1,5 @@
 """EfficientNet-Lite, the convolutional network for processors without a GPU (Tan & Le 2019; Liu 2020)."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from importlib.util import find_spec
@@ -38,13 +36,7 @@ _IMAGENET_SHA256 = {
 
 @register_encoder("efficientnet-lite")
 class EfficientNetLiteSpec(NetworkSpec):
-    """EfficientNet-Lite, which may start from ImageNet weights.
-
-    Parameters
-    ----------
-    size
-        0 or 1: 16 or 21 blocks.
-    """
+    """EfficientNet-Lite of 16 blocks (size 0) or 21 (1), which may start from ImageNet weights."""
 
     any_width: ClassVar[bool] = True
     size: Literal[0, 1] = 0
@@ -176,15 +168,7 @@ class InvertedResidual(nn.Module):
 
 
 class EfficientNetLite(nn.Module):
-    """EfficientNet-Lite's layers up to the pooled features.
-
-    Parameters
-    ----------
-    size
-        0 or 1: 16 or 21 blocks.
-    dropout
-        Share of the pooled features that is dropped.
-    """
+    """EfficientNet-Lite's layers up to the pooled features."""
 
     def __init__(self, size: int, dropout: float = 0.2) -> None:
         super().__init__()

@@ -16,55 +16,25 @@ from __future__ import annotations
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
+from pydantic import ConfigDict, ModelWrapValidatorHandler, model_validator
 from torch import nn
 
 from galvote.errors import TrainingError
-from galvote.images import FRAME_WIDTH, Geometry
-from galvote.models.heads import HeadKind
+from galvote.models.description import NetworkDescription
 
 
-class NetworkSpec(BaseModel, ABC):
-    """Encoder and head of a network, and what they see of a galaxy.
+class NetworkSpec(NetworkDescription, ABC):
+    """The description of a network that can be built; its fields are the keys of a recipe's ``[network]``.
 
     ``NetworkSpec.model_validate`` returns the spec of the encoder that the data name.
-
-    Parameters
-    ----------
-    encoder
-        Name of a registered encoder.
-    field_of_view
-        Width of the sky that the network sees, in r90.
-    pixels
-        Width of the network's input.
-    head
-        How features become vote fractions.
-    dropout
-        Share of the features that is left out in training, in [0, 1).
-    orientations
-        Over how many orientations of the picture features are averaged.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     any_width: ClassVar[bool] = False
     """Whether the encoder takes pictures of any width once it is built."""
-
-    encoder: str
-    field_of_view: float = Field(
-        gt=0, le=FRAME_WIDTH, description="width of the sky that the network sees, in r90"
-    )
-    pixels: int = Field(ge=8, le=1024, description="width of the network's input")
-    head: HeadKind = Field(description="how features become vote fractions")
-    dropout: float = Field(default=0.5, ge=0, lt=1)
-    orientations: Literal[1, 2, 4, 8] = Field(default=1, description="whose features are averaged")
-
-    @property
-    def geometry(self) -> Geometry:
-        """The network's input: the sky that it shows, and its pixels."""
-        return Geometry(field_of_view=self.field_of_view, pixels=self.pixels)
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -134,18 +104,7 @@ def register_encoder(name: str) -> Callable[[Spec], Spec]:
 
 
 def find_encoder(name: object) -> type[NetworkSpec]:
-    """Find an encoder's spec by its name.
-
-    Parameters
-    ----------
-    name
-        As in ``network.encoder``.
-
-    Raises
-    ------
-    ValueError
-        If there is none; the message lists the names.
-    """
+    """Return an encoder's spec by its name; a `ValueError` lists the names if there is none."""
     family, slash, _ = str(name).partition("/")
     if spec := ENCODERS.get(family + slash):
         return spec

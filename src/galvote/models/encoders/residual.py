@@ -15,13 +15,7 @@ from galvote.models.encoders.registry import NetworkSpec, register_encoder
 
 @register_encoder("residual")
 class ResidualSpec(NetworkSpec):
-    """A plain residual network.
-
-    Parameters
-    ----------
-    widths, depths
-        Channels and number of blocks of each stage, as many of one as of the other.
-    """
+    """A plain residual network, of these channels and numbers of blocks in each stage."""
 
     any_width: ClassVar[bool] = True
     widths: tuple[PositiveInt, ...] = Field(default=(32, 64, 128, 192), min_length=1)
@@ -65,15 +59,7 @@ class ResidualBlock(nn.Module):
 
 
 class Residual(nn.Module):
-    """A plain residual network: a stem that halves the picture, stages that halve it again, mean pooling.
-
-    Parameters
-    ----------
-    widths, depths
-        Channels and number of blocks of each stage; every stage after the first begins with stride 2.
-    dropout
-        Share of the pooled features that is dropped.
-    """
+    """A plain residual network: a stem that halves the picture, stages that halve it again, mean pooling."""
 
     def __init__(self, widths: Sequence[int], depths: Sequence[int], dropout: float = 0.0) -> None:
         super().__init__()

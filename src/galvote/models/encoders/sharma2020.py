@@ -10,13 +10,7 @@ from galvote.models.encoders.registry import NetworkSpec, register_encoder
 
 @register_encoder("sharma2020")
 class Sharma2020Spec(NetworkSpec):
-    """The baseline report's network and its deeper forms.
-
-    Parameters
-    ----------
-    blocks
-        Number of convolution blocks, 1 to 4.
-    """
+    """The baseline report's network and its deeper forms."""
 
     blocks: int = Field(default=2, ge=1, le=4)
 
@@ -37,14 +31,9 @@ class Sharma2020Spec(NetworkSpec):
 class Sharma2020(nn.Sequential):
     """The baseline report's network: convolution blocks, then one hidden layer of 32.
 
-    Parameters
-    ----------
-    blocks
-        2 for the report's network on 64 × 64 pixels (207,205 parameters with its head of 37); 3 or 4 for its
-        deeper forms. Each block has 3 × 3 convolution without padding, ReLU, batch normalisation and pooling
-        by 2: maximum in the first, average in the others. Channels double from 16.
-    dropout
-        Share of hidden units dropped; the report does not say, so PyTorch's default.
+    The report's has 2 blocks on 64 × 64 pixels (207,205 parameters with its head of 37). Each has a 3 × 3
+    convolution without padding, ReLU, batch normalisation and pooling by 2: maximum in the first, average in
+    the others. Channels double from 16. Of its dropout the report says nothing, so it is PyTorch's default.
     """
 
     def __init__(self, pixels: int, blocks: int = 2, dropout: float = 0.5) -> None:

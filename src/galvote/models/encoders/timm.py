@@ -1,7 +1,5 @@
 """Any of the encoders of timm (PyTorch Image Models, Wightman 2019), where that is installed."""
 
-from __future__ import annotations
-
 from typing import Any, cast
 
 import torch
@@ -15,13 +13,7 @@ from galvote.models.encoders.registry import NetworkSpec, register_encoder
 
 @register_encoder("timm/")
 class TimmSpec(NetworkSpec):
-    """An encoder of timm.
-
-    Parameters
-    ----------
-    encoder
-        ``timm/`` and a name of `timm.list_models`, such as ``timm/resnet18``.
-    """
+    """An encoder of timm: ``timm/`` and a name of `timm.list_models`, such as ``timm/resnet18``."""
 
     encoder: str = Field(pattern="^timm/.+$")
 
@@ -38,17 +30,7 @@ class TimmSpec(NetworkSpec):
 
 
 class TimmEncoder(nn.Module):
-    """An encoder of timm up to its pooled features.
-
-    Parameters
-    ----------
-    name
-        As timm has it.
-    pixels
-        Width of the input.
-    dropout
-        Share of the pooled features that is dropped.
-    """
+    """An encoder of timm, as timm names it, up to its pooled features."""
 
     def __init__(self, name: str, pixels: int, dropout: float) -> None:
         super().__init__()

@@ -4,7 +4,7 @@ const BUSY = 503;
 const TRIES = 5;
 
 /** What the server refused, or that it could not be reached. */
-export class Refusal extends Error {
+export class ApiError extends Error {
   constructor(code, status, message) {
     super(message);
     this.code = code;
@@ -25,8 +25,8 @@ export async function ask(path, { query = {}, files = null, signal = null, as = 
     const token = sessionStorage.getItem("galvote-token");
     const response = await send(address, files, token, signal);
     if (response.ok) return response[as]();
-    const said = await response.json().catch(() => ({}));
-    if (said.galaxies) return said; // no picture could be read, and the rows say why
+    const body = await response.json().catch(() => ({}));
+    if (body.galaxies) return body; // no picture could be read, and the rows say why
     if (response.status === 401) {
       // Another request may have asked for it meanwhile.
       if (token === sessionStorage.getItem("galvote-token")) await askForToken();
@@ -36,8 +36,8 @@ export async function ask(path, { query = {}, files = null, signal = null, as = 
       await wait(1000 * (Number(response.headers.get("Retry-After")) || 2), signal);
       continue;
     }
-    const message = said.error?.message ?? `The server answered ${response.status}. Try again in a while.`;
-    throw new Refusal(response.status, said.error?.status ?? "failed", message);
+    const message = body.error?.message ?? `The server answered ${response.status}. Try again in a while.`;
+    throw new ApiError(response.status, body.error?.status ?? "failed", message);
   }
 }
 
@@ -51,7 +51,7 @@ async function send(address, files, token, signal) {
     return await fetch(address, request);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refusal(0, "unreachable", "The server cannot be reached. See whether it still runs, then try again.");
+    throw new ApiError(0, "unreachable", "The server cannot be reached. See whether it still runs, then try again.");
   }
 }
 
@@ -85,7 +85,7 @@ function askForToken() {
     dialog.onclose = () => {
       asking = null;
       if (given) resolve();
-      else reject(new Refusal(401, "unauthorized", "This server answers only those who bear a token. Try again when you have one."));
+      else reject(new ApiError(401, "unauthorized", "This server answers only those who bear a token. Try again when you have one."));
     };
     dialog.showModal();
   });

@@ -1,14 +1,14 @@
-// A wide picture with its galaxies as buttons on it.
+// A wide image with its galaxies as buttons on it.
 
 import { byId, FRAME, make } from "./words.js";
 
 const PIXELS = 424;
 
 /**
- * Show a wide picture; returns a row for each galaxy. `open` is called with the row that the reader chooses. Circles
+ * Show a wide image; returns a row for each galaxy. `open` is called with the row that the reader chooses. Circles
  * have the colours of the kinds of the model's tree.
  *
- * `shown` is the file's picture, or null for a kind that the browser cannot show: then the server's is taken.
+ * `shown` is the file's image, or null for a kind that the browser cannot show: then the server's is taken.
  */
 export async function showField(found, file, shown, tree, open) {
   const image = shown ?? await decode(found.image);
@@ -34,16 +34,16 @@ async function decode(url) {
 }
 
 function remarks({ galaxies, too_small: small, left_out: more }) {
-  const said = [];
-  if (!galaxies.length) said.push("Nothing in it is large and bright enough to classify. If it shows one galaxy, say so above and choose it again.");
-  else said.push("Choose a galaxy to see its votes.");
-  if (small) said.push(`${small} more are too small or faint.`);
-  if (more) said.push(`${more} fainter ones are left out.`);
-  return said.join(" ");
+  const sentences = [];
+  if (!galaxies.length) sentences.push("Nothing in it is large and bright enough to classify. If it shows one galaxy, say so above and choose it again.");
+  else sentences.push("Choose a galaxy to see its votes.");
+  if (small) sentences.push(`${small} more are too small or faint.`);
+  if (more) sentences.push(`${more} fainter ones are left out.`);
+  return sentences.join(" ");
 }
 
 function plane(found, source, name, rows, colours, open) {
-  const picture = make("img", { src: source, alt: `${name}, a wide picture` });
+  const image = make("img", { src: source, alt: `${name}, a wide image` });
   const buttons = rows.map((row) => {
     const button = make("button", {
       type: "button",
@@ -62,10 +62,10 @@ function plane(found, source, name, rows, colours, open) {
     button.style.height = `${(200 * radius) / found.height}%`;
     return button;
   });
-  return make("div", { className: "plane" }, picture, ...buttons);
+  return make("div", { className: "plane" }, image, ...buttons);
 }
 
-/** Cut a galaxy's frame out of the picture, when it is needed. */
+/** Cut a galaxy's frame out of the image, when it is needed. */
 function cut(galaxy, image, scale) {
   const frame = scale * FRAME * galaxy.r90;
   const [left, top] = [galaxy.x, galaxy.y].map((centre) => scale * (centre + 0.5) - frame / 2);

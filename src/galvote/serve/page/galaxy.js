@@ -60,12 +60,12 @@ export async function showGalaxy(row) {
   byId("answer-model").textContent = `Answered by ${row.model.name}.`;
   const options = row.model.tree.questions.map(({ name, text }) => make("option", { value: name, textContent: text }));
   byId("question").replaceChildren(...options);
-  const picture = byId("picture");
-  picture.alt = `${row.title ?? row.id}, the picture`;
-  picture.onload = () => zoom(picture);
-  picture.onerror = showCutout;
-  picture.dataset.failed = "";
-  picture.src = URL.createObjectURL(row.file);
+  const image = byId("image");
+  image.alt = `${row.title ?? row.id}, the picture`;
+  image.onload = () => zoom(image);
+  image.onerror = showCutout;
+  image.dataset.failed = "";
+  image.src = URL.createObjectURL(row.file);
   byId("tree").replaceChildren();
   showPicture();
   showAnswers();
@@ -82,7 +82,7 @@ async function addFigures() {
     if (!row.figures) [{ figures: row.figures }] = await row.figured();
     if (row !== galaxy) return;
     drawVotes();
-    if (byId("picture").dataset.failed) showCutout();
+    if (byId("image").dataset.failed) showCutout();
   } catch (error) {
     showProblem(byId("tree-problem"), error, addFigures);
   }
@@ -91,7 +91,7 @@ async function addFigures() {
 /** Show the part of a picture that the model's network sees, so that the heat lies where it belongs. */
 function zoom({ naturalWidth: across, naturalHeight: down }) {
   const fieldOfView = across === COMPACT.pixels && down === COMPACT.pixels ? COMPACT.fieldOfView : FRAME;
-  byId("picture").style.scale = Math.max(1, fieldOfView / galaxy.model.field_of_view);
+  byId("image").style.scale = Math.max(1, fieldOfView / galaxy.model.field_of_view);
 }
 
 /** The question of that name, in the tree of the model that answered. */
@@ -170,7 +170,7 @@ function show(what) {
 }
 
 function showPicture() {
-  show("picture");
+  show("image");
   clearProblem(byId("heat-problem"));
   byId("stage-caption").textContent = "";
 }
@@ -193,14 +193,14 @@ async function showWhatMattered() {
   byId("aperture").classList.add("waiting");
   byId("stage-caption").textContent = "Finding out what mattered …";
   try {
-    const said = await explain();
+    const answered = await explain();
     if (shown !== galaxy || asked !== chosen) return;
-    const { text, answers } = findQuestion(said.question);
-    const { text: answer } = answers.find(({ column }) => column === said.answer);
-    byId("heat").src = said.overlay;
+    const { text, answers } = findQuestion(answered.question);
+    const { text: answer } = answers.find(({ column }) => column === answered.answer);
+    byId("heat").src = answered.overlay;
     byId("heat").alt = `What mattered for the answer ${answer}, bright over the galaxy`;
     byId("heat").hidden = document.querySelector("input[name=shown]:checked").value !== "heat";
-    byId("stage-caption").textContent = `Bright: what mattered for “${answer}”, the answer of ${percent(said.fraction)} of those asked.`;
+    byId("stage-caption").textContent = `Bright: what mattered for “${answer}”, the answer of ${percent(answered.fraction)} of those asked.`;
     announce(`Shown: what mattered for ${answer}, to the question: ${text}`);
   } catch (error) {
     if (shown !== galaxy) return;
@@ -213,11 +213,11 @@ async function showWhatMattered() {
 
 /** Show what the network saw of a picture that the browser cannot show, such as FITS. */
 function showCutout() {
-  const picture = byId("picture");
-  picture.style.scale = 1;
-  picture.onerror = picture.onload = null;
-  if (galaxy?.figures) picture.src = galaxy.figures.cutout;
-  picture.dataset.failed = galaxy?.figures ? "" : "yes";
+  const image = byId("image");
+  image.style.scale = 1;
+  image.onerror = image.onload = null;
+  if (galaxy?.figures) image.src = galaxy.figures.cutout;
+  image.dataset.failed = galaxy?.figures ? "" : "yes";
 }
 
 function showAnswers() {

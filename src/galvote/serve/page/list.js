@@ -59,10 +59,10 @@ export function backTo(row) {
 }
 
 function makeRow(row) {
-  const picture = make("td");
+  const cell = make("td");
   if (row.status === "ok") {
     const image = make("img", { src: row.figures?.cutout ?? URL.createObjectURL(row.file), alt: "", onerror: () => image.remove() });
-    picture.append(make("span", { className: row.figures ? "disc near" : "disc" }, image));
+    cell.append(make("span", { className: row.figures ? "disc near" : "disc" }, image));
   }
   const name = row.status === "ok" ? make("button", { type: "button", textContent: row.id, onclick: () => open(row) }) : row.id;
   const numbers = columns.filter(({ column }) => column).map(({ column }) => {
@@ -71,7 +71,7 @@ function makeRow(row) {
     return make("td", { className: "n", textContent: percent(fraction.value) }, make("small", { textContent: interval(fraction) }));
   });
   return make("tr", {},
-    picture,
+    cell,
     make("th", { scope: "row" }, name),
     make("td", { className: row.status === "ok" ? "words" : "words failed", textContent: FIRST[1].value(row) }),
     ...numbers,

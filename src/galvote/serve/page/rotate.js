@@ -62,7 +62,7 @@ export function stopRotating(forget = false) {
 
 /** Show an angle in degrees, counter-clockwise, and the fractions there; of another question if one is given. */
 export function rotateTo(angle, question = null, answer = null) {
-  byId("picture").style.rotate = `${-angle}deg`;
+  byId("image").style.rotate = `${-angle}deg`;
   byId("angle").value = angle;
   byId("angle-text").textContent = `${Math.round(angle)}°`;
   const another = question && (question !== shown.question || answer !== shown.answer);

@@ -39,11 +39,11 @@ export function announce(text) {
   byId("status").textContent = text;
 }
 
-/** Show what went wrong beside what caused it, with a button that tries again; nothing for what was stopped. */
+/** Show what went wrong beside what caused it, with a button that tries again unless the server never can (501); nothing for what was stopped. */
 export function showProblem(place, error, again = null) {
   if (error.name === "AbortError") return;
   place.replaceChildren(...[error.message].flat().map((text) => make("p", { textContent: text })));
-  if (again) place.append(make("button", { type: "button", textContent: "Try again", onclick: again }));
+  if (again && error.code !== 501) place.append(make("button", { type: "button", textContent: "Try again", onclick: again }));
   place.hidden = false;
 }
 

@@ -1,0 +1,103 @@
+"""Options that several verbs have, each with its group in the help."""
+
+from collections.abc import Callable
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from galvote.images.services import CutoutService
+
+
+def group(title: str) -> Callable[..., Any]:
+    """Return what makes options of a group in a verb's help."""
+    return partial(typer.Option, rich_help_panel=title)
+
+
+_galaxies, prediction = group("Galaxies"), group("What is predicted")
+sky = group("Where galaxies are looked up by position")
+
+Images = Annotated[
+    list[Path], typer.Option(help="Images: folder, files, Parquet or a packed store; may be given again.")
+]
+Votes = Annotated[list[Path], typer.Option(help="Table of the volunteers' votes; may be given again.")]
+Model = Annotated[str, typer.Option(help="Name of a shipped model, a folder, or an exported .onnx file.")]
+Tta = Annotated[int, typer.Option(min=1, help="Orientations averaged for each prediction.")]
+
+Backend = Annotated[
+    str | None,
+    prediction(
+        help="What computes: auto, the fastest here, if not given; onnx, openvino, torch, torch-float32."
+    ),
+]
+Level = Annotated[
+    float | None, prediction(help="Share of votes that the intervals are to hold, 0 to 1; 0.9 if not given.")
+]
+
+FieldOfView = Annotated[
+    float | None, _galaxies(help="Width of the images, in r90 (8.48 is a whole GZ2 frame).")
+]
+IdColumn = Annotated[
+    str | None,
+    _galaxies(help="Column of ids in the tables that have it; others have one of the usual names."),
+]
+Recursive = Annotated[
+    bool, _galaxies("--recursive", help="Look into folders inside folders, too; ids are paths from there.")
+]
+Dataset = Annotated[
+    str | None, _galaxies(help="Array with the images, of an HDF5 or .npz file; `images` if not given.")
+]
+Splits = Annotated[
+    Path | None,
+    typer.Option(
+        help="Table of ids with a column `split` (train, validation); without it, a random split. A column "
+        "`sample` says `complete` for galaxies that were not chosen by their votes."
+    ),
+]
+Tree = Annotated[
+    str | None,
+    _galaxies(help="Decision tree, a name or a TOML file; if not given, that whose columns the tables have."),
+]
+SkipInvalid = Annotated[
+    bool, _galaxies("--skip-invalid", help="Leave out votes that cannot be true instead of stopping.")
+]
+
+Settings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given again."),
+]
+
+
+class SurveyName(StrEnum):
+    """Whose cutout service is asked."""
+
+    sdss = "sdss"
+    legacy = "legacy"
+
+
+CATALOGUE_HELP = "Table of positions: ra and dec in degrees, and r90 in arcseconds."
+FIELD_HELP = "FITS image with a WCS that shows them; three times for g, r and i."
+SURVEY_HELP = "Or the survey whose cutout service is asked."
+ServiceUrl = Annotated[str | None, sky(help="Another address of the service.")]
+SizeColumn = Annotated[
+    str | None, sky(help="Column of the catalogue with r90; petroR90_r or r90 if not given.")
+]
+Arcsec = Annotated[
+    float | None, sky(min=0.01, help="Width of the images of galaxies whose r90 is unknown, in arcseconds.")
+]
+Cache = Annotated[
+    Path | None, sky(help="Folder for what is fetched; galvote in your cache folder if not given.")
+]
+
+
+def open_service(survey: SurveyName | None, **settings: Any) -> "CutoutService | None":
+    """Return a survey's cutout service, if one is asked for; None leaves a setting at its default."""
+    from galvote.images.services import CutoutService
+
+    if survey is None:
+        return None
+    given = {name: value for name, value in settings.items() if value is not None}
+    return CutoutService(str(survey), **given)
