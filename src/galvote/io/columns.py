@@ -151,7 +151,7 @@ def ids_as_text(column: pa.ChunkedArray, path: Path) -> pa.Array:
     return whole(ids)
 
 
-def whole(ids: pa.Array) -> pa.Array:
+def whole(ids: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Return ids as text without the ``.0`` of numbers."""
     return pc.replace_substring_regex(ids, r"^([+-]?\d{1,16})\.0*$", r"\1")
 
