@@ -26,10 +26,7 @@ def pack(
     ] = 5.12,
     pixels: Annotated[int, typer.Option(help="Width of a cutout in its own pixels.")] = 128,
     field_of_view: Annotated[
-        float | None,
-        typer.Option(
-            min=0.02, help="Width of the images, in r90; 8.48 if not given, but 5.12 for 128 × 128 pixels."
-        ),
+        float | None, typer.Option(min=0.02, help="Width of the images, in r90; 8.48 if not given.")
     ] = None,
     id_column: options.IdColumn = None,
     recursive: options.Recursive = False,
