@@ -238,6 +238,7 @@ class Predictor:
         -------
         Predictions of 64 galaxies each, made as they are asked for; the last may have fewer.
         """
+        listed = list_images(images, settings.field_of_view if settings else None)
         return (batch for _, batch in self._predict([(None, listed)], settings, prefetch))
 
     def predict_each(

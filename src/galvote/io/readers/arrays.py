@@ -118,7 +118,7 @@ def _opened(path: Path) -> Iterator[Mapping[str, Any]]:
             )
             yield arrays
     elif path.name.lower().endswith(".npz"):
-        with np.load(path) as file:
+        with path.open("rb") as whole, np.load(whole) as file:  # numpy leaves a damaged one open
             yield file
     else:
         yield {"": np.load(path, mmap_mode="r")}
