@@ -12,6 +12,7 @@
 `train`           a new model, by one of `list_recipes` or a recipe of your own
 `calibrate`       intervals and an out-of-distribution flag for a trained model
 `export`          a model as one ONNX file
+`count_votes`     votes from a Zooniverse project's classifications: `Votes`
 `load_tree`       a questionnaire as a `DecisionTree`, one of `list_trees` or your own
 ================  =======================================================================
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from galvote.inference.predict import predict
     from galvote.inference.predict_shards import predict_shards
     from galvote.inference.predict_table import predict_table
+    from galvote.labels.zooniverse import count_votes
     from galvote.recipes import list_recipes
     from galvote.training import train
     from galvote.trees import DecisionTree, list_trees, load_tree
@@ -57,6 +59,7 @@ __all__ = [
     "Predictor",
     "Settings",
     "calibrate",
+    "count_votes",
     "cutouts",
     "evaluate",
     "export",
@@ -82,6 +85,7 @@ _HOMES = {
     "Predictor": "galvote.inference",
     "Settings": "galvote.inference",
     "calibrate": "galvote.inference.calibrate",
+    "count_votes": "galvote.labels.zooniverse",
     "cutouts": "galvote.images.cutouts",
     "evaluate": "galvote.inference.evaluation",
     "export": "galvote.inference.export",
@@ -108,9 +112,8 @@ def load(name: str | PathLike[str], backend: str | None = None) -> Predictor:
         Name of a shipped model such as ``galvote-small``, the folder of a saved model or a finished run, or a
         file that `galvote export` wrote.
     backend
-        What computes: ``torch`` (in bfloat16 where that is fast), ``torch-float32``, ``onnx``, ``openvino``
-        or ``auto``, the fastest that is installed and as accurate. ``torch`` if not given; of an exported
-        file ``auto``.
+        What computes: ``onnx``, ``openvino``, ``torch`` (in bfloat16 where that is fast), ``torch-float32``
+        or ``auto``, the fastest here, if not given.
 
     Returns
     -------

@@ -1,5 +1,7 @@
 """The errors that galvote raises on purpose. Every message says what to do next."""
 
+from importlib.util import find_spec
+
 
 class GalvoteError(Exception):
     """Something the user can put right; the command line prints it without a traceback."""
@@ -68,3 +70,15 @@ class TrainingError(GalvoteError):
 
 class ClusterError(GalvoteError):
     """A cluster that cannot be reached, has no room, or sees other things than its user."""
+
+
+def require_torch(what: str) -> None:
+    """Raise `ModelError` where torch is not installed.
+
+    Parameters
+    ----------
+    what
+        What needs it, as a sentence begins.
+    """
+    if find_spec("torch") is None:
+        raise ModelError(f"{what} needs PyTorch: pip install 'galvote[train]'")

@@ -1,15 +1,20 @@
 """FITS planes become a picture as SDSS would show it."""
 
+import bz2
 import gzip
 import io
+import lzma
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
-from galvote.errors import ImageError
+from galvote.errors import GalvoteError, ImageError
 from galvote.images import decode_image
+from galvote.images.fits import decode_fits
+from galvote.io.bands import Look
 
 
 def encode(planes: np.ndarray) -> bytes:
@@ -87,6 +92,8 @@ def test_three_extensions_of_one_plane_each_are_g_r_i(planes: np.ndarray) -> Non
         ("r i g", "120"),
         ("Z U G", "201"),
         ("Y I R G Z", "02102"),
+        ("U G R Z Y", "10122"),
+        ("R G B", "210"),
         ("R G SCI I", "1002"),
         ("MASK I R G", "-210"),
         ("G R I MASK", "012-"),
@@ -102,7 +109,7 @@ def test_named_bands_are_sorted_and_g_r_i_preferred(planes: np.ndarray, names: s
 
 @pytest.mark.parametrize(
     "names",
-    ["SCI ERR DQ", "SCI MSK WGT", "SCI ERR", "G R", "G R SCI", "G G R", "U G R Z Y", "G R I I", "A B C D E"],
+    ["SCI ERR DQ", "SCI MSK WGT", "SCI ERR", "G R", "G R SCI", "G G R", "G R I I", "A B C D E"],
 )
 def test_extensions_that_are_not_clearly_bands_are_refused_by_name(planes: np.ndarray, names: str) -> None:
     images = [planes[number % 3] for number in range(len(names.split()))]
@@ -241,3 +248,130 @@ def test_real_files_look_like_composites(real_galaxies: Path, name: str) -> None
     assert np.median(rgb) < 10  # mostly sky
     assert centre.mean() > 60  # the galaxy is in the middle
     assert (rgb == 255).mean() < 0.01
+
+
+@pytest.mark.parametrize("unit", [1e-29, 1e18, 1e-45, 1e60])
+def test_the_unit_of_flux_does_not_matter(planes: np.ndarray, unit: float) -> None:
+    in_unit = planes.astype(np.float64) * unit
+    if 1e-30 < unit < 1e30:
+        in_unit = in_unit.astype(np.float32)
+
+    assert np.abs(decode_image(encode(in_unit)).astype(int) - decode_image(encode(planes))).max() <= 1
+
+
+@pytest.mark.parametrize("fill", [-9999.0, 1e30, 0.0, -32768])
+def test_what_fills_gaps_is_no_sky(planes: np.ndarray, fill: float) -> None:
+    counts = np.rint(planes * 1000 + 3000) if fill == -32768 else planes + 3
+    half = np.s_[:, :, :40]
+    filled = counts.copy()
+    filled[half] = fill
+    filled = filled.astype(np.int16 if fill == -32768 else np.float32)
+    rgb = decode_image(encode(filled))
+
+    np.testing.assert_allclose(rgb[:, 45:], decode_image(encode(counts[:, :, 45:])), atol=3)
+    assert rgb[half[1], :40].max() < 10
+
+
+def test_unnamed_image_flag_and_weight_are_no_bands_and_one_may_be_named(planes: np.ndarray) -> None:
+    flag, weight = np.zeros((90, 90), np.int16), np.full((90, 90), 0.04, np.float32)
+    flag[3, 3] = 1
+    data = encode_extensions(flag, weight, primary=planes[1])
+    with pytest.raises(ImageError, match=r"of float32, int16, float32.*--bands 0") as failure:
+        decode_image(data)
+    assert failure.value.status == "unsupported"
+    for others in ((planes[0], weight), (planes[0], flag.astype(np.float32))):
+        with pytest.raises(
+            ImageError, match=r"HDU 2 has only (0.04|0 and 1), so it is no picture.*--bands 0"
+        ):
+            decode_image(encode_extensions(*others, primary=planes[1]))
+
+    np.testing.assert_array_equal(decode(data, "0"), decode_image(encode(planes[1])))
+
+
+def decode(data: bytes, bands: str | None = None, stretch: str = "lupton") -> np.ndarray:
+    return decode_fits((data,), Look.of(bands, stretch))
+
+
+def encode_cube(planes: np.ndarray, **header: object) -> bytes:
+    buffer = io.BytesIO()
+    unit = fits.PrimaryHDU(planes)
+    unit.header.update(header)
+    unit.writeto(buffer)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("header", "order"),
+    [
+        ({"CTYPE3": "RGB"}, "210"),
+        ({"BANDS": "zrg"}, "210"),
+        ({"BAND0": "r", "BAND1": "g", "BAND2": "z"}, "102"),
+        ({"FILTER1": "g", "FILTER2": "i", "FILTER3": "r"}, "021"),
+        ({"BANDS": "ugriz"}, "10122"),
+        ({"CTYPE3": "FREQ"}, "012"),
+    ],
+)
+def test_a_header_says_which_planes_of_a_cube_are_which(
+    planes: np.ndarray, header: dict[str, str], order: str
+) -> None:
+    cube = encode_cube(planes[[int(place) for place in order]], **header)
+
+    np.testing.assert_array_equal(decode_image(cube), decode_image(encode(planes)))
+
+
+@pytest.mark.parametrize("bands", ["i,r,g", "2,1,0", "z,r,g"])
+def test_an_option_says_which_planes_are_which(planes: np.ndarray, bands: str) -> None:
+    expected = decode_image(encode(planes))
+
+    np.testing.assert_array_equal(decode(encode(planes[::-1]), bands), expected)
+    other = {"CTYPE3": "RGB"}  # less than what is asked for
+    np.testing.assert_array_equal(decode(encode_cube(planes[::-1], **other), bands), expected)
+    in_extensions = encode_extensions(*planes[1::-1], primary=planes[2])
+    np.testing.assert_array_equal(decode(in_extensions, bands), expected)
+
+
+def test_an_option_takes_some_of_many_planes_by_name_or_number(planes: np.ndarray) -> None:
+    expected = decode_image(encode(planes))
+    five = planes[[1, 0, 1, 2, 2]]
+    for bands in ("u,g,r,i,z", "1,2,3"):
+        np.testing.assert_array_equal(decode(encode(five), bands), expected)
+    named = encode_extensions(*planes, planes[0], names="F435W F606W F814W WHT")
+    np.testing.assert_array_equal(decode(named, "f435w,F606W,F814W"), expected)
+    np.testing.assert_array_equal(decode(named, "F606W"), decode_image(encode(planes[1])))
+    np.testing.assert_array_equal(decode(named, "2"), decode_image(encode(planes[1])))
+    for bands in ("g,r,i", "7"):
+        with pytest.raises(ImageError, match=f"{bands} chooses none of them"):
+            decode(named, bands)
+        with pytest.raises(ImageError, match=f"not {bands}"):
+            decode(encode(five), bands)
+
+
+@pytest.mark.parametrize(("bands", "stretch"), [("g,r", "lupton"), ("g,,r", "lupton"), (None, "sqrt")])
+def test_looks_that_cannot_be(bands: str | None, stretch: str) -> None:
+    with pytest.raises(GalvoteError, match=r"at least three|one of lupton, asinh, percentile"):
+        Look.of(bands, stretch)
+
+
+def test_stretches_of_a_single_plane(planes: np.ndarray) -> None:
+    linear, asinh = (decode(encode(planes[1]), stretch=stretch) for stretch in ("percentile", "asinh"))
+
+    for rgb in (linear, asinh):
+        assert (rgb[:, :, 0] == rgb[:, :, 2]).all()
+        assert rgb[29, 45, 0] == 255
+    assert asinh[29, 55, 0] > linear[29, 55, 0] + 30
+    with pytest.raises(ImageError, match="for pictures of one plane"):
+        decode(encode(planes), stretch="asinh")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+def test_packed_files_are_unpacked(planes: np.ndarray, pack: Callable[[bytes], bytes]) -> None:
+    assert np.array_equal(decode_image(pack(encode(planes))), decode_image(encode(planes)))
+
+
+@pytest.mark.filterwarnings("ignore")  # as a user meets it
+def test_an_unknown_way_of_packing_is_unsupported_and_no_damage(planes: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(planes[0])]).writeto(buffer)
+    with pytest.raises(ImageError, match="FOO_1") as failure:
+        decode_image(buffer.getvalue().replace(b"'RICE_1  '", b"'FOO_1   '"))
+    assert failure.value.status == "unsupported"

@@ -232,7 +232,7 @@ def test_folders_inside_folders(tmp_path: Path) -> None:
         "a/b/2": ("bytes of 2_g.fits", "bytes of 2_r.fits", "bytes of 2_i.fits"),
         "7": ("inside",),
     }
-    assert sources.describe().startswith("4 galaxies; 3 files passed over (3 .txt); ids from file names; ids")
+    assert sources.describe().startswith("4 galaxies; 3 files passed over (3 .txt); ids from file names")
     assert list_sources(tmp_path).ids == ("1",)
     with pytest.raises(CatalogueError, match=r"folders er: give one of these, or add --recursive"):
         list_sources(tmp_path / "empty")

@@ -1,4 +1,4 @@
-"""Simulated galaxies look like what they are, the crowd sees what can be seen, and the folder is whole."""
+"""Simulated galaxies look like what they are, volunteers see what can be seen, and the folder is whole."""
 
 import csv
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ import pytest
 from galvote.errors import CatalogueError, OutputError
 from galvote.images import COMPACT, decode_image, to_cutout
 from galvote.simulate import SimulatedGalaxy, simulate_galaxies, write_galaxies
-from galvote.simulate.crowd import answer_probabilities, ask_crowd, cumulative_fractions
 from galvote.simulate.render import render_galaxy
 from galvote.simulate.shapes import GalaxyShape, draw_shape
+from galvote.simulate.volunteers import answer_probabilities, ask_volunteers, cumulative_fractions
 from galvote.trees import asked_share, find_violations, load_tree, to_conditional, to_cumulative
 
 GZ2 = load_tree("gz2")
@@ -122,7 +122,7 @@ def test_probabilities_sum_to_one(galaxies: list[SimulatedGalaxy]) -> None:
 def test_a_large_crowd_finds_the_truth(galaxies: list[SimulatedGalaxy]) -> None:
     rng = np.random.default_rng(0)
     for galaxy in galaxies[:30]:
-        fractions = cumulative_fractions(ask_crowd(galaxy.probabilities, 1_000_000, rng))[None]
+        fractions = cumulative_fractions(ask_volunteers(galaxy.probabilities, 1_000_000, rng))[None]
         truth = to_cumulative(GZ2, galaxy.probabilities[None])
         # "odd" is put to fewer volunteers where many say "star", although it is normalised to 1.
         np.testing.assert_allclose(fractions, truth, atol=0.01)

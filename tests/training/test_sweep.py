@@ -18,7 +18,7 @@ from galvote.errors import RecipeError, TrainingError
 from galvote.labels import Votes, read_votes
 from galvote.simulate import simulate_galaxies, write_galaxies
 from galvote.training import TrainingData, fit, load_recipe
-from galvote.training.inputs import read_training_data
+from galvote.training.inputs import LabelFiles, read_training_data
 from galvote.training.sweep import PRESETS, Row, SweepPlan, run_sweep
 
 PLAN = SweepPlan(
@@ -41,8 +41,8 @@ def galaxies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def data(galaxies: Path) -> TrainingData:
     recipe = load_recipe("sharma2020", SETTINGS)
-    images, votes = galaxies / "images_training", galaxies / "training_solutions.csv"
-    return read_training_data(recipe, images, votes, galaxies / "store")[0]
+    images, labels = galaxies / "images_training", LabelFiles(galaxies / "training_solutions.csv")
+    return read_training_data(recipe, images, labels, galaxies / "store")[0]
 
 
 @pytest.fixture(scope="module")

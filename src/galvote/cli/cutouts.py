@@ -32,6 +32,8 @@ def cutouts(
     id_column: options.IdColumn = None,
     size_column: options.SizeColumn = None,
     arcsec: options.Arcsec = None,
+    bands: options.Bands = None,
+    stretch: options.Stretch = options.StretchName.lupton,
     service_url: options.ServiceUrl = None,
     cache: options.Cache = None,
     rate: Annotated[float, _patience(min=0.01, help="Requests a second, at most.")] = 2.0,
@@ -44,6 +46,7 @@ def cutouts(
     """
     from galvote.cli.progress import exit_unless_any, plain_console, show_progress, stoppable
     from galvote.images.cutouts import cutouts
+    from galvote.io.bands import Look
 
     console = plain_console(stderr=True)
     stopped = "Stopped. The same command goes on from there."
@@ -58,6 +61,7 @@ def cutouts(
             id_column=id_column,
             size_column=size_column,
             arcsec=arcsec,
+            look=Look.of(bands, stretch.value),
             pixels=pixels,
             image_format=format_.value,
             overwrite=overwrite,

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from galvote.errors import require_torch
+
 
 def export(
     model: Annotated[str, typer.Option(help="Name of a shipped model, or a folder.")] = "galvote-small",
@@ -21,6 +23,7 @@ def export(
     """
     from rich.console import Console
 
+    require_torch("Exporting")
     from galvote.inference.export import export as export_file
     from galvote.models import find_model, load_card
     from galvote.models.card import GRAPH

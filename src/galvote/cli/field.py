@@ -53,6 +53,8 @@ def field(
     limit: Limit = None,
     tta: options.Tta = 8,
     level: options.Level = None,
+    bands: options.Bands = None,
+    stretch: options.Stretch = options.StretchName.lupton,
     format_: Format = CatalogueFormat.csv,
     overwrite: Overwrite = False,
 ) -> None:
@@ -68,6 +70,8 @@ def field(
         limit=limit,
         tta=tta,
         level=level,
+        bands=bands,
+        stretch=stretch.value,
     )
 
 

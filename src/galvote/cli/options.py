@@ -40,6 +40,22 @@ Level = Annotated[
 FieldOfView = Annotated[
     float | None, _galaxies(help="Width of the images, in r90 (8.48 is a whole GZ2 frame).")
 ]
+_fits = group("How FITS files are shown")
+Bands = Annotated[
+    str | None,
+    _fits(help="Bands, by name or number, as in i,r,g; one for a grey picture. By default g,r,i or g,r,z."),
+]
+
+
+class StretchName(StrEnum):
+    """How a single plane is stretched."""
+
+    lupton = "lupton"
+    asinh = "asinh"
+    percentile = "percentile"
+
+
+Stretch = Annotated[StretchName, _fits(help="Of pictures of one plane.")]
 IdColumn = Annotated[
     str | None,
     _galaxies(help="Column of ids in the tables that have it; others have one of the usual names."),

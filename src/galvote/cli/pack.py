@@ -28,6 +28,8 @@ def pack(
     field_of_view: Annotated[
         float | None, typer.Option(min=0.02, help="Width of the images, in r90; 8.48 if not given.")
     ] = None,
+    bands: options.Bands = None,
+    stretch: options.Stretch = options.StretchName.lupton,
     id_column: options.IdColumn = None,
     recursive: options.Recursive = False,
     dataset: options.Dataset = None,
@@ -44,6 +46,7 @@ def pack(
     from galvote.cli.progress import exit_unless_any, plain_console
     from galvote.images import Geometry
     from galvote.io import list_sources
+    from galvote.io.bands import Look
 
     try:
         geometry = Geometry(field_of_view=cutout_field_of_view, pixels=pixels)
@@ -51,8 +54,10 @@ def pack(
         problem = error.errors()[0]
         raise typer.BadParameter(problem["msg"], param_hint=f"--{problem['loc'][0]}") from None
     console = plain_console()
-    sources = list_sources(places, id_column=id_column, recursive=recursive, dataset=dataset)
-    console.print(sources.describe(), soft_wrap=True)
+    sources = list_sources(
+        places, id_column=id_column, dataset=dataset, recursive=recursive, look=Look.of(bands, stretch.value)
+    )
+    console.print(f"{sources.describe()}.", soft_wrap=True)
     store = pack_with_progress(
         sources,
         out,

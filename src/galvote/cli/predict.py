@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from galvote.inference.predict_shards import Summary
     from galvote.inference.ray_engine import RayEngine
     from galvote.io import Sources
+    from galvote.io.bands import Look
     from galvote.io.positions import Positions
 
 
@@ -54,7 +56,7 @@ Places = Annotated[
 Conditional = Annotated[
     bool, typer.Option("--conditional", help="Add the fractions of those who were asked: `bar`, `bar_low` …")
 ]
-Join = Annotated[Path | None, typer.Option(help="Table beside whose columns the predictions are put, by id.")]
+Join = Annotated[Path | None, typer.Option(help="Table to put predictions beside, by id or by position.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an existing file, or the shards in a folder.")
 ]
@@ -100,6 +102,8 @@ def predict(
     backend: options.Backend = None,
     features: Features = False,
     field_of_view: options.FieldOfView = None,
+    bands: options.Bands = None,
+    stretch: options.Stretch = options.StretchName.lupton,
     layout: Format = Layout.galvote,
     ids: Ids = None,
     id_column: options.IdColumn = None,
@@ -131,27 +135,29 @@ def predict(
     in_shards = {"shard_size": shard_size, "task": task and share, "retry": retry}
     _refuse_ambiguity(sources, catalogue, bool(field or survey), _makes_one_table(one_table) or field_of_view)
     _refuse_unfit(place, into_folder, one_table, in_shards)
-    cluster = _open_engine(engine, address, workers, bool(survey))
 
     from galvote.inference import Settings
 
+    settings = Settings(tta, field_of_view, level, features, conditional, bands, stretch.value)
     how = {
         "model": model,
         "backend": backend,
-        "settings": Settings(tta, field_of_view, level, features, conditional),
+        "settings": settings,
         "id_column": id_column,
         "prefetch": prefetch,
-        "engine": cluster,
+        "engine": _open_engine(engine, address, workers, bool(survey)),
         "overwrite": overwrite,
     }
     # Tasks that run at the same time ask a survey together as often as one process would.
     asked = options.open_service(survey, url=service_url, cache=cache, rate=2.0 / share[1])
+    shown = (id_column, size_column, arcsec, settings.look)
     listed: list[Path] | Sources | None = sources
     if sources and (recursive or dataset):
         from galvote.io import list_sources
 
-        listed = list_sources(sources, id_column=id_column, recursive=recursive, dataset=dataset)
-    with _list(listed, catalogue, field, asked, id_column, size_column, arcsec) as (images, beside):
+        listed = list_sources(sources, id_column=id_column, dataset=dataset, recursive=recursive)
+        typer.echo(f"{listed.describe()}.", err=True)
+    with _list(listed, catalogue, field, asked, *shown) as (images, beside):
         if into_folder:
             _predict_shards(images, place, how | {key: value for key, value in in_shards.items() if value})
         else:
@@ -228,6 +234,7 @@ def _list(
     id_column: str | None,
     size_column: str | None,
     arcsec: float | None,
+    look: Look,
 ) -> Iterator[tuple[list[Path] | Sources, Positions | None]]:
     """Yield the images, and the positions at which they are looked up if they are."""
     if catalogue is None:
@@ -247,6 +254,7 @@ def _list(
                 field=field or None,
                 survey=survey,
                 arcsec=arcsec,
+                look=look,
                 report=console.print,
                 on_progress=on_progress,
             )
@@ -264,8 +272,9 @@ def _predict_table(images: list[Path] | Sources, place: Path, how: dict[str, Any
         stopped += (
             f" Into a folder, as in --out {place.stem}/, the same command goes on where it was stopped."
         )
+    say = partial(console.print, soft_wrap=True)
     with stoppable(console, lambda: stopped), show_progress(console, "predicting") as on_progress:
-        written = predict_table(images, place, **how, report=console.print, on_progress=on_progress)
+        written = predict_table(images, place, **how, report=say, on_progress=on_progress)
     line = f"{written.galaxies} galaxies in {place}: {_say(written.statuses)}"
     if written.ood:
         line += f"; {written.ood} unlike the training galaxies"
@@ -284,8 +293,9 @@ def _predict_shards(images: list[Path] | Sources, folder: Path, how: dict[str, A
         return f"Stopped with {there}. The same command goes on from there."
 
     console = plain_console(stderr=True)
+    say = partial(console.print, soft_wrap=True)
     with stoppable(console, stopped), show_progress(console, "predicting") as on_progress:
-        summary = predict_shards(images, folder, **how, report=console.print, on_progress=on_progress)
+        summary = predict_shards(images, folder, **how, report=say, on_progress=on_progress)
     console.print(_describe(summary, Shards.open(folder)), soft_wrap=True)
     exit_unless_any(summary.statuses["ok"] or not summary.statuses)  # a task may have no shards
 

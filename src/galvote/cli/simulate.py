@@ -1,4 +1,4 @@
-"""`galvote simulate`: galaxies of known shape with the votes of a simulated crowd."""
+"""`galvote simulate`: galaxies of known shape with the votes of simulated volunteers."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,14 +14,14 @@ def simulate(
         int, typer.Option(min=0, help="Index of the first galaxy; its id is 100000 + index.")
     ] = 0,
     pixels: Annotated[
-        int, typer.Option(help="Width of the pictures: 424 for the whole GZ2 frame, 128 for its centre.")
+        int, typer.Option(help="Width of the images: 424 for the whole GZ2 frame, 128 for its centre.")
     ] = 128,
     overwrite: Annotated[bool, typer.Option(help="Replace the galaxies of an earlier simulation.")] = False,
     sheet: Annotated[
         Path | None, typer.Option(help="Also draw a PNG with one galaxy of each kind, the clearest.")
     ] = None,
 ) -> None:
-    """Render galaxies of known shape and let a simulated crowd vote on them."""
+    """Render galaxies of known shape and let simulated volunteers vote on them."""
     from galvote.cli.progress import plain_console, progress_bar
     from galvote.io.atomic import refuse_existing
     from galvote.simulate import ContactSheet, SimulatedGalaxy, simulate_galaxies, write_galaxies

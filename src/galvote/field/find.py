@@ -13,6 +13,8 @@ from galvote.field.detect import cut_out, find_galaxies
 from galvote.field.field import Field
 from galvote.images.decode import decode_image
 from galvote.inference import Prediction, Predictor
+from galvote.io.bands import Look
+from galvote.io.sources import FitsFiles
 
 _BATCH = 256
 
@@ -27,6 +29,8 @@ def find_field(
     limit: int | None = None,
     tta: int = 1,
     level: float | None = None,
+    bands: str | None = None,
+    stretch: str = "lupton",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Field:
     """Find the galaxies of a wide image and predict their votes.
@@ -49,6 +53,8 @@ def find_field(
         Orientations to average: 1, 2, 4, 8, 16, …
     level
         Share of the votes that the intervals of a calibrated model are to hold, in (0, 1); 0.9 if not given.
+    bands, stretch
+        Of a FITS file, as for `galvote.predict`.
     on_progress
         Called with how much is done, and the total: of the parts of the image that are searched, then of the
         galaxies that are predicted.
@@ -72,7 +78,7 @@ def find_field(
         predictor.check_level(level)
     if not isinstance(image, np.ndarray):
         title = Path(image).stem if title is None else title
-        image = decode_image(Path(image).read_bytes())
+        image = decode_image(FitsFiles((Path(image).read_bytes(),), Look.of(bands, stretch)))
     found = find_galaxies(image, min_radius=min_radius, limit=limit, on_progress=on_progress)
     galaxies, size = found.galaxies, predictor.geometry.pixels
     predictions = list[Prediction]()

@@ -19,6 +19,7 @@ from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH, Geometry, to_cuto
 from galvote.images.look_up import look_up
 from galvote.images.services import CutoutService
 from galvote.io.atomic import refuse_foreign, write_whole
+from galvote.io.bands import Look
 from galvote.io.positions import Positions, read_positions
 from galvote.io.sources import Source
 from galvote.io.tables import write_table
@@ -37,6 +38,7 @@ def cutouts(
     id_column: str | None = None,
     size_column: str | None = None,
     arcsec: float | None = None,
+    look: Look | None = None,
     pixels: int = FRAME_PIXELS,
     image_format: Literal["jpg", "png"] = "jpg",
     overwrite: bool = False,
@@ -61,6 +63,8 @@ def cutouts(
         Column of the catalogue that holds r90; ``petroR90_r`` or ``r90`` by default.
     arcsec
         Width of the images of galaxies whose r90 is unknown, in arcseconds.
+    look
+        Of the field; see `galvote.images.sky.SkyField.open`.
     pixels
         Width of the images, from 8 to 2048 pixels.
     image_format
@@ -95,7 +99,13 @@ def cutouts(
     paths = [out / f"{quote(id_, safe=' +')}.{image_format}" for id_ in positions.ids]
     geometry = Geometry(field_of_view=FRAME_WIDTH, pixels=pixels)
     looked_up = look_up(
-        positions, field=field, survey=survey, arcsec=arcsec, report=report, on_progress=on_progress
+        positions,
+        field=field,
+        survey=survey,
+        arcsec=arcsec,
+        look=look,
+        report=report,
+        on_progress=on_progress,
     )
     with looked_up as (positions, sources):
         _begin(out, {"pixels": pixels, "format": image_format, "sources": sources.digest()}, overwrite)

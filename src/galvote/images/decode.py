@@ -15,7 +15,7 @@ from jaxtyping import UInt8, UInt16
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from galvote.errors import ImageError
-from galvote.images.fits import decode_fits
+from galvote.images.fits import decode_fits, is_fits
 from galvote.images.limits import MAX_PIXELS, refuse_bomb
 
 Encoded = bytes | tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]
@@ -81,8 +81,8 @@ def decode_image(
     if not files or not all(files):
         raise ImageError("empty", "The file is empty; fetch it again.")
     first = files[0]
-    if len(files) > 1 or first.startswith((b"SIMPLE  =", b"\x1f\x8b")):
-        return decode_fits(files, max_pixels=max_pixels)
+    if len(files) > 1 or is_fits(first):
+        return decode_fits(files, getattr(data, "look", None), max_pixels=max_pixels)
     _refuse_many_scans(first)
     if size := jpeg_size(data):
         refuse_bomb(*size, max_pixels)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
-from collections.abc import Iterable, Sequence
+import lzma
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
+import cv2
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, Float64, Shaped, UInt8
 
 from galvote.errors import ImageError
 from galvote.images.limits import MAX_PIXELS, refuse_bomb
+from galvote.io.bands import BANDS, Look, bare_names, choose_bands, say_names
 
 STRETCH = 80.0
 """Lupton's stretch, in units of the sky noise: brightness is about linear up to ``STRETCH / SOFTENING``."""
@@ -25,28 +34,79 @@ BLACK = -1.0
 GAINS = (0.8, 0.8, 1.4)
 """Weights of the blue, green and red planes after division by their noise."""
 
-_BANDS = tuple("ugrizy")
-"""What extensions that hold bands are called, from blue to red."""
-
-_NO_NAMES = ("", "primary", "compressed_image")
-"""Names that astropy and fpack give to what has none."""
+SAMPLE = 1_000_000
+"""Sky and noise are estimated on about this many pixels of a plane."""
 
 _MOST_BYTES_PER_PIXEL = 3 * 8 + 8
 """Of an unpacked file: three planes of float64, and something to spare for headers."""
 
-SAMPLE = 1_000_000
-"""Sky and noise are estimated on about this many pixels of a plane."""
+_Opener = Callable[[Any], Any]
+_PACKED: dict[bytes, _Opener] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\0": lzma.open,
+}
+_IN_MEMORY = 1 << 26  # bytes of an unpacked file; what is more is put on the disk
+
+_ISOLATED = 5  # standard deviations by which a value that fills gaps is away from what is measured
+_MOST = 1e9  # noises above the sky, so that a hot pixel remains a number in float32
 
 
-def decode_fits(files: tuple[bytes, ...], *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "y x 3"]:
+@dataclass(frozen=True)
+class Sky:
+    """What a plane's sky is like, and what stands where nothing was measured.
+
+    Parameters
+    ----------
+    level, noise
+        Its brightness, and the standard deviation of that, in units of the plane.
+    fills
+        Numbers that stand for none, as -9999.
+    zero_is_blank
+        Whether blocks of 0, of 3 × 3 pixels and more, are without data, as where a survey has not been. In
+        whole numbers 0 is a number, and where nothing is negative it may be a sky without noise; single ones
+        are also what packing makes of the sky.
+    """
+
+    level: float
+    noise: float
+    fills: tuple[float, ...] = ()
+    zero_is_blank: bool = False
+
+    def above(self, pixels: Shaped[np.ndarray, "y x"]) -> Float32[np.ndarray, "y x"]:
+        """Return the brightness of pixels above the sky in units of the noise; NaN where there is none."""
+        light = np.array(pixels, np.float64)
+        gaps = ~np.isfinite(light)
+        for fill in self.fills:
+            gaps |= light == fill
+        if self.zero_is_blank:
+            gaps |= _blocks(light == 0)
+        light -= self.level
+        light /= self.noise
+        light[gaps] = np.nan
+        return np.clip(light, -_MOST, _MOST).astype(np.float32)
+
+
+def is_fits(file: bytes) -> bool:
+    """Whether a file begins as FITS does, or as what FITS is packed with."""
+    return file.startswith((b"SIMPLE  =", *_PACKED))
+
+
+def decode_fits(
+    files: tuple[bytes, ...], look: Look | None = None, *, max_pixels: int = MAX_PIXELS
+) -> UInt8[np.ndarray, "y x 3"]:
     """Make a Lupton composite of FITS planes.
 
     Parameters
     ----------
     files
-        One file (also gzipped) whose first image is a cube ``(3, y, x)`` as numpy reads it, from blue to red
-        (g, r, i, or g, r, z), or one plane ``(y, x)``, which gives grey; one file of several planes of one
-        shape, of which `choose_bands` takes three; or three files of one plane each in the order g, r, i.
+        One file (packed with gzip, bzip2, xz or fpack, or not) whose first image is a plane ``(y, x)``, which
+        gives grey, or a cube ``(band, y, x)`` as numpy reads it; one file of several planes of one shape; or
+        three files of one plane each, from blue to red. `choose_bands` takes three of a file's planes by
+        their names, of extensions or in a cube's header (`name_planes`); without names they are from blue
+        to red.
+    look
+        Other bands, or another stretch.
     max_pixels
         Of a plane; larger ones are refused before they are read.
 
@@ -60,7 +120,7 @@ def decode_fits(files: tuple[bytes, ...], *, max_pixels: int = MAX_PIXELS) -> UI
     ------
     ImageError
         ``truncated``, ``too-large``, ``not-an-image``, or ``unsupported`` if the planes have another shape,
-        a plane has no finite number, or it is not clear which extensions are the bands.
+        one has no finite number or the same everywhere, or it is not clear which are the bands.
 
     Notes
     -----
@@ -69,21 +129,28 @@ def decode_fits(files: tuple[bytes, ...], *, max_pixels: int = MAX_PIXELS) -> UI
     by its noise (scaled median absolute deviation of the clipped pixels); `STRETCH` then gives the noise that
     GZ2 pictures have, 3 to 4 levels of 255. Noise grows from g to i or z somewhat more than composites weigh
     the planes down (SDSS: g 7.8, r 5.7, i 4.9 for fluxes in nanomaggies; Legacy Surveys: g 6, r 3.4, z 2.2),
-    and `GAINS` makes that up, so colours are about those of SDSS pictures. NaN and infinite pixels are shown
-    as sky.
+    and `GAINS` makes that up, so colours are about those of SDSS pictures. What is not finite, or fills gaps
+    (`Sky`), is shown as sky.
     """
-    planes = [plane for file in files for plane in _read_planes(file, max_pixels)]
-    shapes = sorted({plane.shape for plane in planes})
+    look = look or Look()
+    planes = [
+        (f"{name} of file {number}" if len(files) > 1 else name, pixels)
+        for number, file in enumerate(files, start=1)
+        for name, pixels in _read_planes(file, look.bands, max_pixels)
+    ]
+    shapes = sorted({pixels.shape for _, pixels in planes})
     if len(planes) not in (1, 3) or len(shapes) > 1:
         raise ImageError(
             "unsupported",
             f"Found {len(planes)} FITS planes of shape {' and '.join(map(str, shapes))}; send one cube "
             "(3, y, x) from blue to red, one plane (y, x), or three files of one plane each, g, r and i.",
         )
-    return compose([_above_sky(plane[::-1]) for plane in planes])
+    return compose([measure_sky(pixels, name).above(pixels[::-1]) for name, pixels in planes], look.stretch)
 
 
-def compose(planes: Sequence[Float32[np.ndarray, "y x"]]) -> UInt8[np.ndarray, "y x 3"]:
+def compose(
+    planes: Sequence[Float32[np.ndarray, "y x"]], stretch: str = "lupton"
+) -> UInt8[np.ndarray, "y x 3"]:
     """Make a Lupton composite of one plane or three, as `decode_fits` describes it.
 
     Parameters
@@ -91,10 +158,24 @@ def compose(planes: Sequence[Float32[np.ndarray, "y x"]]) -> UInt8[np.ndarray, "
     planes
         Brightness above the sky in units of the sky's noise, from blue to red, first row at the top. What
         is not finite is shown as sky.
+    stretch
+        Of one plane: ``lupton``; ``percentile``, linear from black at its percentile 0.5 to white at 99.5; or
+        ``asinh``, of what is between 0.5 and 99.9 (`astropy.visualization.AsinhStretch`).
     """
-    from astropy.visualization import make_lupton_rgb
+    from astropy.visualization import AsinhStretch, make_lupton_rgb
 
     finite = [np.where(np.isfinite(plane), plane, np.float32(0)) for plane in planes]
+    if stretch != "lupton":
+        if len(finite) > 1:
+            raise ImageError(
+                "unsupported",
+                f"The stretch {stretch} is for pictures of one plane, and this one has {len(finite)}; leave "
+                "--stretch out (in Python, stretch=), or choose one plane with --bands.",
+            )
+        low, high = np.nanpercentile(planes[0], (0.5, 99.5 if stretch == "percentile" else 99.9))
+        grey = np.clip((finite[0] - low) / ((high - low) or 1.0), 0, 1)
+        grey = AsinhStretch()(grey) if stretch == "asinh" else grey
+        return np.repeat(np.rint(255 * grey).astype(np.uint8)[:, :, None], 3, axis=2)
     if len(finite) == 1:
         blue = green = red = finite[0] - BLACK
     else:
@@ -102,118 +183,216 @@ def compose(planes: Sequence[Float32[np.ndarray, "y x"]]) -> UInt8[np.ndarray, "
     return np.asarray(make_lupton_rgb(red, green, blue, stretch=STRETCH, Q=SOFTENING), dtype=np.uint8)
 
 
-def measure_sky(plane: Float32[np.ndarray, "*pixels"]) -> tuple[float, float]:
-    """Return the brightness of the sky and its noise: clipped median and scaled median absolute deviation.
+def measure_sky(pixels: Shaped[np.ndarray, "*pixels"], name: str) -> Sky:
+    """Return the sky of a plane: clipped median and scaled median absolute deviation.
 
-    Without noise, the brightest half per cent are taken to be 200 times the noise above the sky. If no number
-    is finite, that is an `ImageError`.
+    Without noise, the brightest half per cent are taken to be 200 times the noise above the sky. A plane
+    without finite numbers, or with the same one everywhere, is an `ImageError` that bears its name.
     """
     from astropy.stats import sigma_clipped_stats
 
-    finite = plane[np.isfinite(plane)]
-    if not finite.size:
-        raise ImageError("unsupported", "A FITS plane has no finite number; leave it out, or send a JPEG.")
-    sample = finite[:: max(1, finite.size // SAMPLE)]
-    _, sky, noise = sigma_clipped_stats(sample, stdfunc="mad_std")
+    finite = pixels[np.isfinite(pixels)]
+    sample = finite[:: max(1, finite.size // SAMPLE)].astype(np.float64)
+    fills = _find_fills(sample)
+    sample = sample[~np.isin(sample, fills)]
+    zero_is_blank = bool((sample != np.rint(sample)).any() and (sample < 0).any())
+    if zero_is_blank:
+        sample = sample[sample != 0]
+    ends = sorted({sample.min(), sample.max()}) if sample.size else []
+    if np.isin(sample, ends).all():
+        what = f"only {' and '.join(f'{value:g}' for value in ends)}" if ends else "no finite number"
+        raise ImageError(
+            "unsupported",
+            f"{name} has {what}, so it is no picture; leave it out, or name those that are with --bands, as "
+            "in --bands 0 or --bands SCI (in Python, bands=).",
+        )
+    unit = 2.0 ** np.frexp(np.abs(sample).max())[1]  # squares of any unit are then numbers
+    _, level, noise = sigma_clipped_stats(sample / unit, stdfunc="mad_std")
     if not noise > 0:
-        noise = (float(np.percentile(sample, 99.5)) - sky) / 200 or 1.0
-    return float(sky), float(noise)
+        noise = (np.percentile(sample / unit, 99.5) - level) / 200 or 1 / unit
+    return Sky(float(level * unit), float(noise * unit), fills, zero_is_blank)
 
 
-def choose_bands(names: Sequence[str]) -> list[int] | None:
-    """Return which of a file's images are its three bands, from blue to red; None if their names do not tell.
+def _find_fills(sample: Float64[np.ndarray, " pixel"]) -> tuple[float, ...]:
+    """Return the numbers that stand for none: lowest or highest ones that recur, far from all others."""
+    fills = list[float]()
+    while sample.size:
+        for fill in (sample.min(), sample.max()):
+            others = sample[sample != fill]
+            if sample.size - others.size > 1 and others.size and _is_far(fill, others):
+                fills.append(float(fill))
+                sample = others
+                break
+        else:
+            break
+    return tuple(fills)
 
-    They are g, r and i if each is the name of one image; else three images that are named as bands or, in the
-    order of the file, have no names.
+
+def _is_far(fill: float, others: Float64[np.ndarray, " pixel"]) -> bool:
+    """Whether a number is farther above others than they reach, or below than noise explains."""
+    low, high = others.min(), others.max()
+    if fill > high:
+        return bool(fill - high > high - low > 0)
+    spread = np.subtract(*np.percentile(others, (50, 16)))
+    # In whole numbers, a spread of 0 is one of less than their steps.
+    return bool(low - fill > _ISOLATED * spread) and bool(
+        low - fill > _ISOLATED * np.diff(np.unique(others)).min(initial=math.inf)
+    )
+
+
+def name_planes(header: Mapping[str, Any], count: int) -> list[str]:
+    """Return what a cube's planes are called in its header; empty texts if it does not say.
+
+    It says so by CTYPE3 = 'RGB', BANDS = 'grz', or by BAND0, BAND1 … or FILTER1, FILTER2 ….
     """
-    bands = _without_defaults(names)
-    if all(bands.count(band) == 1 for band in "gri"):
-        return [bands.index(band) for band in "gri"]
-    if len(bands) != 3:
+    together = (str(header.get(key, "")) for key in ("CTYPE3", "BANDS"))
+    said = [list(re.sub(r"[\s,]", "", names)) for names in together]
+    for key, first in (("BAND", 0), ("BAND", 1), ("FILTER", 1)):
+        said.append([str(header.get(f"{key}{first + plane}", "")).strip() for plane in range(count)])
+    for names in said:
+        names = [name.lower() for name in names]
+        if len(set(names)) == len(names) == count and all(name in BANDS for name in names):
+            return names
+    return [""] * count
+
+
+def choose_planes(unit: Any, shape: Sequence[int], wanted: Sequence[str], place: str) -> list[int]:
+    """Return which planes of a cube of this shape are shown, or raise `ImageError`."""
+    names = name_planes(unit.header, shape[0]) if len(shape) == 3 else []
+    if [unit.name.lower()] == list(wanted):  # an HDU by its name, and no plane of it
+        wanted = ()
+    found = choose_bands(names, wanted) or choose_bands([""] * len(names), wanted)
+    if found is None:
+        said = f" of {say_names(names)}" if any(names) else ""
+        asked = f", not {','.join(wanted)}" if wanted else ""
+        raise ImageError(
+            "unsupported",
+            f"{place} has shape {tuple(shape)} as numpy reads it{said}{asked}; give a plane (y, x), a cube "
+            "(3, y, x) from blue to red, or say with --bands (in Python, bands=) what each plane is, as in "
+            "u,g,r,i,z, or which are shown, as in 1,2,3.",
+        )
+    return found
+
+
+def choose_images(units: Sequence[Any], numbers: Sequence[int], wanted: Sequence[str]) -> list[int] | None:
+    """Return which HDUs of images are the bands; without names, only those of one type are."""
+    names = [unit.name for unit in units]
+    if not (wanted or any(bare_names(names))) and len({unit.header["BITPIX"] for unit in units}) > 1:
         return None
-    if not any(bands):
-        return [0, 1, 2]
-    if len(set(bands)) == 3 and all(band in _BANDS for band in bands):
-        return sorted(range(3), key=lambda place: _BANDS.index(bands[place]))
-    return None
+    return choose_bands(names, wanted, numbers)
 
 
-def list_names(names: Sequence[str]) -> str:
-    """Return the names of a file's images as a message has them."""
-    given = _without_defaults(names)
-    return ", ".join(name if bare else "unnamed" for name, bare in zip(names, given, strict=True))
+def say_images(units: Sequence[Any], numbers: Sequence[int]) -> str:
+    """Return the names, numbers and, if they differ, types of HDUs as a message has them."""
+    bits = [unit.header["BITPIX"] for unit in units]
+    types = ", ".join(f"{'float' if bit < 0 else 'int'}{abs(bit)}" for bit in bits)
+    of_types = f" of {types}" if len(set(bits)) > 1 else ""
+    return f"({say_names([unit.name for unit in units])}), HDUs {', '.join(map(str, numbers))}{of_types}"
 
 
-def _without_defaults(names: Sequence[str]) -> list[str]:
-    """Return names in lower case, empty where there is none."""
-    lower = [name.strip().lower() for name in names]
-    return ["" if name in _NO_NAMES else name for name in lower]
+def unpack(file: Any, most: int | None = None) -> Any:
+    """Return a file, or what it holds if it is packed; `ImageError` if that is more bytes than may be."""
+    start = file.read(6)
+    file.seek(0)
+    opener = next((opener for magic, opener in _PACKED.items() if start.startswith(magic)), None)
+    if opener is None:
+        return file
+    with ExitStack() as stack:
+        whole = stack.enter_context(SpooledTemporaryFile(_IN_MEMORY))
+        packed = stack.enter_context(opener(file))
+        while part := packed.read(1 << 20):
+            whole.write(part)
+            if most and whole.tell() > most:
+                raise ImageError(
+                    "too-large",
+                    f"The file unpacks to more than the {most / 1e6:.0f} MB read; send planes alone.",
+                )
+        whole.seek(0)
+        stack.pop_all()
+    return whole
 
 
-def _read_planes(file: bytes, max_pixels: int) -> list[Float32[np.ndarray, "y x"]]:
-    """Return the planes of a file's first image or, if it is one of several planes, of the bands."""
+def _read_planes(
+    file: bytes, wanted: Sequence[str], max_pixels: int
+) -> list[tuple[str, Shaped[np.ndarray, "y x"]]]:
+    """Return the planes that are shown of a file, and what they are called in messages."""
     from astropy.io import fits
 
     try:
-        stream: io.BufferedIOBase = io.BytesIO(file)
-        if file.startswith(b"\x1f\x8b"):
-            stream = gzip.GzipFile(fileobj=stream)
-            # Whatever follows the first image is unpacked to get past it.
-            _refuse_long(stream, _MOST_BYTES_PER_PIXEL * max_pixels)
-        if not stream.read(9).startswith(b"SIMPLE  ="):
-            raise ImageError(
-                "not-an-image", "The file is neither a picture nor FITS; send JPEG, PNG or FITS."
-            )
-        stream.seek(0)
-        with fits.open(stream, memmap=False) as units:
-            images = (unit for unit in units if unit.is_image and len(unit.shape) >= 2)
-            first = next(images, None)
-            if first is None:
-                raise ImageError("unsupported", "The FITS file holds no image; send one that does.")
-            shape = _squeezed(first)
-            if len(shape) == 2:
-                shape = (1, *shape)
-            if len(shape) != 3 or shape[0] not in (1, 3):
+        # Whatever follows the first image of a packed file is unpacked to get past it.
+        with unpack(io.BytesIO(file), _MOST_BYTES_PER_PIXEL * max_pixels) as stream:
+            if not stream.read(9).startswith(b"SIMPLE  ="):
                 raise ImageError(
-                    "unsupported",
-                    f"The FITS image has shape {first.shape} as numpy reads it; send a cube (3, y, x) from "
-                    "blue to red, or one plane (y, x).",
+                    "not-an-image", "The file is neither a picture nor FITS; send JPEG, PNG or FITS."
                 )
-            refuse_bomb(shape[2], shape[1], max_pixels)  # before any more of a compressed file is unpacked
-            if shape[0] == 3:
-                return list(np.asarray(first.data, dtype=np.float32).reshape(shape))
-            chosen = _choose_planes(first, images)
-            for unit in chosen:
-                height, width = _squeezed(unit)
-                refuse_bomb(width, height, max_pixels)
-            return [np.asarray(unit.data, dtype=np.float32).reshape(_squeezed(unit)) for unit in chosen]
+            stream.seek(0)
+            with fits.open(stream, memmap=False) as units:
+                chosen = _choose_units(enumerate(units), wanted, max_pixels)
+                return [plane for number, unit in chosen for plane in _planes_of(number, unit, wanted)]
     except ImageError:
         raise
     except Exception as error:  # astropy raises all sorts at damaged bytes, and each concerns this file only
+        if "compression type" in str(error):
+            raise ImageError(
+                "unsupported", f"{error} (ZCMPTYPE); pack the file with RICE_1 or GZIP_2."
+            ) from error
         raise ImageError(
             "truncated", f"The FITS file is cut short or damaged ({error}); fetch it again."
         ) from error
 
 
-def _choose_planes(first: Any, others: Iterable[Any]) -> list[Any]:
-    """Return the HDUs of the bands, or the first one alone if no other is like it."""
+def _choose_units(
+    units: Iterable[tuple[int, Any]], wanted: Sequence[str], max_pixels: int
+) -> list[tuple[int, Any]]:
+    """Return the HDUs of the bands: a cube, or planes, or the first one alone if no other is like it."""
     from astropy.io import fits
 
-    images = [first, *(unit for unit in others if len(_squeezed(unit)) == 2)]
-    alike = [unit for unit in images if _squeezed(unit) == _squeezed(first)]
-    names = [unit.name for unit in images]
-    for group in (images if any(_without_defaults(names)) else [], alike):
-        places = choose_bands([unit.name for unit in group])
+    images = ((number, unit) for number, unit in units if unit.is_image and len(unit.shape) >= 2)
+    first = next(images, None)
+    if first is None:
+        raise ImageError("unsupported", "The FITS file holds no image; send one that does.")
+    shape = _squeezed(first[1])
+    refuse_bomb(shape[-1], shape[-2], max_pixels)  # before any more of a compressed file is unpacked
+    if len(shape) != 2 and not (wanted and not wanted[0].isdecimal() and len(wanted) in (1, 3)):
+        return [first]
+    every = [first, *(each for each in images if len(_squeezed(each[1])) >= 2)]
+    alike = [each for each in every if _squeezed(each[1]) == shape]
+    for group in (every if wanted or any(bare_names([unit.name for _, unit in every])) else [], alike):
+        places = choose_images([unit for _, unit in group], [number for number, _ in group], wanted)
         if places is not None:
+            for place in places:
+                height, width = _squeezed(group[place][1])[-2:]
+                refuse_bomb(width, height, max_pixels)
             return [group[place] for place in places]
-    lone = len(alike) == 1 or (isinstance(first, fits.PrimaryHDU) and len(alike) != 3)
-    if not lone:
+    if len(shape) != 2:
+        return [first]
+    lone = len(alike) == 1 or (isinstance(first[1], fits.PrimaryHDU) and len(alike) != 3)
+    if wanted or not lone:
+        said = say_images([unit for _, unit in every], [number for number, _ in every])
+        asked = (
+            f"--bands {','.join(wanted)} chooses none of them"
+            if wanted
+            else "it is not clear which are bands"
+        )
         raise ImageError(
             "unsupported",
-            f"The FITS file holds {len(images)} planes ({list_names(names)}), and it is not clear which are "
-            "the bands; name three extensions g, r and i, or send the plane you mean in a file of its own.",
+            f"The FITS file holds {len(every)} planes {said}, and {asked}; name one or three, from blue to "
+            "red, by number or name, as in --bands 0 or --bands g,r,i (in Python, bands=).",
         )
     return [first]
+
+
+def _planes_of(
+    number: int, unit: Any, wanted: Sequence[str]
+) -> Iterator[tuple[str, Shaped[np.ndarray, "y x"]]]:
+    """Yield the planes of an HDU that are shown."""
+    name = "".join(f" ({name})" for name in bare_names([unit.name]) if name)
+    place, shape = f"HDU {number}{name}", _squeezed(unit)
+    if len(shape) == 2:
+        yield place, np.asarray(unit.data).reshape(shape)
+        return
+    for plane in choose_planes(unit, shape, wanted, place):
+        yield f"Plane {plane} of {place}", np.asarray(unit.data).reshape(shape)[plane]
 
 
 def _squeezed(unit: Any) -> tuple[int, ...]:
@@ -221,18 +400,7 @@ def _squeezed(unit: Any) -> tuple[int, ...]:
     return tuple(length for length in unit.shape if length != 1)
 
 
-def _refuse_long(stream: gzip.GzipFile, most: int) -> None:
-    """Raise `ImageError` if a stream unpacks to more bytes than that, and rewind it."""
-    while stream.read(1 << 20):
-        if stream.tell() > most:
-            raise ImageError(
-                "too-large",
-                f"The file unpacks to more than the {most / 1e6:.0f} MB that are read; send planes alone.",
-            )
-    stream.seek(0)
-
-
-def _above_sky(plane: Float32[np.ndarray, "y x"]) -> Float32[np.ndarray, "y x"]:
-    """Return brightness above the sky in units of the sky's noise."""
-    sky, noise = measure_sky(plane)
-    return (plane - np.float32(sky)) / np.float32(noise)
+def _blocks(where: Bool[np.ndarray, "y x"]) -> Bool[np.ndarray, "y x"]:
+    """Return which pixels are in a block of at least 3 × 3."""
+    opened = cv2.morphologyEx(where.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return np.asarray(opened, dtype=bool)

@@ -58,8 +58,17 @@ COMPACT = Geometry(field_of_view=COMPACT_WIDTH, pixels=COMPACT_PIXELS)
 """The form in which GZ2 pictures are passed around in Parquet."""
 
 
+def frame_width(data: Encoded) -> float:
+    """Return what a picture is taken to show, in r90: what its file says (`say_width`), or 8.48."""
+    return said_width(data) or FRAME_WIDTH
+
+
 def to_cutout(
-    rgb: UInt8[np.ndarray, "y x 3"], geometry: Geometry, field_of_view: float | None = None
+    rgb: UInt8[np.ndarray, "y x 3"],
+    geometry: Geometry,
+    field_of_view: float | None = None,
+    *,
+    least: float | None = None,
 ) -> UInt8[np.ndarray, "p p 3"]:
     """Bring the central part of a picture to a geometry.
 
@@ -71,21 +80,27 @@ def to_cutout(
         Of the cutout.
     field_of_view
         Width of that square, in r90. By default 8.48, a whole GZ2 frame.
+    least
+        Narrowest field of view that is not refused; 95 % of the cutout's if not given.
 
     Returns
     -------
     ndarray
         Exact area average of the part of the sky under each pixel of the cutout, in [0, 255]; bilinear
-        interpolation where the picture is coarser than the cutout.
+        interpolation where the picture is coarser than the cutout. Where the picture ends, up to 5 % are
+        filled with its edge, more with its sky, the lower quartile of its rim.
 
     Raises
     ------
     ImageError
-        ``unsupported`` if the picture shows less than 95 % of the wanted field of view.
+        ``unsupported`` if the picture shows too little.
     """
     height, width = rgb.shape[:2]
-    field_of_view = _field_of_view(geometry, field_of_view)
-    wanted = geometry.field_of_view / field_of_view * min(height, width)
+    field_of_view = _field_of_view(geometry, field_of_view, least)
+    wanted = round(geometry.field_of_view / field_of_view * min(height, width), 9)
+    if field_of_view < (1 - TOLERATED_SHORTFALL) * geometry.field_of_view:
+        rgb = _add_sky(rgb, wanted)
+        height, width = rgb.shape[:2]
     top, left = (height - wanted) / 2, (width - wanted) / 2
     return _average(rgb, top, left, wanted, geometry.pixels)
 
@@ -157,9 +172,9 @@ def decode_cutout(
     ImageError
         As `decode_image` and `to_cutout` do.
     """
-    field_of_view = said_width(data) if field_of_view is None else field_of_view
+    field_of_view = frame_width(data) if field_of_view is None else field_of_view
     if size := jpeg_size(data):
-        field_of_view = _field_of_view(geometry, field_of_view)
+        field_of_view = _field_of_view(geometry, field_of_view, None)
         reduction = geometry.field_of_view / field_of_view * min(size) / geometry.pixels
         return to_cutout(decode_image(data, reduction, max_pixels=max_pixels), geometry, field_of_view)
     return to_cutout(decode_image(data, max_pixels=max_pixels), geometry, field_of_view)
@@ -202,22 +217,30 @@ def try_read(read: Callable[[], Result]) -> Result | ImageError:
         return ImageError("missing", f"The file cannot be read ({error}).")
 
 
-def _field_of_view(geometry: Geometry, field_of_view: float | None) -> float:
+def _field_of_view(geometry: Geometry, field_of_view: float | None, least: float | None) -> float:
     """Return the field of view of an image, or raise `ImageError` if it is too small."""
-    if field_of_view is None:
-        field_of_view = FRAME_WIDTH
+    field_of_view = FRAME_WIDTH if field_of_view is None else field_of_view
     if not field_of_view > 0:
         raise ImageError(
             "unsupported", f"A field of view of {field_of_view:g} r90 is not possible; give a positive width."
         )
-    if field_of_view < (1 - TOLERATED_SHORTFALL) * geometry.field_of_view:
+    least = (1 - TOLERATED_SHORTFALL) * geometry.field_of_view if least is None else least
+    if field_of_view < least:
         raise ImageError(
             "unsupported",
-            f"The image is only {field_of_view:g} r90 wide, and {geometry.field_of_view:g} are needed. If it "
-            "is wider, give its width with --field-of-view (in Python, field_of_view=); "
+            f"The image is only {field_of_view:.3g} r90 wide, and {geometry.field_of_view:g} are needed. If "
+            "it is wider, give its width with --field-of-view (in Python, field_of_view=); "
             f"a whole GZ2 frame is {FRAME_WIDTH:g} r90 wide.",
         )
     return field_of_view
+
+
+def _add_sky(rgb: UInt8[np.ndarray, "y x 3"], wanted: float) -> UInt8[np.ndarray, "v u 3"]:
+    """Extend a picture on all sides by its sky, to the wanted width or a little more."""
+    rim = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
+    y, x = (max(0, math.ceil((wanted - side) / 2)) for side in rgb.shape[:2])
+    sky = np.percentile(rim, 25, axis=0).tolist()
+    return np.asarray(cv2.copyMakeBorder(rgb, y, y, x, x, cv2.BORDER_CONSTANT, value=sky))
 
 
 def _average(

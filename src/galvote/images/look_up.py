@@ -15,6 +15,7 @@ from galvote.errors import CatalogueError
 from galvote.images.geometry import FRAME_WIDTH
 from galvote.images.services import CutoutService
 from galvote.images.sky import SkyField
+from galvote.io.bands import Look
 from galvote.io.positions import Positions
 from galvote.io.sources import Sources
 
@@ -26,6 +27,7 @@ def look_up(
     field: str | Path | Sequence[str | Path] | None = None,
     survey: str | CutoutService | None = None,
     arcsec: float | None = None,
+    look: Look | None = None,
     report: Callable[[str], None] = lambda said: None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[Positions, Sources]]:
@@ -43,6 +45,8 @@ def look_up(
     arcsec
         Width of the images of galaxies whose r90 is unknown, in arcseconds. Without it, their r90 is measured
         in the field, while a survey's galaxies without an r90 have no image.
+    look
+        Of the field; see `SkyField.open`.
     report
         Called with what is to be said once.
     on_progress
@@ -70,7 +74,7 @@ def look_up(
     if arcsec is not None:
         positions = positions.with_r90(np.where(unknown, arcsec / FRAME_WIDTH, positions.r90))
     if field is not None:
-        with SkyField.open(field) as image:
+        with SkyField.open(field, look) as image:
             if arcsec is None and unknown.any():
                 positions = _measure(positions, np.flatnonzero(unknown), image, report, on_progress)
             yield positions, positions.sources(image)

@@ -17,11 +17,13 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt8
 
 from galvote.errors import ImageError
+from galvote.images.celestial import quiet, to_pixel
 from galvote.images.fits import compose
 from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH, cut_square
 from galvote.images.limits import MAX_PIXELS, refuse_nowhere
 from galvote.images.measure import find_in_plane
-from galvote.images.planes import OpenFiles, Plane, open_planes, quiet
+from galvote.images.planes import OpenFiles, Plane, open_planes
+from galvote.io.bands import Look
 
 TOLERATED_GAPS = 0.05
 """Share of the middle half of a frame that may lack data; sky is shown there."""
@@ -48,14 +50,17 @@ class SkyField:
         One, or three from blue to red. Pixels are those of the first.
     scale
         Width of a pixel of the first plane, arcseconds.
+    stretch
+        Of `galvote.images.fits.compose`.
     """
 
     planes: tuple[Plane, ...]
     scale: float
     _files: OpenFiles = field(repr=False)
+    stretch: str = "lupton"
 
     @classmethod
-    def open(cls, places: str | Path | Sequence[str | Path]) -> SkyField:
+    def open(cls, places: str | Path | Sequence[str | Path], look: Look | None = None) -> SkyField:
         """Open a FITS image, or three of one band each.
 
         Parameters
@@ -64,17 +69,20 @@ class SkyField:
             A file, or three in the order g, r, i, which may have different WCS. The image is a plane
             ``(y, x)``, or a cube ``(3, y, x)`` from blue to red; or there are three planes in three
             extensions, in this order or named after their bands. Of a file with other images besides, name
-            the extension: ``image.fits[SCI]`` or ``image.fits[1]``. Compressed with fpack or not at all.
+            the extension: ``image.fits[SCI]`` or ``image.fits[1]``. What is packed otherwise than with fpack
+            is unpacked first.
+        look
+            Other bands of a file, or another stretch of a single one; see `galvote.images.fits`.
 
         Raises
         ------
         ImageError
             If there is no such image, or it has no celestial WCS with square pixels.
         """
-        files = OpenFiles()
+        files, look = OpenFiles(), look or Look()
         try:
-            planes = open_planes([places] if isinstance(places, str | Path) else places, files)
-            return cls(planes, _pixel_scale(planes[0]), files)
+            planes = open_planes([places] if isinstance(places, str | Path) else places, files, look.bands)
+            return cls(planes, _pixel_scale(planes[0]), files, look.stretch)
         except BaseException:
             files.close()
             raise
@@ -136,24 +144,16 @@ class SkyField:
     def _locate(self, ra: Coordinates, dec: Coordinates) -> tuple[Coordinates, Coordinates]:
         """Return x and y on the first plane, NaN where there is none."""
         from astropy.coordinates import SkyCoord
-        from astropy.wcs import NoConvergence
-        from astropy.wcs.utils import skycoord_to_pixel
 
         wcs, (height, width) = self.planes[0].wcs, self.planes[0].shape
         places = np.full((2, len(ra)), np.nan)
         on_sky = np.flatnonzero(np.isfinite(ra) & (np.abs(dec) <= 90))
         with self._files.lock, quiet():
             sky = SkyCoord(ra[on_sky], dec[on_sky], unit="deg")
-            x, y = skycoord_to_pixel(sky, wcs, mode="wcs")
+            x, y = to_pixel(wcs, sky, distorted=False)
             # Distortions are defined on the image only; far from it they lead anywhere.
             near = (np.abs(x - width / 2) < width) & (np.abs(y - height / 2) < height)
-            try:
-                places[:, on_sky[near]] = skycoord_to_pixel(sky[near], wcs, mode="all")
-            except NoConvergence as error:
-                found = error.best_solution.T
-                if error.divergent is not None:
-                    found[:, error.divergent] = np.nan
-                places[:, on_sky[near]] = found
+            places[:, on_sky[near]] = to_pixel(wcs, sky[near])
         return places[0], places[1]
 
     def _image(self, ra: float, dec: float, r90: float, x: float, y: float) -> UInt8[np.ndarray, "p p 3"]:
@@ -167,7 +167,7 @@ class SkyField:
         planes = [self._above_sky(plane, grid) for plane in self.planes]
         column, row = grid.place(x, y)
         _refuse_gaps(planes, column, row, width / 2)
-        rgb = compose([plane[::-1] for plane in planes])
+        rgb = compose([plane[::-1] for plane in planes], self.stretch)
         return cut_square(rgb, column, grid.cells - 1 - row, width, max(round(width), FRAME_PIXELS))
 
     def _measure(self, x: float, y: float) -> float:
@@ -194,15 +194,13 @@ class SkyField:
 
     def _above_sky(self, plane: Plane, grid: _Grid) -> Float32[np.ndarray, "cell cell"]:
         """Return the brightness above the sky on the grid, in units of the noise; NaN where there is none."""
-        from astropy.wcs.utils import pixel_to_pixel
-
         if plane.shares_grid:
             size = grid.cells * grid.cell
             return _average(plane.read(self._files, grid.left, grid.bottom, size, size), grid.cell)
         # Over one cutout, the way from grid to grid is straight to a small part of a pixel.
         corners = np.array([[0, 1, 0], [0, 0, 1]]) * float(grid.cells)
         with self._files.lock, quiet():
-            there = np.array(pixel_to_pixel(self.planes[0].wcs, plane.wcs, *grid.centres(*corners)))
+            there = to_pixel(plane.wcs, self.planes[0].wcs.pixel_to_world(*grid.centres(*corners)))
         if not np.isfinite(there).all():
             return np.full((grid.cells, grid.cells), np.nan, np.float32)
         start = there[:, :1]

@@ -19,6 +19,7 @@ from galvote.inference.predictor import Predictor
 from galvote.inference.scored import match_predictions, read_predictions
 from galvote.inference.votes import read_votes_of, refuse_other_tree
 from galvote.io import Sources, list_sources
+from galvote.io.bands import Look
 from galvote.io.columns import one_has
 from galvote.io.positions import positions_of
 from galvote.labels import Votes, match_ids, read_labels
@@ -121,6 +122,8 @@ def evaluate(
     tta: int = 1,
     level: float | None = None,
     field_of_view: float | None = None,
+    bands: str | None = None,
+    stretch: str = "lupton",
     backend: str | None = None,
     id_column: str | None = None,
     skip_invalid: bool = False,
@@ -145,7 +148,7 @@ def evaluate(
     splits, split
         A table with a column ``split``, and the split to be scored. The mean predictor says the mean votes of
         the split ``train``.
-    tta, level, field_of_view
+    tta, level, field_of_view, bands, stretch
         As for `Predictor.predict`, which `model` is asked.
     backend
         As for `galvote.load`.
@@ -176,7 +179,10 @@ def evaluate(
     tables = [] if images is None else [images] if isinstance(images, str | Path) else [*images]
     tables += [predictions] if isinstance(predictions, str | Path) else []
     with one_has(id_column):
-        sources = list_sources(images, id_column=id_column) if images else None
+        sources = None
+        if images:
+            sources = list_sources(images, id_column=id_column, look=Look.of(bands, stretch))
+            report(f"{sources.describe()}.")
         if predictor is None:
             predicted, title = _open_predictions(predictions, tree, id_column, report)
             own = predicted.tree

@@ -76,7 +76,7 @@ def _to_device(network: GalaxyNetwork, images: UInt8[np.ndarray, "n y x 3"]) -> 
 def _shares(network: GalaxyNetwork, features: Tensor, question: str) -> Tensor:
     """Return the conditional fractions of one question."""
     fractions: Tensor = network.head(features)[:, network.head.tree.slices[question]]
-    # A question that is put to nobody has no fractions: a hair of a vote for each keeps it from 0 / 0.
+    # A question that is put to nobody has no fractions: avoid 0 / 0.
     fractions = fractions + 1e-9
     return fractions / fractions.sum(dim=1, keepdim=True)
 

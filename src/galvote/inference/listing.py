@@ -14,6 +14,9 @@ from PIL import Image
 from galvote.errors import CatalogueError, ImageError
 from galvote.images import COMPACT
 from galvote.io import Source, Sources, list_sources
+from galvote.io.bands import Look
+from galvote.io.readers.files import show
+from galvote.io.sources import FitsFiles
 
 Place = str | Path
 Places = Sources | Place | Sequence[Place]
@@ -21,12 +24,18 @@ Picture = Place | os.PathLike[str] | bytes | np.ndarray | Image.Image
 Images = Sources | Picture | Sequence[Picture]
 
 
-def list_images(images: Images, field_of_view: float | None = None) -> Sequence[Source] | Sources:
+def list_images(
+    images: Images, look: Look | None = None, field_of_view: float | None = None
+) -> Sequence[Source] | Sources:
     """List images without reading them.
 
     Parameters
     ----------
-    images, field_of_view
+    images
+        As for `galvote.Predictor.predict`.
+    look
+        How the planes of FITS files are shown.
+    field_of_view
         As for `galvote.Predictor.predict`.
 
     Returns
@@ -40,8 +49,9 @@ def list_images(images: Images, field_of_view: float | None = None) -> Sequence[
     ImageError
         If a single array is neither an image nor several.
     """
+    look = look or Look()
     if isinstance(images, Sources):
-        return images
+        return show(images, look)
     if isinstance(images, str | os.PathLike | bytes | Image.Image):
         images = [images]
     elif hasattr(images, "__array__"):
@@ -49,13 +59,13 @@ def list_images(images: Images, field_of_view: float | None = None) -> Sequence[
     given = list(images)
     paths = [os.fspath(one) for one in given if isinstance(one, str | os.PathLike)]
     if paths and len(paths) == len(given):
-        return list_sources(paths)
+        return show(list_sources(paths), look)
     sources = list[Source]()
     for number, one in enumerate(given):
         if isinstance(one, str | os.PathLike):
-            sources += list_sources([os.fspath(one)])
+            sources += show(list_sources([os.fspath(one)]), look)
         elif isinstance(one, bytes):
-            sources.append(Source(str(number), "", partial(tuple, [one])))
+            sources.append(Source(str(number), "", partial(FitsFiles, [one], look)))
         elif isinstance(one, Image.Image) or hasattr(one, "__array__"):
             array = np.asarray(one.convert("RGB") if isinstance(one, Image.Image) else one)
             is_cutout = field_of_view is None and array.shape[:2] == (COMPACT.pixels, COMPACT.pixels)

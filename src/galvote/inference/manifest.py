@@ -26,7 +26,7 @@ class Manifest(BaseModel):
         Name and hashes of the model.
     backend
         What computes, in which precision and where; the name of a `galvote.inference.Backend`.
-    tta, level, field_of_view, features, conditional
+    tta, level, field_of_view, features, conditional, bands, stretch
         As in `galvote.inference.Settings`.
     sources_sha256
         `galvote.io.Sources.digest` of the whole listing.
@@ -49,6 +49,8 @@ class Manifest(BaseModel):
     field_of_view: float | None
     features: bool
     conditional: bool
+    bands: str | None = None
+    stretch: str = "lupton"
     sources_sha256: str
     galaxies: int
     shard_size: int

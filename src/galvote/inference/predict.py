@@ -19,6 +19,8 @@ def predict(
     field_of_view: float | None = None,
     level: float | None = None,
     features: bool = False,
+    bands: str | None = None,
+    stretch: str = "lupton",
     prefetch: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Prediction:
@@ -33,7 +35,7 @@ def predict(
         Name of a model, as for `galvote.load`, or one that is loaded.
     backend
         As for `galvote.load`.
-    tta, field_of_view, level, features, prefetch, on_progress
+    tta, field_of_view, level, features, bands, stretch, prefetch, on_progress
         As for `Predictor.predict`.
 
     Returns
@@ -52,6 +54,8 @@ def predict(
         field_of_view=field_of_view,
         level=level,
         features=features,
+        bands=bands,
+        stretch=stretch,
         prefetch=prefetch,
         on_progress=on_progress,
     )

@@ -16,6 +16,7 @@ from galvote.inference.manifest import Manifest
 from galvote.inference.predictor import Predictor, Settings
 from galvote.inference.shards import SHARD_SIZE, Shards
 from galvote.io import Sources, list_sources
+from galvote.io.readers.files import show
 
 if TYPE_CHECKING:
     from galvote.inference.ray_engine import RayEngine
@@ -109,7 +110,7 @@ def predict_shards(
     overwrite
         Remove the shards that are there, and begin anew.
     report
-        Is told, in a sentence, which galaxies there are.
+        Is told, in sentences, what was found.
     on_progress
         Called with how many galaxies of the task are done, and how many there are.
 
@@ -134,8 +135,7 @@ def predict_shards(
     load = partial(Predictor.load, model, backend)
     predictor, settings = load(), settings or Settings()
     predictor.check_level(settings.level)
-    sources = images if isinstance(images, Sources) else list_sources(images, id_column=id_column)
-    report(sources.describe())
+    sources = list_places(images, settings, id_column, report)
     shards = Shards.begin(Path(out), Manifest.of(predictor, sources, settings, shard_size), overwrite)
     rows = [shards.manifest.rows(shard) for shard in shards.manifest.of_task(task)]
     total, done = sum(each.stop - each.start for each in rows), 0
@@ -153,6 +153,17 @@ def predict_shards(
         )
     shards.finish()
     return summary
+
+
+def list_places(
+    images: Places, settings: Settings, id_column: str | None, report: Callable[[str], None]
+) -> Sources:
+    """List images, if they are not listed yet, and report what was found."""
+    if isinstance(images, Sources):
+        return show(images, settings.look)
+    sources = list_sources(images, id_column=id_column, look=settings.look)
+    report(f"{sources.describe()}.")
+    return sources
 
 
 def fill_shards(

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 
 from galvote.errors import CatalogueError
 from galvote.inference.listing import Place, Places
-from galvote.inference.predict_shards import predict_shards
+from galvote.inference.predict_shards import list_places, predict_shards
 from galvote.inference.predictor import BATCH, Predictor, Settings
-from galvote.io import Sources, list_sources, read_ids, read_table, refuse_unwritable, write_table
+from galvote.io import Sources, read_ids, read_table, refuse_unwritable, write_table
 from galvote.io.columns import list_names, one_has, refuse_repeated_ids
 from galvote.io.matching import row_ids
 from galvote.io.positions import Positions, positions_of
@@ -93,7 +93,7 @@ def predict_table(
     overwrite
         Replace an existing file.
     report
-        Is told, in sentences, where ids are from, and how many rows match by position.
+        Is told, in sentences, what was found, where ids are from, and how many rows match by position.
     on_progress
         Called with how many galaxies are done, and how many there are.
 
@@ -116,8 +116,7 @@ def predict_table(
     with one_has(id_column):
         beside = _read_beside(join, images, id_column, report)
         refuse_unwritable(out, overwrite, empty if beside is None else join_by_id(*beside, empty))
-        sources = images if isinstance(images, Sources) else list_sources(images, id_column=id_column)
-        report(sources.describe())
+        sources = list_places(images, settings, id_column, report)
         if ids is not None:
             wanted = read_ids(ids, id_column=id_column)
             sources = _select(sources, wanted, Path(ids))

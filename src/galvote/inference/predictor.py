@@ -29,6 +29,7 @@ from galvote.inference.pipeline import in_batches, run_ahead
 from galvote.inference.prediction import LEVEL, Prediction, make_prediction
 from galvote.inference.tta import predict_tta
 from galvote.io import Source, Sources
+from galvote.io.bands import Look
 from galvote.models import Card
 from galvote.trees import DecisionTree
 
@@ -57,6 +58,8 @@ class Settings:
         As for `Predictor.predict`.
     conditional
         Whether its table has conditional fractions, too.
+    bands, stretch
+        As for `Predictor.predict`.
     """
 
     tta: int = 1
@@ -64,6 +67,13 @@ class Settings:
     level: float | None = None
     features: bool = False
     conditional: bool = False
+    bands: str | None = None
+    stretch: str = "lupton"
+
+    @property
+    def look(self) -> Look:
+        """How the planes of FITS files are shown."""
+        return Look.of(self.bands, self.stretch)
 
 
 class Predictor:
@@ -160,6 +170,8 @@ class Predictor:
         field_of_view: float | None = None,
         level: float | None = None,
         features: bool = False,
+        bands: str | None = None,
+        stretch: str = "lupton",
         prefetch: int | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Prediction:
@@ -180,6 +192,11 @@ class Predictor:
             Share of the volunteers' votes that the intervals are to hold, in (0, 1); 0.9 if not given.
         features
             Add the encoder's features, for search and clustering.
+        bands
+            Of FITS files, by name or number, as in ``"i,r,g"``; see `galvote.io.bands.choose_bands`.
+        stretch
+            Of FITS files of one plane: ``"lupton"``, ``"asinh"`` or ``"percentile"``; see
+            `galvote.images.fits.compose`.
         prefetch
             Most pictures in memory at once; 192 for each core if not given, and never fewer than 64.
         on_progress
@@ -206,9 +223,9 @@ class Predictor:
         A picture's row may depend, in the last digits, on its place: batches begin at every 64th picture. It
         depends neither on the other pictures nor on the number of cores.
         """
-        listed = list_images(images, field_of_view)
+        settings = Settings(tta, field_of_view, level, features, bands=bands, stretch=stretch)
+        listed = list_images(images, settings.look, field_of_view)
         done, predictions = 0, list[Prediction]()
-        settings = Settings(tta, field_of_view, level, features)
         for _, batch in self._predict([(None, listed)], settings, prefetch):
             predictions.append(batch)
             done += len(batch)
@@ -238,7 +255,7 @@ class Predictor:
         -------
         Predictions of 64 galaxies each, made as they are asked for; the last may have fewer.
         """
-        listed = list_images(images, settings.field_of_view if settings else None)
+        listed = list_images(images, *((settings.look, settings.field_of_view) if settings else ()))
         return (batch for _, batch in self._predict([(None, listed)], settings, prefetch))
 
     def predict_each(

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 import galvote.io.readers  # each format registers itself  # noqa: F401
 from galvote.errors import CatalogueError
+from galvote.io.bands import Look
 from galvote.io.columns import list_names, one_has
 from galvote.io.readers.files import (
     IMAGES,
@@ -25,6 +26,7 @@ from galvote.io.readers.files import (
     list_files,
     list_names_in,
     say_passed_over,
+    show,
     to_text,
 )
 from galvote.io.readers.registry import (
@@ -56,6 +58,7 @@ def list_sources(
     id_column: str | None = None,
     dataset: str | None = None,
     recursive: bool = False,
+    look: Look | None = None,
 ) -> Sources:
     """List the images in these places without opening them.
 
@@ -81,14 +84,16 @@ def list_sources(
         A row of a catalogue without a path is listed, and fails when it is read: with the ``status`` and
         ``reason`` of the catalogue's columns, or as ``missing``.
 
-        Paths in a file are relative to that file's folder. FITS files ``ID_g``, ``ID_r``, ``ID_i``
-        (or ``ID-g`` …) side by side, all three, are one galaxy's bands.
+        Paths in a file are relative to that file's folder. FITS files ``ID_g``, ``ID_r``, ``ID_i`` or other
+        three of ugrizy side by side (also ``ID-g``, ``ID.g``, ``ID_G``) are one galaxy's bands.
     id_column
         Name of the column of ids in tables; by default the first of `ID_COLUMNS` that is there.
     dataset
         Name of the array with the images in HDF5 and ``.npz``; by default ``images``, or the only one.
     recursive
         Look into the folders inside a folder, too; the ids of files in them are paths from that folder.
+    look
+        How the planes of FITS files are shown.
 
     Returns
     -------
@@ -118,7 +123,7 @@ def list_sources(
     if not sources:
         raise CatalogueError(f"There are no pictures in {list_names(paths)}; name another place.")
     _refuse_repeated(sources)
-    return sources
+    return show(sources, look or Look())
 
 
 def _list_places(places: Sequence[str], wanted: _Wanted) -> Iterator[Listing]:

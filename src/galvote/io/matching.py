@@ -90,8 +90,7 @@ def row_ids(
         Is told where the ids are from, or how many rows match. If none does, that is a `CatalogueError`.
     """
     names = table.column_names
-    known = ID_COLUMNS if id_column is None else (id_column, *ID_COLUMNS)
-    if reference is None or first_column(names, known, path) is not None:
+    if reference is None or first_column(names, ID_COLUMNS, path, id_column) is not None:
         name = find_id_column(names, path, id_column)
         ids = to_ids(table[name], path)
         report(f"{path}: {len(table):,} rows, ids from `{name}`.")

@@ -135,9 +135,10 @@ def read_positions(
     names = table.column_names
     ra, dec = coordinate_columns(names, path)
     said = f"coordinates from `{ra}`, `{dec}`"
-    r90, size = np.full(len(table), np.nan), first_column(names, SIZE_COLUMNS, path)
-    if size_column:
-        size = find_column(names, [size_column], path, "sizes", "Name one that is there.")
+    r90 = np.full(len(table), np.nan)
+    size = first_column(names, () if size_column else SIZE_COLUMNS, path, size_column)
+    if size_column and not size:
+        find_column(names, [size_column], path, "sizes", "Name one that is there.")
     if size:
         r90, said = _numbers(table, size, path, "arcsec"), f"{said}, sizes from `{size}`"
     if id_column is None and first_column(names, ID_COLUMNS, path) is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from itertools import chain
@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from jaxtyping import UInt8
 
 from galvote.errors import ImageError
+from galvote.io.bands import Look
 
 Read = Callable[[], tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]]
 """Gets one image: the bytes of its file or files, or RGB pixels."""
@@ -42,8 +43,8 @@ class Source:
     origin
         The file it comes from, and where in it, for messages.
     read
-        Returns the file's bytes; three byte strings, of the bands g, r, i in this order, for three one-band
-        FITS files; RGB pixels, uint8, for an image that is pixels already. Raises `OSError` if they cannot
+        Returns the file's bytes; three byte strings, from blue to red, for three one-band FITS files; RGB
+        pixels, uint8, for an image that is pixels already. Raises `OSError` if they cannot
         be read, and `ImageError` if the file that holds them is damaged.
     field_of_view
         Width of the image in r90 where its place says it, as a packed store does.
@@ -55,6 +56,18 @@ class Source:
     field_of_view: float | None = None
 
 
+class FitsFiles(tuple[bytes, ...]):
+    """The bytes of FITS files, with how their planes are shown."""
+
+    look: Look
+
+    def __new__(cls, files: Iterable[bytes], look: Look) -> FitsFiles:
+        """Make it of the bytes of each file."""
+        made = super().__new__(cls, files)
+        made.look = look
+        return made
+
+
 @runtime_checkable
 class Reader(Protocol):
     """How the images of one listing are read; locations are those of a `Listing`."""
@@ -64,6 +77,29 @@ class Reader(Protocol):
 
     def origins(self, locations: pa.Array) -> pa.Array:
         """Return, as text, where each image comes from."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Reads as another reader does, and adds how the planes of FITS files are shown."""
+
+    reader: Reader
+    look: Look
+
+    def reads(self, locations: pa.Array) -> Iterator[Read]:
+        """Yield what reads each image."""
+        for read in self.reader.reads(locations):
+            yield partial(read_shown, read, self.look)
+
+    def origins(self, locations: pa.Array) -> pa.Array:
+        """Return what the other reader returns."""
+        return self.reader.origins(locations)
+
+
+def read_shown(read: Read, look: Look) -> tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]:
+    """Return what a function reads, files of it with how they are shown."""
+    data = read()
+    return FitsFiles(data, look) if isinstance(data, tuple) else data
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +217,7 @@ class Sources:
         return "; ".join((f"{len(self):,} galax{'y' if len(self) == 1 else 'ies'}", *notes))
 
     def digest(self) -> str:
-        """Return the SHA-256, in hexadecimal, of all ids and origins in order.
+        """Return the SHA-256, in hexadecimal, of all ids and origins in order, and of how they are shown.
 
         By it a resumed run knows that it has the same images. Paths count as they were given: a folder has
         another digest by its absolute path than by its relative one. No file is read.
@@ -189,6 +225,8 @@ class Sources:
         digest = hashlib.sha256()
         for id_, origin in chain.from_iterable(listing.names() for listing in self.listings):
             digest.update(f"{id_}\0{origin}\n".encode())
+        for look in {getattr(each.reader, "look", Look()) for each in self.listings} - {Look()}:
+            digest.update(repr(look).encode())
         return digest.hexdigest()
 
     def __reduce__(self) -> tuple[Any, ...]:

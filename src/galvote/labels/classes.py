@@ -58,7 +58,7 @@ def read_labels(
     """
     path = Path(path)
     table, ids = with_ids(read_table(path), path, id_column, reference)
-    named = first_column(table.column_names, (*filter(None, [id_column]), *ID_COLUMNS), path)
+    named = first_column(table.column_names, ID_COLUMNS, path, id_column)
     others = [name for name in table.column_names if name != named]
     if column is None and len(others) == 1:
         column = others[0]
@@ -86,7 +86,7 @@ def class_columns(table: pa.Table, path: Path, id_column: str | None = None) -> 
     -------
     Names of columns.
     """
-    named = first_column(table.column_names, (*filter(None, [id_column]), *ID_COLUMNS), path)
+    named = first_column(table.column_names, ID_COLUMNS, path, id_column)
     return tuple(
         field.name
         for field in table.schema

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 import numpy as np
+import pyarrow as pa
 from jaxtyping import Bool, Float, Int
 
 from galvote.trees import DecisionTree
@@ -55,6 +56,14 @@ class Votes:
         hashed = sha256("\n".join(self.ids[row] for row in order).encode())
         hashed.update(self.fractions[order].tobytes())
         return hashed.hexdigest()
+
+    def to_arrow(self) -> pa.Table:
+        """Return a table of ids, cumulative fractions, and counts where they and their columns are known."""
+        named = [*zip(self.tree.columns, self.fractions.T, strict=True)]
+        if self.counts is not None:
+            named += zip(self.tree.published_columns("count"), self.counts.T, strict=True)
+        columns = {name: pa.array(values, from_pandas=True) for name, values in named if name}
+        return pa.table({"id": pa.array(self.ids, pa.string()), **columns})
 
     def select(self, rows: Int[np.ndarray, " row"] | Bool[np.ndarray, " galaxy"]) -> Votes:
         """Return the votes of some galaxies.

@@ -1,7 +1,5 @@
 """What a card says of a network: enough to feed it, without the library that builds it."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field

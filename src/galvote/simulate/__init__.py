@@ -1,4 +1,4 @@
-"""Galaxies of known shape, and the votes of their crowd."""
+"""Galaxies of known shape, and the votes of simulated volunteers."""
 
 from galvote.simulate.folder import write_galaxies
 from galvote.simulate.galaxies import SimulatedGalaxy, simulate_galaxies

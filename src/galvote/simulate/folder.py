@@ -12,9 +12,9 @@ from jaxtyping import Float
 from galvote.images.geometry import R90_PIXELS
 from galvote.io.atomic import refuse_existing, refuse_foreign, write_whole
 from galvote.io.sources import say_width
-from galvote.simulate.crowd import TREE, conditional_fractions
 from galvote.simulate.galaxies import SimulatedGalaxy
 from galvote.simulate.sky import WIDTHS
+from galvote.simulate.volunteers import TREE, conditional_fractions
 from galvote.trees import to_cumulative
 
 IMAGES = "images_training"
@@ -35,8 +35,8 @@ def write_galaxies(
 
     ``images_training/<GalaxyID>.jpg``; ``training_solutions.csv``, cumulative fractions as the challenge has
     them; ``vote_counts.csv``, counts and conditional fractions as the survey has them (0 where nobody was
-    asked); ``true_fractions.csv``, the cumulative fractions of a crowd without end. The tables appear when
-    all galaxies are written.
+    asked); ``true_fractions.csv``, the cumulative fractions of infinitely many volunteers. The tables appear
+    when all galaxies are written.
 
     Parameters
     ----------

@@ -7,10 +7,10 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from galvote.errors import CatalogueError
-from galvote.simulate.crowd import answer_probabilities, ask_crowd, cumulative_fractions
 from galvote.simulate.render import render_galaxy
 from galvote.simulate.shapes import GalaxyShape, draw_shape
 from galvote.simulate.sky import WIDTHS
+from galvote.simulate.volunteers import answer_probabilities, ask_volunteers, cumulative_fractions
 
 FIRST_ID = 100_000
 LAST_ID = 999_999
@@ -19,7 +19,7 @@ VOLUNTEERS = 40
 
 @dataclass(frozen=True)
 class SimulatedGalaxy:
-    """A picture, the truth about it, and what the crowd said.
+    """A picture, the truth about it, and what the volunteers said.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class SimulatedGalaxy:
     image
         RGB, of the whole GZ2 frame (424 pixels wide) or its central 256 GZ2 pixels (128 pixels wide).
     shape, probabilities
-        The true parameters, and the conditional fractions of a crowd without end, in column order.
+        The true parameters, and the conditional fractions of infinitely many volunteers, in column order.
     counts, fractions
         How many volunteers gave each answer, and that as cumulative fractions, as the challenge publishes
         them.
@@ -56,7 +56,7 @@ def simulate_galaxies(
     start
         Index of the first galaxy; its id is 100000 + index.
     volunteers
-        Size of the crowd on average; each galaxy's own crowd is about as large.
+        Mean number of volunteers; each galaxy has a Poisson number.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def _simulate(index: int, seed: int, pixels: int, volunteers: int) -> SimulatedG
     shape = draw_shape(streams[0])
     probabilities = answer_probabilities(shape)
     asked = max(1, int(streams[1].poisson(volunteers)))
-    counts = ask_crowd(probabilities, asked, streams[1])
+    counts = ask_volunteers(probabilities, asked, streams[1])
     return SimulatedGalaxy(
         id=str(FIRST_ID + index),
         image=render_galaxy(shape, streams[2], pixels),

@@ -8,15 +8,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from galvote.images.geometry import COMPACT, R90_PIXELS, to_cutout
 from galvote.io.atomic import atomic_file
-from galvote.simulate.crowd import ODD_ANSWERS, TREE
 from galvote.simulate.galaxies import SimulatedGalaxy
 from galvote.simulate.shapes import GalaxyShape
+from galvote.simulate.volunteers import ODD_ANSWERS, TREE
 
 _CAPTION = 16
 
 
 class ContactSheet:
-    """Keeps, of each kind of galaxy, the one that the crowd sees most clearly.
+    """Keeps, of each kind of galaxy, the one that volunteers see most clearly.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """Decision trees, and the fractions that flow down them. numpy only."""
 
 from galvote.trees.decision_tree import DecisionTree
-from galvote.trees.files import list_trees, load_tree
+from galvote.trees.files import list_trees, load_tree, load_workflow, plain_label
 from galvote.trees.fractions import (
     Step,
     asked_share,
@@ -30,7 +30,9 @@ __all__ = [
     "find_violations",
     "list_trees",
     "load_tree",
+    "load_workflow",
     "near_columns",
+    "plain_label",
     "to_conditional",
     "to_cumulative",
 ]

@@ -4,11 +4,11 @@ import difflib
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -16,6 +16,7 @@ from galvote.errors import TreeError
 from galvote.trees.decision_tree import DecisionTree
 from galvote.trees.questions import Answer, Form, Kind, Question
 
+T = TypeVar("T")
 _SHIPPED = Path(str(resources.files("galvote.trees")))
 
 
@@ -47,6 +48,13 @@ class _Kind(_Entry):
     colour: str = Field(default=Kind.colour, pattern="^#[0-9a-f]{6}$")
 
 
+class _Zooniverse(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    tasks: dict[str, str]
+    answers: dict[str, dict[str, str]] = Field(default_factory=dict)
+
+
 class _Tree(_Entry):
     title: str = ""
     citation: str = ""
@@ -55,9 +63,13 @@ class _Tree(_Entry):
     kinds: list[_Kind] = Field(default_factory=list)
     columns: dict[Form, str] = Field(default_factory=dict)
     questions: list[_Question]
+    zooniverse: _Zooniverse | None = None
 
 
 _LEVELS: Mapping[str, type[_Entry]] = {"": _Tree, "questions": _Question, "answers": _Answer, "kinds": _Kind}
+
+Workflow = Mapping[str, Mapping[str, int]]
+"""Of each task of a Zooniverse project, the number of the tree's column of each answer, by `plain_label`."""
 
 
 def list_trees() -> tuple[str, ...]:
@@ -80,9 +92,55 @@ def load_tree(name: str | Path) -> DecisionTree:
     """
     if name in list_trees():
         return _load_shipped(str(name))
-    path = Path(name)
+    return _parse(*_read(name), _build)
+
+
+@cache
+def _load_shipped(name: str) -> DecisionTree:
+    return _parse(*_read(name), _build)
+
+
+def load_workflow(name: str | Path) -> tuple[DecisionTree, Workflow]:
+    """Load a tree, and which tasks and answers of a Zooniverse workflow are its questions and answers.
+
+    Parameters
+    ----------
+    name
+        As for `load_tree`; the file has a table ``[zooniverse]``, as docs/trees.md describes it.
+
+    Returns
+    -------
+    tuple of DecisionTree and Workflow
+        The tree, and its columns by task and answer.
+
+    Raises
+    ------
+    TreeError
+        If there is no such tree, or its file has no such table, or one that names what the tree has not.
+    """
+    text, path = _read(name)
+    return _parse(text, path, _build), _parse(text, path, _build_workflow)
+
+
+def plain_label(text: str) -> str:
+    """Return a label of an answer without its picture, in lower case.
+
+    Parameters
+    ----------
+    text
+        As volunteers saw it, with pictures in Markdown.
+
+    Returns
+    -------
+    The words.
+    """
+    return " ".join(re.sub(r"!\[[^]]*\]\([^)]*\)", " ", text).split()).lower()
+
+
+def _read(name: str | Path) -> tuple[str, Path]:
+    path = _SHIPPED / f"{name}.toml" if name in list_trees() else Path(name)
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8"), path
     except (OSError, UnicodeDecodeError) as error:
         near = difflib.get_close_matches(str(name), list_trees(), n=1)
         hint = f"; did you mean {near[0]!r}?" if near else "."
@@ -90,22 +148,15 @@ def load_tree(name: str | Path) -> DecisionTree:
             f"No tree {str(name)!r}{hint} Give the name of a shipped tree ({', '.join(list_trees())}) or a "
             f"TOML file that can be read ({error})."
         ) from error
-    return _parse(text, path)
 
 
-@cache
-def _load_shipped(name: str) -> DecisionTree:
-    path = _SHIPPED / f"{name}.toml"
-    return _parse(path.read_text(encoding="utf-8"), path)
-
-
-def _parse(text: str, path: Path) -> DecisionTree:
+def _parse(text: str, path: Path, build: Callable[[_Tree], T]) -> T:
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise TreeError(f"{path} is no TOML: {error}; correct that place.") from error
     try:
-        return _build(_Tree.model_validate(data))
+        return build(_Tree.model_validate(data))
     except ValidationError as error:
         message, place = _explain(error, data)
     except TreeError as error:
@@ -146,13 +197,53 @@ def _build(file: _Tree) -> DecisionTree:
         raise TreeError(
             f"Kinds must have names of their own; these occur twice: {', '.join(twice)}.", ("kinds", "")
         )
-    return DecisionTree(
+    tree = DecisionTree(
         **file.model_dump(include={"name", "title", "citation"}),
         notes=file.notes.strip(),
         questions=tuple(questions),
         kinds=tuple(Kind(**kind.model_dump()) for kind in file.kinds),
         highlights=tuple(file.highlights),
     )
+    if file.zooniverse:
+        _map_tasks(tree, file.zooniverse)
+    return tree
+
+
+def _build_workflow(file: _Tree) -> Workflow:
+    if file.zooniverse is None:
+        raise TreeError(
+            "There is no table [zooniverse], which says what task is what question; docs/trees.md shows one."
+        )
+    return _map_tasks(_build(file.model_copy(update={"zooniverse": None})), file.zooniverse)
+
+
+def _map_tasks(tree: DecisionTree, zooniverse: _Zooniverse) -> Workflow:
+    """Return the columns of the tree by task and answer."""
+    questions = {question.name: question for question in tree.questions}
+    for key, name in (*zooniverse.tasks.items(), *((name, name) for name in zooniverse.answers)):
+        if name not in questions:
+            raise TreeError(
+                f"There is no question {name!r}; the questions are {', '.join(questions)}.",
+                (key, name if key in zooniverse.tasks else ""),
+            )
+    workflow = dict[str, dict[str, int]]()
+    for task, name in zooniverse.tasks.items():
+        start, answers = tree.slices[name].start, questions[name].answers
+        places = {one.name: start + i for i, one in enumerate(answers)}
+        labels = {
+            plain_label(text): start + i
+            for i, one in enumerate(answers)
+            for text in (one.label, one.name, one.text)
+        }
+        for label, answer in zooniverse.answers.get(name, {}).items():
+            if answer not in places:
+                raise TreeError(
+                    f"The question {name!r} has no answer {answer!r}; it has {', '.join(places)}.",
+                    (label, answer),
+                )
+            labels[plain_label(label)] = places[answer]
+        workflow[task] = labels
+    return workflow
 
 
 def _fill(pattern: str, form: str, words: Mapping[str, object]) -> str:

@@ -40,7 +40,7 @@ def test_what_is_no_picture_is_told_beside_the_button(open_page, images):
     assert page.is_hidden("#problem")
 
 
-def test_a_server_that_is_gone_can_be_tried_again(open_page):
+def test_a_server_that_is_gone_can_be_tried_again_and_one_that_never_can_is_not(open_page):
     page = open_page(expects="Failed to load resource")
     page.wait_for_selector("#examples li")
     page.route("**/v1/predict*", lambda route: route.abort())
@@ -50,6 +50,13 @@ def test_a_server_that_is_gone_can_be_tried_again(open_page):
     page.unroute("**/v1/predict*")
     page.click("#problem button")
     page.wait_for_tree()
+    body = json.dumps({"error": {"status": "not-available", "message": "An exported model cannot do that."}})
+    page.route(
+        "**/v1/predict*", lambda route: route.fulfill(status=501, content_type="application/json", body=body)
+    )
+    page.click("#examples button:has-text('round')")
+    page.wait_for_selector("#problem:not([hidden])")
+    assert page.text("#problem") == "An exported model cannot do that."
 
 
 def test_work_shows_its_progress_and_can_be_stopped(open_page, images):

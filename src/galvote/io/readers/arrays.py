@@ -109,8 +109,10 @@ def list_arrays(path: Path, id_column: str | None = None, dataset: str | None = 
 def _opened(path: Path) -> Iterator[Mapping[str, Any]]:
     """Yield a file's arrays by their names, not read yet; that of a ``.npy`` has none."""
     if path.name.lower().endswith(_HDF5):
-        import h5py
-
+        try:
+            import h5py
+        except ImportError as error:
+            raise CatalogueError(f"To read {path}, run `pip install 'galvote[hdf5]'`.") from error
         with h5py.File(path) as file:
             arrays = dict[str, Any]()
             file.visititems(

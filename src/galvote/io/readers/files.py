@@ -7,7 +7,7 @@ import re
 import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from io import FileIO
 from pathlib import Path
@@ -17,10 +17,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from galvote.errors import CatalogueError, ImageError
+from galvote.io.bands import BANDS, Look, choose_bands
 from galvote.io.remote import is_remote, read_remote
-from galvote.io.sources import TEXT, Listing, Read, join_texts, to_values
+from galvote.io.sources import (
+    TEXT,
+    FitsFiles,
+    Listing,
+    Read,
+    Shown,
+    Sources,
+    join_texts,
+    read_shown,
+    to_values,
+)
 
-FITS = (".fits.gz", ".fits", ".fit")
+_PACKED_BY = ("", ".gz", ".bz2", ".xz", ".fz")
+FITS = tuple(f".{name}{packed}" for name in ("fits", "fit", "fts") for packed in _PACKED_BY)
 IMAGES = (
     *(".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".tif", ".tiff", ".gif", ".bmp"),
     *(".avif", ".jp2", ".j2k", ".jxl", *FITS),
@@ -33,19 +45,30 @@ _FORK = "._"
 _BAND_BREAK = "\0"  # no path has one
 _SEPARATORS = f"[{re.escape(os.sep + (os.altsep or ''))}]"
 _FOLDERS = f"(?s)^.*{_SEPARATORS}"
-_ENDING = r"(?is)(.)(?:\.fits\.gz|\.[^.]*)$"  # of .fits.gz both; a leading dot begins a name
-_ONE_BAND = r"(?s)^(?P<galaxy>.+[_-])(?P<band>[gri])(?P<ending>\.fits\.gz|\.fits|\.fit)$"
+_FITS = r"\.(?:fits|fit|fts)"
+_PACKED = r"\.(?:gz|bz2|xz|fz)"
+_ENDING = rf"(?is)(.)(?:{_FITS}{_PACKED}|\.[^.]*)$"  # of .fits.gz both; a leading dot begins a name
+_ONE_BAND = rf"(?s)^(?P<galaxy>.+[_.-])(?P<band>[ugrizyUGRIZY])(?P<ending>(?i:{_FITS}(?:{_PACKED})?))$"
+_LETTERS = "ugrizy"
 _FROM_ROOT = r"^([/\\]|[A-Za-z]:|\w+://)" if os.name == "nt" else r"^(/|[A-Za-z][\w+.-]*://)"
 
 
 @dataclass(frozen=True)
 class Files:
-    """Reads files of their own; a location is a path, or the paths of three bands with NUL between them."""
+    """Reads files of their own; a location is a path, or the paths of bands with NUL between them."""
+
+    look: Look = field(default_factory=Look)
 
     def reads(self, locations: pa.Array) -> Iterator[Read]:
         """Yield what reads each image's files."""
         for location in to_values(locations):
-            yield partial(read_files, tuple(location.split(_BAND_BREAK)))
+            paths = tuple(location.split(_BAND_BREAK))
+            if len(paths) > 1:
+                yield partial(_read_bands, paths, self.look)
+            elif self.look == Look():
+                yield partial(read_files, paths)
+            else:
+                yield partial(read_shown, partial(read_files, paths), self.look)
 
     def origins(self, locations: pa.Array) -> pa.Array:
         """Return the paths."""
@@ -60,6 +83,20 @@ def read_files(paths: tuple[str, ...]) -> tuple[bytes, ...]:
         raise FileNotFoundError(f"no file can have such a name: {error}") from error
 
 
+def _read_bands(paths: tuple[str, ...], look: Look) -> tuple[bytes, ...]:
+    """Return the bytes of the files whose bands are shown, from blue to red."""
+    names = [band for path in paths for _, band, _ in re.findall(_ONE_BAND, path)]
+    places = choose_bands(names, [band for band in look.bands if band in BANDS])
+    if places is None:
+        raise ImageError(
+            "unsupported",
+            f"There are files of the bands {', '.join(names)}; say which are shown, as in --bands g,r,z (in "
+            "Python, bands=).",
+        )
+    within = tuple(band for band in look.bands if band not in BANDS)
+    return FitsFiles(read_files(tuple(paths[place] for place in places)), Look(within, look.stretch))
+
+
 def _read_whole(path: str) -> bytes:
     if is_remote(path):
         return read_remote(path)
@@ -70,45 +107,72 @@ def _read_whole(path: str) -> bytes:
 
 
 def list_files(paths: pa.Array, *, folder: str = "") -> Listing:
-    """List files by their names; the three bands of one galaxy are one image, in the place of the g band.
+    """List files by their names; three and more bands of one galaxy are one image.
 
     Parameters
     ----------
     paths
-        Of images; ``ID_g.fits``, ``ID_r.fits``, ``ID_i.fits`` (or with ``-``) are bands if all are there.
+        Of images; ``ID_g.fits``, ``ID_r.fits``, ``ID_i.fits`` (also with ``-`` or ``.``, and in upper case)
+        are bands of one galaxy; `choose_bands` says which of more are shown.
     folder
         Put before the names, if they are in a folder inside the one that was named.
     """
     ids = name_without_ending(pc.replace_substring_regex(paths, _FOLDERS, folder.replace("\\", r"\\")))
-    note = ("ids from file names",)
+    notes = ("ids from file names",)
     is_band = pc.match_substring_regex(paths, _ONE_BAND)
     if not pc.any(is_band).as_py():
-        return Listing(ids, paths, Files(), notes=note)
+        return Listing(ids, paths, Files(), notes=notes)
 
-    g, r, i = _find_bands(paths, pc.indices_nonzero(is_band))
-    stands_for_all = np.zeros(len(paths), dtype=bool)
-    stands_for_all[g] = True
-    kept = np.ones(len(paths), dtype=bool)
-    kept[r] = kept[i] = False
-    galaxies = pc.utf8_slice_codeunits(ids.take(g), 0, -len("_g"))
-    files = join_texts(paths.take(g), paths.take(r), paths.take(i), by=_BAND_BREAK)
-    ids = pc.replace_with_mask(ids, pa.array(stands_for_all), galaxies)
-    paths = pc.replace_with_mask(paths, pa.array(stands_for_all), files)
-    return Listing(ids.filter(pa.array(kept)), paths.filter(pa.array(kept)), Files(), notes=note)
+    places = np.asarray(pc.indices_nonzero(is_band), dtype=np.int64)
+    order, starts, said = _group_bands(paths.take(pa.array(places)))
+    grouped, first = places[order], places[order[starts[:-1]]]
+    groups = pa.ListArray.from_arrays(pa.array(starts, pa.int32()), paths.take(pa.array(grouped)))
+    kept, stands_for_all = np.ones(len(paths), dtype=bool), np.zeros(len(paths), dtype=bool)
+    kept[grouped] = False
+    # In the place of the first by name, which need not be the bluest.
+    at = np.minimum.reduceat(grouped, starts[:-1]) if len(first) else first
+    kept[at] = stands_for_all[at] = True
+    by_place = pa.array(np.argsort(at))
+    galaxies = pc.utf8_slice_codeunits(ids.take(pa.array(first)), 0, -len("_g"))
+    files = pc.binary_join(groups, pa.scalar(_BAND_BREAK, TEXT))
+    ids = pc.replace_with_mask(ids, pa.array(stands_for_all), galaxies.take(by_place))
+    paths = pc.replace_with_mask(paths, pa.array(stands_for_all), files.take(by_place))
+    kept = pa.array(kept)
+    return Listing(ids.filter(kept), paths.filter(kept), Files(), notes=(*said, *notes))
 
 
-def _find_bands(paths: pa.Array, places: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
-    """Return where the bands g, r, i of each galaxy are that has all three, of the one-band files there."""
-    names = pc.extract_regex(paths.take(places), _ONE_BAND)
-    galaxies = join_texts(names.field("galaxy"), names.field("ending"), by=_BAND_BREAK)
-    of_band = {band: pc.equal(names.field("band"), pa.scalar(band, TEXT)) for band in "gri"}
-    galaxies_of = {band: galaxies.filter(chosen) for band, chosen in of_band.items()}
-    places_of = {band: places.filter(chosen) for band, chosen in of_band.items()}
-    in_r, in_i = (pc.index_in(galaxies_of["g"], value_set=galaxies_of[band]) for band in "ri")
-    complete = pc.and_(pc.is_valid(in_r), pc.is_valid(in_i))
-    found = (places_of["g"], places_of["r"].take(in_r), places_of["i"].take(in_i))
-    g, r, i = (at.filter(complete) for at in found)
-    return g, r, i
+def _group_bands(paths: pa.Array) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Return an order of one-band files in which those of a galaxy are together, from blue to red.
+
+    Only galaxies with three bands or more are in it. Returned, too, are where each one's files begin in it,
+    with its length at the end, and notes on what there is.
+    """
+    names = pc.extract_regex(paths, _ONE_BAND)
+    lower = pc.utf8_lower(names.field("band"))
+    band = np.asarray(pc.index_in(lower, value_set=pa.array(list(_LETTERS), lower.type)), dtype=np.int64)
+    upper = pc.cast(pc.equal(lower, names.field("band")), TEXT)
+    keys = join_texts(names.field("galaxy"), names.field("ending"), upper, by=_BAND_BREAK)
+    galaxy = np.asarray(keys.dictionary_encode().indices, dtype=np.int64)
+    sets = np.zeros(galaxy.max() + 1, np.int64)
+    np.bitwise_or.at(sets, galaxy, 1 << band)
+    sizes = np.array([number.bit_count() for number in sets.tolist()])
+    whole = (sizes >= 3) & (np.bincount(galaxy) == sizes)
+    order = np.lexsort((band, galaxy))
+    order = order[whole[galaxy[order]]]
+    starts = np.concatenate([[0], np.cumsum(sizes[whole])])
+    notes = [_say_bands(kind, number) for kind, number in Counter(sets[whole].tolist()).most_common()]
+    if lone := len(galaxy) - len(order):
+        notes.append(f"{lone:,} lone band{'' if lone == 1 else 's'}")
+    return order, starts, tuple(notes)
+
+
+def _say_bands(bits: int, number: int) -> str:
+    """Return the note on so many galaxies with files of the bands that these bits stand for."""
+    names = [letter for bit, letter in enumerate(_LETTERS) if bits >> bit & 1]
+    shown = choose_bands(names)
+    chosen = ", ".join(names[place] for place in shown or ())
+    said = f" ({chosen} shown)" if chosen and len(names) > 3 else ""
+    return f"{len(names)} bands {', '.join(names)}{said} for {number:,} galax{'y' if number == 1 else 'ies'}"
 
 
 def name_without_ending(names: pa.Array) -> pa.Array:
@@ -152,6 +216,18 @@ def say_passed_over(kinds: Counter[str], what: str = "files") -> tuple[str, ...]
         return ()
     said = ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common(5))
     return (f"{kinds.total():,} {what} passed over ({said}{', …' if len(kinds) > 5 else ''})",)
+
+
+def show(sources: Sources, look: Look) -> Sources:
+    """Return sources whose FITS files are shown as is asked for."""
+    if look == Look():
+        return sources
+    return Sources(
+        tuple(
+            replace(each, reader=Files(look) if isinstance(each.reader, Files) else Shown(each.reader, look))
+            for each in sources.listings
+        )
+    )
 
 
 def join_paths(folder: str | Path, names: pa.Array) -> pa.Array:

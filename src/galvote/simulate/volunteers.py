@@ -1,7 +1,7 @@
 """The simulated volunteers: how a galaxy's true shape divides them, and what they vote.
 
-The probabilities are smooth functions of the shape as it can be seen: a weak bar divides the crowd, and arms
-that the air has blurred away are not voted for.
+The probabilities are smooth functions of the shape as it can be seen: a weak bar divides the volunteers, and
+arms that the air has blurred away are not voted for.
 """
 
 import math
@@ -15,7 +15,7 @@ from galvote.simulate.shapes import PIXEL_SCALE, SKY_NOISE, GalaxyShape, Oddity
 from galvote.trees import load_tree, to_cumulative
 
 TREE = load_tree("gz2")
-"""The tree that the simulated crowd walks down."""
+"""The tree that the simulated volunteers walk down."""
 
 ODD_ANSWERS: Mapping[Oddity, str] = {
     "ring": "ring",
@@ -31,14 +31,13 @@ ODD_ANSWERS: Mapping[Oddity, str] = {
 def answer_probabilities(shape: GalaxyShape) -> Float[np.ndarray, " answer"]:
     """Return how likely a volunteer who is asked a question gives each answer, in (0, 1).
 
-    They sum to 1 within each question of `TREE`: the conditional fractions that a crowd without end would
-    have.
+    They sum to 1 within each question of `TREE`: the conditional fractions of infinitely many volunteers.
     """
     by_question = _probabilities(shape)
     return np.concatenate([by_question[question.name] for question in TREE.questions])
 
 
-def ask_crowd(
+def ask_volunteers(
     probabilities: Float[np.ndarray, " answer"], volunteers: int, rng: np.random.Generator
 ) -> Int[np.ndarray, " answer"]:
     """Let volunteers walk down the tree and return how many gave each answer."""
@@ -149,7 +148,7 @@ def _step(value: float, middle: float, width: float) -> float:
 
 
 def _ordered(value: float, limits: tuple[float, ...], width: float) -> Float[np.ndarray, " answer"]:
-    """Divide the crowd among answers that follow one another, with soft limits between them."""
+    """Divide the volunteers among answers that follow one another, with soft limits between them."""
     below = [0.0, *(_step(limit, value, width) for limit in limits), 1.0]
     return _shares(*np.diff(below))
 

@@ -1,0 +1,249 @@
+"""The scale of pictures: how large the galaxy in the middle is, and what brings it to GZ2's size.
+
+`sep` draws an outline around the galaxy. Its r90 is a quadratic form in the logarithms of sizes within that
+outline, fitted on SDSS frames cut and extended at random, some of them brighter or darker
+(``benchmarks/robustness/scale.py`` makes ``scale.json``). For a single galaxy it is off by some 12 %, so a
+picture that may well be a GZ2 frame is left as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import sep
+from jaxtyping import Float64, Int, UInt8
+
+from galvote.images.decode import Encoded, decode_image, jpeg_size
+from galvote.images.geometry import TOLERATED_SHORTFALL, Geometry, frame_width, to_cutout
+from galvote.images.limits import MAX_PIXELS
+
+SCATTER = 0.12
+"""Standard deviation of the logarithm of measured r90 among GZ2 frames."""
+
+_ODDS = 8.0  # that a picture with a galaxy of just the right size is a GZ2 frame
+_LEAST_CHANGE = 0.05  # of the logarithm; what is less is none
+_SIDE = 42  # pixels, nearly, on which a galaxy is measured
+_SMALLEST = 50 / 850  # r90 in widths of the picture that was fitted; where it is less, the middle is measured
+_LEAST_PIXELS = 4.0  # of r90
+_LEVELS = np.array([4, 8, 16, 32, 110], np.float32)  # above the sky, of 255
+_SHARES = np.array([0.5, 0.8, 0.95])
+
+sep.set_extract_pixstack(8_000)  # all of it is cleared for each picture; the default takes ten times as long
+
+
+class Shown(NamedTuple):
+    """What a network is shown of a picture.
+
+    Parameters
+    ----------
+    cutout
+        RGB, of the geometry that was asked for.
+    r90
+        Of the galaxy in pixels of the picture, measured or from a table; NaN if unknown.
+    factor
+        How many times larger than in a GZ2 frame the galaxy is taken to be; it is shown smaller by that.
+    remark
+        What a user should know of it, as a sentence; mostly empty.
+    """
+
+    cutout: UInt8[np.ndarray, "p p 3"]
+    r90: float = math.nan
+    factor: float = 1.0
+    remark: str = ""
+
+
+def show(
+    data: Encoded,
+    geometry: Geometry,
+    seen: Geometry,
+    *,
+    field_of_view: float | None = None,
+    r90: float | None = None,
+    auto: bool = False,
+    max_pixels: int = MAX_PIXELS,
+) -> Shown:
+    """Decode a picture and bring its galaxy to the size that it has in GZ2's pictures.
+
+    Parameters
+    ----------
+    data, geometry, max_pixels
+        As for `galvote.images.decode_cutout`.
+    seen
+        What the network looks at. A picture that shows less than half of that is refused.
+    field_of_view
+        Width of the picture in r90, if it is known; the rest is ignored then.
+    r90
+        Of the galaxy, in pixels of the picture; NaN if it should be known and is not.
+    auto
+        Measure the galaxy in the middle.
+
+    Raises
+    ------
+    ImageError
+        As `decode_cutout` does.
+    """
+    frame = field_of_view or frame_width(data)
+    size = jpeg_size(data)
+    if size is None:
+        data = decode_image(data, max_pixels=max_pixels)
+        size = (data.shape[0], data.shape[1])
+    side, factor, remarks = min(size), 1.0, list[str]()
+    least = seen.field_of_view / 2
+
+    def decode() -> UInt8[np.ndarray, "y x 3"]:
+        reduction = geometry.field_of_view / frame * factor * side / geometry.pixels
+        return decode_image(data, reduction, max_pixels=max_pixels)
+
+    if field_of_view is not None:
+        r90, auto = None, False
+    elif r90 is not None and r90 > 0:
+        factor, auto = r90 / side * frame, False
+    elif r90 is not None:
+        remarks.append("The catalogue has no size of it, so it is taken to have the scale of a GZ2 frame.")
+    rgb = decode()
+    if auto:
+        share = measure(rgb)
+        if share is not None and share * side >= _LEAST_PIXELS and share * least < 1:
+            r90 = share * side
+            factor = _whole_pixels(_weigh(share * frame), geometry, frame, rgb)
+            rgb = decode() if factor < 1 and rgb.shape[:2] != size else rgb
+        else:
+            remarks.append("Its r90 cannot be measured, so it is taken to have the scale of a GZ2 frame.")
+    shown = frame / factor / seen.field_of_view
+    if shown < 1 - TOLERATED_SHORTFALL:
+        remarks.append(f"It shows {shown:.0%} of the width that the network looks at; the rest is its sky.")
+    cutout = np.ascontiguousarray(to_cutout(rgb, geometry, frame / factor, least=least))
+    return Shown(cutout, math.nan if r90 is None else r90, factor, " ".join(remarks))
+
+
+def measure(rgb: UInt8[np.ndarray, "y x 3"]) -> float | None:
+    """Measure the galaxy in the middle of a picture.
+
+    Parameters
+    ----------
+    rgb
+        Its central square is used.
+
+    Returns
+    -------
+    float
+        r90 in widths of that square; ``None`` if nothing is there.
+    """
+    whole = side = min(rgb.shape[:2])
+    while True:
+        sizes = outline_sizes(rgb, side)
+        share = None if sizes is None else math.exp(_fit().predict(sizes))
+        if share is None or share > _SMALLEST or side < 4 * _SIDE:
+            return None if share is None else share * side / whole
+        side //= 2
+
+
+def outline_sizes(rgb: UInt8[np.ndarray, "y x 3"], side: int) -> Float64[np.ndarray, " size"] | None:
+    """Return logarithms of sizes of the galaxy in the middle, which the fit of r90 takes.
+
+    Parameters
+    ----------
+    rgb
+        The picture.
+    side
+        Width of its central square that is looked at, in pixels.
+
+    Returns
+    -------
+    ndarray
+        Radii of its area above each level, radii of circles with shares of its squared light, half axes, all
+        in widths of the square; its brightness at most. ``None`` if there is no galaxy.
+    """
+    step = max(1, round(side / _SIDE))
+    n = side // step
+    top, left = ((length - n * step) // 2 for length in rgb.shape[:2])
+    square = rgb[top : top + n * step, left : left + n * step]
+    small = cv2.resize(square, (n, n), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    corners, rings = _places(n)
+    rim = np.sort(grey.ravel()[corners])
+    sky = rim[len(rim) // 2]
+    above = grey - sky
+    threshold = max(4.0, 2.5 * float(sky - rim[len(rim) // 6]))
+    try:
+        found, owner = sep.extract(
+            above, threshold, minarea=4, deblend_nthresh=4, clean=False, segmentation_map=True
+        )
+    except Exception:  # more things overlap than sep takes apart
+        return None
+    middle = slice(n // 2 - 2, n // 2 + 2)
+    galaxy = int(owner[middle, middle].max()) if len(found) else 0
+    if not galaxy:
+        return None
+    own = np.flatnonzero(owner.ravel() == galaxy)
+    light = above.ravel()[own]
+    areas = len(own) - np.searchsorted(np.sort(light), _LEVELS)
+    growth = np.bincount(rings[own], light * light).cumsum()
+    radii = np.interp(_SHARES * growth[-1], growth, np.arange(1.0, len(growth) + 1))
+    shape = found[galaxy - 1]
+    axes = max(shape["a"], 0.3), max(shape["b"], 0.3)
+    sizes = np.concatenate([np.sqrt((areas + 0.5) / np.pi), radii, axes]) / n
+    return np.log(np.append(sizes, shape["peak"]))
+
+
+class Fit(NamedTuple):
+    """A quadratic form of standardised numbers.
+
+    Parameters
+    ----------
+    mean, scale
+        Which standardise them.
+    constant, linear, square
+        Its coefficients.
+    """
+
+    mean: Float64[np.ndarray, " size"]
+    scale: Float64[np.ndarray, " size"]
+    constant: float
+    linear: Float64[np.ndarray, " size"]
+    square: Float64[np.ndarray, "size size"]
+
+    def predict(self, sizes: Float64[np.ndarray, " size"]) -> float:
+        """Return the logarithm of r90 in widths of the square.
+
+        Parameters
+        ----------
+        sizes
+            As `outline_sizes` returns them.
+        """
+        x = (sizes - self.mean) / self.scale
+        return float(self.constant + self.linear @ x + x @ self.square @ x)
+
+
+@lru_cache(maxsize=1)
+def _fit() -> Fit:
+    numbers = json.loads(Path(__file__).with_name("scale.json").read_text())
+    return Fit(**{name: np.asarray(numbers[name]) for name in Fit._fields})
+
+
+@lru_cache(maxsize=64)
+def _places(n: int) -> tuple[Int[np.ndarray, " corner"], Int[np.ndarray, " pixel"]]:
+    """Return the pixels in the corners of a square, and each one's ring around the middle."""
+    y, x = np.mgrid[:n, :n] - (n - 1) / 2
+    radius = np.hypot(x, y).ravel()
+    return np.flatnonzero(radius > 0.54 * n), radius.astype(np.intp)
+
+
+def _weigh(factor: float) -> float:
+    """Return what is made of a measured factor: nothing where the picture may well be a GZ2 frame."""
+    change = math.log(factor)
+    change /= 1 + _ODDS * math.exp(-(change**2) / (2 * SCATTER**2))
+    return math.exp(change) if abs(change) > _LEAST_CHANGE else 1.0
+
+
+def _whole_pixels(factor: float, geometry: Geometry, frame: float, rgb: UInt8[np.ndarray, "y x 3"]) -> float:
+    """Return the nearest factor for which the cutout is a part of whole pixels, which is averaged faster."""
+    side = min(rgb.shape[:2])
+    at_one = geometry.field_of_view / frame * side
+    return (side - 2 * round((side - factor * at_one) / 2)) / at_one if factor != 1 else factor

@@ -1,0 +1,114 @@
+"""Which of several planes make a picture, by their names or by what is asked for, and how they are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from galvote.errors import GalvoteError
+
+BANDS = tuple("ubgvrizyjhk")
+"""Names of bands from blue to red; of red, green and blue, too."""
+
+STRETCHES = ("lupton", "asinh", "percentile")
+
+_NO_NAMES = ("", "primary", "compressed_image")
+"""Names that astropy and fpack give to what has none."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How the planes of FITS files become a picture.
+
+    Parameters
+    ----------
+    bands
+        What `choose_bands` is asked for.
+    stretch
+        Of a picture of one plane, see `galvote.images.fits.compose`.
+    """
+
+    bands: tuple[str, ...] = ()
+    stretch: str = "lupton"
+
+    @classmethod
+    def of(cls, bands: str | None = None, stretch: str = "lupton") -> Look:
+        """Read what a user asks for.
+
+        Parameters
+        ----------
+        bands
+            Names or numbers with commas between them, as in ``i,r,g``.
+        stretch
+            One of `STRETCHES`.
+
+        Raises
+        ------
+        GalvoteError
+            If there is no such stretch, or bands are two, or one of them is empty or repeated.
+        """
+        names = tuple(name.strip().lower() for name in bands.split(",")) if bands else ()
+        if len(names) == 2 or not all(names) or len(set(names)) < len(names):
+            raise GalvoteError(f"The bands {bands!r} make no picture: name one, or at least three.")
+        if stretch not in STRETCHES:
+            raise GalvoteError(f"There is no stretch {stretch!r}; it is one of {', '.join(STRETCHES)}.")
+        return cls(names, stretch)
+
+
+def choose_bands(
+    names: Sequence[str], wanted: Sequence[str] = (), numbers: Sequence[int] | None = None
+) -> list[int] | None:
+    """Return which of several planes are shown, from blue to red; None if it is not clear.
+
+    Parameters
+    ----------
+    names
+        Of the planes, in any case; empty where there is none.
+    wanted
+        Names of one plane, or of three or more, of which the usual three are taken; of planes without names
+        what each one is. Names of `BANDS` are sorted; others, and numbers, are from blue to red already.
+        If nothing is wanted, the three are g, r and i; else g, r and z; else three that are named as bands
+        or, in their order, have no names.
+    numbers
+        Of the planes; from 0 if not given.
+    """
+    bands = bare_names(names)
+    if not wanted:
+        return _usual(bands)
+    counted = [str(number) for number in (range(len(names)) if numbers is None else numbers)]
+    if all(name in counted for name in wanted):
+        places = [counted.index(name) for name in wanted]
+        return places if len(places) in (1, 3) else None
+    if all(bands.count(name) == 1 for name in wanted):
+        places = [bands.index(name) for name in wanted]
+    elif len(wanted) == len(bands) and not any(bands):
+        places = list(range(len(bands)))
+    else:
+        return None
+    if len(places) > 1 and (chosen := _usual(wanted)) is not None:
+        return [places[place] for place in chosen]
+    return places if len(places) in (1, 3) else None
+
+
+def _usual(bands: Sequence[str]) -> list[int] | None:
+    for three in ("gri", "grz"):
+        if all(bands.count(band) == 1 for band in three):
+            return [bands.index(band) for band in three]
+    if len(bands) != 3:
+        return None
+    if not any(bands):
+        return [0, 1, 2]
+    if len(set(bands)) == 3 and all(band in BANDS for band in bands):
+        return sorted(range(3), key=lambda place: BANDS.index(bands[place]))
+    return None
+
+
+def bare_names(names: Sequence[str]) -> list[str]:
+    """Return names in lower case, empty where there is none."""
+    lower = [name.strip().lower() for name in names]
+    return ["" if name in _NO_NAMES else name for name in lower]
+
+
+def say_names(names: Sequence[str]) -> str:
+    """Return the names of planes as a message has them."""
+    return ", ".join(name if bare else "unnamed" for name, bare in zip(names, bare_names(names), strict=True))
