@@ -269,6 +269,52 @@ def test_no_such_model_or_place(command, trained, some, tmp_path):
     assert "no file or folder" in ran.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("predict", "NAME.jpg", "--out", "o.csv"),
+        ("predict", "a.jpg", "--ids", "NAME.csv", "--out", "o.csv"),
+        ("predict", "--catalogue", "NAME.csv", "--field", "f.fits", "--out", "o.csv"),
+        ("pack", "a.jpg", "--out", "NAME"),
+        ("pack", "a.jpg", "--out", "NAME/store"),
+    ],
+)
+def test_what_the_system_refuses_is_one_message(command, simulated, tmp_path, monkeypatch, arguments):
+    monkeypatch.chdir(tmp_path)
+    image = next((simulated / "images_training").iterdir())
+    (tmp_path / "a.jpg").write_bytes(image.read_bytes())
+    ran = command(*(argument.replace("NAME", "a" * 300) for argument in arguments))
+    assert ran.returncode == 2
+    assert "File name too long" in ran.stderr and "a" * 300 in ran.stderr.replace("\n", "")
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("out", [("--out", "-"), ("--out=-",)])
+def test_standard_output_is_refused(command, tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    ran = command("predict", "a.jpg", *out)
+    assert ran.returncode == 2 and "not to standard output; name one" in ran.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_inside_folders_and_arrays(command, trained, simulated, tmp_path):
+    folder = tmp_path / "all" / "inside"
+    folder.mkdir(parents=True)
+    image = next((simulated / "images_training").iterdir())
+    (folder / "a.jpg").write_bytes(image.read_bytes())
+    (folder / "._a.jpg").write_bytes(b"fork")
+    ran = command("predict", tmp_path / "all", "--recursive", "--model", trained, "--out", tmp_path / "o.csv")
+    assert ran.returncode == 0, ran.stderr
+    assert "1 galaxy; 1 file passed over (1 ._*); ids from file names" in ran.stderr
+    assert read_table(tmp_path / "o.csv")["id"].to_pylist() == ["inside/a"]
+    pixels = np.zeros((2, 60, 60, 3), np.uint8)
+    np.savez(tmp_path / "two.npz", one=pixels, other=pixels[:1])
+    arrays = ("predict", tmp_path / "two.npz", "--model", trained, "--out", tmp_path / "p.csv")
+    refused, ran = command(*arrays), command(*arrays, "--dataset", "other")
+    assert refused.returncode == 2 and "name one with --dataset" in refused.stderr
+    assert ran.returncode == 0 and "ids are the rows' numbers, from 0" in ran.stderr
+
+
 def test_a_model_is_scored_end_to_end(command, trained, simulated):
     ran = command(
         "evaluate", "--model", trained / "last", "--images", simulated / "images_training",

@@ -101,7 +101,17 @@ def test_what_a_picture_shows_can_be_said() -> None:
         to_cutout(image, Geometry(pixels=150), field_of_view=10.24),
         to_cutout(image[75:225, 75:225].copy(), Geometry(pixels=150), field_of_view=5.12),
     )
-    assert np.array_equal(to_cutout(noise(128, 128), COMPACT), noise(128, 128))
+    assert np.array_equal(to_cutout(noise(128, 128), COMPACT, 5.12), noise(128, 128))
+
+
+@pytest.mark.parametrize("side", [127, 128, 129])
+def test_a_whole_frame_is_one_on_any_number_of_pixels(side: int) -> None:
+    ramp = np.linspace(0, 255, side).astype(np.uint8)
+    frame = np.ascontiguousarray(np.broadcast_to(ramp[None, :, None], (side, side, 3)))
+
+    cutout = to_cutout(frame, Geometry(pixels=64))[0, :, 0].astype(int)
+
+    assert (cutout[0], cutout[-1]) == pytest.approx((51, 203), abs=2)  # of 255: 8.48 r90 less 5.12
 
 
 def test_a_picture_that_lacks_a_rim_is_filled_with_its_edge() -> None:
@@ -117,7 +127,7 @@ def test_a_picture_that_shows_too_little_says_how_to_say_what_it_shows() -> None
     with pytest.raises(
         ImageError, match=r"only 5.12 r90 wide, and 8.48 are needed.*--field-of-view"
     ) as failure:
-        to_cutout(noise(128, 128), Geometry(field_of_view=8.48, pixels=64))
+        to_cutout(noise(128, 128), Geometry(field_of_view=8.48, pixels=64), 5.12)
 
     assert failure.value.status == "unsupported"
 
@@ -148,7 +158,7 @@ def test_compact_and_original_give_the_same_cutout(real_galaxies: Path, pixels: 
     differences = [
         np.abs(
             to_cutout(decode_image(original), geometry).astype(int)
-            - to_cutout(decode_image(compact), geometry)
+            - to_cutout(decode_image(compact), geometry, COMPACT.field_of_view)
         ).mean()
         for original, compact in originals_and_compact(real_galaxies / "galaxyzoo", 40)
     ]

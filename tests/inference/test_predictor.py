@@ -250,7 +250,7 @@ def test_the_flag_does_not_depend_on_the_views(calibrated, images):
     once = sure.predict(images).to_arrow()
     assert sure.calibration is not None
     ood = sure.calibration.ood
-    cutouts = np.stack([to_cutout(image, sure.geometry) for image in images])
+    cutouts = np.stack([to_cutout(image, sure.geometry, 5.12) for image in images])
     distances = ood.distances(sure.predict_features(cutouts)[1])
     assert once["ood"].to_pylist() == (distances > ood.threshold).tolist()
     middle = replace(ood, threshold=float(np.median(distances)))

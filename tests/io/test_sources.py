@@ -1,21 +1,25 @@
 """Pictures are listed without opening them, read one at a time, and matched with votes."""
 
+import gzip
 import os
 import pickle
+import sys
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
+import h5py
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 from astropy.table import Table
+from PIL import Image
 
 from galvote.errors import CatalogueError, ImageError
 from galvote.images import Geometry, pack, try_cutout
@@ -74,12 +78,14 @@ def wrong(source: Source) -> tuple[str, str]:
 
 def test_folder_of_pictures(tmp_path: Path) -> None:
     names = ["b.jpg", "a.JPEG", "c.1.png", "d.webp", "e.tif", "f.tiff", "g.fits", "h.fit", "i.fits.gz"]
-    names += ["j.gif", "k.bmp"]
-    put(tmp_path, *names, "notes.md", "votes.csv")
+    names += ["j.gif", "k.bmp", "l.jfif", "m.avif", "n.jp2", "o.jxl"]
+    put(tmp_path, *names, "notes.md", "more.md", "votes.csv", "._a.JPEG")
     put(tmp_path / "deeper", "z.jpg")
     sources = list_sources(tmp_path)
-    assert sources.ids == ("a", "b", "c.1", "d", "e", "f", "g", "h", "i", "j", "k")
-    assert len(sources) == 11
+    assert sources.ids == ("a", "b", "c.1", *"defghijklmno")
+    assert sources.describe() == (
+        "15 galaxies; 4 files passed over (2 .md, 1 ._*, 1 .csv); ids from file names"
+    )
     assert contents(sources)["i"] == ("bytes of i.fits.gz",)
     assert next(iter(sources)).origin == str(tmp_path / "a.JPEG")
 
@@ -226,6 +232,73 @@ def test_listing_opens_no_picture(tmp_path: Path) -> None:
     assert len(list_sources(tmp_path).select([str(number) for number in range(0, 300, 3)])) == 100
 
 
+@pytest.mark.parametrize("name", ["b.jpg", "b.fits", "b.tar", "b.parquet"])
+def test_a_pipe_is_never_waited_for(tmp_path: Path, name: str) -> None:
+    put(tmp_path / "p", "a.fits" if name == "b.fits" else "a.jpg")
+    os.mkfifo(tmp_path / "p" / name)
+    sources = list_sources(tmp_path / "p")
+    with pytest.raises(CatalogueError, match=rf"{name} is no file or folder, but a pipe"):
+        list_sources(tmp_path / "p" / name)
+    if name in ("b.jpg", "b.fits"):
+        (pipe,) = sources.select(["b"])
+        assert wrong(pipe) == ("not-an-image", f"{pipe.origin} is no file, but a folder, a pipe or a device.")
+
+
+@pytest.mark.parametrize("place", ["a" * 300 + ".jpg", "a" * 300 + ".csv", "a" * 300, "a" * 300 + "/x.jpg"])
+def test_what_the_system_refuses_is_said_with_its_path(place: str) -> None:
+    with pytest.raises(CatalogueError, match=rf"{place[:300]}.* cannot be read \(File name too long\)"):
+        list_sources(place)
+
+
+def test_folders_inside_folders(tmp_path: Path) -> None:
+    put(tmp_path, "1.jpg", "notes.txt")
+    put(tmp_path / "a" / "b", "1.jpg", "2_g.fits", "2_r.fits", "2_i.fits", ".hidden.txt")
+    put(tmp_path / ".cache", "9.jpg")
+    put(tmp_path / "empty" / "er", "x.txt")
+    write_shard(tmp_path / "data" / "s.parquet", ["7"], [{"bytes": b"inside", "path": None}])
+    sources = list_sources(tmp_path, recursive=True)
+    assert contents(sources) == {
+        "1": ("bytes of 1.jpg",),
+        "a/b/1": ("bytes of 1.jpg",),
+        "a/b/2": ("bytes of 2_g.fits", "bytes of 2_r.fits", "bytes of 2_i.fits"),
+        "7": ("inside",),
+    }
+    assert sources.describe().startswith("4 galaxies; 3 files passed over (3 .txt); ids from file names")
+    assert list_sources(tmp_path).ids == ("1",)
+    with pytest.raises(CatalogueError, match=r"folders er: give one of these, or add --recursive"):
+        list_sources(tmp_path / "empty")
+
+
+def test_addresses(tmp_path: Path) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    for name in ("a.jpg", "b.png", "notes.txt", "s.tar"):
+        memory.pipe(f"/survey/{name}", b"bytes of " + name.encode())
+    everything = {"a": ("bytes of a.jpg",), "b": ("bytes of b.png",)}
+    folder = list_sources("memory://survey")
+    assert contents(folder) == everything
+    assert folder.describe() == "2 galaxies; 2 files passed over (1 .txt, 1 .tar); ids from file names"
+    assert contents(list_sources([Path("memory://survey/a.jpg")])) == {"a": ("bytes of a.jpg",)}
+    (tmp_path / "list.txt").write_text(
+        "memory://survey/a.jpg\nmemory://survey/b.png\nmemory://survey/c.jpg\n"
+    )
+    (tmp_path / "list.csv").write_text("id,source\na,memory://survey/a.jpg\nb,memory://survey/b.png\n")
+    write_shard(tmp_path / "s.parquet", ["a"], [{"bytes": None, "path": "memory://survey/a.jpg"}])
+    assert contents(list_sources(tmp_path / "list.csv")) == everything
+    assert contents(list_sources(tmp_path / "s.parquet")) == {"a": ("bytes of a.jpg",)}
+    *_, gone = list_sources(tmp_path / "list.txt")
+    assert getattr(try_cutout(gone.read, Geometry()), "status", None) == "missing"
+    with pytest.raises(CatalogueError, match=r"s.tar holds many pictures; copy it here"):
+        list_sources("memory://survey/s.tar")
+
+
+def test_an_address_that_needs_a_package_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    (picture,) = list_sources("s3://bucket/a.jpg")
+    with pytest.raises(CatalogueError, match=r"s3://bucket/a.jpg cannot be read yet.*galvote\[remote\]"):
+        picture.read()
+
+
 # --- Parquet ---------------------------------------------------------------------------------------------
 
 
@@ -282,6 +355,63 @@ def test_places_of_all_kinds_together_and_to_other_processes(tmp_path: Path) -> 
         assert pickle.loads(pickle.dumps(source)).read() == source.read()
 
 
+def test_parquet_of_hugging_face_without_ids_has_those_of_its_paths(tmp_path: Path) -> None:
+    cells = [{"bytes": b"1", "path": "train/100008.jpg"}, {"bytes": b"2", "path": "100023.jpg"}]
+    pq.write_table(pa.table({"image": pa.array(cells, IMAGE), "label": [0, 1]}), tmp_path / "s.parquet")
+    sources = list_sources(tmp_path)
+    assert contents(sources) == {"100008": ("1",), "100023": ("2",)}
+    assert sources.describe() == "2 galaxies; ids from `image.path`"
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_image_folder_of_hugging_face(tmp_path: Path, ending: str) -> None:
+    put(tmp_path / "p", "x.jpg", "y.jpg")
+    lines = {
+        "csv": "file_name,label\np/x.jpg,3\np/y.jpg,4\n",
+        "jsonl": '{"file_name": "p/x.jpg", "id": "7"}\n{"file_name": "p/y.jpg", "id": "8"}\n',
+    }
+    put(tmp_path, "z.jpg")
+    (tmp_path / f"metadata.{ending}").write_text(lines[ending])
+    expected = {"csv": ("p/x", "p/y"), "jsonl": ("7", "8")}[ending]
+    for recursive in (False, True):
+        assert list_sources(tmp_path, recursive=recursive).ids == expected
+    (tmp_path / "metadata.csv").write_text("label\n3\n")
+    (tmp_path / "metadata.jsonl").unlink(missing_ok=True)
+    assert list_sources(tmp_path).ids == ("z",)  # of something else
+
+
+def picture(side: int, kind: str) -> bytes:
+    ramp = np.linspace(0, 255, side).astype(np.uint8)
+    buffer = BytesIO()
+    Image.fromarray(np.repeat(np.tile(ramp, (side, 1))[:, :, None], 3, axis=2)).save(buffer, kind, quality=95)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("columns", "side", "kind", "compact"),
+    [
+        ({}, 128, "WebP", True),
+        ({}, 128, "JPEG", True),
+        ({}, 127, "WebP", False),
+        ({"class": ["spiral"]}, 128, "WebP", False),
+    ],
+)
+def test_the_compact_form_is_parquet_of_ids_and_pictures_alone(
+    tmp_path: Path, columns: dict[str, object], side: int, kind: str, compact: bool
+) -> None:
+    cell = pa.array([{"bytes": picture(side, kind), "path": None}], IMAGE)
+    pq.write_table(pa.table({"GalaxyID": ["1"], "image": cell, **columns}), tmp_path / "s.parquet")
+    sources = list_sources(tmp_path)
+    (source,) = pickle.loads(pickle.dumps(sources))
+    ends = [
+        try_cutout(source.read, Geometry(), width)[64, [0, -1], 0].astype(int).tolist()
+        for width in (None, 8.48, 5.12)
+    ]
+    assert ("GZ2's compact form, 5.12 r90 wide" in sources.describe()) == compact
+    assert ends[0] == ends[2 if compact else 1]
+    assert ends[1] == pytest.approx([51, 203], abs=3) and ends[2] == pytest.approx([0, 255], abs=3)
+
+
 def test_real_parquet_folder(real_galaxies: Path) -> None:
     sources = list_sources(real_galaxies / "galaxyzoo" / "compact")
     assert len(sources) == 32_520
@@ -310,6 +440,55 @@ def test_tar_with_samples_and_other_members(tmp_path: Path) -> None:
     assert contents(list_sources(tar)) == {"é": ("e",), "b": ("b",)}
 
 
+@pytest.mark.parametrize(
+    ("names", "ids"),
+    [
+        (["1.image.jpg", "1.labels.json", "2.image.jpg", "2.labels.json"], "12"),
+        (["1.image.jpg", "1.mask.png", "2.image.jpg", "2.mask.png"], "12"),
+        (["d/1.picture.png", "d/1.votes.json"], "1"),
+        (["J1.25.jpg", "J1.25.json", "J1.75.jpg", "J1.75.json"], ["J1.25", "J1.75"]),
+        (["J1.25.jpg", "J1.75.jpg", "J1.75.json"], ["J1.25", "J1.75"]),
+        (["1.jpg", "._1.jpg", "1.txt"], "1"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".tar", ".zip"])
+def test_the_key_that_members_share_is_the_id(
+    tmp_path: Path, names: list[str], ids: Sequence[str], ending: str
+) -> None:
+    path = tmp_path / f"s{ending}"
+    if ending == ".tar":
+        write_tar(path, *((name.encode(), name.encode()) for name in names))
+    else:
+        with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+            for name in names:
+                archive.writestr(name, name)
+    found = pickle.loads(pickle.dumps(list_sources(path)))
+    assert found.ids == tuple(ids)
+    assert all(source.id in source.read()[0].decode() for source in found)
+    passed = len(names) - len(ids)
+    assert (f" of {path.name} passed over" in found.describe()) == (passed > 0)
+
+
+def test_archives_that_cannot_be_read(tmp_path: Path) -> None:
+    tar = write_tar(tmp_path / "s.tar", (b"a.jpg", b"a"))
+    tar.write_bytes(gzip.compress(tar.read_bytes()))
+    with pytest.raises(CatalogueError, match=r"s.tar is compressed.*run `gunzip`"):
+        list_sources(tar)
+    with ZipFile(tmp_path / "s.zip", "w") as archive:
+        archive.writestr("a.jpg", b"bytes of a")
+        archive.writestr("b.jpg", b"bytes of b")
+    data = (tmp_path / "s.zip").read_bytes()
+    (tmp_path / "s.zip").write_bytes(data.replace(b"bytes of a", b"bytes_of_a", 1))
+    first, second = list_sources(tmp_path / "s.zip")
+    assert wrong(first)[0] == "truncated" and "does not give a.jpg: Bad CRC-32" in wrong(first)[1]
+    assert second.read() == (b"bytes of b",)
+    (tmp_path / "s.zip").write_bytes(data[:-9])
+    for name in ("s.zip", "html.tar"):
+        (tmp_path / "html.tar").write_text("<html></html>")
+        with pytest.raises(CatalogueError, match=rf"{name} cannot be read as a (zip archive|tar file)"):
+            list_sources(tmp_path / name)
+
+
 def test_names_in_a_tar_that_are_not_utf8_are_refused_as_in_a_folder(tmp_path: Path) -> None:
     tar = write_tar(
         tmp_path / "s.tar", (b"gal\xe9.jpg", b"1"), (b"gal\xe8.jpg", b"2"), (b"note\xe9.txt", b"3")
@@ -326,6 +505,84 @@ def test_a_name_that_a_tar_holds_twice_is_named(tmp_path: Path) -> None:
     tar = write_tar(tmp_path / "s.tar", (b"a.jpg", b"1"), (b"b.jpg", b"2"), (b"a.jpg", b"3"))
     with pytest.raises(CatalogueError, match=rf"1 ids have more .*\n  a: {tar} a.jpg, {tar} a.jpg\nKeep one"):
         list_sources(tar)
+
+
+# --- arrays ----------------------------------------------------------------------------------------------
+
+RGB = np.random.default_rng(0).integers(0, 256, (70, 8, 8, 3), dtype=np.uint8)
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> Path:
+    if path.suffix == ".npz":
+        np.savez_compressed(path, **arrays)
+    elif path.suffix == ".npy":
+        np.save(path, *arrays.values())
+    else:
+        with h5py.File(path, "w") as file:
+            for name, array in arrays.items():
+                file[name] = array
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays", "ids"),
+    [
+        ("Galaxy10.h5", {"images": RGB, "ans": np.arange(70)}, range(70)),
+        ("a.hdf5", {"cutouts/rgb": RGB, "objid": np.arange(70) + 5, "redshift": np.zeros(70)}, range(5, 75)),
+        (
+            "a.npz",
+            {"pictures": RGB, "id": np.array([f"g{n}" for n in range(70)])},
+            [f"g{n}" for n in range(70)],
+        ),
+        ("a.npy", {"": RGB}, range(70)),
+        ("one.npy", {"": RGB[0]}, ["one"]),
+    ],
+)
+def test_arrays_of_pictures(
+    tmp_path: Path, name: str, arrays: dict[str, np.ndarray], ids: Sequence[object]
+) -> None:
+    sources = list_sources(write_arrays(tmp_path / name, arrays))
+    assert sources.ids == tuple(map(str, ids))
+    for source, expected in zip(pickle.loads(pickle.dumps(sources[-3:])), RGB[: len(ids)][-3:], strict=True):
+        np.testing.assert_array_equal(source.read(), expected)
+
+
+def test_one_of_several_arrays(tmp_path: Path) -> None:
+    grey = RGB[:2, :, :, 0]
+    arrays = {
+        "g/a": RGB,
+        "g/b": grey[:, None].repeat(3, axis=1).astype(np.float32),
+        "g/c": RGB[:5],
+        "d": grey,
+    }
+    path = write_arrays(tmp_path / "a.h5", arrays)
+    with pytest.raises(CatalogueError, match=r"several datasets .* --dataset: d \(2, 8, 8\) uint8, g/a"):
+        list_sources(path)
+    with pytest.raises(CatalogueError, match="has no dataset e: it has d"):
+        list_sources(path, dataset="e")
+    assert len(list_sources(path, dataset="/g/c")) == 5
+    np.testing.assert_array_equal(next(iter(list_sources(path, dataset="d"))).read()[..., 2], grey[0])
+    (planes,) = next(iter(list_sources(path, dataset="g/b"))).read()
+    np.testing.assert_array_equal(fits.getdata(BytesIO(planes))[1], grey[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "said"),
+    [
+        ("a.npy", RGB / 255, r"no pictures that can be shown.*float64.*np.uint8\(255 \* array\)"),
+        ("a.npz", RGB.transpose(0, 3, 1, 2), "no pictures that can be shown.*np.moveaxis"),
+        ("a.npy", np.array([{}]), "Python objects, which are never loaded"),
+        ("a.h5", None, "a.h5 cannot be read as arrays"),
+        ("a.npz", None, "a.npz cannot be read as arrays"),
+        ("a.npy", None, "a.npy cannot be read as arrays"),
+    ],
+)
+def test_arrays_that_are_no_pictures(tmp_path: Path, name: str, array: np.ndarray | None, said: str) -> None:
+    path = write_arrays(tmp_path / name, {"images": RGB if array is None else array})
+    if array is None:
+        cut(path, 0.5)
+    with pytest.raises(CatalogueError, match=said):
+        list_sources(path)
 
 
 # --- FITS tables -----------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 import sys
 from importlib import import_module
-from typing import Annotated
+from itertools import pairwise
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -49,13 +50,23 @@ for _group, _names in VERBS.items():
         app.command(rich_help_panel=_group)(_verb)
 
 
+def _fail(reason: object) -> NoReturn:
+    typer.secho(f"Error: {reason}", fg="red", err=True)
+    sys.exit(2)
+
+
 def main() -> None:
     """Run the command line; what galvote raises on purpose is printed without a traceback."""
     try:
+        if "--out=-" in sys.argv or ("--out", "-") in pairwise(sys.argv):
+            raise GalvoteError("galvote writes whole files, not to standard output; name one after --out.")
         app()
     except GalvoteError as error:
-        typer.secho(f"Error: {error}", fg="red", err=True)
-        sys.exit(2)
+        _fail(error)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}. Check the path, and that you may read or write there.")
     except KeyboardInterrupt:
         typer.secho("Stopped.", fg="yellow", err=True)
         sys.exit(130)

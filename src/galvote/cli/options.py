@@ -83,6 +83,12 @@ IdColumn = Annotated[
     str | None,
     _galaxies(help="Column of ids in the tables that have it; others have one of the usual names."),
 ]
+Recursive = Annotated[
+    bool, _galaxies("--recursive", help="Look into folders inside folders, too; ids are paths from there.")
+]
+Dataset = Annotated[
+    str | None, _galaxies(help="Array with the images, of an HDF5 or .npz file; `images` if not given.")
+]
 Splits = Annotated[
     Path | None,
     typer.Option(

@@ -27,14 +27,13 @@ def pack(
     ] = 5.12,
     pixels: Annotated[int, typer.Option(help="Width of a cutout in its own pixels.")] = 128,
     field_of_view: Annotated[
-        float | None,
-        typer.Option(
-            min=0.02, help="Width of the images, in r90; 8.48 if not given, but 5.12 for 128 × 128 pixels."
-        ),
+        float | None, typer.Option(min=0.02, help="Width of the images, in r90; 8.48 if not given.")
     ] = None,
     bands: options.Bands = None,
     stretch: options.Stretch = options.StretchName.lupton,
     id_column: options.IdColumn = None,
+    recursive: options.Recursive = False,
+    dataset: options.Dataset = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads; by default one for each core.")
     ] = None,
@@ -54,7 +53,9 @@ def pack(
         problem = error.errors()[0]
         raise typer.BadParameter(problem["msg"], param_hint=f"--{problem['loc'][0]}") from None
     console = plain_console()
-    sources = list_sources(places, id_column=id_column, look=Look.of(bands, stretch.value))
+    sources = list_sources(
+        places, id_column=id_column, dataset=dataset, recursive=recursive, look=Look.of(bands, stretch.value)
+    )
     console.print(f"{sources.describe()}.", soft_wrap=True)
     store = pack_with_progress(
         sources,

@@ -109,6 +109,8 @@ def predict(
     layout: Format = Layout.galvote,
     ids: Ids = None,
     id_column: options.IdColumn = None,
+    recursive: options.Recursive = False,
+    dataset: options.Dataset = None,
     catalogue: options.Catalogue = None,
     field: Field = None,
     survey: Survey = None,
@@ -150,7 +152,13 @@ def predict(
     # Tasks that run at the same time ask a survey together as often as one process would.
     asked = options.open_service(survey, url=service_url, cache=cache, rate=2.0 / share[1])
     shown = (id_column, size_column, arcsec, settings.look)
-    with _list(sources, positions, field, asked, *shown) as (images, beside):
+    listed: list[Path] | Sources | None = sources
+    if sources and (recursive or dataset):
+        from galvote.io import list_sources
+
+        listed = list_sources(sources, id_column=id_column, dataset=dataset, recursive=recursive)
+        typer.echo(f"{listed.describe()}.", err=True)
+    with _list(listed, positions, field, asked, *shown) as (images, beside):
         if into_folder:
             _predict_shards(images, place, how | {key: value for key, value in in_shards.items() if value})
         else:
@@ -220,7 +228,7 @@ def _open_engine(engine: Engine, address: str | None, workers: int | None, surve
 
 @contextmanager
 def _list(
-    sources: list[Path] | None,
+    sources: list[Path] | Sources | None,
     catalogue: Path | None,
     field: list[str] | None,
     survey: CutoutService | None,

@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from galvote.errors import ImageError
 from galvote.images.decode import Encoded, decode_image, jpeg_size
 from galvote.images.limits import MAX_PIXELS
+from galvote.io.readers.parquet import COMPACT_PIXELS, COMPACT_WIDTH
+from galvote.io.sources import said_width
 
 FRAME_PIXELS = 424
 """Width of a GZ2 frame in pixels."""
@@ -52,8 +54,13 @@ class Geometry(BaseModel):
     pixels: int = Field(128, ge=8, le=2048)
 
 
-COMPACT = Geometry(field_of_view=5.12, pixels=128)
-"""The form in which GZ2 pictures are passed around: a picture of exactly this size is taken to show this."""
+COMPACT = Geometry(field_of_view=COMPACT_WIDTH, pixels=COMPACT_PIXELS)
+"""The form in which GZ2 pictures are passed around in Parquet."""
+
+
+def frame_width(data: Encoded) -> float:
+    """Return what a picture is taken to show, in r90: what its file says (`say_width`), or 8.48."""
+    return said_width(data) or FRAME_WIDTH
 
 
 def to_cutout(
@@ -72,8 +79,7 @@ def to_cutout(
     geometry
         Of the cutout.
     field_of_view
-        Width of that square, in r90. By default 8.48, a whole GZ2 frame, but 5.12 for an image of
-        exactly 128 × 128 pixels (`COMPACT`).
+        Width of that square, in r90. By default 8.48, a whole GZ2 frame.
     least
         Narrowest field of view that is not refused; 95 % of the cutout's if not given.
 
@@ -90,7 +96,7 @@ def to_cutout(
         ``unsupported`` if the picture shows too little.
     """
     height, width = rgb.shape[:2]
-    field_of_view = find_field_of_view((height, width), geometry, field_of_view, least)
+    field_of_view = find_field_of_view(geometry, field_of_view, least)
     wanted = round(geometry.field_of_view / field_of_view * min(height, width), 9)
     if field_of_view < (1 - TOLERATED_SHORTFALL) * geometry.field_of_view:
         rgb = _add_sky(rgb, wanted)
@@ -152,7 +158,7 @@ def decode_cutout(
     data
         As for `decode_image`.
     geometry, field_of_view
-        As for `to_cutout`; the default goes by the size of the picture as it is in the file.
+        As for `to_cutout`; the default is what the file says, as simulated ones do.
     max_pixels
         As for `decode_image`.
 
@@ -166,8 +172,9 @@ def decode_cutout(
     ImageError
         As `decode_image` and `to_cutout` do.
     """
+    field_of_view = frame_width(data) if field_of_view is None else field_of_view
     if size := jpeg_size(data):
-        field_of_view = find_field_of_view(size, geometry, field_of_view)
+        field_of_view = find_field_of_view(geometry, field_of_view)
         reduction = geometry.field_of_view / field_of_view * min(size) / geometry.pixels
         return to_cutout(decode_image(data, reduction, max_pixels=max_pixels), geometry, field_of_view)
     return to_cutout(decode_image(data, max_pixels=max_pixels), geometry, field_of_view)
@@ -211,17 +218,13 @@ def try_read(read: Callable[[], Result]) -> Result | ImageError:
 
 
 def find_field_of_view(
-    size: tuple[int, int],
-    geometry: Geometry,
-    field_of_view: float | None = None,
-    least: float | None = None,
+    geometry: Geometry, field_of_view: float | None = None, least: float | None = None
 ) -> float:
-    """Return the field of view of an image of a size in pixels, or raise `ImageError` if it is too small.
+    """Return the field of view of an image, or raise `ImageError` if it is too small.
 
     The arguments are those of `to_cutout`.
     """
-    if field_of_view is None:
-        field_of_view = COMPACT.field_of_view if size == (COMPACT.pixels, COMPACT.pixels) else FRAME_WIDTH
+    field_of_view = FRAME_WIDTH if field_of_view is None else field_of_view
     if not field_of_view > 0:
         raise ImageError(
             "unsupported", f"A field of view of {field_of_view:g} r90 is not possible; give a positive width."

@@ -21,7 +21,13 @@ import sep
 from jaxtyping import Float64, Int, UInt8
 
 from galvote.images.decode import Encoded, decode_image, jpeg_size
-from galvote.images.geometry import TOLERATED_SHORTFALL, Geometry, find_field_of_view, to_cutout
+from galvote.images.geometry import (
+    TOLERATED_SHORTFALL,
+    Geometry,
+    find_field_of_view,
+    frame_width,
+    to_cutout,
+)
 from galvote.images.limits import MAX_PIXELS
 
 SCATTER = 0.12
@@ -94,13 +100,14 @@ def show(
     ImageError
         As `decode_cutout` does.
     """
+    least = seen.field_of_view / 2
+    known = frame_width(data) if field_of_view is None else field_of_view
+    frame = find_field_of_view(geometry, known, least)
     size = jpeg_size(data)
     if size is None:
         data = decode_image(data, max_pixels=max_pixels)
         size = (data.shape[0], data.shape[1])
     side, factor, found, remarks = min(size), 1.0, math.nan, list[str]()
-    least = seen.field_of_view / 2
-    frame = find_field_of_view(size, geometry, field_of_view, least)
     if field_of_view is not None:
         r90 = None
     elif r90 is not None and r90 > 0:

@@ -19,7 +19,7 @@ from jaxtyping import UInt8
 
 from galvote.errors import CatalogueError, ImageError
 from galvote.images.geometry import Geometry, try_cutout
-from galvote.io.atomic import refuse_existing, write_whole
+from galvote.io.atomic import refuse_existing, trial_file, write_whole
 from galvote.io.readers.store import CUTOUTS, FORMAT, SOURCES, STORE, damaged_store, open_store, read_lines
 from galvote.io.sources import Source, Sources
 from galvote.io.threads import map_in_threads
@@ -145,7 +145,8 @@ def pack(
         If it holds a finished store.
     """
     directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
+    with trial_file(directory / STORE) as place:
+        place.touch()
     if overwrite:
         for name in (STORE, SOURCES, CUTOUTS):
             (directory / name).unlink(missing_ok=True)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from galvote.errors import CatalogueError, GalvoteError, ImageError
-from galvote.images import COMPACT, FRAME_WIDTH, Geometry, decode_image, to_cutout
+from galvote.images import COMPACT, FRAME_WIDTH, Geometry, decode_cutout
 from galvote.inference.prediction import Prediction
 from galvote.inference.predictor import Predictor, Scale
 from galvote.inference.scored import match_predictions, read_predictions
@@ -106,7 +106,7 @@ class Evaluation:
             # The central part of a GZ2 frame, at its own resolution
             shown = Geometry(field_of_view=min(COMPACT.field_of_view, width or FRAME_WIDTH), pixels=256)
             with suppress(OSError, ImageError):
-                images[source.id] = to_cutout(decode_image(source.read()), shown, width)
+                images[source.id] = decode_cutout(source.read(), shown, width)
         return images
 
 

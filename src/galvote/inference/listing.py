@@ -9,20 +9,24 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
-from galvote.errors import ImageError
+from galvote.errors import CatalogueError, ImageError
+from galvote.images import COMPACT
 from galvote.io import Source, Sources, list_sources
 from galvote.io.bands import Look
 from galvote.io.readers.files import show
+from galvote.io.sources import FitsFiles
 
 Place = str | Path
 Places = Sources | Place | Sequence[Place]
-Images = (
-    Sources | str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Sequence[np.ndarray] | np.ndarray
-)
+Picture = Place | os.PathLike[str] | bytes | np.ndarray | Image.Image
+Images = Sources | Picture | Sequence[Picture]
 
 
-def list_images(images: Images, look: Look | None = None) -> Sequence[Source] | Sources:
+def list_images(
+    images: Images, look: Look | None = None, field_of_view: float | None = None
+) -> Sequence[Source] | Sources:
     """List images without reading them.
 
     Parameters
@@ -31,28 +35,47 @@ def list_images(images: Images, look: Look | None = None) -> Sequence[Source] | 
         As for `galvote.Predictor.predict`.
     look
         How the planes of FITS files are shown.
+    field_of_view
+        As for `galvote.Predictor.predict`.
 
     Returns
     -------
-    What has an id and can be read; the id of an array is its position.
+    What has an id and can be read; the id of an array, or of bytes, is its position.
 
     Raises
     ------
     CatalogueError
-        If a place does not exist or holds no images.
+        If a place does not exist or holds no images, or something is no image.
     ImageError
         If a single array is neither an image nor several.
     """
-    if isinstance(images, str | os.PathLike):
+    look = look or Look()
+    if isinstance(images, Sources):
+        return show(images, look)
+    if isinstance(images, str | os.PathLike | bytes | Image.Image):
         images = [images]
-    elif isinstance(images, np.ndarray):
-        images = _one_or_several(images)
-    if not isinstance(images, Sources):
-        arrays = [image for image in images if isinstance(image, np.ndarray)]
-        if len(arrays) == len(images):
-            return [Source(str(n), "", partial(_as_image, array)) for n, array in enumerate(arrays)]
-        images = list_sources([Path(str(place)) for place in images])
-    return show(images, look or Look())
+    elif hasattr(images, "__array__"):
+        images = _one_or_several(np.asarray(images))
+    given = list(images)
+    paths = [os.fspath(one) for one in given if isinstance(one, str | os.PathLike)]
+    if paths and len(paths) == len(given):
+        return show(list_sources(paths), look)
+    sources = list[Source]()
+    for number, one in enumerate(given):
+        if isinstance(one, str | os.PathLike):
+            sources += show(list_sources([os.fspath(one)]), look)
+        elif isinstance(one, bytes):
+            sources.append(Source(str(number), "", partial(FitsFiles, [one], look)))
+        elif isinstance(one, Image.Image) or hasattr(one, "__array__"):
+            array = np.asarray(one.convert("RGB") if isinstance(one, Image.Image) else one)
+            is_cutout = field_of_view is None and array.shape[:2] == (COMPACT.pixels, COMPACT.pixels)
+            width = COMPACT.field_of_view if is_cutout else None
+            sources.append(Source(str(number), "", partial(_as_image, array), width))
+        else:
+            raise CatalogueError(
+                f"Image {number} is a {type(one).__name__}; give paths, bytes of files, or arrays."
+            )
+    return sources
 
 
 def _one_or_several(array: np.ndarray) -> np.ndarray:
@@ -68,6 +91,8 @@ def _one_or_several(array: np.ndarray) -> np.ndarray:
 def _as_image(array: np.ndarray) -> UInt8[np.ndarray, "y x 3"]:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise ImageError(
-            "unsupported", f"An array must be (y, x, 3) of uint8, not {array.shape} of {array.dtype}."
+            "unsupported",
+            f"An array must be (y, x, 3) of uint8, not {array.shape} of {array.dtype}; np.moveaxis "
+            "changes the order of axes, and np.uint8(255 * array) makes uint8 of 0 to 1.",
         )
     return array

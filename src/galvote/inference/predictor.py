@@ -201,13 +201,14 @@ class Predictor:
         Parameters
         ----------
         images
-            Paths (files, folders, Parquet, catalogues: see `galvote.io.list_sources`), or RGB arrays
-            ``(y, x, 3)`` of uint8, one galaxy in the centre of each; a single array is one picture, or
+            Paths (files, folders, Parquet, catalogues: see `galvote.io.list_sources`), bytes of files, or RGB
+            arrays ``(y, x, 3)`` of uint8, one galaxy in the centre of each; a single array is one picture, or
             several, ``(galaxy, y, x, 3)``.
         tta
             Orientations to average: 1, 2, 4, 8, 16, …
         field_of_view
-            Width of each image, in r90 (a GZ2 frame is 8.48 r90 wide); see `galvote.images.to_cutout`.
+            Width of each image, in r90. If not given, 8.48, a GZ2 frame; but an array of 128 × 128 pixels is
+            taken for a cutout of 5.12.
         level
             Share of the volunteers' votes that the intervals are to hold, in (0, 1); 0.9 if not given.
         features
@@ -250,7 +251,7 @@ class Predictor:
         depends neither on the other pictures nor on the number of cores.
         """
         settings = Settings(tta, field_of_view, level, features, bands=bands, stretch=stretch, scale=scale)
-        listed = list_images(images, settings.look)
+        listed = list_images(images, settings.look, field_of_view)
         done, predictions = 0, list[Prediction]()
         if remark := self.check_scale(listed, settings):
             (report or _warn)(remark)
@@ -307,7 +308,7 @@ class Predictor:
         -------
         Predictions of 64 galaxies each, made as they are asked for; the last may have fewer.
         """
-        listed = list_images(images, settings.look if settings else None)
+        listed = list_images(images, *((settings.look, settings.field_of_view) if settings else ()))
         return (batch for _, batch in self._predict([(None, listed)], settings, prefetch))
 
     def predict_each(

@@ -111,7 +111,10 @@ def list_sources(
     are read, some 25 µs each. One that is cut short has a row that fails when it is read; so has a Parquet or
     FITS file that is cut short in a folder of others.
     """
-    paths = [to_address(place) for place in ([places] if isinstance(places, str | os.PathLike) else places)]
+    asked = [places] if isinstance(places, str | os.PathLike) else list(places)
+    if others := {type(place).__name__ for place in asked if not isinstance(place, str | os.PathLike)}:
+        raise CatalogueError(f"Pictures are listed from paths, not from {list_names(sorted(others))}.")
+    paths = [to_address(place) for place in asked]
     if not paths:
         raise CatalogueError("No place with pictures was given; name a folder, a file or a catalogue.")
     wanted = _Wanted(id_column, dataset, recursive)

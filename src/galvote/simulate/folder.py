@@ -9,8 +9,11 @@ import numpy as np
 import simplejpeg
 from jaxtyping import Float
 
+from galvote.images.geometry import R90_PIXELS
 from galvote.io.atomic import refuse_existing, refuse_foreign, write_whole
+from galvote.io.sources import say_width
 from galvote.simulate.galaxies import SimulatedGalaxy
+from galvote.simulate.sky import WIDTHS
 from galvote.simulate.volunteers import TREE, conditional_fractions
 from galvote.trees import to_cumulative
 
@@ -85,7 +88,8 @@ def _make_room(directory: Path, overwrite: bool) -> None:
 
 
 def _write_image(path: Path, galaxy: SimulatedGalaxy) -> None:
-    write_whole(path, simplejpeg.encode_jpeg(galaxy.image, quality=92, colorspace="RGB"))
+    jpeg = simplejpeg.encode_jpeg(galaxy.image, quality=92, colorspace="RGB")
+    write_whole(path, say_width(jpeg, WIDTHS[len(galaxy.image)] / R90_PIXELS))
 
 
 def _rounded(values: Float[np.ndarray, " answer"]) -> list[str]:

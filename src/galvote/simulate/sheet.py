@@ -54,7 +54,7 @@ class ContactSheet:
         write, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
         for place, kind in enumerate(sorted(self._clearest)):
             row, column = divmod(place, self.columns)
-            cutout = to_cutout(self._clearest[kind][1].image, COMPACT)
+            cutout = to_cutout(self._clearest[kind][1].image, COMPACT, COMPACT.field_of_view)
             sheet.paste(Image.fromarray(cutout), (column * width, row * height))
             write.text((column * width + 3, row * height + 128), kind, fill="white", font=font)
         # 256 colours are enough for so much black and make the file three times as small.

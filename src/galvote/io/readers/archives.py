@@ -104,7 +104,7 @@ def list_samples(
     ids = pc.if_else(pc.or_(named, alone), samples, keys)
     kept = pc.invert(further)
     passed = count_passed_over([*others, *names.filter(further).to_pylist()])
-    notes = (*say_passed_over(passed, f"members of {path.name}"), "ids from members' names")
+    notes = (*say_passed_over(passed, "member", f" of {path.name}"), "ids from members' names")
     return pc.replace_substring_regex(ids, "(?s)^.*/", "").filter(kept), kept, notes
 
 

@@ -94,6 +94,10 @@ def list_arrays(path: Path, id_column: str | None = None, dataset: str | None = 
     except (BadZipFile, EOFError, ValueError, OSError) as error:
         if isinstance(error, OSError) and error.errno:
             raise
+        if "object" in str(error).lower() and isinstance(error, ValueError):
+            raise NoImagesError(
+                f"{path} holds Python objects, which are never loaded; save arrays of numbers."
+            ) from error
         raise damaged(path, "arrays", error) from error
     reader = _Images(path, name, about[name].is_one)
     shape = " × ".join(map(str, about[name].shape))
@@ -105,8 +109,10 @@ def list_arrays(path: Path, id_column: str | None = None, dataset: str | None = 
 def _opened(path: Path) -> Iterator[Mapping[str, Any]]:
     """Yield a file's arrays by their names, not read yet; that of a ``.npy`` has none."""
     if path.name.lower().endswith(_HDF5):
-        import h5py
-
+        try:
+            import h5py
+        except ImportError as error:
+            raise CatalogueError(f"To read {path}, run `pip install 'galvote[hdf5]'`.") from error
         with h5py.File(path) as file:
             arrays = dict[str, Any]()
             file.visititems(
@@ -114,7 +120,7 @@ def _opened(path: Path) -> Iterator[Mapping[str, Any]]:
             )
             yield arrays
     elif path.name.lower().endswith(".npz"):
-        with np.load(path) as file:
+        with path.open("rb") as whole, np.load(whole) as file:  # numpy leaves a damaged one open
             yield file
     else:
         yield {"": np.load(path, mmap_mode="r")}

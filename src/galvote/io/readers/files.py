@@ -210,12 +210,13 @@ def count_passed_over(names: Iterable[str]) -> Counter[str]:
     )
 
 
-def say_passed_over(kinds: Counter[str], what: str = "files") -> tuple[str, ...]:
+def say_passed_over(kinds: Counter[str], what: str = "file", of: str = "") -> tuple[str, ...]:
     """Return the note of a `Listing` on what was passed over, if anything was."""
     if not kinds:
         return ()
     said = ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common(5))
-    return (f"{kinds.total():,} {what} passed over ({said}{', …' if len(kinds) > 5 else ''})",)
+    plural = "s" if kinds.total() > 1 else ""
+    return (f"{kinds.total():,} {what}{plural}{of} passed over ({said}{', …' if len(kinds) > 5 else ''})",)
 
 
 def show(sources: Sources, look: Look) -> Sources:

@@ -72,7 +72,14 @@ def register(
 def formats_of(name: str) -> Iterator[Format]:
     """Yield the formats that a file of this name may have."""
     lower = name.lower()
-    return (format_ for format_ in _FORMATS if lower.endswith(format_.endings))
+    return (
+        format_
+        for format_ in _FORMATS
+        if any(
+            lower.endswith(ending) if ending.startswith(".") else lower == ending
+            for ending in format_.endings
+        )
+    )
 
 
 def list_marked(folder: Path, id_column: str | None) -> Listing | None:

@@ -1,0 +1,59 @@
+"""What may be given to a model from Python."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from galvote.errors import CatalogueError
+from galvote.images import Geometry, try_cutout
+from galvote.inference.listing import list_images
+
+GEOMETRY = Geometry(pixels=32)
+
+
+def shown(images: object, **said: float) -> dict[str, np.ndarray]:
+    return {
+        source.id: try_cutout(source.read, GEOMETRY, source.field_of_view)
+        for source in list_images(images, **said)
+    }
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+
+
+def test_one_picture_in_any_form_is_the_same(tmp_path: Path, picture: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    data = buffer.getvalue()
+    (tmp_path / "a.png").write_bytes(data)
+    forms = [picture, torch.tensor(picture), Image.fromarray(picture), data, str(tmp_path / "a.png")]
+    expected = try_cutout(lambda: picture, GEOMETRY)
+    for form in (*forms, tmp_path / "a.png"):
+        for given in (form, [form]):
+            ((_, cutout),) = shown(given).items()
+            assert np.array_equal(cutout, expected)
+    mixed = shown(forms)
+    assert list(mixed) == ["0", "1", "2", "3", "a"]
+    assert all(np.array_equal(cutout, expected) for cutout in mixed.values())
+    assert list(shown(torch.tensor(picture)[None].repeat(3, 1, 1, 1))) == ["0", "1", "2"]
+
+
+def test_what_is_no_picture_is_named(picture: np.ndarray) -> None:
+    with pytest.raises(CatalogueError, match="There is no file or folder nowhere"):
+        shown([picture, "nowhere"])
+    failed = shown([picture.transpose(2, 0, 1), picture / 255])
+    assert [error.status for error in failed.values()] == ["unsupported"] * 2
+    assert "np.moveaxis" in failed["0"].reason and "np.uint8(255 * array)" in failed["1"].reason
+
+
+def test_an_array_of_128_pixels_is_a_cutout_unless_its_width_is_said(picture: np.ndarray) -> None:
+    cutout = picture.repeat(2, axis=0).repeat(2, axis=1)
+
+    assert list_images([cutout])[0].field_of_view == 5.12
+    assert list_images([cutout], field_of_view=8.48)[0].field_of_view is None
