@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 # The tests run side by side, each on one core.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -q
 
-.PHONY: demo test test-slow browser lint types contracts clean
+.PHONY: demo test test-slow base browser lint types contracts clean
 
 $(VENV)/demo.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -26,6 +26,11 @@ test: $(VENV)/dev.stamp ## Run the default tests
 test-slow: $(VENV)/dev.stamp ## Run every test, the slow ones too
 	$(PYTEST) -m 'slow or not slow'
 
+base: ## Try what the base install does, in an environment without torch
+	$(PYTHON) -m venv .venv-base
+	.venv-base/bin/pip install --quiet -c constraints.txt '.[field,serve]'
+	OMP_NUM_THREADS=1 .venv-base/bin/python tests/without_torch.py .venv-base/tried
+
 browser: ## Install the browser that the page's tests drive, where that is possible; without it they are skipped
 	@command -v chromium >/dev/null || { \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
@@ -43,4 +48,4 @@ contracts: $(VENV)/dev.stamp
 	$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) .venv-base demo

@@ -33,7 +33,7 @@ def check(folder: Path, model: str = "galvote-small") -> None:
     run("predict", images, "--model", model, "--out", folder / "votes.parquet", "--overwrite")
     run("predict", images, "--model", model, "--out", folder / "shards/", "--shard-size", 32, "--overwrite")
     run("pack", images, "--out", folder / "store", "--overwrite")
-    run("evaluate", *known, "--report", folder / "report", "--overwrite")
+    run("evaluate", "--model", model, *known, "--report", folder / "report", "--overwrite")
     run("calibrate", "galvote-small", *known, "--splits", splits, "--out", folder / "own", "--overwrite")
     run("predict", images / f"{names[0]}.jpg", "--model", folder / "own", "--out", folder / "one.csv")
     run("models")
@@ -55,4 +55,4 @@ if __name__ == "__main__":
     assert find_spec("torch") is None, "torch is installed here"
     check(*map(Path, sys.argv[1:2]), *sys.argv[2:])
     size = subprocess.run(["du", "-sm", sys.prefix], capture_output=True, text=True, check=True).stdout
-    print(f"The base install works without torch; the environment takes {size.split()[0]} MB.")
+    sys.stdout.write(f"The base install works without torch; the environment takes {size.split()[0]} MB.\n")

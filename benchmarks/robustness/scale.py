@@ -64,19 +64,20 @@ def draw(files: list[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 picture = cv2.LUT(picture, curve.astype(np.uint8))
             if (sizes := outline_sizes(picture, width)) is not None:
                 rows.append((sizes, width, number))
-    return tuple(np.array(column) for column in zip(*rows, strict=True))
+    sizes, widths, galaxies = (np.array(column) for column in zip(*rows, strict=True))
+    return sizes, widths, galaxies
 
 
 def cut(frame: np.ndarray, width: int, random: np.random.Generator) -> np.ndarray:
     """Return the middle of a frame, or the frame in a wider piece of sky like that in its corners."""
     start = abs(FRAME_PIXELS - width) // 2
     if width <= FRAME_PIXELS:
-        return frame[start : start + width, start : start + width]
+        return np.asarray(frame[start : start + width, start : start + width])
     corners = np.concatenate([frame[rows][:, ::-1][:, :40] for rows in (slice(40), slice(-40, None))])
     corners = np.concatenate([corners, frame[:40, :40], frame[-40:, :40]]).reshape(-1, 3)
     sky = np.median(corners, axis=0)
     noise = 1.5 * random.normal(size=(width // 4, width // 4, 3)) * np.abs(corners - sky).mean(axis=0)
-    wide = cv2.resize(np.clip(sky + noise, 0, 255).astype(np.uint8), (width, width))
+    wide = np.asarray(cv2.resize(np.clip(sky + noise, 0, 255).astype(np.uint8), (width, width)))
     wide[start : start + FRAME_PIXELS, start : start + FRAME_PIXELS] = frame
     return wide
 

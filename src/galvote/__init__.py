@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from galvote.inference.predict import predict
     from galvote.inference.predict_shards import predict_shards
     from galvote.inference.predict_table import predict_table
+    from galvote.io import Sizes
     from galvote.labels.zooniverse import count_votes
     from galvote.recipes import list_recipes
     from galvote.training import train
@@ -58,6 +59,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "Settings",
+    "Sizes",
     "calibrate",
     "count_votes",
     "cutouts",
@@ -84,6 +86,7 @@ _HOMES = {
     "Prediction": "galvote.inference",
     "Predictor": "galvote.inference",
     "Settings": "galvote.inference",
+    "Sizes": "galvote.io",
     "calibrate": "galvote.inference.calibrate",
     "count_votes": "galvote.labels.zooniverse",
     "cutouts": "galvote.images.cutouts",
@@ -112,9 +115,8 @@ def load(name: str | PathLike[str], backend: str | None = None) -> Predictor:
         Name of a shipped model such as ``galvote-small``, the folder of a saved model or a finished run, or a
         file that `galvote export` wrote.
     backend
-        What computes: ``torch`` (in bfloat16 where that is fast), ``torch-float32``, ``onnx``, ``openvino``
-        or ``auto``, the fastest that is installed and as accurate. ``torch`` if not given; of an exported
-        file ``auto``.
+        What computes: ``onnx``, ``openvino``, ``torch`` (in bfloat16 where that is fast), ``torch-float32``
+        or ``auto``, the fastest here, if not given.
 
     Returns
     -------

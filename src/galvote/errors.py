@@ -56,6 +56,10 @@ class ImageError(GalvoteError):
         self.reason = reason
 
 
+class ScaleWarning(UserWarning):
+    """Images seem to have another scale than those that a model was trained on."""
+
+
 class RecipeError(GalvoteError):
     """A recipe with an unknown key or a value out of range."""
 

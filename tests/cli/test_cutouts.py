@@ -197,6 +197,16 @@ def test_a_field_in_numbered_parts(command, field: Path, catalogue: Path, tmp_pa
     assert "holds a prediction of something else" in refused.stderr
 
 
+def test_a_run_in_which_no_galaxy_is_on_the_field_fails(command, field: Path, tmp_path: Path) -> None:
+    (tmp_path / "sky.csv").write_text("ra;dec;r90\n10:00:00;-70:00:00;5,5\n")
+    run = ("--field", field, "--catalogue", tmp_path / "sky.csv")
+    for verb, out in (("cutouts", tmp_path / "images"), ("predict", tmp_path / "votes.csv")):
+        ran = command(verb, *run, "--out", out)
+        said = " ".join(ran.stderr.split())
+        assert ran.returncode == 1 and "1 outside" in said
+        assert "coordinates from `ra`, `dec`, sizes from `r90`" in said and "rows are numbered from 0" in said
+
+
 def test_clashes_and_missing_places_are_told_before_any_work(
     command, field: Path, catalogue: Path, tmp_path: Path
 ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from galvote.io import read_table
@@ -66,6 +67,70 @@ def test_a_table_without_ids_is_joined_by_position(command, trained, some, tmp_p
     assert table["z"].to_pylist() == [0.1, 0.2, 0.3]
     assert [galaxy and str(galaxy) for galaxy in table["id"].to_pylist()] == ["100002", "100000", None]
     assert table["status"].to_pylist() == ["ok", "ok", "missing"]
+
+
+def test_ids_that_were_numbers_are_the_same_everywhere(command, trained, some, tmp_path):
+    (tmp_path / "t.csv").write_text("GalaxyID,z\n100000.0,0.1\n100002.0,0.2\n100002,0.3\n")
+    pq.write_table(
+        pa.table({"GalaxyID": [100000.0, 100002, 100002], "z": [0.1, 0.2, 0.3]}), tmp_path / "t.parquet"
+    )
+    for name in ("t.csv", "t.parquet"):
+        out = tmp_path / "votes.csv"
+        ran = command(
+            "predict", some, "--model", trained, "--join", tmp_path / name, "--out", out, "--overwrite"
+        )
+        said = " ".join(ran.stderr.split())
+        assert ran.returncode == 0 and "3 rows, ids from `GalaxyID`" in said, said
+        assert "1 rows repeat an id" in said
+        table = read_table(out)
+        assert table["GalaxyID"].to_pylist() == ["100000", "100002", "100002"]
+        assert table["status"].to_pylist() == ["ok"] * 3
+    refused = command(
+        "predict", some, "--model", trained, "--ids", tmp_path / "t.csv", "--out", tmp_path / "i.csv"
+    )
+    assert refused.returncode == 2 and "1 ids more than once: 100002" in refused.stderr
+
+
+def test_a_column_of_ids_that_some_tables_have(command, trained, some, tmp_path):
+    rows = [f"x{path.stem},{path.stem},{path}\n" for path in sorted(some.glob("1*.jpg"))]
+    (tmp_path / "list.csv").write_text("id,Name,source\n" + "".join(rows))
+    (tmp_path / "t.csv").write_text("objid,z\n100000,0.1\n")
+    run = ("predict", tmp_path / "list.csv", "--model", trained)
+    run += ("--join", tmp_path / "t.csv", "--out", tmp_path / "votes.csv")
+    assert command(*run, "--id-column", "name").returncode == 0
+    assert read_table(tmp_path / "votes.csv")["status"].to_pylist() == ["ok"]
+    refused = command(*run, "--id-column", "nmae", "--overwrite")
+    assert refused.returncode == 2
+    assert "No table has a column 'nmae'; their columns of ids are id, objid" in " ".join(
+        refused.stderr.split()
+    )
+    ran = command(*run[:4], "--id-column", "name", "--out", tmp_path / "shards")
+    assert ran.returncode == 0
+    assert read_table(tmp_path / "shards")["id"].to_pylist() == ["100000", "100001", "100002"]
+
+
+def test_a_run_that_predicts_nothing_fails(command, trained, some, tmp_path):
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "broken.jpg").write_bytes(b"not a picture")
+    (tmp_path / "votes.csv").write_text("id,Class1.1,Class1.2,Class1.3\nbroken,1,0,0\n")
+    broken, out = ("predict", tmp_path / "none", "--model", trained), ("--out", tmp_path / "out.csv")
+    assert command(*broken, *out).returncode == 1
+    assert read_table(tmp_path / "out.csv")["status"].to_pylist() == ["not-an-image"]
+    assert command(*broken, "--out", tmp_path / "shards").returncode == 1
+    assert command("shards", tmp_path / "shards").returncode == 1
+    assert command("pack", tmp_path / "none", "--out", tmp_path / "store").returncode == 1
+    (tmp_path / "others.csv").write_text("id\n7\n")
+    joined = ("--join", tmp_path / "others.csv", "--overwrite")
+    assert command("predict", some, "--model", trained, *joined, *out).returncode == 1
+    votes = ("--votes", tmp_path / "votes.csv")
+    assert command("evaluate", "--model", trained, "--images", tmp_path / "none", *votes).returncode == 2
+
+
+def test_ids_that_a_format_cannot_hold_are_refused_before_the_work(command, trained, some, tmp_path):
+    (some / "a\x01b.jpg").symlink_to(next(some.glob("1*.jpg")))
+    refused = command("predict", some, "--model", trained, "--out", tmp_path / "votes.vot")
+    assert refused.returncode == 2 and "predicting" not in refused.stderr
+    assert "id: its text has control characters" in " ".join(refused.stderr.split())
 
 
 def test_the_installed_command(trained, some, tmp_path):

@@ -91,6 +91,7 @@ def test_the_manifest_says_of_what_it_is(whole, predictor, sources):
         "tta": 1,
         "level": None,
         "field_of_view": None,
+        "scale": None,
         "features": False,
         "conditional": False,
         "bands": None,

@@ -313,8 +313,33 @@ def test_votable_arrays_of_varying_length_are_lists(tmp_path: Path) -> None:
     assert back.to_pydict() == {"flux": [[1.0, 2.5], []], "odd": [[True, False, None], []]}
 
 
+@pytest.mark.parametrize("ending", [".csv", ".fits", ".vot"])
+@pytest.mark.parametrize("name", ["", " a", "a\tb", "a\x01"])
+def test_names_that_no_reader_reads_are_refused(tmp_path: Path, ending: str, name: str) -> None:
+    table = pa.table({"id": ["a"], name: [1]})
+    for write in (write_table, lambda table, path: refuse_unwritable(path, table=table)):
+        with pytest.raises(CatalogueError, match=r"names must be printable.*write Parquet instead"):
+            write(table, tmp_path / f"t{ending}")
+    write_table(table, tmp_path / "t.parquet")
+    assert read_table(tmp_path / "t.parquet").column_names == ["id", name]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"ra": [1], "RA": [2]}, "ra, RA: names must differ in more than case"),
+        ({"x" * 69: [1]}, "xxx: names must be ASCII, and of 68 letters at most"),
+        ({f"c{i}": [1] for i in range(1000)}, "there are 1000, and 999 at most can be"),
+        ({"note": ["a\0"]}, "note: its text has control characters"),
+    ],
+)
+def test_what_fits_cannot_hold(tmp_path: Path, table: dict[str, list[object]], message: str) -> None:
+    with pytest.raises(CatalogueError, match=message):
+        write_table(pa.table(table), tmp_path / "t.fits")
+
+
 @pytest.mark.parametrize("ending", [".fits", ".vot"])
-@pytest.mark.parametrize("lists", [[[True], [False]], [["a"], ["b"]], [[1], [2, 3]]])
+@pytest.mark.parametrize("lists", [[[True], [False]], [["a"], ["b"]], [[1], [2, 3]], [[], []]])
 def test_lists_without_a_place_are_refused_by_name(tmp_path: Path, ending: str, lists: list[object]) -> None:
     with pytest.raises(CatalogueError, match=r"no way to say one of these columns \(which: list<"):
         write_table(pa.table({"id": ["a", "b"], "which": lists}), tmp_path / f"t{ending}")

@@ -127,6 +127,11 @@ def test_a_wrong_mapping_is_told_with_its_line(written: Callable[..., Any]) -> N
             "line 20: The question 'whirl' has no answer 'yes'",
         ),
         ("[zooniverse.tasks]", "[zooniverse.task]", "'tasks' is missing; add it"),
+        (
+            "[zooniverse.answers.whirl]",
+            "[zooniverse.answer.whirl]",
+            "unknown key 'answer'; did you mean 'answers'",
+        ),
     ):
         export, tree = written(tree=TREE.replace(old, new))
         with pytest.raises(TreeError, match=message):

@@ -26,7 +26,6 @@ def make(kind: str, seed: int, tree: DecisionTree = GZ2) -> TreeHead:
 @given(st.sampled_from(OBEDIENT), seeds, scales)
 def test_fractions_obey_the_tree(kind, seed, scale):
     head = make(kind, seed)
-    assert head.obeys_tree
     fractions = head(scale * torch.randn(20, 16)).detach().numpy()
     assert fractions.min() >= 0 and fractions.max() <= 1 + 1e-6
     assert not find_violations(GZ2, fractions.astype(np.float64), tolerance=1e-5).galaxies.any()
@@ -81,7 +80,6 @@ def test_conditional_fractions_sum_to_one_and_flow_down_the_tree(kind):
 
 def test_sigmoids_do_not_obey_the_tree():
     head = make("sigmoid", 0)
-    assert not head.obeys_tree
     with pytest.raises(ModelError, match="no conditional fractions"):
         head.conditional(torch.randn(5, 16))
     assert find_violations(GZ2, head(torch.randn(5, 16)).detach().double().numpy()).galaxies.all()

@@ -3,9 +3,7 @@ import pytest
 from PIL import Image
 
 from galvote.metrics import measure_reliability
-from galvote.report.curves import plot_curves
-from galvote.report.heat_map import plot_heat_map
-from galvote.report.reliability import plot_reliability
+from galvote.report import plot_curves, plot_heat_map, plot_reliability
 from galvote.trees import load_tree
 
 GZ2 = load_tree("gz2")

@@ -18,7 +18,7 @@ from galvote.errors import RecipeError, TrainingError
 from galvote.labels import Votes, read_votes
 from galvote.simulate import simulate_galaxies, write_galaxies
 from galvote.training import TrainingData, fit, load_recipe
-from galvote.training.inputs import read_training_data
+from galvote.training.inputs import LabelFiles, read_training_data
 from galvote.training.sweep import PRESETS, Row, SweepPlan, run_sweep
 
 PLAN = SweepPlan(
@@ -28,6 +28,7 @@ PLAN = SweepPlan(
     epochs=2,
     in_full=(16.0, 0.001),
 )
+ONE_ROW = ("training.batch_size", (16.0,))
 SETTINGS = ["training.epochs=3", "training.precision=float32"]
 
 
@@ -41,8 +42,8 @@ def galaxies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def data(galaxies: Path) -> TrainingData:
     recipe = load_recipe("sharma2020", SETTINGS)
-    images, votes = galaxies / "images_training", galaxies / "training_solutions.csv"
-    return read_training_data(recipe, images, votes, galaxies / "store")[0]
+    images, labels = galaxies / "images_training", LabelFiles(galaxies / "training_solutions.csv")
+    return read_training_data(recipe, images, labels, galaxies / "store")[0]
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_a_stopped_sweep_goes_on_to_the_same_table(
 def test_the_command_reads_the_data_once_for_runs_in_turn(
     command: Callable[..., Any], galaxies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = replace(PLAN, rows=("training.batch_size", (16.0,)), columns=("training.learning_rate", (0.001,)))
+    plan = replace(PLAN, rows=ONE_ROW, columns=("training.learning_rate", (0.001,)))
     monkeypatch.setitem(PRESETS, "tiny", plan)
     read = list[Path]()
 
@@ -135,7 +136,7 @@ def test_the_command_reads_the_data_once_for_runs_in_turn(
 
 
 def test_a_run_that_does_not_learn_ends_early(data: TrainingData, tmp_path: Path) -> None:
-    plan = SweepPlan("sharma2020", PLAN.rows, ("training.learning_rate", (1e-9,)), 9, (0.0, 0.0), patience=2)
+    plan = SweepPlan("sharma2020", ONE_ROW, ("training.learning_rate", (1e-9,)), 9, (0.0, 0.0), patience=2)
     rows = run_sweep(plan, lambda: data, tmp_path / "sweep", settings=SETTINGS)
     assert {row["outcome"] for row in rows} == {"stopped: no gain"}
     assert {row["epochs"] for row in rows} == {3}
@@ -143,7 +144,7 @@ def test_a_run_that_does_not_learn_ends_early(data: TrainingData, tmp_path: Path
 
 def test_a_run_that_diverges_is_said_to(data: TrainingData, tmp_path: Path) -> None:
     settings = [*SETTINGS, "training.optimizer=sgd"]
-    plan = SweepPlan("sharma2020", PLAN.rows, ("training.learning_rate", (1e30,)), 2, (0.0, 0.0))
+    plan = SweepPlan("sharma2020", ONE_ROW, ("training.learning_rate", (1e30,)), 2, (0.0, 0.0))
     rows = run_sweep(plan, lambda: data, tmp_path / "sweep", settings=settings)
     assert {row["outcome"] for row in rows} == {"diverged"}
     assert np.isnan([row["best_rmse"] for row in rows]).all()

@@ -1,7 +1,5 @@
 """What held-out galaxies tell about a trained model: how far votes lie from it, what is foreign to it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -37,7 +35,7 @@ class Calibration:
         }
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Calibration:
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> "Calibration":
         """Return what `to_arrays` was called on.
 
         Parameters

@@ -5,8 +5,6 @@ hardly anybody is asked are left out. Only the prediction decides what is left o
 and new ones are chosen alike, and conformal prediction holds for those that remain.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,7 +33,7 @@ class ConditionalIntervals:
     intervals: Intervals
 
     @classmethod
-    def fit(cls, tree: DecisionTree, predicted: Fractions, actual: Fractions) -> ConditionalIntervals:
+    def fit(cls, tree: DecisionTree, predicted: Fractions, actual: Fractions) -> "ConditionalIntervals":
         """Return intervals calibrated on galaxies that the model was not trained on; see `Intervals.fit`.
 
         Parameters
@@ -49,7 +47,9 @@ class ConditionalIntervals:
         return cls(tree, Intervals.fit(conditional, actual, _asked(tree, predicted)))
 
     def ends(self, predicted: Fractions, level: float) -> tuple[Fractions, Fractions]:
-        """Return the ends of each conditional fraction's interval.
+        """Return the lower and upper ends, in [0, 1], of each conditional fraction's interval.
+
+        They are 0 and 1 where fewer than `LEAST_ASKED` are asked; NaN where there is no prediction.
 
         Parameters
         ----------
@@ -57,11 +57,6 @@ class ConditionalIntervals:
             Cumulative fractions in [0, 1]; NaN where there is no prediction.
         level
             Share of the conditional fractions that the intervals are to hold, in (0, 1).
-
-        Returns
-        -------
-        Lower and upper ends in [0, 1], 0 and 1 where fewer than `LEAST_ASKED` are asked; NaN where there is
-        no prediction.
         """
         conditional, asked = to_conditional(self.tree, predicted), _asked(self.tree, predicted)
         low, high = self.intervals.ends(np.nan_to_num(conditional), level, np.maximum(asked, 1e-6))

@@ -7,8 +7,6 @@ Lei et al. 2018, JASA 113, 1094, section 5.2): intervals are narrow where a pred
 little doubt, and wide where volunteers disagree.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -61,7 +59,7 @@ class Intervals:
     upper: Float32[np.ndarray, "level answer"]
 
     @classmethod
-    def fit(cls, predicted: Fractions, actual: Fractions, asked: Fractions | None = None) -> Intervals:
+    def fit(cls, predicted: Fractions, actual: Fractions, asked: Fractions | None = None) -> "Intervals":
         """Calibrate on galaxies that the model was not trained on.
 
         Parameters
@@ -114,7 +112,7 @@ class Intervals:
     def ends(
         self, predicted: Fractions, level: float, asked: Fractions | None = None
     ) -> tuple[Fractions, Fractions]:
-        """Return the ends of each prediction's interval.
+        """Return the lower and upper ends, in [0, 1], of the interval around each prediction.
 
         Parameters
         ----------
@@ -125,10 +123,6 @@ class Intervals:
             `levels`; beyond the last, every interval is [0, 1].
         asked
             As in `fit`, if it was given there.
-
-        Returns
-        -------
-        Lower and upper ends in [0, 1], of the predictions' own type; the prediction lies between them.
 
         Raises
         ------
@@ -185,24 +179,18 @@ def cross_fit(
     halves: int = 50,
     seed: int = 0,
 ) -> tuple[CrossFit, ...]:
-    """Calibrate on random halves of the galaxies and measure on the other halves.
+    """Return for each level what intervals hold that are calibrated on one half and measured on the other.
 
     Parameters
     ----------
     predicted, actual
         Cumulative fractions in [0, 1], in ``tree.columns`` order; votes are NaN where unknown.
-    tree
-        Whose columns they are.
-    levels
-        Shares of votes that intervals are to hold.
+    tree, levels
+        Whose columns they are, and shares of votes that intervals are to hold.
     fit
         What calibrates, from predictions and votes.
     halves, seed
-        How many times, and the seed of the random halves.
-
-    Returns
-    -------
-    One for each level.
+        How many random halves are drawn, and their seed.
     """
     measured: dict[float, list[Coverage]] = {level: [] for level in levels}
     for half in random_halves(len(predicted), halves, seed):

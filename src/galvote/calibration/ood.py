@@ -5,8 +5,6 @@ picture is of the kind that it knows: the Mahalanobis distance from the training
 for others (Lee et al. 2018, arXiv:1807.03888).
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -55,7 +53,7 @@ class OodDetector:
         *,
         false_alarms: float = 0.015,
         axes: int = 128,
-    ) -> OodDetector:
+    ) -> "OodDetector":
         """Describe the training galaxies, and set the threshold on others.
 
         Parameters
@@ -160,7 +158,7 @@ class OodDetector:
         beyond = 100 - 100 / (count + 1) * known[-1] / np.maximum(distances, known[-1] + 1e-30)
         return np.asarray(np.where(distances > known[-1], beyond, inside), dtype=np.float32)
 
-    def with_threshold(self, distances: Float64[np.ndarray, " galaxy"], false_alarms: float) -> OodDetector:
+    def with_threshold(self, distances: Float64[np.ndarray, " galaxy"], false_alarms: float) -> "OodDetector":
         """Return the same distribution with the threshold that held-out galaxies' distances give.
 
         Parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -52,6 +53,11 @@ def evaluate(
     backend: options.Backend = None,
     tta: options.Tta = 1,
     level: options.Level = None,
+    scale: options.Scale = None,
+    pixel_scale: options.PixelScale = None,
+    catalogue: options.Catalogue = None,
+    size_column: options.SizeColumn = None,
+    size_factor: options.SizeFactor = 1.0,
     field_of_view: options.FieldOfView = None,
     bands: options.Bands = None,
     stretch: options.Stretch = options.StretchName.lupton,
@@ -63,8 +69,6 @@ def evaluate(
     overwrite: Overwrite = False,
 ) -> None:
     """Score predictions, or a model, against volunteers' votes."""
-    from json import dumps
-
     import galvote
     from galvote.cli.progress import plain_console, progress_bar
     from galvote.io.atomic import refuse_existing
@@ -89,22 +93,29 @@ def evaluate(
             field_of_view=field_of_view,
             bands=bands,
             stretch=stretch.value,
+            scale=options.choose_scale(scale, pixel_scale, catalogue, size_column, size_factor),
             backend=backend,
             id_column=id_column,
             skip_invalid=skip_invalid,
             report=progress.console.print,
             on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
-    if json:
-        typer.echo(dumps(evaluation.to_dict(), indent=2))
-    else:
-        for table in (_summary(evaluation), _questions(evaluation.scores, evaluation.compared.tree)):
-            plain_console().print(table)
+    _print(evaluation, as_json=json)
     for remark in evaluation.remarks:
         console.print(remark)
     if report is not None:
         page = evaluation.write_report(report, overwrite=overwrite)
         console.print(f"Report: {page}", soft_wrap=True)
+
+
+def _print(evaluation: Evaluation, *, as_json: bool) -> None:
+    from galvote.cli.progress import plain_console
+
+    if as_json:
+        typer.echo(dumps(evaluation.to_dict(), indent=2))
+        return
+    for table in (_summary(evaluation), _questions(evaluation.scores, evaluation.compared.tree)):
+        plain_console().print(table)
 
 
 def _summary(evaluation: Evaluation) -> Table:

@@ -21,6 +21,9 @@ def models(
         str | None, typer.Argument(help="Show the whole card of this model: a shipped name, or a folder.")
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Measure what computes galvote-small the fastest here.")
+    ] = False,
 ) -> None:
     """List the models that ship, or show all that is known about one."""
     from rich.console import Console
@@ -28,26 +31,38 @@ def models(
     from galvote.weights import list_models, summarise_model
 
     console = Console(highlight=False)
-    shipped = {model.name: model for model in list_models()}
-    if name is None:
-        if json_:
-            typer.echo(json.dumps([asdict(model) for model in shipped.values()], indent=2))
-        else:
-            _print_list(console, list(shipped.values()))
+    if speed:
+        _print_speeds(console)
         return
-    if name in shipped and not Path(name).exists():
-        card = _read_card(shipped[name].directory)
-    else:
-        # A folder of the user's may hold anything, so its card is validated, at the price of importing torch.
-        from galvote.models import find_model, load_card
+    if name is None:
+        shipped = list_models()
+        if json_:
+            typer.echo(json.dumps([asdict(model) for model in shipped], indent=2))
+        else:
+            _print_list(console, shipped)
+        return
+    from galvote.models import find_model, load_card
 
-        directory = find_model(name)
-        card = load_card(directory).model_dump(mode="json")
-        shipped[name] = summarise_model(directory, card)
+    folder = find_model(name)
+    card = load_card(folder).model_dump(mode="json")
+    summary = summarise_model(folder, card)
     if json_:
-        typer.echo(json.dumps(card | asdict(shipped[name]), indent=2))
+        typer.echo(json.dumps(card | asdict(summary), indent=2))
     else:
-        _print_card(console, shipped[name], card)
+        _print_card(console, summary, card)
+
+
+def _print_speeds(console: Console) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from galvote.inference.speed import fastest_backend, measure_speeds
+
+    table = Table("backend", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("cutouts/s on one core", justify="right")
+    for name, speed in measure_speeds(anew=True).items():
+        table.add_row(name, f"{speed:,.0f}")
+    console.print(table, f"`auto` takes {fastest_backend()}.")
 
 
 def _read_card(directory: str) -> dict[str, Any]:

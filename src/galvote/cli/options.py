@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from galvote.errors import CatalogueError
+
 if TYPE_CHECKING:
     from galvote.images.services import CutoutService
+    from galvote.inference.predictor import Scale as ScaleOfImages
 
 
 def group(title: str) -> Callable[..., Any]:
@@ -37,9 +40,29 @@ Level = Annotated[
     float | None, prediction(help="Share of votes that the intervals are to hold, 0 to 1; 0.9 if not given.")
 ]
 
-FieldOfView = Annotated[
-    float | None, _galaxies(help="Width of the images, in r90 (8.48 is a whole GZ2 frame).")
+_scale = group("The scale of the images")
+FieldOfView = Annotated[float | None, _scale(help="Width of the images, in r90 (8.48 is a whole GZ2 frame).")]
+
+
+class ScaleName(StrEnum):
+    """How images are brought to GZ2's scale."""
+
+    gz2 = "gz2"
+    auto = "auto"
+
+
+Scale = Annotated[
+    ScaleName | None,
+    _scale(help="`gz2`: that of GZ2 frames; `auto`: measure the galaxy in the middle and bring it to that."),
 ]
+PixelScale = Annotated[
+    float | None,
+    _scale(
+        help="Arcseconds in a pixel; with a --catalogue of ids and r90, images are brought to scale by it."
+    ),
+]
+SizeFactor = Annotated[float, _scale(help="What --size-column is multiplied by to be r90.")]
+
 _fits = group("How FITS files are shown")
 Bands = Annotated[
     str | None,
@@ -88,9 +111,10 @@ class SurveyName(StrEnum):
     legacy = "legacy"
 
 
-CATALOGUE_HELP = "Table of positions: ra and dec in degrees, and r90 in arcseconds."
+CATALOGUE_HELP = "Table of positions: ra and dec in degrees, and r90 in arcseconds; or of ids and r90."
 FIELD_HELP = "FITS image with a WCS that shows them; three times for g, r and i."
 SURVEY_HELP = "Or the survey whose cutout service is asked."
+Catalogue = Annotated[Path | None, sky(help=CATALOGUE_HELP)]
 ServiceUrl = Annotated[str | None, sky(help="Another address of the service.")]
 SizeColumn = Annotated[
     str | None, sky(help="Column of the catalogue with r90; petroR90_r or r90 if not given.")
@@ -111,3 +135,20 @@ def open_service(survey: SurveyName | None, **settings: Any) -> "CutoutService |
         return None
     given = {name: value for name, value in settings.items() if value is not None}
     return CutoutService(str(survey), **given)
+
+
+def choose_scale(
+    scale: ScaleName | None,
+    pixel_scale: float | None,
+    catalogue: Path | None,
+    size_column: str | None,
+    factor: float,
+) -> "ScaleOfImages | None":
+    """Return the scale that options name."""
+    from galvote.io import Sizes
+
+    if pixel_scale is None:
+        return None if scale is None else scale.value
+    if scale is not None or catalogue is None:
+        raise CatalogueError("--pixel-scale needs a --catalogue of ids and r90, and no --scale.")
+    return Sizes.read(catalogue, pixel_scale, column=size_column, factor=factor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,8 +41,6 @@ def pack(
     overwrite: Annotated[bool, typer.Option(help="Start anew instead of resuming or refusing.")] = False,
 ) -> None:
     """Decode pictures once into a store of cutouts; a run that was stopped goes on where it was."""
-    from collections import Counter
-
     from pydantic import ValidationError
 
     from galvote.cli.progress import exit_unless_any, plain_console
@@ -70,13 +69,17 @@ def pack(
         f"{out}: {len(store):,} cutouts, {cutout_field_of_view:g} r90 on {pixels} × {pixels} pixels.",
         soft_wrap=True,
     )
-    if store.failures:
-        kinds = Counter(status for _, status, _ in store.failures)
+    _print_failures(console, store)
+    exit_unless_any(len(store))
+
+
+def _print_failures(console: Console, store: PackedStore) -> None:
+    kinds = Counter(status for _, status, _ in store.failures)
+    if kinds:
         said = ", ".join(f"{number:,} {status}" for status, number in kinds.most_common())
         console.print(f"{len(store.failures):,} pictures failed ({said}); the first of them:")
-        for galaxy, status, reason in store.failures[:5]:
-            console.print(f"  {galaxy}: {status}. {reason}", soft_wrap=True)
-    exit_unless_any(len(store))
+    for galaxy, status, reason in store.failures[:5]:
+        console.print(f"  {galaxy}: {status}. {reason}", soft_wrap=True)
 
 
 def pack_with_progress(

@@ -56,7 +56,7 @@ Places = Annotated[
 Conditional = Annotated[
     bool, typer.Option("--conditional", help="Add the fractions of those who were asked: `bar`, `bar_low` …")
 ]
-Join = Annotated[Path | None, typer.Option(help="Table beside whose columns the predictions are put, by id.")]
+Join = Annotated[Path | None, typer.Option(help="Table to put predictions beside, by id or by position.")]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace an existing file, or the shards in a folder.")
 ]
@@ -67,7 +67,6 @@ Format = Annotated[
 Ids = Annotated[
     Path | None, _table(help="Table whose ids are predicted, all of them and no others, in its order.")
 ]
-Catalogue = Annotated[Path | None, options.sky(help=options.CATALOGUE_HELP)]
 Field = Annotated[list[str] | None, options.sky(help=options.FIELD_HELP)]
 Survey = Annotated[options.SurveyName | None, options.sky(help=options.SURVEY_HELP)]
 ShardSize = Annotated[int | None, _shards(min=1, help="Galaxies in each shard; 4096 if not given.")]
@@ -101,13 +100,16 @@ def predict(
     level: options.Level = None,
     backend: options.Backend = None,
     features: Features = False,
+    scale: options.Scale = None,
+    pixel_scale: options.PixelScale = None,
+    size_factor: options.SizeFactor = 1.0,
     field_of_view: options.FieldOfView = None,
     bands: options.Bands = None,
     stretch: options.Stretch = options.StretchName.lupton,
     layout: Format = Layout.galvote,
     ids: Ids = None,
     id_column: options.IdColumn = None,
-    catalogue: Catalogue = None,
+    catalogue: options.Catalogue = None,
     field: Field = None,
     survey: Survey = None,
     size_column: options.SizeColumn = None,
@@ -131,26 +133,24 @@ def predict(
     into_folder = out.endswith(("/", os.sep)) or place.is_dir() or not place.suffix
     one_table = {"ids": ids, "join": join, "layout": layout.value}
     in_shards = {"shard_size": shard_size, "task": task and share, "retry": retry}
-    _refuse_ambiguity(sources, catalogue, bool(field or survey), _makes_one_table(one_table) or field_of_view)
+    chosen = options.choose_scale(scale, pixel_scale, catalogue, size_column, size_factor)
+    positions = None if pixel_scale else catalogue
+    needs_images = _makes_one_table(one_table) or field_of_view or chosen
+    _refuse_ambiguity(sources, positions, bool(field or survey), needs_images)
     _refuse_unfit(place, into_folder, one_table, in_shards)
-    cluster = _open_engine(engine, address, workers, bool(survey))
 
     from galvote.inference import Settings
 
-    settings = Settings(tta, field_of_view, level, features, conditional, bands, stretch.value)
-    how = {
-        "model": model,
-        "backend": backend,
-        "settings": settings,
-        "id_column": id_column,
-        "prefetch": prefetch,
-        "engine": cluster,
-        "overwrite": overwrite,
-    }
+    settings = Settings(
+        tta, field_of_view, level, features, conditional, bands, stretch.value, "gz2" if positions else chosen
+    )
+    how: dict[str, Any] = {"model": model, "backend": backend, "settings": settings, "prefetch": prefetch}
+    how |= {"id_column": id_column, "overwrite": overwrite}
+    how["engine"] = _open_engine(engine, address, workers, bool(survey))
     # Tasks that run at the same time ask a survey together as often as one process would.
     asked = options.open_service(survey, url=service_url, cache=cache, rate=2.0 / share[1])
     shown = (id_column, size_column, arcsec, settings.look)
-    with _list(sources, catalogue, field, asked, *shown) as (images, beside):
+    with _list(sources, positions, field, asked, *shown) as (images, beside):
         if into_folder:
             _predict_shards(images, place, how | {key: value for key, value in in_shards.items() if value})
         else:
@@ -172,8 +172,8 @@ def _refuse_ambiguity(
         raise CatalogueError("Say which galaxies: --catalogue is a table of their positions.")
     if by_position and needs_images:
         raise CatalogueError(
-            "--ids, --join, --field-of-view and --format challenge are for images; leave them out where "
-            "galaxies are looked up by position."
+            "--ids, --join, --field-of-view, --scale, --pixel-scale and --format challenge are for images; "
+            "leave them out where galaxies are looked up by position."
         )
 
 

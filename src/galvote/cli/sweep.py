@@ -35,17 +35,19 @@ def sweep(
     """Train every pair of settings; a table and a heat map of validation RMSE grow as it goes."""
     from galvote.cli.progress import plain_console
     from galvote.errors import RecipeError
+
+    if find_spec("optuna") is None:
+        raise RecipeError("A sweep needs Optuna; install it with: pip install 'galvote[sweep]'")
+    from galvote.training.inputs import LabelFiles
     from galvote.training.sweep import HEAT_MAP, PRESETS, TABLE, run_sweep
 
     if preset not in PRESETS:
         raise RecipeError(f"No preset {preset!r}; there are {', '.join(PRESETS)}.")
-    if find_spec("optuna") is None:
-        raise RecipeError("A sweep needs Optuna; install it with: pip install 'galvote[sweep]'")
     plan, settings = PRESETS[preset], set_ or []
     if epochs is not None:
         plan = replace(plan, epochs=epochs)
-    labels = {"splits": splits, "tree": tree, "id_column": id_column, "field_of_view": field_of_view}
-    load = partial(_load, plan.recipe, settings, images, votes, out / "store", labels)
+    labels = LabelFiles(votes, splits, None, tree, id_column)
+    load = partial(_load, plan.recipe, settings, images, labels, out / "store", field_of_view)
     data = load()  # packs, and finds what is wrong with the data, before any worker starts
     rows = run_sweep(
         plan,
@@ -67,16 +69,9 @@ def sweep(
     console.print(f"Table: {out / TABLE}\nHeat map: {out / HEAT_MAP}", soft_wrap=True)
 
 
-def _load(
-    recipe: str,
-    settings: list[str],
-    images: list[Path],
-    votes: list[Path],
-    store: Path,
-    labels: dict[str, Any],
-) -> TrainingData:
+def _load(recipe: str, settings: list[str], *files: Any) -> TrainingData:
     # Each worker process calls it, so it is a function of the module.
     from galvote.training import load_recipe
     from galvote.training.inputs import read_training_data
 
-    return read_training_data(load_recipe(recipe, settings), images, votes, store, **labels)[0]
+    return read_training_data(load_recipe(recipe, settings), *files)[0]

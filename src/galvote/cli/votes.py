@@ -1,7 +1,5 @@
 """`galvote votes`: a Zooniverse export of classifications to votes of a tree."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

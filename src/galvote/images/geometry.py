@@ -56,11 +56,6 @@ COMPACT = Geometry(field_of_view=5.12, pixels=128)
 """The form in which GZ2 pictures are passed around: a picture of exactly this size is taken to show this."""
 
 
-def frame_width(size: tuple[int, int]) -> float:
-    """Return what a picture of a size in pixels is taken to show: 8.48 r90, but 5.12 of 128 × 128 pixels."""
-    return COMPACT.field_of_view if size == (COMPACT.pixels, COMPACT.pixels) else FRAME_WIDTH
-
-
 def to_cutout(
     rgb: UInt8[np.ndarray, "y x 3"],
     geometry: Geometry,
@@ -95,7 +90,7 @@ def to_cutout(
         ``unsupported`` if the picture shows too little.
     """
     height, width = rgb.shape[:2]
-    field_of_view = _field_of_view((height, width), geometry, field_of_view, least)
+    field_of_view = find_field_of_view((height, width), geometry, field_of_view, least)
     wanted = round(geometry.field_of_view / field_of_view * min(height, width), 9)
     if field_of_view < (1 - TOLERATED_SHORTFALL) * geometry.field_of_view:
         rgb = _add_sky(rgb, wanted)
@@ -172,7 +167,7 @@ def decode_cutout(
         As `decode_image` and `to_cutout` do.
     """
     if size := jpeg_size(data):
-        field_of_view = _field_of_view(size, geometry, field_of_view, None)
+        field_of_view = find_field_of_view(size, geometry, field_of_view)
         reduction = geometry.field_of_view / field_of_view * min(size) / geometry.pixels
         return to_cutout(decode_image(data, reduction, max_pixels=max_pixels), geometry, field_of_view)
     return to_cutout(decode_image(data, max_pixels=max_pixels), geometry, field_of_view)
@@ -215,11 +210,18 @@ def try_read(read: Callable[[], Result]) -> Result | ImageError:
         return ImageError("missing", f"The file cannot be read ({error}).")
 
 
-def _field_of_view(
-    size: tuple[int, int], geometry: Geometry, field_of_view: float | None, least: float | None
+def find_field_of_view(
+    size: tuple[int, int],
+    geometry: Geometry,
+    field_of_view: float | None = None,
+    least: float | None = None,
 ) -> float:
-    """Return the field of view of an image, or raise `ImageError` if it is too small."""
-    field_of_view = frame_width(size) if field_of_view is None else field_of_view
+    """Return the field of view of an image of a size in pixels, or raise `ImageError` if it is too small.
+
+    The arguments are those of `to_cutout`.
+    """
+    if field_of_view is None:
+        field_of_view = COMPACT.field_of_view if size == (COMPACT.pixels, COMPACT.pixels) else FRAME_WIDTH
     if not field_of_view > 0:
         raise ImageError(
             "unsupported", f"A field of view of {field_of_view:g} r90 is not possible; give a positive width."

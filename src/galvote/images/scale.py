@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,17 +21,19 @@ import sep
 from jaxtyping import Float64, Int, UInt8
 
 from galvote.images.decode import Encoded, decode_image, jpeg_size
-from galvote.images.geometry import TOLERATED_SHORTFALL, Geometry, frame_width, to_cutout
+from galvote.images.geometry import TOLERATED_SHORTFALL, Geometry, find_field_of_view, to_cutout
 from galvote.images.limits import MAX_PIXELS
 
 SCATTER = 0.12
 """Standard deviation of the logarithm of measured r90 among GZ2 frames."""
 
+_AS_IN_GZ2 = "it is taken to have the scale of a GZ2 frame."
 _ODDS = 8.0  # that a picture with a galaxy of just the right size is a GZ2 frame
 _LEAST_CHANGE = 0.05  # of the logarithm; what is less is none
 _SIDE = 42  # pixels, nearly, on which a galaxy is measured
 _SMALLEST = 50 / 850  # r90 in widths of the picture that was fitted; where it is less, the middle is measured
-_LEAST_PIXELS = 4.0  # of r90
+_LARGEST = 0.45  # r90 in widths of the picture
+_LEAST_PIXELS = 3.0  # of r90
 _LEVELS = np.array([4, 8, 16, 32, 110], np.float32)  # above the sky, of 255
 _SHARES = np.array([0.5, 0.8, 0.95])
 
@@ -38,22 +41,25 @@ sep.set_extract_pixstack(8_000)  # all of it is cleared for each picture; the de
 
 
 class Shown(NamedTuple):
-    """What a network is shown of a picture.
+    """What a network is shown of an image.
 
     Parameters
     ----------
     cutout
         RGB, of the geometry that was asked for.
     r90
-        Of the galaxy in pixels of the picture, measured or from a table; NaN if unknown.
+        Of the galaxy in pixels of the image, measured or from a catalogue; NaN if unknown.
+    measured
+        The measured r90 over that of a GZ2 frame of this width; NaN if none was measured.
     factor
         How many times larger than in a GZ2 frame the galaxy is taken to be; it is shown smaller by that.
     remark
-        What a user should know of it, as a sentence; mostly empty.
+        What a user should know of it, in sentences; mostly empty.
     """
 
     cutout: UInt8[np.ndarray, "p p 3"]
     r90: float = math.nan
+    measured: float = math.nan
     factor: float = 1.0
     remark: str = ""
 
@@ -65,23 +71,23 @@ def show(
     *,
     field_of_view: float | None = None,
     r90: float | None = None,
-    auto: bool = False,
+    measured: Literal["no", "only", "applied"] = "no",
     max_pixels: int = MAX_PIXELS,
 ) -> Shown:
-    """Decode a picture and bring its galaxy to the size that it has in GZ2's pictures.
+    """Decode an image and bring its galaxy to the size that it has in GZ2 frames.
 
     Parameters
     ----------
     data, geometry, max_pixels
         As for `galvote.images.decode_cutout`.
     seen
-        What the network looks at. A picture that shows less than half of that is refused.
+        What the network looks at. An image that shows less than half of its width is refused.
     field_of_view
-        Width of the picture in r90, if it is known; the rest is ignored then.
+        Width of the image in r90, if it is known; the rest is ignored then.
     r90
-        Of the galaxy, in pixels of the picture; NaN if it should be known and is not.
-    auto
-        Measure the galaxy in the middle.
+        Of the galaxy, in pixels of the image; NaN if it should be known and is not.
+    measured
+        Whether the galaxy is measured, if its r90 is not given, and brought to scale by that.
 
     Raises
     ------
@@ -92,34 +98,66 @@ def show(
     if size is None:
         data = decode_image(data, max_pixels=max_pixels)
         size = (data.shape[0], data.shape[1])
-    side, factor, remarks = min(size), 1.0, list[str]()
-    frame = field_of_view or frame_width(size)
+    side, factor, found, remarks = min(size), 1.0, math.nan, list[str]()
     least = seen.field_of_view / 2
+    frame = find_field_of_view(size, geometry, field_of_view, least)
+    if field_of_view is not None:
+        r90 = None
+    elif r90 is not None and r90 > 0:
+        factor = r90 / side * frame
+    elif r90 is not None:
+        remarks.append(f"The catalogue has no size of it, so {_AS_IN_GZ2}")
 
     def decode() -> UInt8[np.ndarray, "y x 3"]:
         reduction = geometry.field_of_view / frame * factor * side / geometry.pixels
         return decode_image(data, reduction, max_pixels=max_pixels)
 
-    if field_of_view is not None:
-        r90, auto = None, False
-    elif r90 is not None and r90 > 0:
-        factor, auto = r90 / side * frame, False
-    elif r90 is not None:
-        remarks.append("The catalogue has no size of it, so it is taken to have the scale of a GZ2 frame.")
     rgb = decode()
-    if auto:
-        share = measure(rgb)
-        if share is not None and share * side >= _LEAST_PIXELS and share * least < 1:
-            r90 = share * side
-            factor = _whole_pixels(_weigh(share * frame), geometry, frame, rgb)
+    if measured != "no" and field_of_view is None and r90 is None:
+        if share := measure(rgb):
+            r90, found = share * side, share * frame
+        if share and measured == "applied":
+            factor = _whole_pixels(_weigh(found), geometry, frame, rgb)
             rgb = decode() if factor < 1 and rgb.shape[:2] != size else rgb
-        else:
-            remarks.append("Its r90 cannot be measured, so it is taken to have the scale of a GZ2 frame.")
+        elif measured == "applied":
+            remarks.append(f"Its r90 cannot be measured, so {_AS_IN_GZ2}")
     shown = frame / factor / seen.field_of_view
     if shown < 1 - TOLERATED_SHORTFALL:
         remarks.append(f"It shows {shown:.0%} of the width that the network looks at; the rest is its sky.")
     cutout = np.ascontiguousarray(to_cutout(rgb, geometry, frame / factor, least=least))
-    return Shown(cutout, math.nan if r90 is None else r90, factor, " ".join(remarks))
+    return Shown(cutout, math.nan if r90 is None else r90, found, factor, " ".join(remarks))
+
+
+def describe_scale(shown: Iterable[Shown]) -> str:
+    """Return how the scale of some images differs from GZ2's, in sentences; nothing if it does not.
+
+    Parameters
+    ----------
+    shown
+        Of each image; those that are not measured do not count.
+
+    Notes
+    -----
+    A few images have to differ more: the limits are two standard errors wider than of a hundred.
+    """
+    sizes = np.log([one.measured for one in shown if one.measured > 0])
+    if not len(sizes):
+        return ""
+    median = float(np.median(sizes))
+    scatter = float(np.diff(np.percentile(sizes, [16, 84]))[0]) / 2
+    few = 2 * SCATTER * max(0.0, len(sizes) ** -0.5 - 0.1)
+    off, scattered = abs(median) > math.log(1.15) + few, scatter > 0.15 + few
+    if not (off or scattered):
+        return ""
+    larger = f"{abs(math.exp(median) - 1):.0%} {'larger' if median > 0 else 'smaller'} than in GZ2 frames"
+    said = f"r90 is {larger}" + (f" and scatters by {scatter:.0%} (GZ2's by some 10%)" if scattered else "")
+    number = f"the first {len(sizes)} images" if len(sizes) > 1 else "the image"
+    return (
+        f"The scale seems to be another than that of GZ2 frames, for which the model was trained: {said}, by "
+        f'{number}, in widths of the image. Measure each galaxy with --scale auto (scale="auto"), or give '
+        "--pixel-scale and a --catalogue of their r90 (scale=galvote.Sizes); if the scale is right, say "
+        '--scale gz2 (scale="gz2").'
+    )
 
 
 def measure(rgb: UInt8[np.ndarray, "y x 3"]) -> float | None:
@@ -133,15 +171,15 @@ def measure(rgb: UInt8[np.ndarray, "y x 3"]) -> float | None:
     Returns
     -------
     float
-        r90 in widths of that square; ``None`` if nothing is there.
+        r90 in widths of that square; ``None`` if nothing is there, or what is there is too small or fills it.
     """
     whole = side = min(rgb.shape[:2])
-    while True:
-        sizes = outline_sizes(rgb, side)
-        share = None if sizes is None else math.exp(_fit().predict(sizes))
-        if share is None or share > _SMALLEST or side < 4 * _SIDE:
-            return None if share is None else share * side / whole
+    while (sizes := outline_sizes(rgb, side)) is not None:
+        share = math.exp(_fit().predict(sizes)) * side / whole
+        if share * whole > _SMALLEST * side or side < 4 * _SIDE:
+            return share if _LEAST_PIXELS / whole < share < _LARGEST else None
         side //= 2
+    return None
 
 
 def outline_sizes(rgb: UInt8[np.ndarray, "y x 3"], side: int) -> Float64[np.ndarray, " size"] | None:
@@ -189,7 +227,7 @@ def outline_sizes(rgb: UInt8[np.ndarray, "y x 3"], side: int) -> Float64[np.ndar
     shape = found[galaxy - 1]
     axes = max(shape["a"], 0.3), max(shape["b"], 0.3)
     sizes = np.concatenate([np.sqrt((areas + 0.5) / np.pi), radii, axes]) / n
-    return np.log(np.append(sizes, shape["peak"]))
+    return np.asarray(np.log(np.append(sizes, shape["peak"])))
 
 
 class Fit(NamedTuple):
@@ -205,7 +243,7 @@ class Fit(NamedTuple):
 
     mean: Float64[np.ndarray, " size"]
     scale: Float64[np.ndarray, " size"]
-    constant: float
+    constant: Float64[np.ndarray, ""]
     linear: Float64[np.ndarray, " size"]
     square: Float64[np.ndarray, "size size"]
 

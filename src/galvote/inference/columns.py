@@ -12,7 +12,9 @@ from galvote.trees import DecisionTree
 _ABOUT = {
     "id": ("Name of the galaxy", None, "meta.id;meta.main"),
     "status": ("ok, or what was wrong with the image", None, "meta.code.status"),
-    "reason": ("Why there is no prediction", None, "meta.note"),
+    "reason": ("Why there is no prediction, or what was done to the image", None, "meta.note"),
+    "r90_pixels": ("r90 in pixels of the image, measured or from a catalogue", "pix", "phys.angSize"),
+    "scale_factor": ("Times larger than in a GZ2 frame; the image was shrunk by it", "", "arith.factor"),
     "ood": ("Whether the image is out of distribution: unlike the training galaxies", None, "meta.code.qual"),
     "ood_score": ("Percentile of the image's distance among held-out galaxies", "%", "stat.rank"),
     "features": ("Features of the image in the model's network", "", "stat.value"),
@@ -34,6 +36,7 @@ def prediction_schema(
     calibrated: bool,
     features: int = 0,
     conditional: bool = False,
+    scaled: bool = False,
 ) -> pa.Schema:
     """Return the columns of a prediction, with what each one means in the fields' metadata.
 
@@ -49,6 +52,8 @@ def prediction_schema(
         How many there are.
     conditional
         Whether there are conditional fractions.
+    scaled
+        Whether each image was brought to scale by its own galaxy.
     """
     promised = "" if level is None else f"{level:.12g} "
 
@@ -66,6 +71,7 @@ def prediction_schema(
         ]
 
     fields = [pa.field(name, pa.string()) for name in ("id", "status", "reason")]
+    fields += [pa.field(name, pa.float32()) for name in ("r90_pixels", "scale_factor")] if scaled else []
     fields += [pa.field("ood", pa.bool_()), pa.field("ood_score", pa.float32())] if calibrated else []
     fields = [*fields, *answers(tree.columns, _ENDS[:1], "all votes")]
     fields += answers(tree.columns, _ENDS[1:], "all votes") if calibrated else []

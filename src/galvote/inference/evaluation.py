@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from galvote.errors import CatalogueError, GalvoteError, ImageError
 from galvote.images import COMPACT, FRAME_WIDTH, Geometry, decode_image, to_cutout
 from galvote.inference.prediction import Prediction
-from galvote.inference.predictor import Predictor
+from galvote.inference.predictor import Predictor, Scale
 from galvote.inference.scored import match_predictions, read_predictions
 from galvote.inference.votes import read_votes_of, refuse_other_tree
 from galvote.io import Sources, list_sources
@@ -124,6 +124,7 @@ def evaluate(
     field_of_view: float | None = None,
     bands: str | None = None,
     stretch: str = "lupton",
+    scale: Scale | None = None,
     backend: str | None = None,
     id_column: str | None = None,
     skip_invalid: bool = False,
@@ -148,7 +149,7 @@ def evaluate(
     splits, split
         A table with a column ``split``, and the split to be scored. The mean predictor says the mean votes of
         the split ``train``.
-    tta, level, field_of_view, bands, stretch
+    tta, level, field_of_view, bands, stretch, scale
         As for `Predictor.predict`, which `model` is asked.
     backend
         As for `galvote.load`.
@@ -202,7 +203,13 @@ def evaluate(
         chosen = match_ids(wanted, sources).sources
         advance = on_progress and (lambda done, failed: on_progress(done, len(chosen)))
         predicted = predictor.predict(
-            chosen, tta=tta, field_of_view=field_of_view, level=level, on_progress=advance
+            chosen,
+            tta=tta,
+            field_of_view=field_of_view,
+            level=level,
+            scale=scale,
+            report=lambda remark: None,
+            on_progress=advance,
         )
     rows, vote_rows, left_out = match_predictions(predicted, wanted, known.ids)
     matched, scored = predicted[np.array(rows)], wanted.select(np.array(vote_rows))
@@ -220,7 +227,7 @@ def evaluate(
         compared=compared,
         ids=matched.ids,
         left_out=left_out,
-        remarks=_remarks(predictor, scored),
+        remarks=_remarks(predictor, scored, predicted),
         sources=sources,
         field_of_view=field_of_view,
     )
@@ -273,11 +280,12 @@ def _choose_split(
     return votes.select(own == split), column_means(votes.fractions[training]) if training.any() else None
 
 
-def _remarks(predictor: Predictor | None, scored: Votes) -> tuple[str, ...]:
+def _remarks(predictor: Predictor | None, scored: Votes, predicted: Prediction) -> tuple[str, ...]:
+    remarks = [predicted.remark] if predicted.remark else []
     measured = {} if predictor is None else predictor.card.calibration
     if measured.get("galaxies_sha256") == scored.digest():
-        return (
+        remarks.append(
             "These galaxies calibrated the model's intervals, so the share of votes in their interval is no "
-            "test of it; the model's card has one on held-out halves.",
+            "test of it; the model's card has one on held-out halves."
         )
-    return ()
+    return tuple(remarks)

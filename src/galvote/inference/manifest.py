@@ -26,8 +26,8 @@ class Manifest(BaseModel):
         Name and hashes of the model.
     backend
         What computes, in which precision and where; the name of a `galvote.inference.Backend`.
-    tta, level, field_of_view, features, conditional, bands, stretch
-        As in `galvote.inference.Settings`.
+    tta, level, field_of_view, features, conditional, bands, stretch, scale
+        As in `galvote.inference.Settings`; the scale in words.
     sources_sha256
         `galvote.io.Sources.digest` of the whole listing.
     galaxies
@@ -51,6 +51,7 @@ class Manifest(BaseModel):
     conditional: bool
     bands: str | None = None
     stretch: str = "lupton"
+    scale: str | None = None
     sources_sha256: str
     galaxies: int
     shard_size: int
@@ -81,7 +82,11 @@ class Manifest(BaseModel):
             weights_sha256=card.weights_sha256,
             calibration_sha256=card.calibration.get("sha256", ""),
             backend=predictor.backend.name,
-            **{**vars(settings), "level": level},
+            **{
+                **vars(settings),
+                "level": level,
+                "scale": str(settings.scale) if settings.scaled else None,
+            },
             sources_sha256=sources.digest(),
             galaxies=len(sources),
             shard_size=shard_size,

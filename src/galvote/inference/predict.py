@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from galvote.inference.listing import Images
 from galvote.inference.prediction import Prediction
-from galvote.inference.predictor import Predictor
+from galvote.inference.predictor import Predictor, Scale
 
 
 def predict(
@@ -21,7 +21,9 @@ def predict(
     features: bool = False,
     bands: str | None = None,
     stretch: str = "lupton",
+    scale: Scale | None = None,
     prefetch: int | None = None,
+    report: Callable[[str], None] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Prediction:
     """Predict the votes of any number of galaxies.
@@ -35,7 +37,7 @@ def predict(
         Name of a model, as for `galvote.load`, or one that is loaded.
     backend
         As for `galvote.load`.
-    tta, field_of_view, level, features, bands, stretch, prefetch, on_progress
+    tta, field_of_view, level, features, bands, stretch, scale, prefetch, report, on_progress
         As for `Predictor.predict`.
 
     Returns
@@ -56,6 +58,8 @@ def predict(
         features=features,
         bands=bands,
         stretch=stretch,
+        scale=scale,
         prefetch=prefetch,
+        report=report,
         on_progress=on_progress,
     )

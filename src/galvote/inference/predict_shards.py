@@ -110,7 +110,7 @@ def predict_shards(
     overwrite
         Remove the shards that are there, and begin anew.
     report
-        Is told, in sentences, what was found.
+        Is told, in sentences, what was found, and whether the images' scale seems wrong.
     on_progress
         Called with how many galaxies of the task are done, and how many there are.
 
@@ -137,6 +137,8 @@ def predict_shards(
     predictor.check_level(settings.level)
     sources = list_places(images, settings, id_column, report)
     shards = Shards.begin(Path(out), Manifest.of(predictor, sources, settings, shard_size), overwrite)
+    if remark := predictor.check_scale(sources, settings):
+        report(remark)
     rows = [shards.manifest.rows(shard) for shard in shards.manifest.of_task(task)]
     total, done = sum(each.stop - each.start for each in rows), 0
 
@@ -151,7 +153,7 @@ def predict_shards(
         summary = fill(
             sources, shards, settings, task=task, retry=retry, prefetch=prefetch, on_galaxies=advance
         )
-    shards.finish()
+    shards.finish(remark)
     return summary
 
 

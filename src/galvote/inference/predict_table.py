@@ -93,7 +93,8 @@ def predict_table(
     overwrite
         Replace an existing file.
     report
-        Is told, in sentences, what was found, where ids are from, and how many rows match by position.
+        Is told, in sentences, what was found, where ids are from, how many rows match by position, and
+        whether the images' scale seems wrong.
     on_progress
         Called with how many galaxies are done, and how many there are.
 
@@ -122,6 +123,8 @@ def predict_table(
             sources = _select(sources, wanted, Path(ids))
     if beside is None:
         refuse_unwritable(out, overwrite, pa.table({"id": pa.array(sources.ids, pa.string())}))
+    if remark := predictor.check_scale(sources, settings):
+        report(remark)
     if engine is None:
         table = _predict(predictor, sources, settings, prefetch, on_progress)
     else:
@@ -131,6 +134,8 @@ def predict_table(
         table = table.take(pc.index_in(pa.array(wanted, pa.string()), table["id"]))
     if beside is not None:
         table = join_by_id(*beside, table)
+    if remark:
+        table = table.replace_schema_metadata({"remark": remark})
     written = Written(
         len(table),
         Counter(table["status"].to_pylist()),

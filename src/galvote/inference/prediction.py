@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float32, Int, UInt8
 
 from galvote.calibration import Calibration, ConditionalIntervals
 from galvote.errors import ImageError
+from galvote.images.scale import Shown
 from galvote.inference.columns import prediction_schema
 from galvote.io.astropy_tables import to_astropy
 from galvote.trees import DecisionTree, to_conditional
@@ -26,7 +27,7 @@ LEVEL = 0.9
 Fractions = Float32[np.ndarray, "galaxy answer"]
 
 _TEXTS = ("ids", "status", "reason")
-_NUMBERS = ("fractions", "low", "high", "ood", "ood_score", "features")
+_NUMBERS = ("fractions", "r90_pixels", "scale_factor", "low", "high", "ood", "ood_score", "features")
 
 
 class Conditional(NamedTuple):
@@ -50,7 +51,7 @@ class Prediction:
     status
         ``ok``, or what was wrong with the image.
     reason
-        Why there is no prediction; empty where there is one.
+        Why there is no prediction, or what was done to the image; mostly empty.
     fractions
         Cumulative vote fractions in [0, 1], in ``tree.columns`` order; NaN where the status is not ``ok``, as
         are all other numbers.
@@ -67,6 +68,11 @@ class Prediction:
         The encoder's features; ``None`` if they were not asked for.
     calibration
         What gives the intervals of conditional fractions.
+    r90_pixels, scale_factor
+        r90 in pixels of each image, and how many times larger than in a GZ2 frame the galaxy was taken to be;
+        ``None`` unless images were brought to scale.
+    remark
+        What is to be known of all rows: how the images' scale differs, if it seems to.
     """
 
     tree: DecisionTree
@@ -81,6 +87,9 @@ class Prediction:
     ood_score: Float32[np.ndarray, " galaxy"] | None = None
     features: Float32[np.ndarray, "galaxy feature"] | None = None
     calibration: Calibration | None = field(default=None, repr=False)
+    r90_pixels: Float32[np.ndarray, " galaxy"] | None = None
+    scale_factor: Float32[np.ndarray, " galaxy"] | None = None
+    remark: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -125,6 +134,28 @@ class Prediction:
     def _numbers(self) -> list[str]:
         return [name for name in _NUMBERS if getattr(self, name) is not None]
 
+    def with_scale(self, shown: Sequence[Shown | ImageError], *, columns: bool) -> Prediction:
+        """Return the same with what was done to show the images.
+
+        Parameters
+        ----------
+        shown
+            Of each image; of one that cannot be shown, nothing is added.
+        columns
+            Whether r90 and the factor are kept.
+        """
+        reason = tuple(
+            own if isinstance(one, ImageError) else one.remark
+            for own, one in zip(self.reason, shown, strict=True)
+        )
+        if not columns:
+            return replace(self, reason=reason)
+        numbers = np.array(
+            [(np.nan, np.nan) if isinstance(one, ImageError) else (one.r90, one.factor) for one in shown],
+            np.float32,
+        ).reshape(-1, 2)
+        return replace(self, reason=reason, r90_pixels=numbers[:, 0], scale_factor=numbers[:, 1])
+
     @property
     def ok(self) -> Bool[np.ndarray, " galaxy"]:
         """Which galaxies have a prediction."""
@@ -156,10 +187,11 @@ class Prediction:
 
         Returns
         -------
-        Columns ``id``, ``status``, ``reason``; of a calibrated model ``ood`` and ``ood_score``; the tree's
-        columns; of a calibrated model ``<column>_low`` and ``<column>_high`` of each; if asked for,
-        ``<label>`` of each answer with ``<label>_low`` and ``<label>_high``; ``features``, float16, if there
-        are any. Null where there is no prediction. The fields' metadata say what each one means.
+        Columns ``id``, ``status``, ``reason``; if images were brought to scale, ``r90_pixels`` and
+        ``scale_factor``; of a calibrated model ``ood`` and ``ood_score``; the tree's columns; of a calibrated
+        model ``<column>_low`` and ``<column>_high`` of each; if asked for, ``<label>`` of each answer with
+        ``<label>_low`` and ``<label>_high``; ``features``, float16, if there are any. Null where there is no
+        prediction. The fields' metadata say what each one means, the table's have the ``remark``.
         """
         missing = ~self.ok
         values = [array for array in (self.ood, self.ood_score) if array is not None]
@@ -169,7 +201,9 @@ class Prediction:
         if conditional:
             parts = [part.T for part in self.conditional() if part is not None]
             values += [column for answer in zip(*parts, strict=True) for column in answer]
-        columns = [pa.array(column, mask=missing) for column in values]
+        sizes = [array for array in (self.r90_pixels, self.scale_factor) if array is not None]
+        columns = [pa.array(array, mask=missing | np.isnan(array)) for array in sizes]
+        columns += [pa.array(column, mask=missing) for column in values]
         width = 0
         if self.features is not None:
             width = self.features.shape[1]
@@ -181,7 +215,10 @@ class Prediction:
             calibrated=self.low is not None,
             features=width,
             conditional=conditional,
+            scaled=self.scale_factor is not None,
         )
+        if self.remark:
+            schema = schema.with_metadata({"remark": self.remark})
         texts = [pa.array(getattr(self, name), pa.string()) for name in _TEXTS]
         return pa.Table.from_arrays([*texts, *columns], schema=schema)
 
@@ -245,6 +282,9 @@ class Prediction:
             columns = [table[name].cast(pa.float32()).fill_null(np.nan).to_numpy() for name in names]
             return np.stack(columns, axis=1)
 
+        def one(name: str) -> Float32[np.ndarray, " galaxy"] | None:
+            return numbers([name])[:, 0] if name in has else None
+
         def ends(ending: str) -> Fractions | None:
             names = [column + ending for column in tree.columns]
             return numbers(names) if has.issuperset(names) else None
@@ -263,7 +303,10 @@ class Prediction:
             high=ends("_high"),
             level=level,
             ood=table["ood"].fill_null(False).to_numpy() if "ood" in has else None,
-            ood_score=numbers(["ood_score"])[:, 0] if "ood_score" in has else None,
+            ood_score=one("ood_score"),
+            r90_pixels=one("r90_pixels"),
+            scale_factor=one("scale_factor"),
+            remark=(table.schema.metadata or {}).get(b"remark", b"").decode(),
             features=features,
             calibration=calibration,
         )

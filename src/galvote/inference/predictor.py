@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from importlib.util import find_spec
-from itertools import groupby
+from itertools import groupby, islice
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import UInt8
 
 from galvote.calibration import Calibration, check_level
-from galvote.errors import ImageError, ModelError
-from galvote.images import Encoded, Geometry, try_cutout, try_read
+from galvote.errors import GalvoteError, ImageError, ModelError, ScaleWarning
+from galvote.images import MAX_PIXELS, Encoded, Geometry, try_read
+from galvote.images.scale import Shown, describe_scale, show
 from galvote.inference.backends import Backend, Outputs
 from galvote.inference.columns import prediction_schema
 from galvote.inference.cores import count_cores
@@ -30,6 +32,7 @@ from galvote.inference.prediction import LEVEL, Prediction, make_prediction
 from galvote.inference.tta import predict_tta
 from galvote.io import Source, Sources
 from galvote.io.bands import Look
+from galvote.io.sizes import Sizes
 from galvote.models import Card
 from galvote.trees import DecisionTree
 
@@ -37,9 +40,13 @@ if TYPE_CHECKING:
     from galvote.models import GalaxyNetwork
 
 Key = TypeVar("Key")
-Cutout = UInt8[np.ndarray, "p p 3"]
-Waiting = Encoded | ImageError
-"""A picture on its way from disk to network: its files, its cutout, or what is wrong with it."""
+Scale = Literal["gz2", "auto"] | Sizes
+"""How images are brought to scale: they are, their galaxies are measured, or their sizes are known."""
+
+Waiting = tuple[Source, Encoded | Shown | ImageError]
+"""A picture on its way from disk to network: its files, what is shown of it, or what is wrong with it."""
+
+_LOOKED_AT = 100  # images whose scale is measured unless something is said of it
 
 BATCH = 64
 """Galaxies that are read, predicted and made rows of together; a backend may compute fewer at once."""
@@ -58,7 +65,7 @@ class Settings:
         As for `Predictor.predict`.
     conditional
         Whether its table has conditional fractions, too.
-    bands, stretch
+    bands, stretch, scale
         As for `Predictor.predict`.
     """
 
@@ -69,11 +76,23 @@ class Settings:
     conditional: bool = False
     bands: str | None = None
     stretch: str = "lupton"
+    scale: Scale | None = None
+
+    def __post_init__(self) -> None:
+        if self.field_of_view is not None and self.scale is not None:
+            raise GalvoteError("The field of view says the scale already: leave it or the scale out.")
+        if self.scale not in (None, "gz2", "auto") and not isinstance(self.scale, Sizes):
+            raise GalvoteError(f'There is no scale {self.scale!r}: it is "gz2", "auto" or galvote.Sizes.')
 
     @property
     def look(self) -> Look:
         """How the planes of FITS files are shown."""
         return Look.of(self.bands, self.stretch)
+
+    @property
+    def scaled(self) -> bool:
+        """Whether each image is brought to scale by its own galaxy."""
+        return self.scale not in (None, "gz2")
 
 
 class Predictor:
@@ -172,7 +191,9 @@ class Predictor:
         features: bool = False,
         bands: str | None = None,
         stretch: str = "lupton",
+        scale: Scale | None = None,
         prefetch: int | None = None,
+        report: Callable[[str], None] | None = None,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> Prediction:
         """Predict the votes of any number of galaxies.
@@ -196,8 +217,14 @@ class Predictor:
         stretch
             Of FITS files of one plane: ``"lupton"``, ``"asinh"`` or ``"percentile"``; see
             `galvote.images.fits.compose`.
+        scale
+            ``"gz2"``: images have the scale of GZ2 frames. ``"auto"``: the galaxy in the middle is measured
+            and brought to it. `galvote.io.Sizes`: it is brought to it by its known r90. If nothing is said,
+            images are taken as they are, but the first hundred are measured to see whether that is right.
         prefetch
             Most pictures in memory at once; 192 for each core if not given, and never fewer than 64.
+        report
+            Is told, in a sentence, if their scale seems to be another; a `ScaleWarning` if not given.
         on_progress
             Called with how many images are done, and how many there are.
 
@@ -222,9 +249,11 @@ class Predictor:
         A picture's row may depend, in the last digits, on its place: batches begin at every 64th picture. It
         depends neither on the other pictures nor on the number of cores.
         """
-        settings = Settings(tta, field_of_view, level, features, bands=bands, stretch=stretch)
+        settings = Settings(tta, field_of_view, level, features, bands=bands, stretch=stretch, scale=scale)
         listed = list_images(images, settings.look)
         done, predictions = 0, list[Prediction]()
+        if remark := self.check_scale(listed, settings):
+            (report or _warn)(remark)
         for _, batch in self._predict([(None, listed)], settings, prefetch):
             predictions.append(batch)
             done += len(batch)
@@ -233,8 +262,32 @@ class Predictor:
         if not predictions:
             pixels = self.geometry.pixels
             none = np.zeros((0, pixels, pixels, 3), np.uint8)
-            return self.predict_cutouts(none, level=level, features=features)
-        return Prediction.concat(predictions)
+            empty = self.predict_cutouts(none, level=level, features=features)
+            return empty.with_scale([], columns=settings.scaled)
+        return replace(Prediction.concat(predictions), remark=remark)
+
+    def check_scale(self, images: Sequence[Source] | Sources, settings: Settings) -> str:
+        """Return what is to be known of the scale of images, in sentences; nothing if it is all right.
+
+        Parameters
+        ----------
+        images
+            As `galvote.io.list_sources` returns them; the first hundred are read, if no scale is given.
+        settings
+            What is asked for.
+
+        Raises
+        ------
+        CatalogueError
+            If the scale is of sizes, and no image has one.
+        """
+        if isinstance(settings.scale, Sizes):
+            ids = images.ids if isinstance(images, Sources) else [image.id for image in images]
+            return settings.scale.compare(ids)
+        if settings.scale is not None or settings.field_of_view is not None:
+            return ""
+        first = (self.show(image, try_read(image.read), "look") for image in islice(images, _LOOKED_AT))
+        return describe_scale(one for one in first if isinstance(one, Shown))
 
     def predict_batches(
         self, images: Images, settings: Settings | None = None, *, prefetch: int | None = None
@@ -307,6 +360,7 @@ class Predictor:
             calibrated=self.calibration is not None,
             features=self.backend.width if settings.features else 0,
             conditional=settings.conditional,
+            scaled=settings.scaled,
         )
 
     def check_level(self, level: float | None) -> None:
@@ -414,7 +468,7 @@ class Predictor:
 
         predicted = run_ahead(
             batches(),
-            partial(self._read, field_of_view=settings.field_of_view),
+            partial(self._read, settings=settings),
             partial(self._compute, settings=settings),
             prefetch=prefetch or _BATCHES_AHEAD * BATCH * count_cores(),
         )
@@ -422,33 +476,67 @@ class Predictor:
         # large arrays, and the C library could not give the room around them to the next.
         return ((keys.popleft(), Prediction.concat([one])) for one in predicted)
 
-    def _read(self, galaxy: Source, field_of_view: float | None) -> tuple[str, Waiting]:
+    def _read(self, galaxy: Source, settings: Settings) -> Waiting:
         """Read a picture; it waits for its network as its file or as its cutout, whichever is smaller."""
         data = try_read(galaxy.read)
         small = isinstance(data, tuple) and sum(map(len, data)) <= 3 * self.geometry.pixels**2
-        if not isinstance(data, ImageError) and not small:
-            data = self._cut(data, galaxy.field_of_view or field_of_view)
-        return galaxy.id, data
+        return galaxy, data if small else self.show(galaxy, data, settings.scale, settings.field_of_view)
 
-    def _cut(self, data: Encoded, field_of_view: float | None) -> Cutout | ImageError:
-        return try_cutout(lambda: data, self.geometry, field_of_view)
+    def show(
+        self,
+        galaxy: Source,
+        data: Encoded | Shown | ImageError,
+        scale: Scale | Literal["look"] | None = None,
+        field_of_view: float | None = None,
+        *,
+        max_pixels: int = MAX_PIXELS,
+    ) -> Shown | ImageError:
+        """Return what the network is shown of a galaxy, or what is wrong with its image.
 
-    def _compute(self, read: Sequence[tuple[str, Waiting]], settings: Settings) -> Prediction:
+        Parameters
+        ----------
+        galaxy
+            Whose image it is.
+        data
+            What was read of it, or what was wrong.
+        scale, field_of_view
+            As for `predict`; with ``"look"`` the galaxy is measured, but shown as it is.
+        max_pixels
+            As for `galvote.images.decode_image`.
+        """
+        if isinstance(data, Shown | ImageError):
+            return data
+        run = partial(
+            show,
+            data,
+            self.geometry,
+            self.card.network.geometry,
+            field_of_view=galaxy.field_of_view or field_of_view,
+            r90=scale.pixels(galaxy.id) if isinstance(scale, Sizes) else None,
+            measured="applied" if scale == "auto" else "only" if scale == "look" else "no",
+            max_pixels=max_pixels,
+        )
+        return try_read(run)
+
+    def _compute(self, read: Sequence[Waiting], settings: Settings) -> Prediction:
         # Decoded here, a cutout is still in the core's cache when the network comes to it.
-        results = [
-            self._cut(data, settings.field_of_view) if isinstance(data, tuple) else data for _, data in read
-        ]
+        shown = [self.show(galaxy, data, settings.scale, settings.field_of_view) for galaxy, data in read]
         # A picture that cannot be read is black to the network. So the others keep their places in the batch,
         # and their rows are the same to the last digit as if it could be read.
         cutouts = np.zeros((len(read), self.geometry.pixels, self.geometry.pixels, 3), dtype=np.uint8)
-        for cutout, result in zip(cutouts, results, strict=True):
-            if not isinstance(result, ImageError):
-                cutout[:] = result
-        return self.predict_cutouts(
+        for cutout, one in zip(cutouts, shown, strict=True):
+            if not isinstance(one, ImageError):
+                cutout[:] = one.cutout
+        predicted = self.predict_cutouts(
             cutouts,
             tta=settings.tta,
             level=settings.level,
             features=settings.features,
-            ids=[id_ for id_, _ in read],
-            failures=[result if isinstance(result, ImageError) else None for result in results],
+            ids=[galaxy.id for galaxy, _ in read],
+            failures=[one if isinstance(one, ImageError) else None for one in shown],
         )
+        return predicted.with_scale(shown, columns=settings.scaled)
+
+
+def _warn(remark: str) -> None:
+    warnings.warn(remark, ScaleWarning, stacklevel=4)

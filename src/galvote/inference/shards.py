@@ -75,7 +75,8 @@ class Shards:
         """
         try:
             manifest = json.loads((folder / MANIFEST).read_bytes())
-            manifest.pop("statuses", None)
+            for found in ("statuses", "remark"):
+                manifest.pop(found, None)
             return cls(folder, Manifest.model_validate(manifest))
         except FileNotFoundError as error:
             raise CatalogueError(
@@ -224,8 +225,13 @@ class Shards:
                     missing.remove(shard)
         return sorted(missing), statuses
 
-    def finish(self) -> bool:
+    def finish(self, remark: str = "") -> bool:
         """Write the counts into the manifest and tidy up, if the last shard is there.
+
+        Parameters
+        ----------
+        remark
+            What is to be known of all rows.
 
         Returns
         -------
@@ -237,7 +243,8 @@ class Shards:
         if not missing:
             for left in self.folder.glob(_PARTIAL):
                 left.unlink(missing_ok=True)  # of processes that were killed
-            self._write_manifest({"statuses": dict(sorted(statuses.items()))})
+            found = {"statuses": dict(sorted(statuses.items()))}
+            self._write_manifest(found | ({"remark": remark} if remark else {}))
         return not missing
 
     def _note(self, schema: pa.Schema) -> dict[str, Any] | None:

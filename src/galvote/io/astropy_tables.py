@@ -193,7 +193,8 @@ def to_astropy(table: pa.Table, *, for_fits: bool = False) -> Table:
     Parameters
     ----------
     table
-        The table; what its fields' metadata say (`galvote.io.columns.about`) is said of the columns.
+        The table; what its fields' metadata say (`galvote.io.columns.about`) is said of the columns, and
+        what its own say as ``remark`` is a comment.
     for_fits
         Texts become bytes in UTF-8.
 
@@ -220,6 +221,8 @@ def to_astropy(table: pa.Table, *, for_fits: bool = False) -> Table:
             columns[field.name].unit = Unit(known["unit"], parse_strict="silent")
         if "ucd" in known:
             columns[field.name].meta["ucd"] = known["ucd"]
+    if remark := (table.schema.metadata or {}).get(b"remark"):
+        columns.meta["comments"] = [remark.decode()]
     return columns
 
 

@@ -62,21 +62,25 @@ def find_column(columns: Sequence[str], names: Sequence[str], path: Path, what: 
     )
 
 
-def first_column(columns: Sequence[str], names: Sequence[str], path: Path) -> str | None:
+def first_column(
+    columns: Sequence[str], names: Sequence[str], path: Path, named: str | None = None
+) -> str | None:
     """Return the name of the first of these columns that a table has; None if it has none.
 
-    Upper and lower case are the same; a table that has both is a `CatalogueError`, unless one name alone is
-    looked for and is there as it is spelt.
+    What a user named goes before them. Upper and lower case are the same; a table that has both is a
+    `CatalogueError`, unless the user spelt one of them.
     """
-    for name in names:
+    if named in columns:
+        return named
+    for name in filter(None, (named, *names)):
         alike = [column for column in columns if column.lower() == name.lower()]
-        if len(alike) > 1 and not (len(names) == 1 and name in alike):
+        if len(alike) > 1:
             raise CatalogueError(
-                f"{path} has the columns {list_names(alike)}, which differ only in case; rename all "
-                "but one, or name the right one as it is spelt (--id-column, --size-column)."
+                f"{path} has the columns {list_names(alike)}, which differ only in case; rename all but one, "
+                "or name the right one as it is spelt (--id-column, --size-column)."
             )
         if alike:
-            return name if name in alike else alike[0]
+            return alike[0]
     return None
 
 
@@ -86,10 +90,10 @@ def find_id_column(columns: Sequence[str], path: Path, id_column: str | None = N
     Within `one_has`, a table without the column that is named has one of `ID_COLUMNS`.
     """
     read = _READ.get()
-    names = [id_column] if id_column else list(ID_COLUMNS)
-    if id_column and read is not None and first_column(columns, names, path) is None:
-        names = list(ID_COLUMNS)
-    found = find_column(columns, names, path, "ids", "Name it with --id-column (id_column=).")
+    names = ID_COLUMNS if id_column is None or read is not None else (id_column,)
+    found = first_column(columns, (), path, id_column) or find_column(
+        columns, names, path, "ids", "Name it with --id-column (id_column=)."
+    )
     if read is not None:
         read.append(found)
     return found
@@ -141,6 +145,12 @@ def ids_as_text(column: pa.ChunkedArray, path: Path) -> pa.Array:
         raise CatalogueError(
             f"{path} has {missing} rows without an id; give each galaxy one or remove these rows."
         )
+    _refuse_spoilt(ids, path)
+    return whole(ids)
+
+
+def _refuse_spoilt(ids: pa.Array, path: Path) -> None:
+    """Raise `CatalogueError` if ids have been floating-point numbers, or have 15 digits and zeros behind."""
     spoilt = pc.match_substring_regex(ids, _SPOILT)
     if pc.any(spoilt).as_py():
         row = pc.index(spoilt, True).as_py()
@@ -148,7 +158,13 @@ def ids_as_text(column: pa.ChunkedArray, path: Path) -> pa.Array:
             f"{path}: the id in row {row + 1} is {ids[row]}. A spreadsheet, or another program, has made it "
             "a floating-point number, whose last digits are lost; take the ids from where they came, as text."
         )
-    return whole(ids)
+    long = ids.filter(pc.match_substring_regex(ids, r"^\d{17,}$"))
+    lost = (pc.sum(pc.utf8_length(long)).as_py() or 0) - 15 * len(long)
+    if lost >= 4 and pc.all(pc.match_substring_regex(long, r"^\d{15}0+$")).as_py():  # too many for chance
+        raise CatalogueError(
+            f"{path}: all long ids have zeros after their 15th digit, as {long[0]}. A spreadsheet keeps 15 "
+            "digits; take the ids from where they came, as text. If they are right, put a letter before each."
+        )
 
 
 def whole(ids: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:

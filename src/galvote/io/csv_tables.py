@@ -28,8 +28,8 @@ from galvote.io.columns import (
 # What an unquoted field without a value looks like. Text that looks so is quoted when written.
 _NO_VALUE = ("", "NA", "N/A", "NaN", "nan", "null", "NULL")
 _NEEDS_QUOTES = r'[",\r\n]|^(' + "|".join(_NO_VALUE) + ")$"
-_NOT_EXACT = r"^[+-]?(0[\dxX]|\d{16,}(\.0*)?$)"
-"""Digits that a number would not give back: leading zeros, hexadecimal, more than a float holds."""
+_PADDED, _LONG = r"^[+-]?0[\dxX]", r"^[+-]?\d{16,}(\.0*)?$"
+"""Digits that a number would not give back: leading zeros, hexadecimal; more than a float holds."""
 _DELIMITERS = ",;\t|"
 _HEAD = 1 << 20
 
@@ -95,10 +95,9 @@ def _find_dialect(path: Path) -> _Dialect | None:
     reader = csv.reader(chain([line], lines), delimiter=delimiter)
     header = next(reader)
     skipped += reader.line_num
-    if above and any(map(_is_number, header)):  # `#id,ra,dec` above the first row
-        commented = next(csv.reader([above.lstrip("# ")], delimiter=delimiter))
-        if len(commented) == len(header):
-            header, skipped = commented, skipped - reader.line_num
+    commented = next(csv.reader([above.lstrip("# ")], delimiter=delimiter), [])
+    if len(commented) == len(header) and (any(map(_is_number, header)) or any(map(_holds_ids, commented))):
+        header, skipped = commented, skipped - reader.line_num  # `#id,ra,dec` above the first row
     blanks = len(header) > 1 and all(name.startswith(" ") for name in header[1:])
     return _Dialect([name.strip() for name in header], delimiter, skipped, encoding, blanks)
 
@@ -224,9 +223,16 @@ def _settle(column: pa.ChunkedArray) -> pa.ChunkedArray:
             settled = text.cast(kind)
         except pa.ArrowInvalid:
             continue
-        exact = pa.types.is_floating(kind) and not (pc.max(pc.abs(settled)).as_py() or 0) >= 2**53
-        return settled if exact or not pc.any(pc.match_substring_regex(text, _NOT_EXACT)).as_py() else column
+        if pa.types.is_floating(kind):
+            lost = (pc.max(pc.abs(settled)).as_py() or 0) >= 2**53 and _any_match(text, _LONG)
+        else:
+            lost = _any_match(text, _PADDED)
+        return column if lost else settled
     return column
+
+
+def _any_match(column: pa.ChunkedArray, pattern: str) -> bool:
+    return bool(pc.any(pc.match_substring_regex(column, pattern)).as_py())
 
 
 def _has_decimal_commas(column: pa.ChunkedArray) -> bool:

@@ -12,7 +12,7 @@ from jaxtyping import Bool, Float64, Int
 
 from galvote.errors import CatalogueError
 from galvote.io.columns import ID_COLUMNS, find_id_column, first_column, to_ids
-from galvote.io.positions import Coordinates, Positions, coordinates
+from galvote.io.positions import Coordinates, Positions, coordinate_columns, coordinates
 
 WITHIN = 1.0
 """Arcseconds between two positions that are taken for one galaxy."""
@@ -90,19 +90,19 @@ def row_ids(
         Is told where the ids are from, or how many rows match. If none does, that is a `CatalogueError`.
     """
     names = table.column_names
-    known = ID_COLUMNS if id_column is None else (id_column, *ID_COLUMNS)
-    if reference is None or first_column(names, known, path) is not None:
+    if reference is None or first_column(names, ID_COLUMNS, path, id_column) is not None:
         name = find_id_column(names, path, id_column)
         ids = to_ids(table[name], path)
         report(f"{path}: {len(table):,} rows, ids from `{name}`.")
         return ids
+    ra, dec = coordinate_columns(names, path)
     match = match_positions(*coordinates(table, path), reference.ra, reference.dec)
     if len(table) and not (match.rows >= 0).any():
         raise CatalogueError(
             f"{path} has no ids, and no position in it is within {WITHIN:g} arcsecond of one that is looked "
             "for; check that both are ICRS in degrees, or name its column of ids with --id-column."
         )
-    report(f"{path} has no ids. {match.describe()}")
+    report(f"{path} has no ids. {match.describe()} Positions are `{ra}`, `{dec}`.")
     return tuple("" if row < 0 else reference.ids[row] for row in match.rows)
 
 

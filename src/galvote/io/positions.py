@@ -135,9 +135,10 @@ def read_positions(
     names = table.column_names
     ra, dec = coordinate_columns(names, path)
     said = f"coordinates from `{ra}`, `{dec}`"
-    r90, size = np.full(len(table), np.nan), first_column(names, SIZE_COLUMNS, path)
-    if size_column:
-        size = find_column(names, [size_column], path, "sizes", "Name one that is there.")
+    r90 = np.full(len(table), np.nan)
+    size = first_column(names, () if size_column else SIZE_COLUMNS, path, size_column)
+    if size_column and not size:
+        find_column(names, [size_column], path, "sizes", "Name one that is there.")
     if size:
         r90, said = _numbers(table, size, path, "arcsec"), f"{said}, sizes from `{size}`"
     if id_column is None and first_column(names, ID_COLUMNS, path) is None:
@@ -176,6 +177,17 @@ def coordinate_columns(names: Sequence[str], path: Path) -> tuple[str, str]:
         find_column(names, RA_COLUMNS, path, "right ascensions"),
         find_column(names, DEC_COLUMNS, path, "declinations"),
     )
+
+
+def read_sizes(
+    table: pa.Table, path: Path, column: str | None = None, *, required: bool = False
+) -> Coordinates:
+    """Return a table's sizes in arcseconds: of r90, if no other column is named; NaN where missing."""
+    if not (required or column or first_column(table.column_names, SIZE_COLUMNS, path)):
+        return np.full(len(table), np.nan)
+    names = [column] if column else SIZE_COLUMNS
+    name = find_column(table.column_names, names, path, "sizes", "Name one that is there.")
+    return _numbers(table, name, path, "arcsec")
 
 
 def coordinates(table: pa.Table, path: Path) -> tuple[Coordinates, Coordinates]:

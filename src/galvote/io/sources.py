@@ -210,7 +210,7 @@ class Sources:
         return Sources(tuple(part for part in chosen if part))
 
     def describe(self) -> str:
-        """Say in a line how many galaxies there are, whence their ids are and what was passed over."""
+        """Return a line: how many galaxies there are, whence their ids are, what was passed over."""
         notes = dict.fromkeys(chain.from_iterable(listing.notes for listing in self.listings))
         return "; ".join((f"{len(self):,} galax{'y' if len(self) == 1 else 'ies'}", *notes))
 

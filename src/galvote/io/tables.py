@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -83,7 +84,7 @@ def read_table(path: str | Path) -> pa.Table:
         raise CatalogueError(f"There is no file {path}; check the path.")
     try:
         return format_.read(path)
-    except (pa.ArrowException, OSError, ValueError, IndexError, TypeError) as error:
+    except (pa.ArrowException, OSError, ValueError, IndexError, TypeError, csv.Error) as error:
         raise CatalogueError(
             f"{path} cannot be read as {format_.name}: {error}. "
             "Check that the file is whole and that its ending says what it is."

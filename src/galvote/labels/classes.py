@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,7 @@ def read_labels(
     *,
     id_column: str | None = None,
     reference: Positions | None = None,
+    report: Callable[[str], None] = lambda sentence: None,
 ) -> dict[str, str]:
     """Read one column of a table by id: a hard class, or the split a galaxy belongs to.
 
@@ -46,6 +47,8 @@ def read_labels(
         Its name; not needed if the table has just one beside the ids.
     id_column, reference
         As for `read_votes`.
+    report
+        Is told where the ids are from, or how many rows match by position.
 
     Returns
     -------
@@ -57,8 +60,8 @@ def read_labels(
         If the file cannot be read, there is no such column, or an id occurs twice.
     """
     path = Path(path)
-    table, ids = with_ids(read_table(path), path, id_column, reference)
-    named = first_column(table.column_names, (*filter(None, [id_column]), *ID_COLUMNS), path)
+    table, ids = with_ids(read_table(path), path, id_column, reference, report)
+    named = first_column(table.column_names, ID_COLUMNS, path, id_column)
     others = [name for name in table.column_names if name != named]
     if column is None and len(others) == 1:
         column = others[0]
@@ -86,7 +89,7 @@ def class_columns(table: pa.Table, path: Path, id_column: str | None = None) -> 
     -------
     Names of columns.
     """
-    named = first_column(table.column_names, (*filter(None, [id_column]), *ID_COLUMNS), path)
+    named = first_column(table.column_names, ID_COLUMNS, path, id_column)
     return tuple(
         field.name
         for field in table.schema

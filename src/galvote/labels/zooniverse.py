@@ -155,7 +155,7 @@ def _count(
 
 def _find_id(row: dict[str, Any], id_column: str | None) -> str:
     """Return the id of the galaxy that was classified; what is wrong is a `ValueError`."""
-    subject = str(row["subject_ids"] or "").strip()
+    subject = "" if row["subject_ids"] is None else str(row["subject_ids"]).strip()
     if not subject.isdecimal():
         raise ValueError(f"its subject_ids are {subject!r}, and must be one number")
     if id_column is None:

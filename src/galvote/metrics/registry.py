@@ -14,7 +14,7 @@ METRICS: dict[str, Metric] = {}
 
 
 def register_metric(name: str) -> Callable[[Metric], Metric]:
-    """Make a function of a `Comparison` one of the metrics.
+    """Return a decorator that makes a function of a `Comparison` one of the metrics.
 
     What it returns must be plain data: a number, a text, or a mapping or sequence of them; ``None`` if the
     comparison has nothing to measure it by.
@@ -23,10 +23,6 @@ def register_metric(name: str) -> Callable[[Metric], Metric]:
     ----------
     name
         The key of its result among the scores, in ``scores.json`` and in ``evaluate --json``.
-
-    Returns
-    -------
-    A decorator.
     """
 
     def register(metric: Metric) -> Metric:

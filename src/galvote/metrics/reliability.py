@@ -65,7 +65,7 @@ def measure_reliability(
     tree: DecisionTree,
     bins: int = BINS,
 ) -> dict[str, Reliability]:
-    """Compare predicted and voted fractions question by question.
+    """Return by name, in tree order, how reliable predictions are for each question with some known vote.
 
     Parameters
     ----------
@@ -75,10 +75,6 @@ def measure_reliability(
         The volunteers' fractions, same order; NaN where unknown.
     tree, bins
         The tree of the columns, and how many equal bins [0, 1] is divided into.
-
-    Returns
-    -------
-    By name, in tree order, the questions of which some vote is known.
     """
     found = {}
     for name, columns in tree.slices.items():

@@ -4,8 +4,6 @@ A calibrated model has a third file, `calibration.safetensors`. A fourth, `netwo
 without torch; its weights are those of `weights.safetensors`.
 """
 
-from __future__ import annotations
-
 import difflib
 import hashlib
 import json
@@ -86,7 +84,7 @@ class Card(BaseModel):
 def save_calibrated(
     model: Path, calibration: Calibration, measured: Mapping[str, Any], directory: Path
 ) -> Path:
-    """Write a copy of a saved model with its calibration, or add it to the model where it is.
+    """Write a copy of a saved model, or add to it where it is, with a calibration, and return its folder.
 
     Parameters
     ----------
@@ -96,10 +94,6 @@ def save_calibrated(
         Intervals and the detector of what is out of distribution, and what the card says of them.
     directory
         Made if it does not exist; an earlier version is replaced file by file. May be the model's own.
-
-    Returns
-    -------
-    The directory.
     """
     card = load_card(model)
     if directory.resolve() != model.resolve():
@@ -197,15 +191,7 @@ def load_calibration(name: str | Path) -> Calibration | None:
 
 
 def check_weights(directory: Path, card: Card) -> None:
-    """Raise `ModelError` unless the weights are those that a card describes.
-
-    Parameters
-    ----------
-    directory
-        The model's folder.
-    card
-        Its card.
-    """
+    """Raise `ModelError` unless the weights in a folder are those that its card describes."""
     path = directory / WEIGHTS
     try:
         sound = file_sha256(path) == card.weights_sha256
@@ -229,11 +215,5 @@ def with_scores(card: Card, scores: Mapping[str, Any]) -> Card:
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file.
-
-    Parameters
-    ----------
-    path
-        Of the file.
-    """
+    """Return the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

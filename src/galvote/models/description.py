@@ -1,7 +1,5 @@
 """What a card says of a network: enough to feed it, without the library that builds it."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,7 +10,7 @@ HeadKind = Literal["sigmoid", "softmax", "rectified", "dirichlet"]
 
 
 class NetworkDescription(BaseModel):
-    """Encoder and head of a network, and what they see of a galaxy; other keys are the encoder's own.
+    """Encoder and head of a network, and what they see of a galaxy.
 
     Parameters
     ----------
@@ -26,6 +24,8 @@ class NetworkDescription(BaseModel):
         Share of the features that is left out in training, in [0, 1).
     orientations
         Over how many orientations of the picture features are averaged.
+    **extra_data
+        The encoder's own keys.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")

@@ -38,11 +38,6 @@ class TreeHead(nn.Module):
             # come down so slowly that their distributions stay too narrow.
             nn.init.constant_(self.linear.bias, -4)
 
-    @property
-    def obeys_tree(self) -> bool:
-        """Whether every question's predictions sum to the share of volunteers that is asked it."""
-        return self.kind != "sigmoid"
-
     def forward(self, features: Float[Tensor, "galaxy feature"]) -> Float[Tensor, "galaxy answer"]:
         """Return cumulative vote fractions in [0, 1], in ``tree.columns`` order, in float32."""
         if self.kind == "sigmoid":

@@ -35,18 +35,12 @@ def save_model(
 
     Parameters
     ----------
-    network
-        Whose weights are saved.
-    card
-        What is known about it; counts, hashes, versions and the date are filled in.
+    network, card
+        Whose weights are saved; what is known about it: counts, hashes, versions and date are filled in.
     directory
         Made if it does not exist.
     dtype
         Type of the stored floating-point weights; float16 halves the size.
-
-    Returns
-    -------
-    The directory.
     """
     tensors = {
         name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
@@ -72,16 +66,12 @@ def save_model(
 
 
 def load_model(name: str | Path) -> tuple[GalaxyNetwork, Card]:
-    """Load a shipped or saved model, ready to predict in float32.
+    """Return a shipped or saved network, ready to predict in float32, and its card.
 
     Parameters
     ----------
     name
         As `find_model` takes it.
-
-    Returns
-    -------
-    The network in evaluation mode, and its card.
 
     Raises
     ------

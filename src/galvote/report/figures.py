@@ -37,7 +37,7 @@ def style_axes(axes: Axes, title: str, x_label: str, y_label: str) -> None:
     axes.set_axisbelow(True)
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a PNG, whole or not at all."""
-    with atomic_file(path) as partial:
+def save_figure(figure: Figure, path: Path, *, unique: bool = False) -> None:
+    """Write a PNG, whole or not at all; see `atomic_file`."""
+    with atomic_file(path, unique=unique) as partial:
         figure.savefig(partial, format="png", dpi=150, facecolor="white")

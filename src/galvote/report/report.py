@@ -27,7 +27,7 @@ def best_and_worst(
     actual: Float[np.ndarray, "galaxy answer"],
     count: int = GALLERY,
 ) -> tuple[Int[np.ndarray, " best"], Int[np.ndarray, " worst"]]:
-    """Find the galaxies with the lowest and with the highest RMSE.
+    """Return the rows of the galaxies with the lowest RMSE, best first, and with the highest, worst first.
 
     Parameters
     ----------
@@ -35,10 +35,6 @@ def best_and_worst(
         Fractions in [0, 1] in one order of columns; `actual` is NaN where unknown.
     count
         How many of each. No galaxy is in both, so with few galaxies there are fewer.
-
-    Returns
-    -------
-    Their rows: the best, best first, and the worst, worst first.
     """
     rmse = galaxy_rmse(predicted, actual)
     order = np.argsort(rmse, kind="stable")[: int(np.isfinite(rmse).sum())]
@@ -69,14 +65,8 @@ def write_report(
         What was scored, and the ids of its galaxies.
     images
         RGB images by id, of the galaxies of `best_and_worst` at least; a galaxy without one is shown without.
-    title
-        What was scored.
-    overwrite
-        Whether a report that is there may be replaced.
-
-    Returns
-    -------
-    The path of the page.
+    title, overwrite
+        What was scored, and whether a report that is there may be replaced.
 
     Raises
     ------

@@ -1,7 +1,5 @@
 """What a drawn tree is laid out in: answers, questions and lanes, rows, and how large they are."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 from galvote.trees import Answer, Question
@@ -26,7 +24,7 @@ class Look:
     gap: float  # between answers
 
     @classmethod
-    def of(cls, width: int) -> Look:
+    def of(cls, width: int) -> "Look":
         """Return the look of a drawing of some width."""
         if width >= 600:
             return cls(13.0, 12.0, 18, 36, True, 58.0, 0.2 * width, 24.0, 26.0, 16.0)

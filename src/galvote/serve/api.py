@@ -11,15 +11,29 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from galvote.inference import LEVEL, Method, Predictor
 from galvote.io.bands import Look
 from galvote.serve import responses, schema
-from galvote.serve.engine import Engine
+from galvote.serve.engine import AskedScale, Engine
 from galvote.serve.errors import RequestError
 from galvote.serve.examples import EXAMPLES, draw_example
 from galvote.serve.openapi import problems, takes_images
 from galvote.serve.settings import MAX_TTA
 
-open_router = APIRouter()
+
+async def _refuse_unknown(request: Request) -> None:
+    """Raise the error of a query with a parameter that the path does not have."""
+    described = request.app.openapi()["paths"][request.scope["route"].path][request.method.lower()]
+    known = {each["name"] for each in described.get("parameters", []) if each["in"] == "query"}
+    if unknown := sorted(set(request.query_params) - known):
+        raise RequestError(
+            422,
+            "unknown-parameter",
+            f"{request.url.path} has no parameter {', '.join(unknown)}; it takes "
+            f"{', '.join(sorted(known)) or 'none'}.",
+        )
+
+
+open_router = APIRouter(dependencies=[Depends(_refuse_unknown)])
 """Paths for everybody."""
-router = APIRouter()
+router = APIRouter(dependencies=[Depends(_refuse_unknown)])
 """Paths that want a token, where there are any."""
 
 
@@ -61,6 +75,25 @@ async def _note_look(
     request.state.look = Look.of(bands, stretch)
 
 
+async def _choose_scale(
+    scale: Annotated[
+        Literal["gz2", "auto"] | None,
+        Query(
+            description="gz2: images have the scale of GZ2 frames; auto: measure the galaxy in the middle."
+        ),
+    ] = None,
+    pixel_scale: Annotated[
+        float | None, Query(gt=0, le=100, description="Arcseconds in a pixel; goes with r90.")
+    ] = None,
+    r90: Annotated[
+        list[float] | None,
+        Query(description="r90 in arcseconds, once for all images or once for each, in their order."),
+    ] = None,
+) -> AskedScale:
+    return AskedScale(scale, pixel_scale, tuple(r90 or ()))
+
+
+Scale = Annotated[AskedScale, Depends(_choose_scale)]
 Figures = Annotated[
     bool, Query(description="Add the votes drawn down the tree (SVG) and the model's cutout (PNG).")
 ]
@@ -132,20 +165,25 @@ async def predict(
     response: Response,
     engine: Server,
     predictor: Model,
+    scale: Scale,
     tta: Tta = 1,
     level: Level = LEVEL,
     figures: Figures = False,
 ) -> schema.PredictAnswer:
     """Predict the votes of each image: one row for each, in order, whatever is wrong with others."""
     async with engine.uploads.receive(request) as files:
-        prediction, cutouts = await engine.predict(files, predictor, tta, level)
+        prediction, shown = await engine.predict(files, predictor, tta, level, scale)
         galaxies = await asyncio.to_thread(
-            responses.describe_galaxies, prediction, predictor, cutouts if figures else None
+            responses.describe_galaxies, prediction, predictor, shown if figures else None
         )
     if not prediction.ok.any():
         response.status_code = 422
     return schema.PredictAnswer(
-        model=responses.describe_model(predictor), tta=tta, level=level, galaxies=galaxies
+        model=responses.describe_model(predictor),
+        tta=tta,
+        level=level,
+        galaxies=galaxies,
+        remark=prediction.remark,
     )
 
 
@@ -185,6 +223,7 @@ async def explain(
     request: Request,
     engine: Server,
     predictor: Model,
+    scale: Scale,
     question: Annotated[
         str | None, Query(description="Key of the question; the first one if not given.")
     ] = None,
@@ -196,7 +235,7 @@ async def explain(
     """Show which parts of the image mattered for an answer."""
     question = predictor.tree.questions[0].name if question is None else question
     async with engine.uploads.receive(request, max_files=1) as (file,):
-        explanation = await engine.explain(file, predictor, question, answer, method)
+        explanation = await engine.explain(file, predictor, question, answer, method, scale)
     return await asyncio.to_thread(responses.describe_explanation, explanation, method, predictor)
 
 
@@ -207,10 +246,11 @@ async def rotate(
     request: Request,
     engine: Server,
     predictor: Model,
+    scale: Scale,
     steps: Annotated[int, Query(ge=8, le=72, description="Angles around the circle.")] = 36,
 ) -> schema.RotateAnswer:
     """Show how the prediction changes as the image is rotated; ideally it does not."""
     angles = np.arange(steps, dtype=np.float32) * np.float32(360 / steps)
     async with engine.uploads.receive(request, max_files=1) as (file,):
-        fractions = await engine.rotate(file, predictor, angles)
+        fractions = await engine.rotate(file, predictor, angles, scale)
     return responses.describe_rotation(angles, fractions, predictor)

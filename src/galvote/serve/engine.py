@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32
 
 from galvote.errors import GalvoteError, ImageError, ModelError
 from galvote.field import Field, find_field
-from galvote.images import decode_image, try_cutout
+from galvote.images import decode_image
 from galvote.images.measure import refuse_without_photutils
+from galvote.images.scale import Shown, describe_scale
 from galvote.inference import Explanation, Method, Prediction, Predictor, explain, make_prediction, rotate
 from galvote.inference.cores import count_cores
+from galvote.inference.predictor import Scale
+from galvote.io import Sizes, Source
 from galvote.serve.batching import Batcher
 from galvote.serve.errors import RequestError, busy
 from galvote.serve.metrics import Metrics
@@ -25,9 +30,41 @@ from galvote.serve.settings import ServeSettings
 from galvote.serve.tasks import Alone, Cutout, Predict, QueuedPredictor
 from galvote.serve.uploads import Upload, Uploads
 
+Look = Scale | Literal["look"]
+"""How an image is brought to scale; with ``look`` its galaxy is measured, but it is shown as it is."""
+
 _MORE_READERS = 2
+_LOOKED_AT = 100  # images of a request, of which a scale that seems wrong is noticed
 _WAITING_FIELDS = 4
 """Wide images that may wait while another is searched, which is slow and takes much memory."""
+
+
+@dataclass(frozen=True)
+class AskedScale:
+    """The scale that a request names."""
+
+    scale: Literal["gz2", "auto"] | None
+    pixel_scale: float | None
+    r90: tuple[float, ...]
+
+    @property
+    def asked(self) -> bool:
+        """Whether each image is brought to scale by its own galaxy."""
+        return self.scale == "auto" or self.pixel_scale is not None
+
+    def of(self, files: Sequence[Upload]) -> list[Look]:
+        """Return the scale of each image."""
+        if self.pixel_scale is None and not self.r90:
+            return [self.scale or ("look" if n < _LOOKED_AT else "gz2") for n in range(len(files))]
+        if self.scale or self.pixel_scale is None or len(self.r90) not in (1, len(files)):
+            raise RequestError(
+                422,
+                "invalid",
+                "pixel_scale goes with r90, in arcseconds, once for all images or once for each in their "
+                "order, and without scale.",
+            )
+        sizes = self.r90 * len(files) if len(self.r90) == 1 else self.r90
+        return [Sizes(self.pixel_scale, {file.name: size}) for file, size in zip(files, sizes, strict=True)]
 
 
 class Engine:
@@ -83,26 +120,29 @@ class Engine:
         return found
 
     async def predict(
-        self, files: Sequence[Upload], predictor: Predictor, tta: int, level: float
-    ) -> tuple[Prediction, list[Cutout | ImageError]]:
+        self, files: Sequence[Upload], predictor: Predictor, tta: int, level: float, scale: AskedScale
+    ) -> tuple[Prediction, list[Shown | ImageError]]:
         """Predict the votes of some images."""
+        scales = scale.of(files)
         with self.queue.reserve(len(files) * tta) as places:
 
-            async def run(file: Upload) -> tuple[Cutout | ImageError, Any]:
-                cutout = await self._read(file, predictor)
-                if isinstance(cutout, ImageError):
+            async def run(file: Upload, scale: Look) -> tuple[Shown | ImageError, Any]:
+                shown = await self._read(file, predictor, scale)
+                if isinstance(shown, ImageError):
                     places.forgo(tta)
-                    return cutout, None
-                return cutout, await asyncio.wrap_future(places.put(Predict(predictor, tta), cutout))
+                    return shown, None
+                put = places.put(Predict(predictor, tta), shown.cutout)
+                return shown, await asyncio.wrap_future(put)
 
-            results = await asyncio.gather(*map(run, files))
+            results = await asyncio.gather(*map(run, files, scales))
         size = predictor.geometry.pixels
         cutouts = np.zeros((len(files), size, size, 3), np.uint8)
         fractions = np.zeros((len(files), len(predictor.tree)), np.float32)
         features = np.zeros((len(files), predictor.backend.width), np.float32)
-        for i, (cutout, outputs) in enumerate(results):
-            if not isinstance(cutout, ImageError):
-                cutouts[i], (fractions[i], features[i]) = cutout, outputs
+        shown = [one for one, _ in results]
+        for i, (one, outputs) in enumerate(results):
+            if not isinstance(one, ImageError):
+                cutouts[i], (fractions[i], features[i]) = one.cutout, outputs
         prediction = make_prediction(
             predictor.tree,
             predictor.calibration,
@@ -111,12 +151,18 @@ class Engine:
             features,
             level=level,
             ids=[file.name for file in files],
-            failures=[cutout if isinstance(cutout, ImageError) else None for cutout, _ in results],
-        )
-        return prediction, [cutout for cutout, _ in results]
+            failures=[one if isinstance(one, ImageError) else None for one in shown],
+        ).with_scale(shown, columns=scale.asked)
+        return replace(prediction, remark=_describe(shown, scales)), shown
 
     async def explain(
-        self, file: Upload, predictor: Predictor, question: str, answer: str | None, method: Method
+        self,
+        file: Upload,
+        predictor: Predictor,
+        question: str,
+        answer: str | None,
+        method: Method,
+        scale: AskedScale,
     ) -> Explanation:
         """Find out which parts of an image mattered for an answer."""
         if not predictor.has_network:
@@ -127,15 +173,15 @@ class Engine:
                 "network, so there is no explanation; serve the model itself rather than an exported file.",
             )
         run = partial(explain, predictor, question=question, answer=answer, method=method)
-        result: Explanation = await self._alone(file, predictor, run, weight=64)
+        result: Explanation = await self._alone(file, predictor, run, scale, weight=64)
         return result
 
     async def rotate(
-        self, file: Upload, predictor: Predictor, angles: Float32[np.ndarray, " angle"]
+        self, file: Upload, predictor: Predictor, angles: Float32[np.ndarray, " angle"], scale: AskedScale
     ) -> Float32[np.ndarray, "angle answer"]:
         """Predict the votes of an image at several angles."""
         run = partial(rotate, predictor, angles=angles)
-        result: np.ndarray = await self._alone(file, predictor, run, weight=len(angles))
+        result: np.ndarray = await self._alone(file, predictor, run, scale, weight=len(angles))
         return result
 
     async def find_field(
@@ -179,16 +225,34 @@ class Engine:
         self.metrics.network.inc(seconds)
 
     async def _alone(
-        self, file: Upload, predictor: Predictor, run: Callable[[Cutout], Any], *, weight: int
+        self,
+        file: Upload,
+        predictor: Predictor,
+        run: Callable[[Cutout], Any],
+        scale: AskedScale,
+        *,
+        weight: int,
     ) -> Any:
+        (own,) = scale.of([file])
         with self.queue.reserve(weight) as places:
-            cutout = await self._read(file, predictor)
-            if isinstance(cutout, ImageError):
-                raise cutout
-            return await asyncio.wrap_future(places.put(Alone(run, weight), cutout))
+            shown = await self._read(file, predictor, "gz2" if own == "look" else own)
+            if isinstance(shown, ImageError):
+                raise shown
+            return await asyncio.wrap_future(places.put(Alone(run, weight), shown.cutout))
 
-    async def _read(self, file: Upload, predictor: Predictor) -> Cutout | ImageError:
-        read = partial(try_cutout, lambda: file.data, predictor.geometry, max_pixels=self.settings.max_pixels)
-        cutout = await asyncio.get_running_loop().run_in_executor(self._readers, read)
-        self.metrics.images.labels(cutout.status if isinstance(cutout, ImageError) else "ok").inc()
-        return cutout
+    async def _read(self, file: Upload, predictor: Predictor, scale: Look) -> Shown | ImageError:
+        source = Source(file.name, file.name, lambda: (file.data,))
+        read = partial(predictor.show, source, file.data, scale, max_pixels=self.settings.max_pixels)
+        shown = await asyncio.get_running_loop().run_in_executor(self._readers, read)
+        self.metrics.images.labels(shown.status if isinstance(shown, ImageError) else "ok").inc()
+        return shown
+
+
+def _describe(shown: Sequence[Shown | ImageError], scales: Sequence[Look]) -> str:
+    """Return what is to be known of the scale of images for which no scale was asked."""
+    looked_at = [
+        one for one, scale in zip(shown, scales, strict=True) if isinstance(one, Shown) and scale == "look"
+    ]
+    if looked_at and all(math.isnan(one.measured) for one in looked_at):
+        return "No galaxy stands out in the middle; a wide image with several is one for /v1/field."
+    return describe_scale(looked_at)

@@ -13,6 +13,7 @@ from jaxtyping import Float32, UInt8
 from galvote._version import __version__
 from galvote.errors import ImageError
 from galvote.field import Field, cut_out
+from galvote.images.scale import Shown
 from galvote.inference import Explanation, Method, Prediction, Predictor
 from galvote.report.tree_drawing import NARROW, WIDE, draw_tree
 from galvote.serve import schema
@@ -56,11 +57,15 @@ def describe_model(predictor: Predictor) -> schema.ModelUsed:
 
 
 def describe_galaxies(
-    prediction: Prediction, predictor: Predictor, cutouts: Sequence[Image | ImageError] | None = None
+    prediction: Prediction, predictor: Predictor, shown: Sequence[Shown | ImageError] | None = None
 ) -> list[schema.Galaxy]:
     """Describe the galaxies of a prediction."""
     return [
-        schema.Galaxy(**_describe_galaxy(prediction, row, predictor, cutouts[row] if cutouts else None))
+        schema.Galaxy(
+            **_describe_galaxy(
+                prediction, row, predictor, getattr(shown[row], "cutout", None) if shown else None
+            )
+        )
         for row in range(len(prediction))
     ]
 
@@ -148,7 +153,7 @@ def to_data_url(image: Image, kind: Literal["png", "jpeg"] = "png") -> str:
 
 
 def _describe_galaxy(
-    prediction: Prediction, row: int, predictor: Predictor, cutout: Image | ImageError | None
+    prediction: Prediction, row: int, predictor: Predictor, cutout: Image | None
 ) -> dict[str, Any]:
     texts = {"id": prediction.ids[row], "status": prediction.status[row], "reason": prediction.reason[row]}
     if prediction.status[row] != "ok":
@@ -161,6 +166,8 @@ def _describe_galaxy(
         ood, score = bool(prediction.ood[row]), _round(prediction.ood_score[row], 2)
     path = decision_path(tree, fractions)
     return texts | {
+        "r90_pixels": _known(prediction.r90_pixels, row),
+        "scale_factor": _known(prediction.scale_factor, row),
         "ood": ood,
         "ood_score": score,
         "kind": name_kind(tree, fractions).kind.name,
@@ -183,7 +190,7 @@ def _describe_galaxy(
             for i, column in enumerate(tree.columns)
         },
         "figures": None
-        if cutout is None or isinstance(cutout, ImageError)
+        if cutout is None
         else schema.Figures(
             wide=draw_tree(tree, fractions, low, high, width=WIDE),
             narrow=draw_tree(tree, fractions, low, high, width=NARROW),
@@ -204,6 +211,10 @@ def _shrink(image: Image) -> Image:
     scale = min(1.0, _WIDE_IMAGE / max(height, width))
     size = (max(1, round(scale * width)), max(1, round(scale * height)))
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+
+
+def _known(numbers: Float32[np.ndarray, " galaxy"] | None, row: int) -> float | None:
+    return None if numbers is None or np.isnan(numbers[row]) else _round(numbers[row], 3)
 
 
 def _round(number: SupportsFloat, digits: int = 5) -> float:

@@ -92,7 +92,14 @@ class Galaxy(_Part):
 
     id: str = Field(description="the file's name without its path", examples=["ngc-4321.jpg"])
     status: str = Field(description="ok, or what is wrong with the file", examples=["ok"])
-    reason: str = Field(description="a sentence; empty if all is well")
+    reason: str = Field(description="what is wrong, or what was done to the image; mostly empty")
+    r90_pixels: float | None = Field(
+        None, description="r90 in pixels of the image, measured or given; null if unknown or not asked for"
+    )
+    scale_factor: float | None = Field(
+        None,
+        description="times larger than in a GZ2 frame, if a scale was asked for; it is shown smaller by it",
+    )
     ood: bool | None = Field(
         None, description="whether the image is out of distribution, so that intervals are not valid"
     )
@@ -111,6 +118,7 @@ class PredictAnswer(_Answer):
     tta: int
     level: float
     galaxies: list[Galaxy]
+    remark: str = Field("", description="if no scale was asked for: what is wrong with that of the images")
 
 
 class ExplainAnswer(_Answer):

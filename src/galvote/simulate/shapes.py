@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -124,23 +125,17 @@ def draw_shape(rng: np.random.Generator) -> GalaxyShape:
     seeing = float(1.2 * math.exp(rng.normal(0, 0.1)))
     angle, redness = float(rng.uniform(0, 180)), float(rng.beta(3, 2))
     kind = rng.choice(3, p=(0.02, 0.39, 0.59))
+    seen = partial(
+        GalaxyShape, magnitude=magnitude, radius=radius, seeing=seeing, angle=angle, redness=redness
+    )
     if kind == 0:
-        return GalaxyShape(
-            "star",
-            magnitude=float(rng.uniform(12.5, 15.5)),
-            radius=float(rng.uniform(1.6, 4.5)) * seeing,
-            seeing=seeing,
-            angle=angle,
-            redness=redness,
+        return seen(
+            "star", magnitude=float(rng.uniform(12.5, 15.5)), radius=float(rng.uniform(1.6, 4.5)) * seeing
         )
     if kind == 1:
         oddity = _ODD_ELLIPTICALS[rng.choice(5, p=(0.90, 0.02, 0.03, 0.04, 0.01))]
-        return GalaxyShape(
+        return seen(
             "elliptical",
-            magnitude=magnitude,
-            radius=radius,
-            seeing=seeing,
-            angle=angle,
             redness=0.6 + 0.4 * redness,
             roundness=float(np.clip(1 - abs(rng.normal(0, 0.33)), 0.25, 1)),
             sersic_index=float(rng.uniform(2.0, 5.0)),
@@ -157,13 +152,8 @@ def draw_shape(rng: np.random.Generator) -> GalaxyShape:
     if oddity in ("ring", "irregular"):
         arms = 0
     bulge_share = float(rng.beta(1.3, 4)) * (0.3 if oddity == "irregular" else 1)
-    return GalaxyShape(
+    return seen(
         "disc",
-        magnitude=magnitude,
-        radius=radius,
-        seeing=seeing,
-        angle=angle,
-        redness=redness,
         sersic_index=float(rng.uniform(1.5, 3.5)),
         inclination=inclination,
         bulge_share=bulge_share,

@@ -3,8 +3,6 @@
 Lengths are GZ2 pixels, light is per square GZ2 pixel, and a galaxy's light adds up to about 1.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -30,7 +28,7 @@ class Chance:
     distance: float  # outwards, 0 to 1
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Chance:
+    def draw(cls, rng: np.random.Generator) -> "Chance":
         """Draw it all, needed or not, so that what is drawn next does not depend on the shape."""
         return cls(
             rng.standard_normal((40, 40), np.float32),

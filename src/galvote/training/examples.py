@@ -1,7 +1,5 @@
 """Which galaxies a run learns from and is validated with: pictures, votes, classes and splits together."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +49,7 @@ class Examples:
                 digest.update(np.ascontiguousarray(labels).tobytes())
         return digest.hexdigest()
 
-    def select(self, positions: Sequence[int]) -> Examples:
+    def select(self, positions: Sequence[int]) -> "Examples":
         """Return the examples at some positions, from 0, in that order."""
         rows = np.asarray(positions, dtype=np.int64)
         return Examples(

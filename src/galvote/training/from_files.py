@@ -1,21 +1,19 @@
 """Training from files: images, votes, classes and splits to a run folder."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from galvote.errors import TrainingError
 from galvote.recipes import summarise_recipe
-from galvote.training.inputs import OnProgress, Places, read_training_data
+from galvote.training.inputs import File, LabelFiles, Places, read_training_data
 from galvote.training.recipe import Recipe
 from galvote.training.recipe_files import load_recipe
 from galvote.training.run import fit
-from galvote.training.run_folder import CURVES, RUN, STORE, refuse_taken
+from galvote.training.run_folder import CURVES, RUN, STORE, OnProgress, refuse_taken, say_nothing
 from galvote.training.world import launch
-
-
-def _ignore(sentence: str) -> None:
-    """Say nothing."""
 
 
 def train(
@@ -24,20 +22,20 @@ def train(
     votes: Places,
     out: str | Path,
     *,
-    splits: str | Path | None = None,
-    classes: str | Path | None = None,
-    tree: str | Path | None = None,
+    splits: File = None,
+    classes: File = None,
+    tree: File = None,
     id_column: str | None = None,
-    teacher: str | Path | None = None,
-    settings: Sequence[str] = (),
     field_of_view: float | None = None,
+    teacher: File = None,
+    settings: Sequence[str] = (),
     devices: int = 1,
     machines: int = 1,
     train_teacher: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     skip_invalid: bool = False,
-    report: Callable[[str], None] = _ignore,
+    report: Callable[[str], None] = say_nothing,
     on_progress: OnProgress | None = None,
 ) -> Path:
     """Train a recipe on a folder of galaxies, and return the folder of the best model.
@@ -48,44 +46,30 @@ def train(
     ----------
     recipe
         A name that `list_recipes` lists, or the path of a TOML file.
-    images
-        Folders, files, Parquet or a packed store. What is not packed yet is packed first, into ``out``.
-    votes
-        Tables of votes.
+    images, votes
+        Folders, files, Parquet or a packed store; and tables of votes.
     out
-        Run folder: curves, metrics, checkpoint, and the models ``best`` and ``last``.
+        Run folder: curves, metrics, checkpoint, and the models ``best`` and ``last``. Images that are not
+        packed yet are packed into it first.
     splits
         Table of ids with a column ``split`` (``train``, ``validation``); without it, a random split. A column
         ``sample`` says ``complete`` for galaxies that were not chosen by their votes.
     classes
         Table of ids and hard classes, for recipes that learn from them too.
-    tree
-        Name or file of the votes' tree; if not given, the tree whose columns they have.
-    id_column
-        The column of ids in all these tables; if not given, one of the usual names.
-    teacher
-        A trained model to learn from, beside the votes.
-    settings
-        Changes to the recipe, such as ``training.epochs=5``.
-    field_of_view
-        Width of the images, in r90; 8.48 is a whole GZ2 frame.
+    tree, id_column, field_of_view
+        Name or file of the votes' tree, by default that whose columns they have; the column of ids in all
+        tables, if not of a usual name; and the width of the images in r90 (8.48 is a whole GZ2 frame).
+    teacher, settings
+        A trained model to learn from, and changes to the recipe, such as ``training.epochs=5``.
     devices, machines
         GPUs, or processes without one, that share each batch on each machine; and how many machines.
     train_teacher
         Train the teacher first where the recipe asks for one and none is given.
-    resume, overwrite
-        Go on with an interrupted run, or replace an existing one.
-    skip_invalid
-        Leave out votes that cannot be true instead of raising an error.
-    report
-        Called with a sentence: what is learned from, and after each epoch how well.
-    on_progress
-        Called with how much is done and how much there is: of packing and a teacher's predictions in
-        galaxies, of training in steps.
-
-    Returns
-    -------
-    The folder of the best model.
+    resume, overwrite, skip_invalid
+        Go on with an interrupted run; replace an existing one; leave out votes that cannot be true.
+    report, on_progress
+        Called with sentences, after each epoch too; and with how much is done and how much there is: of
+        packing and a teacher's predictions in galaxies, of training in steps.
 
     Raises
     ------
@@ -95,49 +79,34 @@ def train(
     if teacher is not None:
         settings = [*settings, f"training.teacher={json.dumps(str(teacher))}"]
     chosen, out = load_recipe(recipe, settings), Path(out)
+    labels = LabelFiles(votes, splits, classes, tree, id_column, skip_invalid)
     with launch(devices, machines) as world:
         if not world.is_rank_zero:
-            report, on_progress = _ignore, None
+            report, on_progress = say_nothing, None
         with world.rank_zero_first():
             if world.is_rank_zero:
                 refuse_taken(out, resume=resume, overwrite=overwrite)
-                begun = resume and (out / RUN).exists()
-                _announce_teachers(recipe, chosen, report, agreed=train_teacher or begun)
-            data, hashes = read_training_data(
-                chosen,
-                images,
-                votes,
-                out / STORE,
-                splits=splits,
-                classes=classes,
-                tree=tree,
-                id_column=id_column,
-                field_of_view=field_of_view,
-                overwrite=overwrite and world.is_rank_zero,
-                skip_invalid=skip_invalid,
-                report=report,
-                on_progress=on_progress,
-            )
+                agreed = train_teacher or (resume and (out / RUN).exists())
+                _announce_teachers(recipe, chosen, report, agreed=agreed)
+            read = partial(read_training_data, field_of_view=field_of_view, on_progress=on_progress)
+            again = overwrite and world.is_rank_zero
+            data, hashes = read(chosen, images, labels, out / STORE, overwrite=again, report=report)
         report(data.describe())
-        try:
-            best = fit(
-                chosen,
-                data,
-                out,
-                resume=resume,
-                overwrite=overwrite,
-                hashes=hashes,
-                on_epoch=lambda *epoch: report(_describe_epoch(*epoch)),
-                report=report,
-                on_progress=on_progress,
-                world=world,
-            )
-        except KeyboardInterrupt:
-            report(f"Stopped. The same command with --resume goes on from the last epoch in {out}.")
-            raise
-        curves = ", ".join(str(out / name) for name in CURVES)
-        report(f"Best model: {best}\nCurves: {curves}\nLast model: {out / 'last'}")
-    return best
+        with _summary(out, report):
+            start = partial(fit, resume=resume, overwrite=overwrite, hashes=hashes, world=world)
+            return start(chosen, data, out, report=report, on_progress=on_progress)
+
+
+@contextmanager
+def _summary(out: Path, report: Callable[[str], None]) -> Iterator[None]:
+    """Say at the end what a run has left behind, or how it goes on if it was stopped."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        report(f"Stopped. The same command with --resume goes on from the last epoch in {out}.")
+        raise
+    curves = ", ".join(str(out / name) for name in CURVES)
+    report(f"Best model: {out / 'best'}\nCurves: {curves}\nLast model: {out / 'last'}")
 
 
 def _announce_teachers(
@@ -161,11 +130,3 @@ def _announce_teachers(
         )
         raise TrainingError("\n".join(lines))
     report("\n".join(lines))
-
-
-def _describe_epoch(recipe: Recipe, epoch: int, measured: Mapping[str, float]) -> str:
-    return (
-        f"epoch {epoch:3d}/{recipe.training.epochs}"
-        f"  training loss {measured['training_loss']:.5f} RMSE {measured['training_rmse']:.4f}"
-        f"  validation loss {measured['validation_loss']:.5f} RMSE {measured['validation_rmse']:.4f}"
-    )

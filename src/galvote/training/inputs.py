@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from galvote.errors import CatalogueError
 from galvote.images import PackedStore, is_store, pack
@@ -13,62 +14,64 @@ from galvote.io.positions import positions_of
 from galvote.labels import read_labels, read_votes
 from galvote.training.examples import TrainingData, gather_examples
 from galvote.training.recipe import Recipe
+from galvote.training.run_folder import OnProgress, say_nothing
 from galvote.trees import load_tree
 
-OnProgress = Callable[[int, int], None]
 Places = str | Path | Sequence[str | Path]
+File = str | Path | None
 
 
-def _ignore(sentence: str) -> None:
-    """Say nothing."""
+class LabelFiles(NamedTuple):
+    """What is known of galaxies, as files; see `train`."""
+
+    votes: Places
+    splits: File = None
+    classes: File = None
+    tree: File = None
+    id_column: str | None = None
+    skip_invalid: bool = False
 
 
 def read_training_data(
     recipe: Recipe,
     images: Places,
-    votes: Places,
+    labels: LabelFiles,
     store: Path,
-    *,
-    splits: str | Path | None = None,
-    classes: str | Path | None = None,
-    tree: str | Path | None = None,
-    id_column: str | None = None,
     field_of_view: float | None = None,
+    *,
     overwrite: bool = False,
-    skip_invalid: bool = False,
-    report: Callable[[str], None] = _ignore,
+    report: Callable[[str], None] = say_nothing,
     on_progress: OnProgress | None = None,
 ) -> tuple[TrainingData, dict[str, str]]:
     """Read what a run learns from, as `train` takes it; images not packed yet are packed to ``store``.
 
     Beside the data it returns the SHA-256 of each table by its name, with folders where two have the same.
     """
-    tables = [Path(table) for table in ([votes] if isinstance(votes, str | Path) else votes)]
-    chosen = load_tree(tree) if tree is not None else None
+    tables, places = _paths(labels.votes), _paths(images)
+    tree = load_tree(labels.tree) if labels.tree is not None else None
+    splits, classes, id_column = labels.splits, labels.classes, labels.id_column
     with one_has(id_column):
-        reference = positions_of([images] if isinstance(images, str | Path) else images, id_column=id_column)
+        reference = positions_of(places, id_column=id_column)
+        read = partial(read_votes, id_column=id_column, reference=reference)
         named = partial(read_labels, id_column=id_column, reference=reference)
-        labels = read_votes(
-            tables,
-            chosen,
-            skip_invalid=skip_invalid,
-            id_column=id_column,
-            reference=reference,
-            report=report,
-        )
+        votes = read(tables, tree, skip_invalid=labels.skip_invalid, report=report)
         has_samples = splits is not None and "sample" in read_table(splits).column_names
         known = {
-            "classes": named(classes) if classes is not None else None,
-            "splits": named(splits, "split") if splits is not None else None,
+            "classes": named(classes, report=report) if classes is not None else None,
+            "splits": named(splits, "split", report=report) if splits is not None else None,
             "samples": named(splits, "sample") if splits is not None and has_samples else None,
         }
-        sources = list_sources(images, id_column=id_column)
-    opened = _open_store(recipe, images, sources, store, field_of_view, overwrite, on_progress)
-    data = gather_examples(recipe, opened, labels, **known)
+        sources = list_sources(places, id_column=id_column)
+    opened = _open_store(recipe, places, sources, store, field_of_view, overwrite, on_progress)
+    data = gather_examples(recipe, opened, votes, **known)
     tables += [Path(table) for table in (classes, splits) if table is not None]
     return data, {
         name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _name_apart(tables).items()
     }
+
+
+def _paths(places: Places) -> list[Path]:
+    return [Path(place) for place in ([places] if isinstance(places, str | Path) else places)]
 
 
 def _name_apart(paths: Sequence[Path]) -> dict[str, Path]:
@@ -86,14 +89,13 @@ def _name_apart(paths: Sequence[Path]) -> dict[str, Path]:
 
 def _open_store(
     recipe: Recipe,
-    images: Places,
+    places: Sequence[Path],
     sources: Sources,
     place: Path,
     field_of_view: float | None,
     overwrite: bool,
     on_progress: OnProgress | None,
 ) -> PackedStore:
-    places = [images] if isinstance(images, str | Path) else list(images)
     if len(places) == 1 and is_store(places[0]):
         store = PackedStore.open(places[0])
     elif is_store(place) and not overwrite:

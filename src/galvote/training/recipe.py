@@ -1,7 +1,5 @@
 """A recipe: everything that makes a trained model, validated; docs/recipes.md explains the keys."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -78,7 +76,7 @@ class TrainingSection(_Section):
         return self.teacher if self.pretrained == "teacher" and self.teacher is not None else self.pretrained
 
     @model_validator(mode="after")
-    def _check_teacher(self) -> TrainingSection:
+    def _check_teacher(self) -> "TrainingSection":
         if self.pretrained == "teacher" and not self.has_teacher:
             raise ValueError("pretrained = 'teacher' needs a teacher: give teacher or teacher_recipe")
         return self
@@ -113,7 +111,7 @@ class Recipe(_Section):
     training: TrainingSection = TrainingSection()
 
     @model_validator(mode="after")
-    def _check_field_of_view(self) -> Recipe:
+    def _check_field_of_view(self) -> "Recipe":
         if self.network.field_of_view > self.cutout.field_of_view:
             raise ValueError(
                 f"network.field_of_view = {self.network.field_of_view:g} is more than cutout.field_of_view = "
@@ -122,7 +120,7 @@ class Recipe(_Section):
         return self
 
     @model_validator(mode="after")
-    def _check_growth(self) -> Recipe:
+    def _check_growth(self) -> "Recipe":
         first, network = self.training.progressive_resizing, self.network
         if first is None:
             return self
@@ -139,7 +137,7 @@ class Recipe(_Section):
         return self
 
     @model_validator(mode="after")
-    def _check_loss(self) -> Recipe:
+    def _check_loss(self) -> "Recipe":
         loss, head = self.training.loss, self.network.head
         if loss not in _LOSSES[head]:
             heads = [kind for kind, losses in _LOSSES.items() if loss in losses]
@@ -155,7 +153,7 @@ class Recipe(_Section):
             )
         return self
 
-    def extends(self, earlier: Recipe) -> bool:
+    def extends(self, earlier: "Recipe") -> bool:
         """Return whether this is an earlier recipe with more epochs, so that a run of that may go on with it.
 
         Parameters

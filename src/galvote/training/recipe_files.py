@@ -23,7 +23,7 @@ _SHORT_FORMS = {
 
 
 def load_recipe(name: str | Path, settings: Sequence[str] = ()) -> Recipe:
-    """Read a recipe by its name or from a TOML file, change settings, and validate it.
+    """Return a recipe by its name or from a TOML file, with changed settings.
 
     Parameters
     ----------
@@ -31,10 +31,6 @@ def load_recipe(name: str | Path, settings: Sequence[str] = ()) -> Recipe:
         A name that `galvote.list_recipes` lists, or the path of a TOML file.
     settings
         Changes such as ``training.learning_rate=3e-4``; values are TOML, and bare words are strings.
-
-    Returns
-    -------
-    The recipe.
 
     Raises
     ------

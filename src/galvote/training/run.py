@@ -5,6 +5,7 @@ import signal
 import threading
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,11 @@ from galvote.training.run_folder import (
     TEACHER,
     TENSORBOARD,
     EpochReport,
+    OnProgress,
     RunFolder,
     check_same,
     claim,
+    say_nothing,
 )
 from galvote.training.task import GalaxyTask
 from galvote.training.teacher import check_teacher, distil
@@ -43,42 +46,31 @@ def fit(
     overwrite: bool = False,
     hashes: Mapping[str, str] | None = None,
     on_epoch: EpochReport | None = None,
-    report: Callable[[str], None] | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
+    report: Callable[[str], None] = say_nothing,
+    on_progress: OnProgress | None = None,
     world: World = ALONE,
 ) -> Path:
-    """Train a recipe's network and keep everything about it in one folder.
+    """Train a recipe's network, keep everything about it in one folder, and return the best model's.
 
     Parameters
     ----------
-    recipe
-        The network and how it is trained.
-    data
-        What it learns from and is validated with.
+    recipe, data
+        The network and how it is trained; what it learns from and is validated with.
     out
         Run folder. From the first epoch on it holds ``metrics.csv``, ``loss.png``, ``rmse.png``, the
         checkpoint and the model ``best/`` (lowest validation RMSE so far); at the end ``last/`` as well. A
         recipe with ``training.teacher_recipe`` has the run of its teacher in ``teacher/``, trained first.
-    resume
-        Go on from the last finished epoch, to the same result as if nothing had happened. The recipe may
-        have more epochs than before, if its schedule allows.
-    overwrite
-        Start again in a folder that holds a run.
+    resume, overwrite
+        Go on from the last finished epoch, to the same result as if nothing had happened, with more epochs
+        than before if the schedule allows; or start again in a folder that holds a run.
     hashes
         SHA-256 of the input files, for the card.
-    on_epoch
-        Called after each epoch, the teacher's too.
-    report
-        Called with a sentence when a teacher's run begins and ends.
-    on_progress
-        Called with how many steps are done and how many there are; for a teacher's predictions, galaxies.
+    on_epoch, report, on_progress
+        Called after each epoch; with a sentence then, and when a teacher's run begins and ends; and with how
+        many steps are done and how many there are, or galaxies of a teacher's predictions.
     world
         The processes that train together, each of which calls this with the same arguments; they share every
-        batch. Only rank zero writes and calls ``on_epoch``.
-
-    Returns
-    -------
-    The folder of the best model.
+        batch. Only rank zero writes, and reports epochs.
 
     Raises
     ------
@@ -96,31 +88,25 @@ def fit(
             check_same(out, card)
     if recipe.training.teacher is None and recipe.training.teacher_recipe is not None:
         teacher = _teacher_recipe(recipe)
-        if report is not None:
-            report(f"First its teacher, {teacher.name}, in {out / TEACHER}")
-        fit(
-            teacher,
-            data,
-            out / TEACHER,
-            resume=True,
-            hashes=hashes,
-            on_epoch=on_epoch,
-            report=report,
-            on_progress=on_progress,
-            world=world,
-        )
-        if report is not None:
-            report(f"Now {recipe.name}")
+        report(f"First its teacher, {teacher.name}, in {out / TEACHER}")
+        again = partial(fit, hashes=hashes, on_epoch=on_epoch, report=report, on_progress=on_progress)
+        again(teacher, data, out / TEACHER, resume=True, world=world)
+        report(f"Now {recipe.name}")
         recipe = _with_teacher(recipe, out / TEACHER / "last")
     if recipe.training.teacher is not None:
         with world.rank_zero_first():
             data = distil(recipe, data, out, on_progress)
+    return _learn(recipe, data, RunFolder(out, card, world, report, on_epoch), on_progress)
+
+
+def _learn(recipe: Recipe, data: TrainingData, folder: RunFolder, on_progress: OnProgress | None) -> Path:
+    """Train one network, from its checkpoint if there is one, and return the folder of the best model."""
     torch.manual_seed(recipe.seed)
-    training, validation = make_loaders(recipe, data, world)
+    training, validation = make_loaders(recipe, data, folder.world)
     task = GalaxyTask(recipe, data.tree, len(data.class_names), len(training))
-    card = card.model_copy(update={"data": {**card.data, "pretrained": task.pretrained}})
-    folder = RunFolder(out, card, on_epoch, world)
-    checkpoint = out / CHECKPOINT
+    known = {**folder.card.data, "pretrained": task.pretrained}
+    folder.card = folder.card.model_copy(update={"data": known})
+    checkpoint = folder.out / CHECKPOINT
     with warnings.catch_warnings():
         # Lightning's advice: more loader workers, a learning-rate monitor; neither serves whole batches.
         warnings.filterwarnings("ignore", module="lightning")
@@ -128,9 +114,9 @@ def fit(
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
         trainer = _make_trainer(recipe, folder, on_progress)
         _run(trainer, task, training, validation, ckpt_path=str(checkpoint) if checkpoint.exists() else None)
-    if world.is_rank_zero:
+    if folder.world.is_rank_zero:
         folder.write(final=True)
-    return out / "best"
+    return folder.out / "best"
 
 
 def _card(recipe: Recipe, data: TrainingData, hashes: dict[str, str]) -> Card:
@@ -180,9 +166,7 @@ def _with_teacher(recipe: Recipe, teacher: Path) -> Recipe:
     return recipe.model_copy(update={"training": training})
 
 
-def _make_trainer(
-    recipe: Recipe, folder: RunFolder, on_progress: Callable[[int, int], None] | None
-) -> Trainer:
+def _make_trainer(recipe: Recipe, folder: RunFolder, on_progress: OnProgress | None) -> Trainer:
     precision = recipe.training.precision
     fast = precision == "bfloat16" or (precision == "auto" and fast_precision() is torch.bfloat16)
     return Trainer(
@@ -212,7 +196,7 @@ def _tensorboard(out: Path) -> Any:
 class StepProgress(Callback):
     """Reports how many steps of a run are done, and how many there are."""
 
-    def __init__(self, on_progress: Callable[[int, int], None]) -> None:
+    def __init__(self, on_progress: OnProgress) -> None:
         self.on_progress = on_progress
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *batch: Any) -> None:

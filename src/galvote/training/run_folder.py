@@ -28,18 +28,29 @@ STORE = "store"
 TENSORBOARD = "tensorboard"
 REDRAW_SECONDS = 10.0
 
+OnProgress = Callable[[int, int], None]
+"""Called with how much is done and how much there is."""
 EpochReport = Callable[[Recipe, int, Mapping[str, float]], None]
 """Called after each epoch with the recipe, the epoch's number, from 1, and its four numbers; may raise to
 stop the run."""
+
+
+def say_nothing(sentence: str) -> None:
+    """Be called in place of what reports."""
 
 
 class RunFolder(Callback):
     """Writes models, metrics, curves and the checkpoint after every epoch; of several processes, one does."""
 
     def __init__(
-        self, out: Path, card: Card, on_epoch: EpochReport | None = None, world: World = ALONE
+        self,
+        out: Path,
+        card: Card,
+        world: World = ALONE,
+        report: Callable[[str], None] = say_nothing,
+        on_epoch: EpochReport | None = None,
     ) -> None:
-        self.out, self.card, self.on_epoch, self.world = out, card, on_epoch, world
+        self.out, self.card, self.world, self.report, self.on_epoch = out, card, world, report, on_epoch
         self.history: list[dict[str, float]] = []
         self._drawn = 0.0
 
@@ -66,6 +77,7 @@ class RunFolder(Callback):
         trainer.save_checkpoint(self.out / CHECKPOINT)  # by all: they wait for rank zero, which writes it
         if self.world.is_rank_zero:
             self.write()
+            self.report(_describe(task.recipe, epoch, task.measured))
             if self.on_epoch is not None:
                 self.on_epoch(task.recipe, epoch, task.measured)
 
@@ -84,6 +96,14 @@ class RunFolder(Callback):
         row = self.history[-1]
         card = self.card.model_copy(update={"scores": {"epoch": row["epoch"], **task.measured}})
         save_model(task.kept_network, card, self.out / name)
+
+
+def _describe(recipe: Recipe, epoch: int, measured: Mapping[str, float]) -> str:
+    return (
+        f"epoch {epoch:3d}/{recipe.training.epochs}"
+        f"  training loss {measured['training_loss']:.5f} RMSE {measured['training_rmse']:.4f}"
+        f"  validation loss {measured['validation_loss']:.5f} RMSE {measured['validation_rmse']:.4f}"
+    )
 
 
 def refuse_taken(out: Path, *, resume: bool, overwrite: bool) -> None:

@@ -1,7 +1,5 @@
 """A grid of settings, each pair trained as a run of its own; Optuna's storage knows which have ended."""
 
-from __future__ import annotations
-
 import csv
 import itertools
 import json
@@ -10,9 +8,13 @@ import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import optuna
+import torch
+from optuna.trial import TrialState
+from torch.multiprocessing.spawn import ProcessException, spawn
 
 from galvote.errors import RecipeError, TrainingError
 from galvote.io.atomic import atomic_file
@@ -22,11 +24,10 @@ from galvote.training.examples import TrainingData
 from galvote.training.recipe import Recipe
 from galvote.training.recipe_files import load_recipe
 from galvote.training.run import fit
-from galvote.training.run_folder import METRICS, RUN
+from galvote.training.run_folder import METRICS, RUN, say_nothing
 from galvote.training.task import DivergedError
 
-if TYPE_CHECKING:
-    import optuna
+optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 STORAGE, TABLE, HEAT_MAP = "sweep.db", "sweep.csv", "heat-map.png"
 GAIN = 5e-4
@@ -77,7 +78,7 @@ def run_sweep(
     settings: Sequence[str] = (),
     parallel: int = 1,
     resume: bool = False,
-    report: Callable[[str], None] | None = None,
+    report: Callable[[str], None] = say_nothing,
 ) -> list[Row]:
     """Train every pair of a plan, and return a row for each.
 
@@ -93,76 +94,61 @@ def run_sweep(
                 f"`galvote train --recipe {plan.recipe} --set {setting}`."
             )
     _open_study(plan, out, settings, resume=resume)
+    threads = max(1, available_cores() // parallel) if parallel > 1 else torch.get_num_threads()
+    job = plan, load, out, settings, report, threads
     if parallel == 1:
-        _work(plan, load, out, settings, report)
+        _work(0, *job)
     else:
-        spawn = multiprocessing.get_context("spawn")
-        threads = max(1, available_cores() // parallel)
-        job = (plan, load, out, settings, report, threads)
-        workers = [spawn.Process(target=_work, args=job) for _ in range(parallel)]
         try:
-            for worker in workers:
-                worker.start()
-            for worker in workers:
-                worker.join()
-        finally:
-            for worker in workers:
-                worker.terminate()
-        if any(worker.exitcode for worker in workers):
+            spawn(_work, job, nprocs=parallel, daemon=True)  # type: ignore[no-untyped-call]
+        except ProcessException as error:
+            reason = str(error).strip().splitlines()[-1]
             raise TrainingError(
-                f"A worker of the sweep failed; its message is above. Go on with --resume in {out}."
-            )
+                f"A worker of the sweep failed: {reason}\nGo on with --resume in {out}."
+            ) from error
     return write_summary(plan, out)
 
 
 def write_summary(plan: SweepPlan, out: Path) -> list[Row]:
     """Write the table and the heat map of the runs that have ended, and return a row for each."""
-    ended = _ended(_load_study(out))
-    rows = list[Row]()
+    ended, names = _ended(_load_study(out)), (plan.rows[0], plan.columns[0])
+    rows, lowest = list[Row](), list[float]()
     for pair in plan.pairs:
+        curve = _curve(out, pair) if pair in ended else []
+        lowest.append(min(curve, default=math.nan))
         if pair in ended:
-            curve = _curve(out, pair) or [math.nan]
-            row: Row = dict(zip((plan.rows[0], plan.columns[0]), pair, strict=True))
-            row |= {"outcome": ended[pair], "epochs": len(_curve(out, pair)), "best_rmse": min(curve)}
-            rows.append(row | {"last_rmse": curve[-1], "short_rmse": min(curve[: plan.epochs])})
+            last, short = (curve[-1], min(curve[: plan.epochs])) if curve else (math.nan, math.nan)
+            row: Row = dict(zip(names, pair, strict=True)) | {"outcome": ended[pair], "epochs": len(curve)}
+            rows.append(row | {"best_rmse": lowest[-1], "last_rmse": last, "short_rmse": short})
     if rows:
-        with atomic_file(out / TABLE) as partial, partial.open("w", newline="") as file:
+        with atomic_file(out / TABLE, unique=True) as partial, partial.open("w", newline="") as file:
             table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
             table.writeheader()
             table.writerows(rows)
-    lowest = [min(_curve(out, pair), default=math.nan) if pair in ended else math.nan for pair in plan.pairs]
     plot_heat_map(
         np.reshape(lowest, (len(plan.rows[1]), len(plan.columns[1]))),
         [f"{value:g}" for value in plan.rows[1]],
         [f"{value:g}" for value in plan.columns[1]],
         out / HEAT_MAP,
         title=f"{plan.recipe}: lowest validation RMSE",
-        row_title=plan.rows[0],
-        column_title=plan.columns[0],
+        row_title=names[0],
+        column_title=names[1],
     )
     return rows
 
 
 def _storage(out: Path) -> optuna.storages.RDBStorage:
-    import optuna
-
     # Two workers may write at the same moment; SQLite then waits.
     waiting = {"connect_args": {"timeout": 60}}
     return optuna.storages.RDBStorage(f"sqlite:///{out / STORAGE}", engine_kwargs=waiting)
 
 
 def _load_study(out: Path) -> optuna.Study:
-    import optuna
-
     return optuna.load_study(study_name="sweep", storage=_storage(out))
 
 
 def _open_study(plan: SweepPlan, out: Path, settings: Sequence[str], *, resume: bool) -> None:
     """Queue every pair, or those again that an interrupted sweep had begun."""
-    import optuna
-    from optuna.trial import TrialState
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     described = json.dumps({"plan": asdict(plan), "settings": list(settings)})
     if (out / STORAGE).exists():
         if not resume:
@@ -192,20 +178,16 @@ def _ended(study: optuna.Study) -> dict[Pair, str]:
 
 
 def _work(
+    worker: int,
     plan: SweepPlan,
     load: Callable[[], TrainingData],
     out: Path,
     settings: Sequence[str],
-    report: Callable[[str], None] | None,
-    threads: int = 0,
+    report: Callable[[str], None],
+    threads: int,
 ) -> None:
     """Train the pairs that wait until there is none."""
-    import optuna
-    import torch
-
-    if threads:
-        torch.set_num_threads(threads)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    torch.set_num_threads(threads)
     data, study = load(), _load_study(out)
 
     def objective(trial: optuna.Trial) -> float:
@@ -219,8 +201,7 @@ def _work(
     def summarise(study: optuna.Study, trial: optuna.trial.FrozenTrial) -> None:
         if "pair" in trial.user_attrs:
             ended, total = len(write_summary(plan, out)), len(list(plan.pairs))
-            if report is not None:
-                report(f"{ended} runs ended, {total - ended} to come")
+            report(f"{ended} runs ended, {total - ended} to come")
 
     study.optimize(objective, catch=(DivergedError,), callbacks=[summarise])
 
@@ -229,8 +210,6 @@ def _train_pair(
     plan: SweepPlan, data: TrainingData, out: Path, pair: Pair, settings: Sequence[str], trial: optuna.Trial
 ) -> float:
     """Train one pair and note how it ended, which a run that is killed does not."""
-    import optuna
-
     in_full, folder = pair == plan.in_full, _run_folder(out, pair)
     changes = [*settings, f"{plan.rows[0]}={pair[0]:g}", f"{plan.columns[0]}={pair[1]:g}"]
     if not in_full:
@@ -246,15 +225,9 @@ def _train_pair(
             if min(since) > min(before) - GAIN:
                 raise optuna.TrialPruned
 
-    outcome = "finished"
+    outcome, recipe = "finished", load_recipe(plan.recipe, changes)
     try:
-        fit(
-            load_recipe(plan.recipe, changes),
-            data,
-            folder,
-            resume=(folder / RUN).exists(),
-            on_epoch=stop_early,
-        )
+        fit(recipe, data, folder, resume=(folder / RUN).exists(), on_epoch=stop_early)
     except optuna.TrialPruned:
         outcome = "stopped: no gain"
     except DivergedError:

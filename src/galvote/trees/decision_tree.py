@@ -1,7 +1,5 @@
 """The decision tree that questions make."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -149,7 +147,7 @@ class DecisionTree:
         return dict(_ADAPTER.dump_python(self, mode="json"))
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> DecisionTree:
+    def from_dict(cls, data: Mapping[str, Any]) -> "DecisionTree":
         """Return the tree that plain data describe.
 
         Parameters

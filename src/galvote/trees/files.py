@@ -66,7 +66,13 @@ class _Tree(_Entry):
     zooniverse: _Zooniverse | None = None
 
 
-_LEVELS: Mapping[str, type[_Entry]] = {"": _Tree, "questions": _Question, "answers": _Answer, "kinds": _Kind}
+_LEVELS: Mapping[str, type[BaseModel]] = {
+    "": _Tree,
+    "questions": _Question,
+    "answers": _Answer,
+    "kinds": _Kind,
+    "zooniverse": _Zooniverse,
+}
 
 Workflow = Mapping[str, Mapping[str, int]]
 """Of each task of a Zooniverse project, the number of the tree's column of each answer, by `plain_label`."""
@@ -123,7 +129,17 @@ def load_workflow(name: str | Path) -> tuple[DecisionTree, Workflow]:
 
 
 def plain_label(text: str) -> str:
-    """Return a label of an answer without its picture, in lower case."""
+    """Return a label of an answer without its picture, in lower case.
+
+    Parameters
+    ----------
+    text
+        As volunteers saw it, with pictures in Markdown.
+
+    Returns
+    -------
+    The words.
+    """
     return " ".join(re.sub(r"!\[[^]]*\]\([^)]*\)", " ", text).split()).lower()
 
 
@@ -257,7 +273,7 @@ def _explain(error: ValidationError, data: Mapping[str, Any]) -> tuple[str, tupl
     if first["type"] == "missing":
         return f"{key!r}{owner} is missing; add it.", tuple(place)
     if first["type"] == "extra_forbidden":
-        known = _LEVELS[entries[-1][0] if entries else ""].model_fields
+        known = _LEVELS[entries[-1][0] if entries else "".join(map(str, outer))].model_fields
         near = difflib.get_close_matches(str(key), known, n=1)
         hint = f"did you mean {near[0]!r}? K" if near else "k"
         message = f"unknown key {key!r}{owner}; {hint}nown are {', '.join(known)}."

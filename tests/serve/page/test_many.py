@@ -91,6 +91,26 @@ def test_a_wide_picture_shows_its_galaxies_to_click(open_page, wide_image, tmp_p
     assert page.violations() == []
 
 
+def test_a_picture_of_another_scale_is_measured_or_searched(open_page, tmp_path):
+    (galaxy,) = simulate_galaxies(1, seed=3, pixels=424)
+    Image.fromarray(galaxy.image[112:312, 112:312]).save(tmp_path / "near.png")
+    page = open_page()
+    page.choose(tmp_path / "near.png")
+    page.wait_for_tree()
+    assert "larger than in GZ2 frames" in page.text("#scale-note") and "--scale" not in page.text(
+        "#scale-note"
+    )
+    page.click("#scale-note button:has-text('Measure')")
+    page.until("document.querySelector('#answer-model').textContent.includes('times that of a GZ2 frame')")
+    page.wait_for_tree()
+    assert page.is_hidden("#scale-note")
+    assert page.violations() == []
+    page.select_option("#scale", "", force=True)
+    page.choose(tmp_path / "near.png")
+    page.click("#scale-note button:has-text('Search')")
+    page.wait_for_selector("#field:not([hidden])")
+
+
 def test_a_sky_without_galaxies_says_what_to_do(open_page, tmp_path):
     sky = np.random.default_rng(0).normal(20, 4, (200, 300, 3)).clip(0, 255).astype(np.uint8)
     Image.fromarray(sky).save(tmp_path / "sky.png")

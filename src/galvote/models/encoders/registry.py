@@ -11,8 +11,6 @@ the spec builds. `register_encoder` makes it known::
             return MyEncoder(self.pixels, self.depth)  # an nn.Module with a `width`
 """
 
-from __future__ import annotations
-
 import difflib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -29,6 +27,11 @@ class NetworkSpec(NetworkDescription, ABC):
     """The description of a network that can be built; its fields are the keys of a recipe's ``[network]``.
 
     ``NetworkSpec.model_validate`` returns the spec of the encoder that the data name.
+
+    Parameters
+    ----------
+    encoder, field_of_view, pixels, head, dropout, orientations
+        As for `NetworkDescription`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -47,16 +50,12 @@ class NetworkSpec(NetworkDescription, ABC):
         """
 
     def load_imagenet(self, encoder: nn.Module) -> dict[str, str]:
-        """Put weights that were trained on ImageNet into an encoder.
+        """Put ImageNet weights into an encoder, and return what a card says of them: name, SHA-256, licence.
 
         Parameters
         ----------
         encoder
             As `build` returns it; changed in place.
-
-        Returns
-        -------
-        What a card says of the weights: name, SHA-256, licence.
 
         Raises
         ------
@@ -70,7 +69,7 @@ class NetworkSpec(NetworkDescription, ABC):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _choose(cls, data: Any, handler: ModelWrapValidatorHandler[NetworkSpec]) -> NetworkSpec:
+    def _choose(cls, data: Any, handler: ModelWrapValidatorHandler["NetworkSpec"]) -> "NetworkSpec":
         if not isinstance(data, Mapping) or "encoder" not in data:
             return handler(data)
         chosen = find_encoder(data["encoder"])
@@ -84,16 +83,12 @@ ENCODERS: dict[str, type[NetworkSpec]] = {}
 
 
 def register_encoder(name: str) -> Callable[[Spec], Spec]:
-    """Make an encoder known to recipes and cards.
+    """Return a decorator that makes an encoder's spec known to recipes and cards.
 
     Parameters
     ----------
     name
         What ``network.encoder`` calls it. With a ``/`` at its end it stands for all names that begin with it.
-
-    Returns
-    -------
-    A decorator for the encoder's spec.
     """
 
     def add(spec: Spec) -> Spec:

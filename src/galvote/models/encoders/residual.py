@@ -1,7 +1,5 @@
 """A plain residual network."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -22,7 +20,7 @@ class ResidualSpec(NetworkSpec):
     depths: tuple[PositiveInt, ...] = (1, 2, 2, 2)
 
     @model_validator(mode="after")
-    def _check_stages(self) -> ResidualSpec:
+    def _check_stages(self) -> "ResidualSpec":
         if len(self.widths) != len(self.depths):
             raise ValueError(
                 f"{len(self.widths)} widths and {len(self.depths)} depths; give one of each a stage"

@@ -1,7 +1,5 @@
 """The baseline report's network and its deeper forms."""
 
-from __future__ import annotations
-
 from pydantic import Field, model_validator
 from torch import nn
 
@@ -15,7 +13,7 @@ class Sharma2020Spec(NetworkSpec):
     blocks: int = Field(default=2, ge=1, le=4)
 
     @model_validator(mode="after")
-    def _check_pixels(self) -> Sharma2020Spec:
+    def _check_pixels(self) -> "Sharma2020Spec":
         least = 1
         for _ in range(self.blocks):
             least = 2 * least + 2

@@ -57,7 +57,8 @@ export async function showGalaxy(row) {
   byId("answer-title").textContent = row.summary;
   byId("back").hidden = byId("list").hidden;
   byId("answer-flag").hidden = !row.ood;
-  byId("answer-model").textContent = `Answered by ${row.model.name}.`;
+  const scaled = row.scale_factor ? ` Its r90 is ${row.r90_pixels?.toFixed(0) ?? "?"} pixels, ${row.scale_factor.toFixed(2)} times that of a GZ2 frame.` : "";
+  byId("answer-model").textContent = `Answered by ${row.model.name}.${scaled} ${row.reason}`;
   const options = row.model.tree.questions.map(({ name, text }) => make("option", { value: name, textContent: text }));
   byId("question").replaceChildren(...options);
   const image = byId("image");
@@ -91,7 +92,7 @@ async function addFigures() {
 /** Show the part of a picture that the model's network sees, so that the heat lies where it belongs. */
 function zoom({ naturalWidth: across, naturalHeight: down }) {
   const fieldOfView = across === COMPACT.pixels && down === COMPACT.pixels ? COMPACT.fieldOfView : FRAME;
-  byId("image").style.scale = Math.max(1, fieldOfView / galaxy.model.field_of_view);
+  byId("image").style.scale = fieldOfView / (galaxy.scale_factor ?? 1) / galaxy.model.field_of_view;
 }
 
 /** The question of that name, in the tree of the model that answered. */
@@ -177,7 +178,7 @@ function showPicture() {
 
 async function explain() {
   return ask("/v1/explain", {
-    query: { model: galaxy.model.name, method: byId("method").value, ...chosen },
+    query: { model: galaxy.model.name, scale: galaxy.scale, method: byId("method").value, ...chosen },
     files: [["file", galaxy.file]],
     signal: asking?.signal,
   });

@@ -104,11 +104,12 @@ function arrange() {
 function download() {
   const answers = Object.keys(rows.find((row) => row.fractions)?.fractions ?? {});
   const places = rows.some((row) => row.box) ? ["x", "y", "r90"] : [];
-  const names = ["id", "status", "reason", "ood", "ood_score", "kind", "path", ...places, ...answers, ...answers.flatMap((column) => [`${column}_low`, `${column}_high`])];
+  const scale = rows.some((row) => row.scale_factor) ? ["r90_pixels", "scale_factor"] : [];
+  const names = ["id", "status", "reason", "ood", "ood_score", "kind", "path", ...places, ...scale, ...answers, ...answers.flatMap((column) => [`${column}_low`, `${column}_high`])];
   const lines = rows.map((row) => {
     const fractions = answers.map((column) => row.fractions?.[column] ?? {});
     return [
-      row.id, row.status, row.reason, row.ood, row.ood_score, row.kind, row.summary, ...places.map((place) => row[place]),
+      row.id, row.status, row.reason, row.ood, row.ood_score, row.kind, row.summary, ...[...places, ...scale].map((name) => row[name]),
       ...fractions.map(({ value }) => value), ...fractions.flatMap(({ low, high }) => [low, high]),
     ];
   });

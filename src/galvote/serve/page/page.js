@@ -16,6 +16,23 @@ function settings() {
   return { model: byId("model").value, tta: byId("tta").value, level: byId("level").value };
 }
 
+/** Say that the scale of pictures seems wrong, and offer what may be right. */
+function offerScale(files, remark) {
+  const place = byId("scale-note");
+  const [sentence] = remark.match(/^.*?\.(?= |$)/);
+  const measure = () => {
+    byId("scale").value = "auto";
+    classify(files);
+  };
+  const searchIt = () => {
+    document.querySelector("input[name=kind][value=field]").checked = true;
+    search(files[0]);
+  };
+  place.replaceChildren(make("p", { textContent: sentence }), make("button", { type: "button", textContent: "Measure and rescale", onclick: measure }));
+  if (files.length === 1) place.append(" ", make("button", { type: "button", textContent: "Search it for galaxies", onclick: searchIt }));
+  place.hidden = false;
+}
+
 async function start() {
   listenForFiles();
   startList(openRow);
@@ -93,7 +110,7 @@ function take(files) {
 async function work(what, again, run) {
   running?.abort();
   const own = (running = new AbortController());
-  clearProblem(byId("problem"));
+  for (const id of ["problem", "scale-note"]) clearProblem(byId(id));
   for (const id of ["field", "list", "answer"]) byId(id).hidden = true;
   hideGalaxy();
   const bar = byId("progress");
@@ -118,11 +135,11 @@ async function work(what, again, run) {
 function classify(files) {
   return work(files.length === 1 ? `Looking at ${files[0].name}` : "Looking at pictures", () => classify(files), async (signal, report) => {
     const rows = [];
-    const query = settings();
+    const query = { ...settings(), scale: byId("scale").value };
     const model = findModel(query.model);
     for (const batch of inBatches(files)) {
       const found = await predict(batch, { ...query, figures: files.length === 1 }, signal);
-      for (const row of found) Object.assign(row, { model, figured: () => predict([row.file], { ...query, figures: true }) });
+      for (const row of found) Object.assign(row, { model, scale: query.scale, figured: () => predict([row.file], { ...query, figures: true }) });
       rows.push(...found);
       report(rows.length, files.length);
       if (files.length > 1) {
@@ -131,6 +148,8 @@ function classify(files) {
       }
     }
     const [only] = rows;
+    const remark = rows.find((row) => row.remark)?.remark;
+    if (remark) offerScale(files, remark);
     if (files.length > 1) {
       const failed = rows.filter(({ status }) => status !== "ok").length;
       announce(`${files.length} pictures classified${failed ? `, ${failed} of them cannot be read` : ""}. They are in a table.`);
@@ -144,8 +163,8 @@ function classify(files) {
 }
 
 async function predict(files, query, signal = null) {
-  const { galaxies } = await ask("/v1/predict", { query, files: files.map((file) => ["files", file]), signal });
-  return galaxies.map((galaxy, place) => ({ ...galaxy, id: files[place].name, file: files[place] }));
+  const { galaxies, remark } = await ask("/v1/predict", { query, files: files.map((file) => ["files", file]), signal });
+  return galaxies.map((galaxy, place) => ({ ...galaxy, remark, id: files[place].name, file: files[place] }));
 }
 
 function search(file) {

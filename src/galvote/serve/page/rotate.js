@@ -20,7 +20,7 @@ export async function startRotating(galaxy, signal) {
     button.disabled = true;
     button.textContent = "Rotating …";
     try {
-      rotated = await ask("/v1/rotate", { query: { model: galaxy.model.name, steps: STEPS }, files: [["file", galaxy.file]], signal });
+      rotated = await ask("/v1/rotate", { query: { model: galaxy.model.name, steps: STEPS, scale: galaxy.scale }, files: [["file", galaxy.file]], signal });
     } catch (error) {
       showProblem(byId("rotate-problem"), error);
       return stopRotating();
