@@ -24,6 +24,8 @@ class NetworkDescription(BaseModel):
         Share of the features that is left out in training, in [0, 1).
     orientations
         Over how many orientations of the picture features are averaged.
+    **extra_data
+        The encoder's own keys.
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")

@@ -27,6 +27,11 @@ class NetworkSpec(NetworkDescription, ABC):
     """The description of a network that can be built; its fields are the keys of a recipe's ``[network]``.
 
     ``NetworkSpec.model_validate`` returns the spec of the encoder that the data name.
+
+    Parameters
+    ----------
+    encoder, field_of_view, pixels, head, dropout, orientations
+        As in `NetworkDescription`.
     """
 
     model_config = ConfigDict(extra="forbid")
