@@ -55,7 +55,7 @@ def test_bands_of_a_galaxy_are_one_row_and_an_option_names_them(command, trained
     assert named["lone_r"]["status"] == "unsupported"  # one plane for three bands
     first, _ = predict(command, folder / "mixed.fits", trained, tmp_path / "first.csv", "--bands", "0")
     assert first["mixed"]["Class1.1"] == pytest.approx(plain["lone_r"]["Class1.1"], abs=1e-6)
-    told = galvote.predict(folder / "cube.fits", trained, bands="2,1,0")
+    told = galvote.predict(folder / "cube.fits", trained, bands="2,1,0", scale="gz2")
     assert told.fractions[0, 0] == pytest.approx(plain["one"]["Class1.1"], abs=1e-6)
 
 

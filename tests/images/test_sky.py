@@ -243,7 +243,9 @@ def test_axes_may_be_swapped_and_frames_said_twice(cube: Path, tmp_path: Path) -
     galactic = header.copy()
     galactic.update({"CTYPE1": "GLON-TAN", "CTYPE2": "GLAT-TAN", "RADESYS": "ICRS"})
     sloppy = header.copy()
-    sloppy.update({"CUNIT1": "degrees", "CUNIT2": "Deg", "EQUINOX": "J2000", "RADESYS": "FK5"})
+    sloppy.update(
+        {"CUNIT1": "degrees", "CUNIT2": "Deg", "CTYPE1": "ra---tan", "EQUINOX": "J2000", "RADESYS": "FK5"}
+    )
     for number, (own, there) in enumerate(
         (
             (swapped, (ra, dec)),
@@ -270,13 +272,17 @@ def test_axes_may_be_swapped_and_frames_said_twice(cube: Path, tmp_path: Path) -
         ({"CRVAL1": "10:00:00"}, "CRVAL1 = '10:00:00'"),
         ({"CRVAL2": 200.0}, "CRVAL2 = 200"),
         ({"PC1_1": 0.0}, "singular"),
+        ({"CRVAL1": None}, "no CRVAL1"),
     ],
 )
 def test_a_wcs_that_cannot_be_used_is_unsupported_by_its_keyword(
     tmp_path: Path, changed: dict[str, object], named: str
 ) -> None:
     header = tan()
-    header.update(changed)
+    for key, value in changed.items():
+        header[key] = value
+        if value is None:
+            del header[key]
     with pytest.raises(ImageError, match=re.escape(named)) as failed:
         SkyField.open(write(tmp_path / "f.fits", fits.PrimaryHDU(planes()[0], header)))
     assert failed.value.status == "unsupported"

@@ -40,12 +40,12 @@ def read_wcs(header: Any, shape: tuple[int, ...], units: Any, place: str) -> Any
     from astropy.wcs import WCS
     from astropy.wcs.utils import wcs_to_celestial_frame
 
-    header = _tidy(header, place)
-    given = ", ".join(f"{key} = {header[key]!r}" for key in _NAMED if key in header)
     if "CTYPE1" not in header:
         raise ImageError(
             "unsupported", f"{place} has no WCS that leads to the sky; write one into its header."
         )
+    header = _tidy(header, place)
+    given = ", ".join(f"{key} = {header[key]!r}" for key in _NAMED if key in header)
     remedy = (
         f"({given}); galvote reads RA and DEC, or GLON and GLAT, in the projections of the FITS standard, as "
         "in RA---TAN and DEC--TAN, also with SIP or TPV. Correct the header, or resample the image with the "
@@ -71,10 +71,12 @@ def _tidy(header: Any, place: str) -> Any:
     for key in list(header):
         value = header[key]
         if _NUMBERS.fullmatch(key) and isinstance(value, str):
-            raise ImageError(
-                "unsupported", f"{key} = {value!r} of {place} is no number; write it in degrees."
-            )
+            raise ImageError("unsupported", f"{key} = {value!r} of {place} is no number; write it as one.")
     for axis in (1, 2):
+        if (ctype := f"CTYPE{axis}") in header:
+            header[ctype] = str(header[ctype]).upper()
+        if f"CRVAL{axis}" not in header:
+            raise ImageError("unsupported", f"The WCS of {place} has no CRVAL{axis}; write it in degrees.")
         unit = str(header.get(f"CUNIT{axis}", "")).strip().lower()
         if unit in ("degree", "degrees", "deg", "degs"):
             header[f"CUNIT{axis}"] = "deg"

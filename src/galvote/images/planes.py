@@ -178,10 +178,11 @@ def _find_images(place: str, files: OpenFiles, bands: Sequence[str]) -> list[tup
         # Several may have one name, as SCI of each chip.
         names = [unit.name for unit in found]
         one = next((name for name in names if name and names.count(name) == 1), numbers[0])
+        asked = f"--bands {','.join(bands)} chooses none" if bands else "it is not clear which are the bands"
         raise ImageError(
             "unsupported",
-            f"{path} holds {len(images)} images {say_images(found, numbers)}, and it is not clear "
-            f"which are the bands; say which one, as {path}[{one}], or which three with --bands.",
+            f"{path} holds {len(images)} images {say_images(found, numbers)}, and {asked}; say which one, as "
+            f"{path}[{one}], or which three with --bands.",
         )
     return [(path, numbers[place]) for place in chosen]
 
