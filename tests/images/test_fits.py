@@ -259,7 +259,7 @@ def test_the_unit_of_flux_does_not_matter(planes: np.ndarray, unit: float) -> No
     assert np.abs(decode_image(encode(in_unit)).astype(int) - decode_image(encode(planes))).max() <= 1
 
 
-@pytest.mark.parametrize("fill", [-9999.0, 1e30, 0.0, -32768])
+@pytest.mark.parametrize("fill", [-9999.0, 1e30, 0.0, 3.0, -32768])
 def test_what_fills_gaps_is_no_sky(planes: np.ndarray, fill: float) -> None:
     counts = np.rint(planes * 1000 + 3000) if fill == -32768 else planes + 3
     half = np.s_[:, :, :40]

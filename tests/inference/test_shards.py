@@ -94,6 +94,8 @@ def test_the_manifest_says_of_what_it_is(whole, predictor, sources):
         "scale": None,
         "features": False,
         "conditional": False,
+        "bands": None,
+        "stretch": "lupton",
         "sources_sha256": sources.digest(),
         "galaxies": 64,
         "shard_size": SIZE,

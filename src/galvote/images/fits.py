@@ -48,6 +48,7 @@ _PACKED: dict[bytes, _Opener] = {
 }
 _IN_MEMORY = 1 << 26  # bytes of an unpacked file; what is more is put on the disk
 
+_FEW = 10_000  # pixels among which numbers that recur are looked for
 _ISOLATED = 5  # standard deviations by which a value that fills gaps is away from what is measured
 _MOST = 1e9  # noises above the sky, so that a hot pixel remains a number in float32
 
@@ -200,7 +201,7 @@ def measure_sky(pixels: Shaped[np.ndarray, "*pixels"], name: str) -> Sky:
         sample = sample[sample != 0]
     ends = sorted({sample.min(), sample.max()}) if sample.size else []
     if np.isin(sample, ends).all():
-        what = f"only {' and '.join(f'{value:g}' for value in ends)}" if ends else "no finite number"
+        what = f"only {' and '.join(f'{value + 0:g}' for value in ends)}" if ends else "no finite number"
         raise ImageError(
             "unsupported",
             f"{name} has {what}, so it is no picture; leave it out, or name those that are with --bands, as "
@@ -214,8 +215,16 @@ def measure_sky(pixels: Shaped[np.ndarray, "*pixels"], name: str) -> Sky:
 
 
 def _find_fills(sample: Float64[np.ndarray, " pixel"]) -> tuple[float, ...]:
-    """Return the numbers that stand for none: lowest or highest ones that recur, far from all others."""
-    fills = list[float]()
+    """Return the numbers that stand for none.
+
+    They recur, and are far from all others or, among real numbers that do not, in the midst of them; of 0 see
+    `Sky`.
+    """
+    values, counts = np.unique(sample[:: max(1, sample.size // _FEW)], return_counts=True)
+    often, alone = counts > counts.sum() / 10, counts == 1
+    often[[0, -1] if values.size else []] = False
+    fills = values[often & (values != 0)].tolist() if alone.sum() > 0.9 * (~often).sum() else list[float]()
+    sample = sample[~np.isin(sample, fills)]
     while sample.size:
         for fill in (sample.min(), sample.max()):
             others = sample[sample != fill]

@@ -67,10 +67,8 @@ def list_fits(path: Path, id_column: str | None = None) -> Listing | None:
         raise CatalogueError(
             f"{path} has several columns with pictures, {which}; name the one to use `image`, and no other."
         )
-    if path.name.lower().endswith(".gz"):
-        raise CatalogueError(
-            f"{path} is compressed, so its rows cannot be read one by one; run `gunzip` on it."
-        )
+    if path.suffix.lower() in (".gz", ".bz2", ".xz"):
+        raise CatalogueError(f"{path} is compressed, so its rows cannot be read one by one; unpack it first.")
     ((number, name),) = chosen
     id_name = find_id_column(names[number], path, id_column)
     try:
