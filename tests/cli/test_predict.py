@@ -2,12 +2,10 @@
 
 import csv
 import json
-import os
 import signal
+import socket
 import subprocess
 import sys
-import time
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -237,21 +235,17 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_anything_is_loaded(
 
 
 def test_a_stopped_run_to_one_file_says_what_is_there(trained, tmp_path):
-    pipe, out = tmp_path / "slow.jpg", tmp_path / "votes.csv"
-    os.mkfifo(pipe)
-    (tmp_path / "list.csv").write_text(f"id,source\nslow,{pipe}\n")
+    pytest.importorskip("aiohttp")
+    server, out = socket.create_server(("127.0.0.1", 0)), tmp_path / "votes.csv"  # which never answers
+    address = f"http://127.0.0.1:{server.getsockname()[1]}/slow.jpg"
+    (tmp_path / "list.csv").write_text(f"id,source\nslow,{address}\n")
     arguments = ["predict", tmp_path / "list.csv", "--model", trained, "--out", out]
     process = subprocess.Popen(
         [sys.executable, "-m", "galvote", *map(str, arguments)], stderr=subprocess.PIPE, text=True
     )
-    deadline, reader = time.monotonic() + 60, None
-    while reader is None:
-        assert process.poll() is None and time.monotonic() < deadline, "the picture is not read"
-        with suppress(OSError):  # until somebody reads
-            reader = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    os.close(reader)
+    server.settimeout(60)
+    with server, server.accept()[0]:  # the picture is read
+        process.send_signal(signal.SIGINT)
     said = " ".join(process.communicate(timeout=60)[1].split())
     assert process.returncode == 130
     assert (

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -20,7 +21,17 @@ from galvote.io.sources import FitsFiles
 
 Place = str | Path
 Places = Sources | Place | Sequence[Place]
-Picture = Place | os.PathLike[str] | bytes | np.ndarray | Image.Image
+
+
+@runtime_checkable
+class Array(Protocol):
+    """What becomes an array, as a tensor does."""
+
+    def __array__(self) -> np.ndarray:
+        """Return it as one."""
+
+
+Picture = Place | os.PathLike[str] | bytes | Array | Image.Image
 Images = Sources | Picture | Sequence[Picture]
 
 
@@ -54,7 +65,7 @@ def list_images(
         return show(images, look)
     if isinstance(images, str | os.PathLike | bytes | Image.Image):
         images = [images]
-    elif hasattr(images, "__array__"):
+    elif isinstance(images, Array):
         images = _one_or_several(np.asarray(images))
     given = list(images)
     paths = [os.fspath(one) for one in given if isinstance(one, str | os.PathLike)]
@@ -66,7 +77,7 @@ def list_images(
             sources += show(list_sources([os.fspath(one)]), look)
         elif isinstance(one, bytes):
             sources.append(Source(str(number), "", partial(FitsFiles, [one], look)))
-        elif isinstance(one, Image.Image) or hasattr(one, "__array__"):
+        elif isinstance(one, Image.Image | Array):
             array = np.asarray(one.convert("RGB") if isinstance(one, Image.Image) else one)
             is_cutout = field_of_view is None and array.shape[:2] == (COMPACT.pixels, COMPACT.pixels)
             width = COMPACT.field_of_view if is_cutout else None
