@@ -38,7 +38,10 @@ def test_a_small_galaxy_in_a_wide_image_is_found(frames):
     assert measure(wide) == pytest.approx(50 / 2000, rel=0.3)
 
 
-@pytest.mark.parametrize("image", [np.zeros((60, 90, 3), np.uint8), np.full((9, 9, 3), 200, np.uint8)])
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((60, 90, 3), np.uint8), np.full((9, 9, 3), 200, np.uint8), np.full((1, 3, 3), 9, np.uint8)],
+)
 def test_nothing_is_measured_where_nothing_is(image):
     assert measure(image) is None
     shown = show(image, CUTOUT, SEEN, measured="applied")

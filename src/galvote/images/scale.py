@@ -37,6 +37,7 @@ _AS_IN_GZ2 = "it is taken to have the scale of a GZ2 frame."
 _ODDS = 8.0  # that a picture with a galaxy of just the right size is a GZ2 frame
 _LEAST_CHANGE = 0.05  # of the logarithm; what is less is none
 _SIDE = 42  # pixels, nearly, on which a galaxy is measured
+_NARROWEST = 8  # pixels of the picture
 _SMALLEST = 50 / 850  # r90 in widths of the picture that was fitted; where it is less, the middle is measured
 _LARGEST = 0.45  # r90 in widths of the picture
 _LEAST_PIXELS = 3.0  # of r90
@@ -205,6 +206,8 @@ def outline_sizes(rgb: UInt8[np.ndarray, "y x 3"], side: int) -> Float64[np.ndar
         Radii of its area above each level, radii of circles with shares of its squared light, half axes, all
         in widths of the square; its brightness at most. ``None`` if there is no galaxy.
     """
+    if side < _NARROWEST:
+        return None
     step = max(1, round(side / _SIDE))
     n = side // step
     top, left = ((length - n * step) // 2 for length in rgb.shape[:2])
