@@ -65,7 +65,22 @@ def test_what_is_no_galaxy_is_flagged(name: str):
     assert predictor.predict(galaxies).ood.mean() < 0.2
 
 
-@pytest.mark.parametrize("name", [pytest.param("galvote-base", marks=pytest.mark.slow), "galvote-small"])
+@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_their_graphs_compute_what_torch_computes(name: str, backend: str):
+    pytest.importorskip("openvino" if backend == "openvino" else "onnxruntime")
+    images = [galaxy.image for galaxy in simulate_galaxies(3, seed=2)]
+    computed = galvote.load(name, backend)
+    tolerance = 1e-5 if "float32" in computed.backend.name else 0.05
+    np.testing.assert_allclose(
+        computed.predict(images, scale="gz2").fractions,
+        galvote.load(name, "torch-float32").predict(images, scale="gz2").fractions,
+        atol=tolerance,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHIPPED)
 def test_they_can_be_exported(name: str, tmp_path: Path):
     pytest.importorskip("onnxruntime")
     network, card = load_model(name)

@@ -33,4 +33,4 @@ def test_a_backend_that_does_not_exist_is_refused(command, trained, simulated, t
         "predict", simulated, "--model", trained, "--out", tmp_path / "a.csv", "--backend", "abacus"
     )
     assert ran.returncode == 2
-    assert "no backend 'abacus'; choose one of auto, torch" in ran.stderr
+    assert "no backend 'abacus'; choose one of auto, onnx" in ran.stderr

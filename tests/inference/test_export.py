@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -134,11 +135,22 @@ def test_shards_are_of_one_backend(exported, exact, simulated, tmp_path):
         Shards.begin(tmp_path, Manifest.of(exact, sources, settings, 16))
 
 
-def test_a_saved_model_is_computed_by_onnx_too(calibrated, exported, cutouts):
-    predictor = galvote.load(calibrated, "onnx")
-    np.testing.assert_array_equal(
-        predictor.predict_features(cutouts)[0], galvote.load(exported, "onnx").predict_features(cutouts)[0]
-    )
+def test_a_saved_models_graph_takes_the_weights_beside_it(calibrated, exact, cutouts, tmp_path):
+    folder = Path(shutil.copytree(calibrated, tmp_path / "tiny"))
+    with pytest.raises(ModelError, match=r"no network.onnx; write it with: galvote export --model "):
+        galvote.load(folder, "onnx")
+    assert galvote.export(folder) <= 1e-3
+    with pytest.raises(ModelError, match="exists already"):
+        galvote.export(folder)
+    graph = folder / "network.onnx"
+    assert graph.stat().st_size < 0.2 * (folder / "weights.safetensors").stat().st_size
+    expected = exact.predict_features(cutouts)
+    for found, wanted in zip(galvote.load(folder, "onnx").predict_features(cutouts), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+    with (folder / "weights.safetensors").open("ab") as weights:
+        weights.write(b"more")
+    with pytest.raises(ModelError, match="not the file that its card describes"):
+        galvote.load(folder, "onnx")
 
 
 def test_without_torch_a_model_needs_its_graph(calibrated, exported, monkeypatch):

@@ -39,7 +39,7 @@ def test_an_encoder_from_outside_is_trained_and_loaded(own_encoder, tiny_recipe,
     recipe = load_recipe(tiny_recipe, [network, "training.epochs=1"])
     assert isinstance(recipe.network, own_encoder)
     model, card = load_model(fit(recipe, training_data, tmp_path / "run"))
-    assert card.network == recipe.network and card.network.hidden == 3
+    assert model.spec == recipe.network and card.network.hidden == 3
     assert model.encoder[-1].out_features == 3
     with pytest.raises(RecipeError, match=r"network\.hiden is unknown; .* 'network\.hidden'"):
         load_recipe(tiny_recipe, [network.replace("hidden", "hiden")])

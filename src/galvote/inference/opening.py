@@ -60,20 +60,16 @@ def open_model(name: str | os.PathLike[str], backend: str | None = None) -> Open
             f"The model {folder} has no {GRAPH}, so it takes torch to compute it: "
             "pip install 'galvote[train]'. With that, `galvote export` makes a file that needs no torch."
         )
-    return Opened(*_open_network(folder, backend), calibration, folder)
-
-
-def _open_network(folder: Path, backend: str) -> tuple[Backend, Card]:
+    if not backend.startswith("torch"):
+        raise ModelError(f"{folder} has no {GRAPH}; write it with: galvote export --model {folder}")
     import torch
 
-    from galvote.inference.export import export_network
     from galvote.inference.torch_backend import TorchBackend
     from galvote.models import load_model
 
     network, card = load_model(folder)
-    if backend.startswith("torch"):
-        return TorchBackend(network, torch.float32 if backend == "torch-float32" else None), card
-    return _open_graph(export_network(network).SerializeToString(), backend), card
+    computes = TorchBackend(network, torch.float32 if backend == "torch-float32" else None)
+    return Opened(computes, card, calibration, folder)
 
 
 def _open_exported(path: Path, backend: str) -> Opened:

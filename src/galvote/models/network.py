@@ -5,6 +5,7 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
+from galvote.models.description import NetworkDescription
 from galvote.models.encoders import NetworkSpec
 from galvote.models.heads import TreeHead
 from galvote.trees import DecisionTree
@@ -19,10 +20,10 @@ class GalaxyNetwork(nn.Module):
         What to build, and the tree whose columns are predicted.
     """
 
-    def __init__(self, spec: NetworkSpec, tree: DecisionTree) -> None:
+    def __init__(self, spec: NetworkDescription, tree: DecisionTree) -> None:
         super().__init__()
-        self.spec = spec
-        self.encoder = spec.build()
+        self.spec = NetworkSpec.model_validate(spec.model_dump())
+        self.encoder = self.spec.build()
         self.head = TreeHead(int(self.encoder.width), tree, spec.head)  # type: ignore[arg-type]
 
     def features(

@@ -21,7 +21,6 @@ from galvote.models.card import (
     find_model,
     load_card,
 )
-from galvote.models.encoders import NetworkSpec
 from galvote.models.network import GalaxyNetwork, count_parameters
 from galvote.trees import DecisionTree
 
@@ -83,7 +82,7 @@ def load_model(name: str | Path) -> tuple[GalaxyNetwork, Card]:
     path = directory / WEIGHTS
     check_weights(directory, card)
     try:
-        spec = NetworkSpec.model_validate(card.network.model_dump())
+        network = GalaxyNetwork(card.network, DecisionTree.from_dict(card.tree))
     except ValueError as error:
         raise ModelError(
             f"The network of {directory} cannot be built: {error}; import what registers its encoder, or "
@@ -91,7 +90,6 @@ def load_model(name: str | Path) -> tuple[GalaxyNetwork, Card]:
         ) from error
     try:
         tensors = load_file(path)
-        network = GalaxyNetwork(spec, DecisionTree.from_dict(card.tree))
         network.load_state_dict(
             {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
         )

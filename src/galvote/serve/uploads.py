@@ -66,7 +66,7 @@ class Uploads:
                 raise RequestError(422, "no-files", "The request holds no image; send at least one.")
             try:
                 async with asyncio.timeout_at(until):
-                    yield _shown(files, request.state.look)
+                    yield _shown(files, getattr(request.state, "look", Look()))
             except TimeoutError as error:
                 raise RequestError(
                     504,
