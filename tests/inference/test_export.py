@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import galvote
-from galvote.errors import CatalogueError, ModelError
+from galvote.errors import CatalogueError, ModelError, OutputError
 from galvote.images import Geometry, PackedStore, View, network_input
 from galvote.inference import Manifest, Predictor, Settings, Shards
 from galvote.inference.backends import installed_backends
@@ -140,7 +140,7 @@ def test_a_saved_models_graph_takes_the_weights_beside_it(calibrated, exact, cut
     with pytest.raises(ModelError, match=r"no network.onnx; write it with: galvote export --model "):
         galvote.load(folder, "onnx")
     assert galvote.export(folder) <= 1e-3
-    with pytest.raises(ModelError, match="exists already"):
+    with pytest.raises(OutputError, match="exists already"):
         galvote.export(folder)
     graph = folder / "network.onnx"
     assert graph.stat().st_size < 0.2 * (folder / "weights.safetensors").stat().st_size
