@@ -4,8 +4,6 @@ FROM python:3.11-slim
 WORKDIR /app
 COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 COPY src ./src
-# With --build-arg PIP_EXTRA_INDEX_URL=…, PyTorch's index of wheels for processors, the image is far smaller.
-ARG PIP_EXTRA_INDEX_URL=""
 RUN pip install --no-cache-dir -c constraints.txt '.[serve,field]' \
     && useradd --system --uid 10001 --no-create-home galvote
 

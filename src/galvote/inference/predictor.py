@@ -207,8 +207,7 @@ class Predictor:
         tta
             Orientations to average: 1, 2, 4, 8, 16, …
         field_of_view
-            Width of each image, in r90. If not given, 8.48, a GZ2 frame; but an array of 128 × 128 pixels is
-            taken for a cutout of 5.12.
+            Width of each image, in r90; 8.48, a GZ2 frame, if neither it nor the files say otherwise.
         level
             Share of the volunteers' votes that the intervals are to hold, in (0, 1); 0.9 if not given.
         features
