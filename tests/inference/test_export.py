@@ -143,7 +143,7 @@ def test_a_saved_models_graph_takes_the_weights_beside_it(calibrated, exact, cut
     with pytest.raises(OutputError, match="exists already"):
         galvote.export(folder)
     graph = folder / "network.onnx"
-    assert graph.stat().st_size < 0.2 * (folder / "weights.safetensors").stat().st_size
+    assert b"weights.safetensors" in graph.read_bytes()
     expected = exact.predict_features(cutouts)
     for found, wanted in zip(galvote.load(folder, "onnx").predict_features(cutouts), expected, strict=True):
         np.testing.assert_allclose(found, wanted, atol=1e-4)
