@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import cv2
 import numpy as np
-import torch
 
 import galvote
 from benchmarks import common
@@ -50,7 +49,7 @@ def main() -> None:
     files = sorted(file for file in (chosen.data / "images_training").glob("*.jpg") if file.stem in rows)
     files = files[: chosen.galaxies]
     actual = votes.fractions[[rows[file.stem] for file in files]]
-    common.print_heading(f"{len(files)} galaxies", f"torch on {torch.get_num_threads()} threads")
+    common.print_heading(f"{len(files)} galaxies", f"{count_cores()} threads")
     if chosen.speed:
         table = common.Table("model | scale | galaxies/s: median (lowest to highest)")
         for name in chosen.models:
