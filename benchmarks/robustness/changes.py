@@ -15,6 +15,7 @@ import numpy as np
 import galvote
 from benchmarks import common
 from galvote.images import decode_image
+from galvote.inference.cores import count_cores
 from galvote.labels import read_labels, read_votes
 from galvote.metrics import squared_errors
 
