@@ -71,7 +71,7 @@ def test_their_graphs_compute_what_torch_computes(name: str, backend: str):
     pytest.importorskip("openvino" if backend == "openvino" else "onnxruntime")
     images = [galaxy.image for galaxy in simulate_galaxies(3, seed=2)]
     computed = galvote.load(name, backend)
-    tolerance = 1e-5 if "float32" in computed.backend.name else 0.05
+    tolerance = 1e-5 if "float32" in computed.backend.name else 0.1
     np.testing.assert_allclose(
         computed.predict(images, scale="gz2").fractions,
         galvote.load(name, "torch-float32").predict(images, scale="gz2").fractions,
