@@ -157,6 +157,7 @@ def calibrate(
         )
         labels = read_labels(splits, "split", id_column=id_column)
         sources = list_sources(images, id_column=id_column)
+    report(f"{sources.describe()}.")
     chosen = (
         sources.select([galaxy for galaxy in known.ids if labels.get(galaxy) == split]),
         _draw(sources, [galaxy for galaxy, name in labels.items() if name == train_split], train_images),

@@ -122,9 +122,12 @@ def list_store(marker: Path, id_column: str | None = None) -> Listing:
         (None, line["status"], line["reason"]) if "status" in line else (next(numbers), None, None)
         for line in files.lines
     ]
+    width = float(files.summary["geometry"]["field_of_view"])
+    pixels = files.cutouts.shape[1]
     return Listing(
         pa.array([line["id"] for line in files.lines], TEXT),
         pa.array(rows, pa.struct([("cutout", pa.int64()), ("status", TEXT), ("reason", TEXT)])),
         _Cutouts(directory, files.cutouts.shape),
-        float(files.summary["geometry"]["field_of_view"]),
+        width,
+        notes=(f"packed as {pixels} × {pixels} pixels of {width:g} r90",),
     )
