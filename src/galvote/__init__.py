@@ -30,6 +30,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from galvote._version import __version__ as __version__
+from galvote.errors import require_torch
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -136,7 +137,12 @@ def load(name: str | PathLike[str], backend: str | None = None) -> Predictor:
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'galvote' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    try:
+        home = import_module(_HOMES[name])
+    except ModuleNotFoundError:
+        require_torch(f"galvote.{name}")
+        raise
+    return getattr(home, name)
 
 
 def __dir__() -> list[str]:

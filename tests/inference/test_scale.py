@@ -60,6 +60,11 @@ def test_sizes_of_a_catalogue_bring_images_to_scale(command, near, calibrated, t
     assert [(row["r90_pixels"], row["scale_factor"]) for row in rows[:-1]] == [("50", "2.12")] * 7
     assert (rows[-1]["scale_factor"], rows[-1]["r90_pixels"]) == ("1", "")
     assert "no size" in rows[-1]["reason"] and rows[-1]["status"] == "ok"
+    (tmp_path / "named.csv").write_text("galaxy" + (near / "sizes.csv").read_text().removeprefix("id"))
+    own = [tmp_path / "named.csv" if word == near / "sizes.csv" else word for word in sized]
+    ran = command(*how, tmp_path / "own.csv", *own, "--id-column", "galaxy")
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "own.csv").read_text() == (tmp_path / "sized.csv").read_text()
     assert command(*how, tmp_path / "shards", *sized).returncode == 0
     assert "0.4 arcsec/pixel" in json.loads((tmp_path / "shards" / "manifest.json").read_text())["scale"]
     again = command(*how, tmp_path / "shards", "--scale", "auto")

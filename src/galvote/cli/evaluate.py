@@ -93,7 +93,7 @@ def evaluate(
             field_of_view=field_of_view,
             bands=bands,
             stretch=stretch.value,
-            scale=options.choose_scale(scale, pixel_scale, catalogue, size_column, size_factor),
+            scale=options.choose_scale(scale, pixel_scale, catalogue, size_column, size_factor, id_column),
             backend=backend,
             id_column=id_column,
             skip_invalid=skip_invalid,

@@ -149,6 +149,7 @@ def choose_scale(
     catalogue: Path | None,
     size_column: str | None,
     factor: float,
+    id_column: str | None,
 ) -> "ScaleOfImages | None":
     """Return the scale that options name."""
     from galvote.io import Sizes
@@ -157,4 +158,4 @@ def choose_scale(
         return None if scale is None else scale.value
     if scale is not None or catalogue is None:
         raise CatalogueError("--pixel-scale needs a --catalogue of ids and r90, and no --scale.")
-    return Sizes.read(catalogue, pixel_scale, column=size_column, factor=factor)
+    return Sizes.read(catalogue, pixel_scale, column=size_column, factor=factor, id_column=id_column)

@@ -135,7 +135,7 @@ def predict(
     into_folder = out.endswith(("/", os.sep)) or place.is_dir() or not place.suffix
     one_table = {"ids": ids, "join": join, "layout": layout.value}
     in_shards = {"shard_size": shard_size, "task": task and share, "retry": retry}
-    chosen = options.choose_scale(scale, pixel_scale, catalogue, size_column, size_factor)
+    chosen = options.choose_scale(scale, pixel_scale, catalogue, size_column, size_factor, id_column)
     positions = None if pixel_scale else catalogue
     needs_images = _makes_one_table(one_table) or field_of_view or chosen
     _refuse_ambiguity(sources, positions, bool(field or survey), needs_images)
@@ -276,7 +276,7 @@ def _predict_table(images: list[Path] | Sources, place: Path, how: dict[str, Any
     say = partial(console.print, soft_wrap=True)
     with stoppable(console, lambda: stopped), show_progress(console, "predicting") as on_progress:
         written = predict_table(images, place, **how, report=say, on_progress=on_progress)
-    line = f"{written.galaxies} galaxies in {place}: {_say(written.statuses)}"
+    line = f"{_count(written.galaxies)} in {place}: {_say(written.statuses)}"
     if written.ood:
         line += f"; {written.ood} unlike the training galaxies"
     console.print(line, soft_wrap=True)
@@ -302,7 +302,7 @@ def _predict_shards(images: list[Path] | Sources, folder: Path, how: dict[str, A
 
 
 def _describe(summary: Summary, shards: Shards) -> str:
-    line = f"{summary.statuses.total()} galaxies in {shards.folder}: {_say(summary.statuses)}"
+    line = f"{_count(summary.statuses.total())} in {shards.folder}: {_say(summary.statuses)}"
     if not summary.made:
         line += "; all of them were there"
     if summary.damaged:
@@ -314,6 +314,10 @@ def _describe(summary: Summary, shards: Shards) -> str:
     if absent := shards.manifest.shards - len(shards.present()):
         line += f"; {absent} of {shards.manifest.shards} shards, of other tasks, are not there yet"
     return line
+
+
+def _count(galaxies: int) -> str:
+    return f"{galaxies} galax{'y' if galaxies == 1 else 'ies'}"
 
 
 def _say(statuses: Counter[str]) -> str:

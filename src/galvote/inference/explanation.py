@@ -81,7 +81,8 @@ def explain(
     """
     asked = predictor.tree.question(question)
     network = predictor.network
-    from galvote.inference.gradients import attribute, conditional_fractions, grad_cam  # which need torch
+    # It needs torch; without that, the line above has said what to do.
+    from galvote.inference.gradients import attribute, conditional_fractions, grad_cam
 
     seen = network_input(cutout[None], [View()], predictor.geometry, network.spec.geometry)
     shares = conditional_fractions(network, seen, question)

@@ -46,7 +46,7 @@ Scale = Literal["gz2", "auto"] | Sizes
 Waiting = tuple[Source, Encoded | Shown | ImageError]
 """A picture on its way from disk to network: its files, what is shown of it, or what is wrong with it."""
 
-_LOOKED_AT = 100  # images whose scale is measured unless something is said of it
+_CHECKED = 100  # images whose scale is measured unless something is said of it
 
 BATCH = 64
 """Galaxies that are read, predicted and made rows of together; a backend may compute fewer at once."""
@@ -207,7 +207,8 @@ class Predictor:
         tta
             Orientations to average: 1, 2, 4, 8, 16, …
         field_of_view
-            Width of each image, in r90; 8.48, a GZ2 frame, if neither it nor the files say otherwise.
+            Width of each image, in r90; 8.48, a GZ2 frame, if neither it nor the files say otherwise. Arrays
+            of 128 × 128 pixels are taken for cutouts, 5.12 r90 wide, if it is not given.
         level
             Share of the volunteers' votes that the intervals are to hold, in (0, 1); 0.9 if not given.
         features
@@ -286,7 +287,7 @@ class Predictor:
             return settings.scale.compare(ids)
         if settings.scale is not None or settings.field_of_view is not None:
             return ""
-        first = (self.show(image, try_read(image.read), "look") for image in islice(images, _LOOKED_AT))
+        first = (self.show(image, try_read(image.read), "check") for image in islice(images, _CHECKED))
         return describe_scale(one for one in first if isinstance(one, Shown))
 
     def predict_batches(
@@ -486,7 +487,7 @@ class Predictor:
         self,
         galaxy: Source,
         data: Encoded | Shown | ImageError,
-        scale: Scale | Literal["look"] | None = None,
+        scale: Scale | Literal["check"] | None = None,
         field_of_view: float | None = None,
         *,
         max_pixels: int = MAX_PIXELS,
@@ -500,7 +501,7 @@ class Predictor:
         data
             What was read of it, or what was wrong.
         scale, field_of_view
-            As for `predict`; with ``"look"`` the galaxy is measured, but shown as it is.
+            As for `predict`; with ``"check"`` the galaxy is measured, but shown as it is.
         max_pixels
             As for `galvote.images.decode_image`.
         """
@@ -513,7 +514,7 @@ class Predictor:
             self.card.network.geometry,
             field_of_view=galaxy.field_of_view or field_of_view,
             r90=scale.pixels(galaxy.id) if isinstance(scale, Sizes) else None,
-            measured="applied" if scale == "auto" else "only" if scale == "look" else "no",
+            measured="applied" if scale == "auto" else "only" if scale == "check" else "no",
             max_pixels=max_pixels,
         )
         return try_read(run)

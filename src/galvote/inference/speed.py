@@ -15,6 +15,7 @@ from platformdirs import user_cache_path
 
 from galvote.errors import OutputError
 from galvote.inference.backends import Backend, installed_backends
+from galvote.inference.cores import one_core_each
 from galvote.io.atomic import write_whole
 
 _IMAGES, _RUNS = 32, 3
@@ -63,7 +64,7 @@ def fastest_backend(without: tuple[str, ...] = ()) -> str:
 
 
 def _measure(name: str) -> float:
-    from galvote.inference.opening import open_model
+    from galvote.inference.opening import open_model  # which asks this module
 
     opened = open_model("galvote-small", name)
     side = opened.card.network.pixels
@@ -72,8 +73,6 @@ def _measure(name: str) -> float:
 
 
 def _time(backend: Backend, images: np.ndarray) -> float:
-    from galvote.inference.cores import one_core_each
-
     with one_core_each() as begin:
         begin()
         began = time.perf_counter()

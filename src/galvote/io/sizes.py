@@ -66,7 +66,8 @@ class Sizes:
         Raises
         ------
         CatalogueError
-            If a column is missing or holds no numbers, an id occurs twice, or a number is not positive.
+            If a column is missing or holds no numbers, an id occurs twice, or the factor is not positive.
+            Sizes that are not positive count as unknown.
         """
         path = Path(path)
         if not 0 < factor < math.inf:

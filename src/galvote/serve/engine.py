@@ -30,11 +30,11 @@ from galvote.serve.settings import ServeSettings
 from galvote.serve.tasks import Alone, Cutout, Predict, QueuedPredictor
 from galvote.serve.uploads import Upload, Uploads
 
-Look = Scale | Literal["look"]
-"""How an image is brought to scale; with ``look`` its galaxy is measured, but it is shown as it is."""
+OwnScale = Scale | Literal["check"]
+"""How an image is brought to scale; with ``check`` its galaxy is measured, but it is shown as it is."""
 
 _MORE_READERS = 2
-_LOOKED_AT = 100  # images of a request, of which a scale that seems wrong is noticed
+_CHECKED = 100  # images of a request, of which a scale that seems wrong is noticed
 _WAITING_FIELDS = 4
 """Wide images that may wait while another is searched, which is slow and takes much memory."""
 
@@ -52,10 +52,10 @@ class AskedScale:
         """Whether each image is brought to scale by its own galaxy."""
         return self.scale == "auto" or self.pixel_scale is not None
 
-    def of(self, files: Sequence[Upload]) -> list[Look]:
+    def of(self, files: Sequence[Upload]) -> list[OwnScale]:
         """Return the scale of each image."""
         if self.pixel_scale is None and not self.r90:
-            return [self.scale or ("look" if n < _LOOKED_AT else "gz2") for n in range(len(files))]
+            return [self.scale or ("check" if n < _CHECKED else "gz2") for n in range(len(files))]
         if self.scale or self.pixel_scale is None or len(self.r90) not in (1, len(files)):
             raise RequestError(
                 422,
@@ -126,7 +126,7 @@ class Engine:
         scales = scale.of(files)
         with self.queue.reserve(len(files) * tta) as places:
 
-            async def run(file: Upload, scale: Look) -> tuple[Shown | ImageError, Any]:
+            async def run(file: Upload, scale: OwnScale) -> tuple[Shown | ImageError, Any]:
                 shown = await self._read(file, predictor, scale)
                 if isinstance(shown, ImageError):
                     places.forgo(tta)
@@ -235,12 +235,12 @@ class Engine:
     ) -> Any:
         (own,) = scale.of([file])
         with self.queue.reserve(weight) as places:
-            shown = await self._read(file, predictor, "gz2" if own == "look" else own)
+            shown = await self._read(file, predictor, "gz2" if own == "check" else own)
             if isinstance(shown, ImageError):
                 raise shown
             return await asyncio.wrap_future(places.put(Alone(run, weight), shown.cutout))
 
-    async def _read(self, file: Upload, predictor: Predictor, scale: Look) -> Shown | ImageError:
+    async def _read(self, file: Upload, predictor: Predictor, scale: OwnScale) -> Shown | ImageError:
         source = Source(file.name, file.name, lambda: (file.data,))
         read = partial(predictor.show, source, file.data, scale, max_pixels=self.settings.max_pixels)
         shown = await asyncio.get_running_loop().run_in_executor(self._readers, read)
@@ -248,11 +248,11 @@ class Engine:
         return shown
 
 
-def _describe(shown: Sequence[Shown | ImageError], scales: Sequence[Look]) -> str:
+def _describe(shown: Sequence[Shown | ImageError], scales: Sequence[OwnScale]) -> str:
     """Return what is to be known of the scale of images for which no scale was asked."""
-    looked_at = [
-        one for one, scale in zip(shown, scales, strict=True) if isinstance(one, Shown) and scale == "look"
+    checked = [
+        one for one, scale in zip(shown, scales, strict=True) if isinstance(one, Shown) and scale == "check"
     ]
-    if looked_at and all(math.isnan(one.measured) for one in looked_at):
+    if checked and all(math.isnan(one.measured) for one in checked):
         return "No galaxy stands out in the middle; a wide image with several is one for /v1/field."
-    return describe_scale(looked_at)
+    return describe_scale(checked)
