@@ -8,10 +8,13 @@ import cv2
 import numpy as np
 import pytest
 import simplejpeg
+from astropy.io import fits
 from PIL import Image
 
 from galvote.errors import ImageError
 from galvote.images import MAX_PIXELS, decode_image
+from galvote.io.bands import Look
+from galvote.io.sources import FitsFiles
 
 
 def encode(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -217,6 +220,20 @@ def test_a_sound_tiff_of_unusual_samples_is_unsupported(samples: np.ndarray, sai
         decode_image(data)
 
     assert failure.value.status == "unsupported"
+
+
+@pytest.mark.parametrize("stretch", ["asinh", "percentile"])
+def test_one_plane_of_floats_in_a_tiff_is_shown_as_that_of_a_fits_file(tmp_path, stretch: str) -> None:
+    y, x = np.mgrid[-32:32, -32:32]
+    plane = np.random.default_rng(1).normal(3, 1, (64, 64)) + 90 * np.exp(-np.hypot(x, y) / 6)
+    plane = plane.astype(np.float32)
+    tiff = cv2.imencode(".tif", plane)[1].tobytes()
+    fits.PrimaryHDU(plane[::-1]).writeto(tmp_path / "a.fits")
+    look = Look(stretch=stretch)
+    expected = decode_image(FitsFiles([(tmp_path / "a.fits").read_bytes()], look))
+    np.testing.assert_array_equal(decode_image(FitsFiles([tiff], look)), expected)
+    with pytest.raises(ImageError, match="name a stretch"):
+        decode_image(tiff)
 
 
 def test_a_sound_jpeg_of_an_twelve_bits_is_unsupported(image: np.ndarray) -> None:

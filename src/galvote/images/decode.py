@@ -15,8 +15,9 @@ from jaxtyping import UInt8, UInt16
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from galvote.errors import ImageError
-from galvote.images.fits import decode_fits, is_fits
+from galvote.images.fits import compose, decode_fits, is_fits, measure_sky
 from galvote.images.limits import MAX_PIXELS, refuse_bomb
+from galvote.io.bands import Look
 
 Encoded = bytes | tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]
 """A picture as it comes: the bytes of a file, those of its three bands, or pixels already."""
@@ -92,7 +93,7 @@ def decode_image(
         height, width = (side // divisor for side in size)
         with suppress(ValueError):  # Pillow reads some of what simplejpeg does not know
             return _decode_jpeg(first, height, width, divisor)
-    return _decode_with_pillow(first, max_pixels)
+    return _decode_with_pillow(first, max_pixels, getattr(data, "look", Look()).stretch)
 
 
 def _decode_jpeg(file: bytes, height: int, width: int, divisor: int) -> UInt8[np.ndarray, "y x 3"]:
@@ -148,7 +149,7 @@ def _formats() -> tuple[str, ...]:
     return tuple(formats)
 
 
-def _decode_with_pillow(data: bytes, max_pixels: int) -> UInt8[np.ndarray, "y x 3"]:
+def _decode_with_pillow(data: bytes, max_pixels: int, stretch: str) -> UInt8[np.ndarray, "y x 3"]:
     try:
         whole = data + _END_OF_JPEG if data.startswith(_JPEG) else data
         with Image.open(io.BytesIO(whole), formats=_formats()) as image:
@@ -158,7 +159,7 @@ def _decode_with_pillow(data: bytes, max_pixels: int) -> UInt8[np.ndarray, "y x 
                     _decode_jpeg(data, 1, 1, 8)
             deep = _sixteen_bit_colour(image, data)
             ImageOps.exif_transpose(image, in_place=True)
-            return _to_rgb(image) if deep is None else deep
+            return _to_rgb(image, stretch) if deep is None else deep
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -236,12 +237,16 @@ def _upper_byte(samples: UInt16[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*sh
     return (samples >> max(0, bits + bits % 2 - 8)).astype(np.uint8)
 
 
-def _to_rgb(image: Image.Image) -> UInt8[np.ndarray, "y x 3"]:
+def _to_rgb(image: Image.Image, stretch: str) -> UInt8[np.ndarray, "y x 3"]:
+    if image.mode == "F" and stretch != "lupton":
+        plane = np.asarray(image, dtype=np.float32)
+        return compose([measure_sky(plane, "the picture").above(plane)], stretch)
     if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
         raise ImageError(
             "unsupported",
             f"The samples are 32 bits wide (Pillow's mode {image.mode}), so their black and white points are "
-            "unknown; save the picture with 8 or 16 bits, or as FITS, which galvote stretches itself.",
+            "unknown; of one plane of floats, name a stretch (--stretch asinh or percentile), or save it "
+            "with 8 or 16 bits, or as FITS.",
         )
     if image.mode.startswith("I"):
         grey = _upper_byte(np.asarray(image, dtype=np.uint16))
