@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def prediction() -> Prediction:
     """Return what a calibrated model says of four images, one of which cannot be read."""
-    images = [galaxy.image for galaxy in simulate_galaxies(3, seed=4)]
+    images = [galaxy.image for galaxy in simulate_galaxies(3, seed=4, pixels=424)]
     predictor = galvote.load("galvote-small", "torch-float32")
     return predictor.predict([images[0], np.zeros((0, 1, 3), np.uint8), *images[1:]], features=True)
 

@@ -127,6 +127,8 @@ def evaluate(
     scale: Scale | None = None,
     backend: str | None = None,
     id_column: str | None = None,
+    recursive: bool = False,
+    dataset: str | None = None,
     skip_invalid: bool = False,
     report: Callable[[str], None] = lambda sentence: None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -155,6 +157,8 @@ def evaluate(
         As for `galvote.load`.
     id_column
         Name of the column of ids in those tables that have it; in others the usual names are looked for.
+    recursive, dataset
+        As for `galvote.io.list_sources`.
     skip_invalid
         Leave out galaxies whose votes cannot be true, instead of raising an error.
     report
@@ -182,7 +186,13 @@ def evaluate(
     with one_has(id_column):
         sources = None
         if images:
-            sources = list_sources(images, id_column=id_column, look=Look.of(bands, stretch))
+            sources = list_sources(
+                images,
+                id_column=id_column,
+                dataset=dataset,
+                recursive=recursive,
+                look=Look.of(bands, stretch),
+            )
             report(f"{sources.describe()}.")
         if predictor is None:
             predicted, title = _open_predictions(predictions, tree, id_column, report)

@@ -113,7 +113,7 @@ class Predictor:
     --------
     >>> import galvote
     >>> from galvote.simulate import simulate_galaxies
-    >>> pictures = [galaxy.image for galaxy in simulate_galaxies(2, seed=1)]
+    >>> pictures = [galaxy.image for galaxy in simulate_galaxies(2, seed=1, pixels=424)]
     >>> prediction = galvote.load("galvote-small").predict(pictures)
     >>> prediction.to_table().colnames[:3]
     ['id', 'status', 'reason']
@@ -207,8 +207,7 @@ class Predictor:
         tta
             Orientations to average: 1, 2, 4, 8, 16, …
         field_of_view
-            Width of each image, in r90; 8.48, a GZ2 frame, if neither it nor the files say otherwise. Arrays
-            of 128 × 128 pixels are taken for cutouts, 5.12 r90 wide, if it is not given.
+            Width of each image, in r90; 8.48, a GZ2 frame, if neither it nor the files say otherwise.
         level
             Share of the volunteers' votes that the intervals are to hold, in (0, 1); 0.9 if not given.
         features
@@ -251,7 +250,7 @@ class Predictor:
         depends neither on the other pictures nor on the number of cores.
         """
         settings = Settings(tta, field_of_view, level, features, bands=bands, stretch=stretch, scale=scale)
-        listed = list_images(images, settings.look, field_of_view)
+        listed = list_images(images, settings.look)
         done, predictions = 0, list[Prediction]()
         if remark := self.check_scale(listed, settings):
             (report or _warn)(remark)
@@ -308,7 +307,7 @@ class Predictor:
         -------
         Predictions of 64 galaxies each, made as they are asked for; the last may have fewer.
         """
-        listed = list_images(images, *((settings.look, settings.field_of_view) if settings else ()))
+        listed = list_images(images, settings.look if settings else None)
         return (batch for _, batch in self._predict([(None, listed)], settings, prefetch))
 
     def predict_each(

@@ -28,6 +28,9 @@ from galvote.trees import DecisionTree, class_tree
 MOST = 50
 """Classes that a column may have; with more, it is taken for something else."""
 
+CLASS_COLUMNS = ("class", "label", "target", "ans")
+"""Names of columns whose whole numbers are classes, as Galaxy10's ``ans``."""
+
 
 def read_labels(
     path: str | Path,
@@ -76,7 +79,9 @@ def read_labels(
 
 
 def class_columns(table: pa.Table, path: Path, id_column: str | None = None) -> tuple[str, ...]:
-    """Return the columns that may hold classes: words, of which there are few and some occur again.
+    """Return the columns that may hold classes: of few words, some of which occur again.
+
+    Whole numbers are classes in a column that is named so, `CLASS_COLUMNS`.
 
     Parameters
     ----------
@@ -94,7 +99,11 @@ def class_columns(table: pa.Table, path: Path, id_column: str | None = None) -> 
         field.name
         for field in table.schema
         if field.name != named
-        and (is_text(field.type) or pa.types.is_boolean(field.type))
+        and (
+            is_text(field.type)
+            or pa.types.is_boolean(field.type)
+            or (pa.types.is_integer(field.type) and field.name.lower() in CLASS_COLUMNS)
+        )
         and 2 <= pc.count_distinct(table[field.name]).as_py() <= min(MOST, table.num_rows - 1)
     )
 

@@ -39,6 +39,8 @@ def read_training_data(
     store: Path,
     field_of_view: float | None = None,
     *,
+    recursive: bool = False,
+    dataset: str | None = None,
     overwrite: bool = False,
     report: Callable[[str], None] = say_nothing,
     on_progress: OnProgress | None = None,
@@ -61,7 +63,7 @@ def read_training_data(
             "splits": named(splits, "split", report=report) if splits is not None else None,
             "samples": named(splits, "sample") if splits is not None and has_samples else None,
         }
-        sources = list_sources(places, id_column=id_column)
+        sources = list_sources(places, id_column=id_column, dataset=dataset, recursive=recursive)
     opened = _open_store(recipe, places, sources, store, field_of_view, overwrite, on_progress)
     data = gather_examples(recipe, opened, votes, **known)
     tables += [Path(table) for table in (classes, splits) if table is not None]
