@@ -44,7 +44,7 @@ _LEAST_PIXELS = 3.0  # of r90
 _LEVELS = np.array([4, 8, 16, 32, 110], np.float32)  # above the sky, of 255
 _SHARES = np.array([0.5, 0.8, 0.95])
 
-sep.set_extract_pixstack(8_000)  # all of it is cleared for each picture; the default takes ten times as long
+sep.set_extract_pixstack(5_000)  # all of it is cleared for each picture; the default takes ten times as long
 
 
 class Shown(NamedTuple):
@@ -212,8 +212,8 @@ def outline_sizes(rgb: UInt8[np.ndarray, "y x 3"], side: int) -> Float64[np.ndar
     n = side // step
     top, left = ((length - n * step) // 2 for length in rgb.shape[:2])
     square = rgb[top : top + n * step, left : left + n * step]
-    small = cv2.resize(square, (n, n), interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    small = cv2.resize(cv2.cvtColor(square, cv2.COLOR_RGB2GRAY), (n, n), interpolation=cv2.INTER_AREA)
+    grey = small.astype(np.float32)
     corners, rings = _places(n)
     rim = np.sort(grey.ravel()[corners])
     sky = rim[len(rim) // 2]
