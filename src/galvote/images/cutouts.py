@@ -1,7 +1,5 @@
 """Write an image of each galaxy of a catalogue of positions."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Callable, Sequence

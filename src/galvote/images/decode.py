@@ -1,7 +1,5 @@
 """File bytes to RGB pixels."""
 
-from __future__ import annotations
-
 import io
 import re
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """FITS planes to RGB, as an SDSS composite would show them."""
 
-from __future__ import annotations
-
 import bz2
 import gzip
 import io

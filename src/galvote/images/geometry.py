@@ -4,8 +4,6 @@ A field of view is a width on the sky in units of r90, the galaxy's 90 % Petrosi
 pixels of 0.02 r90, so its field of view is 8.48 r90 (Willett et al. 2013, MNRAS 435, 2835, section 2).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Galaxies by position: their images in a FITS field, or from a survey's cutout service."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence

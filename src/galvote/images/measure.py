@@ -4,8 +4,6 @@ Positions are in pixels of the plane as numpy holds it: x along the second axis,
 centre of the first pixel is (0, 0).
 """
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec

@@ -1,7 +1,5 @@
 """The planes of FITS images with a WCS: which file holds them, where they lie, how bright their sky is."""
 
-from __future__ import annotations
-
 import math
 import re
 import threading
@@ -34,7 +32,7 @@ class OpenFiles:
         self._files = dict[str, Any]()
         weakref.finalize(self, _close_all, self._files)
 
-    def __reduce__(self) -> tuple[type[OpenFiles], tuple[()]]:
+    def __reduce__(self) -> "tuple[type[OpenFiles], tuple[()]]":
         return OpenFiles, ()
 
     def units(self, path: str) -> Any:
@@ -89,7 +87,7 @@ class Plane:
                 raise ImageError("truncated", f"{self.path} is damaged here ({error}); check it.") from error
         return part
 
-    def with_sky(self, files: OpenFiles) -> Plane:
+    def with_sky(self, files: OpenFiles) -> "Plane":
         """Return the plane with its sky and noise, measured on rows from all over it."""
         height, width = self.shape
         rows = np.linspace(0, height - 1, min(math.ceil(SAMPLE / width), height)).astype(int)
@@ -98,7 +96,7 @@ class Plane:
         )
         return replace(self, sky=measure_sky(sample, self.name))
 
-    def seen_from(self, first: Plane) -> Plane:
+    def seen_from(self, first: "Plane") -> "Plane":
         """Return the plane with its word on whether it shares the grid of the first one."""
         x, y = np.meshgrid(*(np.linspace(0, side - 1, 5) for side in first.shape[::-1]))
         with quiet():

@@ -6,8 +6,6 @@ outline, fitted on SDSS frames cut and extended at random, some of them brighter
 picture that may well be a GZ2 frame is left as it is.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterable

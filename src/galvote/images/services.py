@@ -1,7 +1,5 @@
 """Pictures by position from the public cutout services of SDSS and of the Legacy Surveys."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import random
@@ -84,7 +82,7 @@ class CutoutService:
     timeout: float = 30.0
     attempts: int = 5
     pause: float = 1.0
-    _pace: _Pace = field(init=False, repr=False)
+    _pace: "_Pace" = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.survey not in SURVEYS:
@@ -214,7 +212,7 @@ class _Pace:
         self._places = threading.BoundedSemaphore(connections)
         self._next = 0.0
 
-    def __reduce__(self) -> tuple[type[_Pace], tuple[float, int]]:
+    def __reduce__(self) -> "tuple[type[_Pace], tuple[float, int]]":
         return _Pace, self._settings
 
     def __enter__(self) -> None:

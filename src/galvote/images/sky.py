@@ -4,8 +4,6 @@ Positions are ICRS, in degrees; sizes are r90 in arcseconds. Pixels of the image
 them: x along the second axis, y along the first and upwards, and the centre of the first pixel is (0, 0).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -60,7 +58,7 @@ class SkyField:
     stretch: str = "lupton"
 
     @classmethod
-    def open(cls, places: str | Path | Sequence[str | Path], look: Look | None = None) -> SkyField:
+    def open(cls, places: str | Path | Sequence[str | Path], look: Look | None = None) -> "SkyField":
         """Open a FITS image, or three of one band each.
 
         Parameters
@@ -87,7 +85,7 @@ class SkyField:
             files.close()
             raise
 
-    def __enter__(self) -> SkyField:
+    def __enter__(self) -> "SkyField":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -192,7 +190,7 @@ class SkyField:
         height, width = self.planes[0].shape
         return -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5
 
-    def _above_sky(self, plane: Plane, grid: _Grid) -> Float32[np.ndarray, "cell cell"]:
+    def _above_sky(self, plane: Plane, grid: "_Grid") -> Float32[np.ndarray, "cell cell"]:
         """Return the brightness above the sky on the grid, in units of the noise; NaN where there is none."""
         if plane.shares_grid:
             size = grid.cells * grid.cell
@@ -234,7 +232,7 @@ class _Grid:
     cells: int
 
     @classmethod
-    def around(cls, x: float, y: float, width: float, cell: int) -> _Grid:
+    def around(cls, x: float, y: float, width: float, cell: int) -> "_Grid":
         """Return the grid that covers a square, with two cells beyond it for interpolation."""
         left, bottom = (math.floor(centre - width / 2) - 2 * cell for centre in (x, y))
         return cls(left, bottom, cell, math.ceil(width / cell) + 5)

@@ -4,8 +4,6 @@
 when its pixels are on the disk, so a run that was killed goes on where the lines end.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -59,7 +57,7 @@ class PackedStore:
         return len(self.ids)
 
     @classmethod
-    def open(cls, directory: str | Path) -> PackedStore:
+    def open(cls, directory: str | Path) -> "PackedStore":
         """Open a finished store.
 
         Parameters

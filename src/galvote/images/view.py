@@ -1,7 +1,5 @@
 """Orientations of a cutout, and the warp that shows them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The columns of predictions, and what each one means."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pyarrow as pa

@@ -1,7 +1,5 @@
 """Score a model, or a table of predictions, against the volunteers' votes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress

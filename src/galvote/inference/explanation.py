@@ -1,7 +1,5 @@
 """What of a picture mattered for an answer, and what a prediction owes to the picture's orientation."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal, get_args
 

@@ -1,7 +1,5 @@
 """What of a network's input mattered for an answer, by its gradients."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

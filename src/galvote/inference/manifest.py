@@ -1,7 +1,5 @@
 """All that the rows of a prediction depend on, as a file that lies beside its shards."""
 
-from __future__ import annotations
-
 import hashlib
 from typing import Any
 
@@ -57,7 +55,7 @@ class Manifest(BaseModel):
     shard_size: int
 
     @classmethod
-    def of(cls, predictor: Predictor, sources: Sources, settings: Settings, shard_size: int) -> Manifest:
+    def of(cls, predictor: Predictor, sources: Sources, settings: Settings, shard_size: int) -> "Manifest":
         """Describe a prediction.
 
         Parameters
@@ -122,7 +120,7 @@ class Manifest(BaseModel):
         """Return a SHA-256, which shards bear as the mark of their manifest."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
-    def changes(self, other: Manifest) -> str:
+    def changes(self, other: "Manifest") -> str:
         """Return what another manifest has otherwise, in words; nothing if they are the same.
 
         Parameters

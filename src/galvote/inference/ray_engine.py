@@ -5,8 +5,6 @@ as `fill_shards` does in one process, so rows, shards and what is left after a s
 node that is lost costs what it had in work: Ray gives that to another one.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -61,7 +59,7 @@ class RayEngine:
         self.address = address or os.environ.get("RAY_ADDRESS") or "local"
         self._wanted = workers
 
-    def __enter__(self) -> RayEngine:
+    def __enter__(self) -> "RayEngine":
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
         import ray

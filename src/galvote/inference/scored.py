@@ -1,7 +1,5 @@
 """Which predictions can be held against which votes."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path
 

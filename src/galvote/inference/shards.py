@@ -10,8 +10,6 @@ Nothing else is remembered. A shard that is not there, is damaged or belongs to 
 whoever comes to it first. A shard always begins at the same galaxy, so it is the same whoever makes it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -56,7 +54,7 @@ class Shards:
         self._mark = manifest.digest()
 
     @classmethod
-    def open(cls, folder: Path) -> Shards:
+    def open(cls, folder: Path) -> "Shards":
         """Open what was begun in a folder.
 
         Parameters
@@ -90,7 +88,7 @@ class Shards:
             ) from error
 
     @classmethod
-    def begin(cls, folder: Path, manifest: Manifest, overwrite: bool = False) -> Shards:
+    def begin(cls, folder: Path, manifest: Manifest, overwrite: bool = False) -> "Shards":
         """Begin a prediction in a folder, or go on with it; several processes may do so at once.
 
         Parameters

@@ -1,7 +1,5 @@
 """Outputs: files that are there whole or not at all, and places that are not written to unasked."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

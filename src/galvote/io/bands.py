@@ -1,7 +1,5 @@
 """Which of several planes make a picture, by their names or by what is asked for, and how they are shown."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,7 +30,7 @@ class Look:
     stretch: str = "lupton"
 
     @classmethod
-    def of(cls, bands: str | None = None, stretch: str = "lupton") -> Look:
+    def of(cls, bands: str | None = None, stretch: str = "lupton") -> "Look":
         """Read what a user asks for.
 
         Parameters

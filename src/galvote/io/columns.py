@@ -1,7 +1,5 @@
 """Columns of tables: which one holds ids, what a column means, and what a message says of them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

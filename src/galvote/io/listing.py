@@ -1,7 +1,5 @@
 """From places to sources: the formats that are registered list them; here they become one listing."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Which rows of two tables are the same galaxy: by id, or by position where there are coordinates instead."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

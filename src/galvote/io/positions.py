@@ -1,7 +1,5 @@
 """Catalogues of positions: where galaxies are on the sky, and how large."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -84,7 +82,7 @@ class Positions:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def with_r90(self, r90: Coordinates) -> Positions:
+    def with_r90(self, r90: Coordinates) -> "Positions":
         """Return the same galaxies with other sizes."""
         return replace(self, r90=r90)
 

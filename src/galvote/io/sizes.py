@@ -1,7 +1,5 @@
 """Sizes of galaxies whose images have the same number of arcseconds in each pixel."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -42,7 +40,7 @@ class Sizes:
         column: str | None = None,
         factor: float = 1.0,
         id_column: str | None = None,
-    ) -> Sizes:
+    ) -> "Sizes":
         """Read sizes from a table.
 
         Parameters

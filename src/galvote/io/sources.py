@@ -4,8 +4,6 @@ A listing is Arrow arrays, about 100 bytes a galaxy, so that millions are listed
 in the same kind of place are one `Listing`: their ids, where each is, and the reader of the format.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -61,7 +59,7 @@ class FitsFiles(tuple[bytes, ...]):
 
     look: Look
 
-    def __new__(cls, files: Iterable[bytes], look: Look) -> FitsFiles:
+    def __new__(cls, files: Iterable[bytes], look: Look) -> "FitsFiles":
         """Make it of the bytes of each file."""
         made = super().__new__(cls, files)
         made.look = look
@@ -141,11 +139,11 @@ class Listing:
             origins = part.reader.origins(part.locations)
             yield from zip(part.ids.to_pylist(), origins.to_pylist(), strict=True)
 
-    def __getitem__(self, places: slice) -> Listing:
+    def __getitem__(self, places: slice) -> "Listing":
         """Return a part without copying."""
         return replace(self, ids=self.ids[places], locations=self.locations[places])
 
-    def take(self, places: pa.Array) -> Listing:
+    def take(self, places: pa.Array) -> "Listing":
         """Return some of the images.
 
         Parameters
@@ -187,7 +185,7 @@ class Sources:
     def __iter__(self) -> Iterator[Source]:
         return chain.from_iterable(self.listings)
 
-    def __getitem__(self, places: slice) -> Sources:
+    def __getitem__(self, places: slice) -> "Sources":
         """Return the sources from one position to before another; a step is refused."""
         start, stop, step = places.indices(len(self))
         if step != 1:
@@ -199,7 +197,7 @@ class Sources:
             start, stop = start - len(listing), stop - len(listing)
         return Sources(tuple(kept))
 
-    def select(self, ids: Collection[str]) -> Sources:
+    def select(self, ids: Collection[str]) -> "Sources":
         """Return the sources with these ids, in their order here.
 
         Parameters

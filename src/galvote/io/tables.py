@@ -1,7 +1,5 @@
 """Tables in and out: CSV, Parquet, FITS and VOTable by the ending of the file's name."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Classes of galaxies, and other labels in words, by id."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path

@@ -9,8 +9,6 @@ What published tables hold:
   somebody was asked it all the same, its fractions are unknown.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Bool, Float
 

@@ -1,7 +1,5 @@
 """Bring votes and pictures, or predictions and the catalogue that they are of, together by id."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Read votes: whatever form a table publishes them in, they become cumulative fractions of a tree."""
 
-from __future__ import annotations
-
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence

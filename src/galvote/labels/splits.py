@@ -1,7 +1,5 @@
 """Splits that depend on a galaxy's id alone."""
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """What volunteers said about galaxies."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -65,7 +63,7 @@ class Votes:
         columns = {name: pa.array(values, from_pandas=True) for name, values in named if name}
         return pa.table({"id": pa.array(self.ids, pa.string()), **columns})
 
-    def select(self, rows: Int[np.ndarray, " row"] | Bool[np.ndarray, " galaxy"]) -> Votes:
+    def select(self, rows: Int[np.ndarray, " row"] | Bool[np.ndarray, " galaxy"]) -> "Votes":
         """Return the votes of some galaxies.
 
         Parameters
@@ -86,7 +84,7 @@ class Votes:
         )
 
     @classmethod
-    def stack(cls, parts: Sequence[Votes]) -> Votes:
+    def stack(cls, parts: "Sequence[Votes]") -> "Votes":
         """Put the votes of several tables under one another.
 
         Parameters

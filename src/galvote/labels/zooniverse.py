@@ -1,7 +1,5 @@
 """Votes from a Zooniverse export of classifications: a row for each time that a volunteer saw a galaxy."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain

@@ -1,7 +1,5 @@
 """Images in a tar file or a zip archive, in the WebDataset layout."""
 
-from __future__ import annotations
-
 import tarfile
 import zipfile
 import zlib

@@ -1,7 +1,5 @@
 """Images in arrays: an HDF5 file, as those of Galaxy10, a ``.npz`` or a ``.npy``."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

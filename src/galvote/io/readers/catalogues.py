@@ -1,7 +1,5 @@
 """Images that a table names in its column ``source``."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass

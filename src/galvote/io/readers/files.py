@@ -1,7 +1,5 @@
 """Images that are files of their own, alone or three bands together: listing them by their names."""
 
-from __future__ import annotations
-
 import os
 import re
 import stat

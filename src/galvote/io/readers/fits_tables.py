@@ -1,7 +1,5 @@
 """Images in a column of a FITS table."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager

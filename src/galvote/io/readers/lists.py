@@ -1,7 +1,5 @@
 """Images that a text file names, one path a line, or a folder's ``metadata`` as Hugging Face has it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pyarrow as pa

@@ -1,7 +1,5 @@
 """The formats of places that hold images: a function for each, found by the ending of the place's name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
