@@ -53,16 +53,19 @@ def cutouts(
         Table of positions; see `galvote.io.positions.read_positions`.
     out
         Folder for the images and their ``catalogue.csv``; made if it does not exist.
-    field, survey
-        Where the galaxies are looked up; see `galvote.images.look_up.look_up`.
+    field
+        A FITS image with a WCS, or three of one band each: g, r, i.
+    survey
+        Instead: one of `galvote.images.services.SURVEYS`, or a service with settings of its own.
     id_column
         Column of ids; by default the first of `galvote.io.columns.ID_COLUMNS` that is there.
     size_column
-        Column of the catalogue that holds r90; ``petroR90_r`` or ``r90`` by default.
+        Column of r90; ``petroR90_r`` or ``r90`` by default.
     arcsec
-        Width of the images of galaxies whose r90 is unknown, in arcseconds.
+        Width of the images of galaxies whose r90 is unknown. Without it, r90 is measured in the field, while
+        a survey's galaxies without one have no image.
     look
-        Of the field; see `galvote.images.sky.SkyField.open`.
+        Other bands of a field, or another stretch of a single one.
     pixels
         Width of the images, from 8 to 2048 pixels.
     image_format

@@ -53,18 +53,11 @@ _MOST = 1e9  # noises above the sky, so that a hot pixel remains a number in flo
 
 @dataclass(frozen=True)
 class Sky:
-    """What a plane's sky is like, and what stands where nothing was measured.
+    """What a plane's sky is like: its level, its noise (a standard deviation), and what stands for no data.
 
-    Parameters
-    ----------
-    level, noise
-        Its brightness, and the standard deviation of that, in units of the plane.
-    fills
-        Numbers that stand for none, as -9999.
-    zero_is_blank
-        Whether blocks of 0, of 3 × 3 pixels and more, are without data, as where a survey has not been. In
-        whole numbers 0 is a number, and where nothing is negative it may be a sky without noise; single ones
-        are also what packing makes of the sky.
+    Numbers such as -9999 may, and blocks of 0, of 3 × 3 pixels and more, as where a survey has not been. In
+    whole numbers 0 is a number, and where nothing is negative it may be a sky without noise; single ones are
+    also what packing makes of the sky.
     """
 
     level: float
@@ -94,42 +87,16 @@ def is_fits(file: bytes) -> bool:
 def decode_fits(
     files: tuple[bytes, ...], look: Look | None = None, *, max_pixels: int = MAX_PIXELS
 ) -> UInt8[np.ndarray, "y x 3"]:
-    """Make a Lupton composite of FITS planes.
+    """Make a Lupton composite (2004, PASP 116, 133) of one FITS plane or three, in one file or three.
 
-    Parameters
-    ----------
-    files
-        One file (packed with gzip, bzip2, xz or fpack, or not) whose first image is a plane ``(y, x)``, which
-        gives grey, or a cube ``(band, y, x)`` as numpy reads it; one file of several planes of one shape; or
-        three files of one plane each, from blue to red. `choose_bands` takes three of a file's planes by
-        their names, of extensions or in a cube's header (`name_planes`); without names they are from blue
-        to red.
-    look
-        Other bands, or another stretch.
-    max_pixels
-        Of a plane; larger ones are refused before they are read.
+    A plane is ``(y, x)``, a cube ``(band, y, x)`` as numpy reads it; `choose_bands` takes three of a file's
+    by their names. The first row is shown below. What is not finite, or fills gaps (`Sky`), is shown as sky.
 
-    Returns
-    -------
-    ndarray
-        Pixels in [0, 255], first row at the top: rows of FITS count upwards, so they are reversed. The
-        reddest plane is shown red.
-
-    Raises
-    ------
-    ImageError
-        ``truncated``, ``too-large``, ``not-an-image``, or ``unsupported`` if the planes have another shape,
-        one has no finite number or the same everywhere, or it is not clear which are the bands.
-
-    Notes
-    -----
-    The stretch is that of Lupton et al. 2004, PASP 116, 133 (`astropy.visualization.make_lupton_rgb`). To
-    make it the same whatever the units, each plane is first brought to its sky (clipped median) and divided
-    by its noise (scaled median absolute deviation of the clipped pixels); `STRETCH` then gives the noise that
-    GZ2 pictures have, 3 to 4 levels of 255. Noise grows from g to i or z somewhat more than composites weigh
-    the planes down (SDSS: g 7.8, r 5.7, i 4.9 for fluxes in nanomaggies; Legacy Surveys: g 6, r 3.4, z 2.2),
-    and `GAINS` makes that up, so colours are about those of SDSS pictures. What is not finite, or fills gaps
-    (`Sky`), is shown as sky.
+    To be the same whatever the units, each plane is brought to its sky (clipped median) and divided by its
+    noise (scaled median absolute deviation of the clipped pixels); `STRETCH` then gives the noise that GZ2
+    pictures have, 3 to 4 levels of 255. Noise grows from g to i or z somewhat more than composites weigh the
+    planes down (SDSS: g 7.8, r 5.7, i 4.9 for fluxes in nanomaggies; Legacy Surveys: g 6, r 3.4, z 2.2), and
+    `GAINS` makes that up.
     """
     look = look or Look()
     planes = [
@@ -150,16 +117,10 @@ def decode_fits(
 def compose(
     planes: Sequence[Float32[np.ndarray, "y x"]], stretch: str = "lupton"
 ) -> UInt8[np.ndarray, "y x 3"]:
-    """Make a Lupton composite of one plane or three, as `decode_fits` describes it.
+    """Make a picture of planes, one or from blue to red, of brightness above the sky in units of its noise.
 
-    Parameters
-    ----------
-    planes
-        Brightness above the sky in units of the sky's noise, from blue to red, first row at the top. What
-        is not finite is shown as sky.
-    stretch
-        Of one plane: ``lupton``; ``percentile``, linear from black at its percentile 0.5 to white at 99.5; or
-        ``asinh``, of what is between 0.5 and 99.9 (`astropy.visualization.AsinhStretch`).
+    Of one plane the stretch may be ``percentile``, linear from black at its percentile 0.5 to white at 99.5,
+    or ``asinh``, of what is between 0.5 and 99.9. What is not finite is shown as sky.
     """
     from astropy.visualization import AsinhStretch, make_lupton_rgb
 
@@ -183,11 +144,7 @@ def compose(
 
 
 def measure_sky(pixels: Shaped[np.ndarray, "*pixels"], name: str) -> Sky:
-    """Return the sky of a plane: clipped median and scaled median absolute deviation.
-
-    Without noise, the brightest half per cent are taken to be 200 times the noise above the sky. A plane
-    without finite numbers, or with the same one everywhere, is an `ImageError` that bears its name.
-    """
+    """Return the sky of a plane; `ImageError` if it has no finite numbers, or the same everywhere."""
     from astropy.stats import sigma_clipped_stats
 
     finite = pixels[np.isfinite(pixels)]
@@ -213,10 +170,9 @@ def measure_sky(pixels: Shaped[np.ndarray, "*pixels"], name: str) -> Sky:
 
 
 def _find_fills(sample: Float64[np.ndarray, " pixel"]) -> tuple[float, ...]:
-    """Return the numbers that stand for none.
+    """Return the numbers that stand for none; of 0 see `Sky`.
 
-    They recur, and are far from all others or, among real numbers that do not, in the midst of them; of 0 see
-    `Sky`.
+    They recur, and are far from all others or, among real numbers that do not recur, in the midst of them.
     """
     values, counts = np.unique(sample[:: max(1, sample.size // _FEW)], return_counts=True)
     often, alone = counts > counts.sum() / 10, counts == 1
@@ -248,10 +204,7 @@ def _is_far(fill: float, others: Float64[np.ndarray, " pixel"]) -> bool:
 
 
 def name_planes(header: Mapping[str, Any], count: int) -> list[str]:
-    """Return what a cube's planes are called in its header; empty texts if it does not say.
-
-    It says so by CTYPE3 = 'RGB', BANDS = 'grz', or by BAND0, BAND1 … or FILTER1, FILTER2 ….
-    """
+    """Return the bands of a cube by CTYPE3 = 'RGB', BANDS = 'grz', BAND0 … or FILTER1 …; else empty texts."""
     together = (str(header.get(key, "")) for key in ("CTYPE3", "BANDS"))
     said = [list(re.sub(r"[\s,]", "", names)) for names in together]
     for key, first in (("BAND", 0), ("BAND", 1), ("FILTER", 1)):

@@ -21,9 +21,8 @@ _SAME_GRID = 0.05  # pixels between two planes' grids that are taken for one
 
 
 class OpenFiles:
-    """FITS files, opened when they are first needed; pickled, they are closed.
+    """FITS files, opened when they are first needed, closed when nothing refers to this, or pickled.
 
-    They are also closed when nothing refers to this object any more.
     Hold the lock while reading: neither astropy's files nor wcslib are made for several threads.
     """
 
@@ -123,21 +122,9 @@ class Plane:
 def open_planes(
     places: Sequence[str | Path], files: OpenFiles, bands: Sequence[str] = ()
 ) -> tuple[Plane, ...]:
-    """Return the one plane or the three planes that these places hold, from blue to red, with their sky.
+    """Return the one plane or the three, from blue to red, that these files or extensions hold.
 
-    Parameters
-    ----------
-    places
-        Files, or extensions of them.
-    files
-        Keeps them open.
-    bands
-        What `choose_bands` is asked for: of one file its planes, of several the files.
-
-    Raises
-    ------
-    ImageError
-        If there is no such image, it has another number of planes, or no celestial WCS.
+    `choose_bands` is asked for the bands, of one file among its planes, of several among the files.
     """
     if len(places) > 1 and (order := choose_bands([""] * len(places), bands)):
         places, bands = [places[place] for place in order], ()

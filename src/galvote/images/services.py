@@ -58,20 +58,15 @@ class CutoutService:
         One of `SURVEYS`.
     cache
         Folder for what was fetched, by the hash of the URL; galvote in the user's cache folder by default.
-        Only whole pictures get there.
     url
         Another address of the service, also with a query whose parts replace ours.
-    rate
-        Requests a second, at most.
-    connections
-        Requests at a time, at most.
+    rate, connections
+        Requests a second, and at a time, at most.
     timeout
         Seconds after which an answer that is not whole has failed.
-    attempts
-        How often a picture is asked for. Between attempts there are pauses, each about twice as long as the
-        one before, or what the service asks for by ``Retry-After``.
-    pause
-        Seconds of the first such pause.
+    attempts, pause
+        How often a picture is asked for, and seconds between the first and the second time; each pause is
+        about twice as long as the one before, or what the service asks for by ``Retry-After``.
     """
 
     survey: str
@@ -108,26 +103,11 @@ class CutoutService:
         dec: Float[np.ndarray, " galaxy"],
         r90: Float[np.ndarray, " galaxy"],
     ) -> list[Callable[[], tuple[bytes, ...]]]:
-        """Return what fetches each galaxy's picture when it is called.
+        """Return what fetches each galaxy's JPEG, a GZ2 frame of 424 × 424 pixels, as `SkyField.images` does.
 
-        Parameters
-        ----------
-        ra, dec
-            Degrees, ICRS.
-        r90
-            Radii that hold 90 % of the Petrosian flux, arcseconds; NaN where unknown.
-
-        Returns
-        -------
-        list of callables
-            Each returns the bytes of a JPEG: a whole GZ2 frame of 424 × 424 pixels of 0.02 r90. Instead it
-            may raise `ImageError` with one of these statuses:
-
-            - ``no-position``, ``no-size``: as for `galvote.images.sky.SkyField.images`;
-            - ``missing``: the service says that there is no such picture;
-            - ``outside``: the picture shows nothing, as beyond the survey's edge;
-            - ``unavailable``: the service did not give a whole picture. After ten galaxies in a row it is not
-              asked any more.
+        It may raise `ImageError`: ``no-position``, ``no-size``, ``missing`` (the service says that there is
+        no such picture), ``outside`` (it shows nothing), ``unavailable`` (the service did not give a whole
+        one; after ten galaxies in a row it is not asked any more).
         """
         places = zip(ra.tolist(), dec.tolist(), r90.tolist(), strict=True)
         return [partial(self._image, *place) for place in places]

@@ -37,20 +37,16 @@ class Evaluation:
     title
         What was scored.
     scores
-        As `galvote.metrics.score` returns them. ``coverage`` also has the ``level`` that the intervals are to
-        hold, in (0, 1), ``None`` if unknown.
-    compared
-        The predictions and votes that were scored.
-    ids
-        Of the scored galaxies.
+        As `galvote.metrics.score` returns them; ``coverage`` also has the ``level`` of the intervals, in (0,
+        1), ``None`` if unknown.
+    compared, ids
+        The predictions and votes that were scored, and whose they are.
     left_out
         How many predictions and votes were not scored, by reason.
     remarks
         Sentences that a reader of the scores must know.
-    sources
-        Images that a report may show.
-    field_of_view
-        Width of the images, in r90.
+    sources, field_of_view
+        Images that a report may show, and their width in r90.
     """
 
     title: str
@@ -143,7 +139,7 @@ def evaluate(
     images
         Places of images. With `predictions` they are only for `Evaluation.write_report`.
     tree
-        The tree of a table of predictions; if not given, that whose columns it has. A model has its own.
+        The tree of a table of predictions; by default that whose columns it has. A model has its own.
     splits, split
         A table with a column ``split``, and the split to be scored. The mean predictor says the mean votes of
         the split ``train``.
@@ -152,7 +148,7 @@ def evaluate(
     backend
         As for `galvote.load`.
     id_column
-        Name of the column of ids in those tables that have it; in others the usual names are looked for.
+        Column of ids in those tables that have it; in others the usual names are looked for.
     skip_invalid
         Leave out galaxies whose votes cannot be true, instead of raising an error.
     report

@@ -16,20 +16,16 @@ class Manifest(BaseModel):
 
     Parameters
     ----------
-    format
-        Version of this form.
-    galvote
-        Version of galvote.
+    format, galvote
+        Versions of this form and of galvote.
     model, weights_sha256, calibration_sha256
         Name and hashes of the model.
     backend
-        What computes, in which precision and where; the name of a `galvote.inference.Backend`.
+        Name of a `galvote.inference.Backend`.
     tta, level, field_of_view, features, conditional, bands, stretch, scale
         As in `galvote.inference.Settings`; the scale in words.
-    sources_sha256
-        `galvote.io.Sources.digest` of the whole listing.
-    galaxies
-        How many are listed.
+    sources_sha256, galaxies
+        `galvote.io.Sources.digest` and length of the whole listing.
     shard_size
         Galaxies in each shard; the last may have fewer.
     """
@@ -56,22 +52,16 @@ class Manifest(BaseModel):
 
     @classmethod
     def of(cls, predictor: Predictor, sources: Sources, settings: Settings, shard_size: int) -> "Manifest":
-        """Describe a prediction.
+        """Return what describes a prediction.
 
         Parameters
         ----------
-        predictor
-            The model.
-        sources
-            The whole listing.
+        predictor, sources
+            The model, and the whole listing.
         settings
             What is asked for.
         shard_size
             Galaxies in each shard.
-
-        Returns
-        -------
-        The manifest.
         """
         card = predictor.card
         level = (settings.level or LEVEL) if predictor.calibration else None

@@ -37,20 +37,11 @@ _QUIET = {
 
 
 class RayEngine:
-    """Some workers on a Ray cluster, for as long as it is entered.
+    """Some workers on a Ray cluster, for as long as it is entered; `ClusterError` if there are none.
 
-    Parameters
-    ----------
-    address
-        Of a running cluster: ``host:port``, or ``auto`` for the one that this machine belongs to. If it is
-        not given and the environment has no ``RAY_ADDRESS`` either, one is started here, and ends with this.
-    workers
-        How many; by default one for each GPU if there are any, else one for each core.
-
-    Raises
-    ------
-    ClusterError
-        If Ray is not installed, there is no such cluster, or it has no room for so many workers.
+    The address is ``host:port``, ``auto`` for the cluster of this machine, or by default that of
+    ``RAY_ADDRESS``; without it, one is started here, and ends with this. By default there is a worker for
+    each GPU, or each core.
     """
 
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:
@@ -103,23 +94,10 @@ class RayEngine:
         prefetch: int | None = None,
         on_galaxies: Callable[[int], None] = lambda galaxies: None,
     ) -> Summary:
-        """Predict the shards that are not there yet, as `fill_shards` does.
+        """Predict the shards that are not there yet, as `galvote.inference.predict_shards.fill_shards` does.
 
-        Parameters
-        ----------
-        load
-            Loads the model, on each worker. It, the images and the folder are at the same paths there.
-        sources, shards, settings, task, retry, prefetch, on_galaxies
-            As for `galvote.inference.predict_shards.fill_shards`; ``prefetch`` is for each worker.
-
-        Returns
-        -------
-        What was found and done.
-
-        Raises
-        ------
-        ClusterError
-            If the workers see other paths than this process, or another model or version of galvote.
+        Each worker loads the model; it, the images and the folder are at the same paths there, or it is a
+        `ClusterError`.
         """
         import ray
 
@@ -240,24 +218,7 @@ class _Worker:
 
 
 def share_out(nodes: Sequence[Mapping[str, float]], workers: int | None = None) -> tuple[int, int, int]:
-    """Share a cluster's nodes out among workers.
-
-    Parameters
-    ----------
-    nodes
-        Each node's resources, by Ray's names.
-    workers
-        How many; one for each GPU or else for each core if not given.
-
-    Returns
-    -------
-    How many workers; cores of each, as many as they can have alike; GPUs of each, 1 if there are any.
-
-    Raises
-    ------
-    ClusterError
-        If the nodes have no room for so many.
-    """
+    """Return how many workers there may be, and cores (as many as they can have alike) and GPUs of each."""
     gpus = int(any(node.get("GPU") for node in nodes))
 
     def room(cores: int) -> int:

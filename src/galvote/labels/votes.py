@@ -44,12 +44,7 @@ class Votes:
         return np.asarray(np.isfinite(self.fractions).all(axis=1))
 
     def digest(self) -> str:
-        """Return a SHA-256 of ids and fractions, the same in whatever order the galaxies are.
-
-        Returns
-        -------
-        Hexadecimal digits.
-        """
+        """Return a SHA-256 of ids and fractions, the same in whatever order the galaxies are."""
         order = np.argsort(self.ids)
         hashed = sha256("\n".join(self.ids[row] for row in order).encode())
         hashed.update(self.fractions[order].tobytes())
@@ -70,10 +65,6 @@ class Votes:
         ----------
         rows
             Row numbers, which give the order, or a truth value for each galaxy.
-
-        Returns
-        -------
-        Their votes.
         """
         rows = np.arange(len(self))[rows]
         return replace(
@@ -85,16 +76,12 @@ class Votes:
 
     @classmethod
     def stack(cls, parts: "Sequence[Votes]") -> "Votes":
-        """Put the votes of several tables under one another.
+        """Return the votes of several tables under one another; counts are NaN where a part has none.
 
         Parameters
         ----------
         parts
             One or more, of one tree.
-
-        Returns
-        -------
-        All votes; counts are NaN where a part has none.
         """
         counted = any(part.counts is not None for part in parts)
         return cls(

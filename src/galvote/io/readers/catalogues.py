@@ -50,11 +50,7 @@ class _NamedFiles:
     in_folders=False,
 )
 def list_catalogue(path: Path, id_column: str | None = None) -> Listing | None:
-    """List the paths in a table's column `source`; None if it is a FITS file without one.
-
-    A row without a path is listed, too, and fails when it is read, as a vanished file does: with the `status`
-    and the `reason` that the table's columns of these names give, or as ``missing``.
-    """
+    """List the paths in a table's column `source`; None if it is a FITS file without one."""
     if path.name.lower().endswith(FITS) and not _has_sources(path):
         return None
     of_parquet = path.name.lower().endswith(".parquet")

@@ -47,13 +47,9 @@ class _Rows:
 
 @register(*FITS)
 def list_fits(path: Path, id_column: str | None = None) -> Listing | None:
-    """List the rows of a FITS table that has a column of images; None if the file is no such table.
+    """List the rows of a FITS table by its column of images; None if it begins with one, or is a catalogue.
 
-    A column holds images if its cells have two or three axes. Of several, in whichever tables of the file,
-    the one named ``image`` is taken. A file that begins with an image is an image, whatever tables follow; a
-    table with a column ``source`` and none named ``image`` is a catalogue. A table cut short is a
-    `DamagedFileError`, tables without any image a `NoImagesError`; a `CatalogueError` says that several
-    columns may be meant, there are no ids, or the file is compressed.
+    A column holds images if its cells have two or three axes; of several, ``image`` is taken.
     """
     found = _find_columns(path)
     if found is None:
