@@ -94,7 +94,7 @@ def list_marked(folder: Path, id_column: str | None) -> Listing | None:
 def list_file(
     path: Path, id_column: str | None = None, dataset: str | None = None, *, in_folder: bool = False
 ) -> Listing | None:
-    """List the images that a file holds or marks; None if no format (in a folder: none looked for) has any."""
+    """List the images that a file holds or marks; None if no format (in a folder, none sought) has any."""
     if not path.is_file():
         return None  # a pipe would be waited for
     for format_ in formats_of(path.name):
