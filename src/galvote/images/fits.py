@@ -39,11 +39,7 @@ _MOST_BYTES_PER_PIXEL = 3 * 8 + 8
 """Of an unpacked file: three planes of float64, and something to spare for headers."""
 
 _Opener = Callable[[Any], Any]
-_PACKED: dict[bytes, _Opener] = {
-    b"\x1f\x8b": gzip.open,
-    b"BZh": bz2.open,
-    b"\xfd7zXZ\0": lzma.open,
-}
+_PACKED: dict[bytes, _Opener] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 _IN_MEMORY = 1 << 26  # bytes of an unpacked file; what is more is put on the disk
 
 _FEW = 10_000  # pixels among which numbers that recur are looked for

@@ -19,13 +19,7 @@ import sep
 from jaxtyping import Float64, Int, UInt8
 
 from galvote.images.decode import Encoded, decode_image, jpeg_size
-from galvote.images.geometry import (
-    TOLERATED_SHORTFALL,
-    Geometry,
-    find_field_of_view,
-    frame_width,
-    to_cutout,
-)
+from galvote.images.geometry import TOLERATED_SHORTFALL, Geometry, find_field_of_view, frame_width, to_cutout
 from galvote.images.limits import MAX_PIXELS
 
 SCATTER = 0.12

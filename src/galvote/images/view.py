@@ -47,10 +47,7 @@ class View:
         mirror = -1.0 if self.flip else 1.0
         # Rows point down, so this turns what is seen counter-clockwise.
         linear = step * np.array(
-            [
-                [mirror * math.cos(turn), -mirror * math.sin(turn)],
-                [math.sin(turn), math.cos(turn)],
-            ]
+            [[mirror * math.cos(turn), -mirror * math.sin(turn)], [math.sin(turn), math.cos(turn)]]
         )
         centre = (size - 1) / 2 - size * np.array(self.shift)
         return np.column_stack([linear, centre - linear @ np.full(2, (pixels - 1) / 2)])
@@ -109,10 +106,7 @@ def warp_cutout(
 
 
 def network_input(
-    cutouts: UInt8[np.ndarray, "galaxy p p 3"],
-    views: Sequence[View],
-    geometry: Geometry,
-    seen: Geometry,
+    cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: Sequence[View], geometry: Geometry, seen: Geometry
 ) -> UInt8[np.ndarray, "galaxy y x 3"]:
     """Show each cutout in its view, as a network sees it, in training, prediction and everywhere else.
 

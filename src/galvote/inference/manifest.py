@@ -70,11 +70,7 @@ class Manifest(BaseModel):
             weights_sha256=card.weights_sha256,
             calibration_sha256=card.calibration.get("sha256", ""),
             backend=predictor.backend.name,
-            **{
-                **vars(settings),
-                "level": level,
-                "scale": str(settings.scale) if settings.scaled else None,
-            },
+            **{**vars(settings), "level": level, "scale": str(settings.scale) if settings.scaled else None},
             sources_sha256=sources.digest(),
             galaxies=len(sources),
             shard_size=shard_size,

@@ -164,12 +164,7 @@ def _predict(
 
 
 def _predict_on_ray(
-    engine: RayEngine,
-    sources: Sources,
-    out: Path,
-    settings: Settings,
-    schema: pa.Schema,
-    **how: Any,
+    engine: RayEngine, sources: Sources, out: Path, settings: Settings, schema: pa.Schema, **how: Any
 ) -> pa.Table:
     """Predict into shards in a folder beside the file, and read them."""
     # Whole batches, so that rows are the same; and shards enough for all workers to end together.
@@ -180,10 +175,7 @@ def _predict_on_ray(
 
 
 def _read_beside(
-    join: Place | Positions | None,
-    images: Places,
-    id_column: str | None,
-    report: Callable[[str], None],
+    join: Place | Positions | None, images: Places, id_column: str | None, report: Callable[[str], None]
 ) -> tuple[pa.Table, Sequence[str]] | None:
     """Read the catalogue that predictions are to be put beside, and the ids of its rows."""
     if join is None:

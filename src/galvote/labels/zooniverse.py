@@ -89,12 +89,7 @@ def count_votes(
 
 
 def _choose(
-    table: pa.Table,
-    name: str,
-    wanted: Sequence[int],
-    option: str,
-    path: Path,
-    report: Callable[[str], None],
+    table: pa.Table, name: str, wanted: Sequence[int], option: str, path: Path, report: Callable[[str], None]
 ) -> pa.Table:
     """Return the classifications of one workflow, or of some versions of it."""
     numbers = np.floor(to_numbers(table[name], name, path))
