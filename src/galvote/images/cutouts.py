@@ -13,7 +13,7 @@ from PIL import Image
 
 from galvote.errors import CatalogueError, ImageError
 from galvote.images.decode import decode_image
-from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH, Geometry, to_cutout
+from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH, Geometry, to_cutout, try_read
 from galvote.images.look_up import look_up
 from galvote.images.services import CutoutService
 from galvote.io.atomic import refuse_foreign, write_whole
@@ -149,12 +149,9 @@ def _write_image(place: tuple[Source, Path], geometry: Geometry) -> ImageError |
     source, path = place
     if path.exists():
         return None
-    try:
-        data = _encode(source, path.suffix, geometry)
-    except ImageError as error:
-        return error
-    except OSError as error:
-        return ImageError("missing", f"The file cannot be read ({error}).")
+    data = try_read(partial(_encode, source, path.suffix, geometry))
+    if isinstance(data, ImageError):
+        return data
     write_whole(path, data)
     return None
 
@@ -166,10 +163,8 @@ def _encode(source: Source, ending: str, geometry: Geometry) -> bytes:
         return data[0]
     file = io.BytesIO()
     image = Image.fromarray(to_cutout(decode_image(data), geometry, field_of_view=FRAME_WIDTH))
-    if ending == ".png":
-        image.save(file, "PNG")
-    else:
-        image.save(file, "JPEG", quality=95, subsampling=0)
+    how: dict[str, Any] = {"quality": 95, "subsampling": 0} if ending == ".jpg" else {}
+    image.save(file, "JPEG" if how else "PNG", **how)
     return file.getvalue()
 
 

@@ -13,8 +13,9 @@ from jaxtyping import UInt8, UInt16
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from galvote.errors import ImageError
-from galvote.images.fits import compose, decode_fits, is_fits, measure_sky
+from galvote.images.fits import decode_fits, is_fits
 from galvote.images.limits import MAX_PIXELS, refuse_bomb
+from galvote.images.stretch import compose, measure_sky
 from galvote.io.bands import Look
 
 Encoded = bytes | tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]

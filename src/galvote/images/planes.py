@@ -14,7 +14,8 @@ from jaxtyping import Float32
 
 from galvote.errors import ImageError
 from galvote.images.celestial import quiet, read_wcs, to_pixel
-from galvote.images.fits import SAMPLE, Sky, choose_images, choose_planes, measure_sky, say_images, unpack
+from galvote.images.fits import choose_images, choose_planes, say_images, unpack
+from galvote.images.stretch import SAMPLE, Sky, measure_sky
 from galvote.io.bands import choose_bands
 
 _SAME_GRID = 0.05  # pixels between two planes' grids that are taken for one
@@ -156,20 +157,20 @@ def _find_images(place: str, files: OpenFiles, bands: Sequence[str]) -> list[tup
         raise ImageError("truncated", f"{place} cannot be read as FITS ({error}); check the file.") from error
     if not images:
         raise ImageError("unsupported", f"{path} holds 0 images; give a file that holds one.")
-    numbers, found = list(images), list(images.values())
-    lone = len(images) == 1 and (not bands or len([side for side in found[0].shape if side != 1]) > 2)
-    chosen = [0] if lone else choose_images(found, numbers, bands)
+    first = next(iter(images))
+    lone = len(images) == 1 and (not bands or len([side for side in images[first].shape if side != 1]) > 2)
+    chosen = [first] if lone else choose_images(images, bands)
     if chosen is None:
         # Several may have one name, as SCI of each chip.
-        names = [unit.name for unit in found]
-        one = next((name for name in names if name and names.count(name) == 1), numbers[0])
+        names = [unit.name for unit in images.values()]
+        one = next((name for name in names if name and names.count(name) == 1), first)
         asked = f"--bands {','.join(bands)} chooses none" if bands else "it is not clear which are the bands"
         raise ImageError(
             "unsupported",
-            f"{path} holds {len(images)} images {say_images(found, numbers)}, and {asked}; say which one, as "
+            f"{path} holds {len(images)} images {say_images(images)}, and {asked}; say which one, as "
             f"{path}[{one}], or which three with --bands.",
         )
-    return [(path, numbers[place]) for place in chosen]
+    return [(path, number) for number in chosen]
 
 
 def _read_planes(path: str, number: int, files: OpenFiles, bands: Sequence[str]) -> list[Plane]:

@@ -1,7 +1,6 @@
 """Pictures by position from the public cutout services of SDSS and of the Legacy Surveys."""
 
 import hashlib
-import os
 import random
 import threading
 import time
@@ -19,6 +18,7 @@ from urllib.request import Request, urlopen
 
 import numpy as np
 from jaxtyping import Float
+from platformdirs import user_cache_path
 
 from galvote.errors import GalvoteError, ImageError, OutputError
 from galvote.images.decode import decode_image
@@ -70,7 +70,7 @@ class CutoutService:
     """
 
     survey: str
-    cache: Path = field(default_factory=lambda: _cache_folder() / "galvote")
+    cache: Path = field(default_factory=lambda: user_cache_path("galvote"))
     url: str | None = None
     rate: float = 2.0
     connections: int = 4
@@ -244,10 +244,6 @@ def _ask(address: str, timeout: float) -> bytes:
     except ImageError as error:
         raise _NoAnswerError(f"it sends {kind}, and no whole picture ({error.status})") from error
     return body
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def _seconds(retry_after: str | None) -> float:

@@ -16,11 +16,11 @@ from jaxtyping import Float, Float32, UInt8
 
 from galvote.errors import ImageError
 from galvote.images.celestial import quiet, to_pixel
-from galvote.images.fits import compose
 from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH, cut_square
 from galvote.images.limits import MAX_PIXELS, refuse_nowhere
 from galvote.images.measure import find_in_plane
 from galvote.images.planes import OpenFiles, Plane, open_planes
+from galvote.images.stretch import compose
 from galvote.io.bands import Look
 
 TOLERATED_GAPS = 0.05

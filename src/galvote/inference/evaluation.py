@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 
 from galvote.errors import CatalogueError, GalvoteError, ImageError
 from galvote.images import COMPACT, FRAME_WIDTH, Geometry, decode_cutout
+from galvote.inference.listing import Place
 from galvote.inference.prediction import Prediction
 from galvote.inference.predictor import Predictor, Scale
 from galvote.inference.scored import match_predictions, read_predictions
@@ -24,8 +25,6 @@ from galvote.labels import Votes, match_ids, read_labels
 from galvote.metrics import Comparison, column_means, score
 from galvote.report import best_and_worst, write_report
 from galvote.trees import DecisionTree
-
-Place = str | Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -230,18 +229,17 @@ def evaluate(
 def _refuse_ambiguity(
     predictions: object, model: object, images: object, level: object, splits: object, split: object
 ) -> None:
+    wrong = ""
     if (predictions is None) == (model is None):
-        raise GalvoteError(
-            "Give either --predictions, or --model with --images (predictions=; model=, images=)."
-        )
-    if model is not None and not images:
-        raise GalvoteError("--model needs --images (images=): what it is to predict.")
-    if model is None and level is not None:
-        raise GalvoteError(
-            "--level (level=) needs a model: the intervals of predictions have theirs already."
-        )
-    if (splits is None) != (split is None):
-        raise GalvoteError("--splits and --split (splits=, split=) go together.")
+        wrong = "Give either --predictions, or --model with --images (predictions=; model=, images=)."
+    elif model is not None and not images:
+        wrong = "--model needs --images (images=): what it is to predict."
+    elif model is None and level is not None:
+        wrong = "--level (level=) needs a model: the intervals of predictions have theirs already."
+    elif (splits is None) != (split is None):
+        wrong = "--splits and --split (splits=, split=) go together."
+    if wrong:
+        raise GalvoteError(wrong)
 
 
 def _open_predictions(

@@ -42,11 +42,8 @@ class Summary:
 
     def add(self, other: Summary) -> None:
         """Count what was found and done elsewhere, too."""
-        self.kept += other.kept
-        self.made += other.made
-        self.damaged += other.damaged
-        self.renewed += other.renewed
-        self.statuses.update(other.statuses)
+        for name, found in vars(other).items():
+            setattr(self, name, getattr(self, name) + found)
 
 
 def predict_shards(

@@ -102,13 +102,9 @@ def read_positions(
     table = read_table(path)
     names = table.column_names
     ra, dec = coordinate_columns(names, path)
-    said = f"coordinates from `{ra}`, `{dec}`"
-    r90 = np.full(len(table), np.nan)
-    size = first_column(names, () if size_column else SIZE_COLUMNS, path, size_column)
-    if size_column and not size:
-        find_column(names, [size_column], path, "sizes", "Name one that is there.")
-    if size:
-        r90, said = _numbers(table, size, path, "arcsec"), f"{said}, sizes from `{size}`"
+    r90, said = read_sizes(table, path, size_column), f"coordinates from `{ra}`, `{dec}`"
+    if size := first_column(names, () if size_column else SIZE_COLUMNS, path, size_column):
+        said += f", sizes from `{size}`"
     if id_column is None and first_column(names, ID_COLUMNS, path) is None:
         ids = tuple(map(str, range(len(table))))
         said += f"; without a column of ids ({', '.join(ID_COLUMNS)}), rows are numbered from 0"
@@ -225,9 +221,8 @@ def _numbers(table: pa.Table, name: str, path: Path, wanted: str) -> Coordinates
     from astropy.units import Unit
 
     try:
-        factor = float(
-            Unit(unit.lower().rstrip("s")).to(wanted)
-        )  # VizieR says Degrees, astropy deg and degree
+        # VizieR says Degrees, astropy deg and degree.
+        factor = float(Unit(unit.lower().rstrip("s")).to(wanted))
     except ValueError as error:
         raise CatalogueError(f"{path}: the column `{name}` is in {unit}; convert it to {wanted}.") from error
     return numbers if factor == 1 else numbers * factor

@@ -83,18 +83,14 @@ class Votes:
         parts
             One or more, of one tree.
         """
+        counts = [
+            np.full_like(part.fractions, np.nan) if part.counts is None else part.counts for part in parts
+        ]
         counted = any(part.counts is not None for part in parts)
         return cls(
             tree=parts[0].tree,
             ids=tuple(id_ for part in parts for id_ in part.ids),
             fractions=np.concatenate([part.fractions for part in parts]),
-            counts=np.concatenate(
-                [
-                    np.full_like(part.fractions, np.nan) if part.counts is None else part.counts
-                    for part in parts
-                ]
-            )
-            if counted
-            else None,
+            counts=np.concatenate(counts) if counted else None,
             form=", ".join(dict.fromkeys(part.form for part in parts)),
         )

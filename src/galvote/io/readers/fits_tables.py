@@ -66,7 +66,7 @@ def list_fits(path: Path, id_column: str | None = None) -> Listing | None:
     ((number, name),) = chosen
     id_name = find_id_column(names[number], path, id_column)
     try:
-        with _opened(path) as units:
+        with opened(path) as units:
             values = np.array(units[number].data[id_name])
     except (OSError, ValueError, TypeError) as error:
         raise damaged(path, "a FITS table", error) from error
@@ -84,7 +84,7 @@ def _find_columns(path: Path) -> tuple[list[tuple[int, str]], dict[int, list[str
     described = list[str]()
     otherwise = False  # an image, or a catalogue of paths
     try:
-        with _opened(path) as units:
+        with opened(path) as units:
             for number, unit in enumerate(units):
                 if isinstance(unit, fits.CompImageHDU) or not isinstance(unit, fits.BinTableHDU):
                     if unit.is_image and unit.header.get("NAXIS", 0) >= 2:
@@ -114,7 +114,7 @@ def _find_columns(path: Path) -> tuple[list[tuple[int, str]], dict[int, list[str
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
     """Yield a FITS file's HDUs; what is damaged is told of by what is raised when it is read."""
     from astropy.io import fits
 
