@@ -1,7 +1,5 @@
 """What of a picture mattered for an answer, and what a prediction owes to the picture's orientation."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -27,10 +25,8 @@ class Explanation:
 
     Parameters
     ----------
-    question
-        Name of the question.
-    answer
-        Column of the answer.
+    question, answer
+        Name of the question, and column of the answer.
     fraction
         Conditional vote fraction of the answer in the network's own orientation, in [0, 1].
     seen
@@ -62,15 +58,13 @@ def explain(
         Of a model whose network torch can build.
     cutout
         Of the predictor's `geometry`.
-    question
-        Name of a question of the predictor's tree.
-    answer
-        Column of one of its answers; the likeliest if not given.
+    question, answer
+        Name of a question of its tree, and column of one of its answers; by default the likeliest.
     method
         ``gradcam``: where what an inner layer found speaks for the answer rather than for the question's
-        others (Selvaraju et al. 2017, *Grad-CAM*, in the form for inner layers of Jiang et al. 2021).
-        ``integrated-gradients``: how much each pixel adds to or
-        takes from the answer's fraction on the way from a black picture, without its sign (see `attribute`).
+        others (Selvaraju et al. 2017, in the form of Jiang et al. 2021). ``integrated-gradients``: how much
+        each pixel adds to or takes from the answer's fraction on the way from a black picture, without its
+        sign.
 
     Raises
     ------

@@ -75,18 +75,7 @@ class _Outputs(nn.Module):
 
 
 def export_network(network: GalaxyNetwork) -> ModelProto:
-    """Return a network as ONNX: ``images`` to ``fractions`` and ``features``.
-
-    Parameters
-    ----------
-    network
-        In evaluation mode.
-
-    Raises
-    ------
-    ModelError
-        If a package of the extra ``train`` is missing, or torch cannot export this network.
-    """
+    """Return a network as ONNX: ``images`` to ``fractions`` and ``features``, or raise `ModelError`."""
     _refuse_without_exporter()
     try:
         return _to_onnx(_Outputs(network).eval(), network.spec.pixels, "images", ["fractions", "features"])
@@ -144,30 +133,9 @@ def export_model(
     *,
     overwrite: bool = False,
 ) -> float:
-    """Write a model as one ONNX file, after comparing it with torch.
+    """Write a model as one ONNX file; return how far its fractions are from those of torch in float32.
 
-    Parameters
-    ----------
-    network
-        In evaluation mode, in float32.
-    card
-        Of the model.
-    calibration
-        Of the model, if it has one.
-    path
-        Of the file, which appears whole or, at any failure, not at all. Its folder is made if need be.
-    overwrite
-        Replace an existing file.
-
-    Returns
-    -------
-    Largest difference between its fractions and those of torch in float32.
-
-    Raises
-    ------
-    ModelError
-        If the file exists or cannot be written, the network cannot be exported, or its fractions differ by
-        more than `TOLERANCE`.
+    The file appears whole or, at any failure, not at all: if they differ by more than `TOLERANCE`, too.
     """
     refuse_unexportable(path, overwrite)
     model = _put_input_before(export_network(network), card)
@@ -271,15 +239,7 @@ def _take_weights_from(path: Path, model: ModelProto) -> None:
 
 
 def refuse_unexportable(path: Path, overwrite: bool) -> None:
-    """Raise `ModelError` unless an exported model may and can be written to a path; its folder is made.
-
-    Parameters
-    ----------
-    path
-        Of the file; it must end in ``.onnx``.
-    overwrite
-        Whether an existing file may be replaced.
-    """
+    """Raise an error unless an exported model may and can be written to a path; its folder is made."""
     if path.suffix.lower() != ".onnx":
         raise ModelError(f"{path} does not end in .onnx, by which a model is known to be exported; add it.")
     refuse_existing(path, overwrite=overwrite)

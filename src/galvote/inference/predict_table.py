@@ -31,17 +31,7 @@ Layout = Literal["galvote", "challenge"]
 
 @dataclass(frozen=True)
 class Written:
-    """What a table of predictions holds.
-
-    Parameters
-    ----------
-    galaxies
-        How many rows it has.
-    statuses
-        Galaxies by status.
-    ood
-        How many images are out of distribution.
-    """
+    """What a table of predictions holds: its rows, galaxies by status, and those out of distribution."""
 
     galaxies: int
     statuses: Counter[str]
@@ -84,19 +74,14 @@ def predict_table(
         has no ids and a table of `images` has both; or positions, beside whose catalogue they are put.
     layout
         ``challenge`` writes a submission: ids and cumulative fractions alone.
-    id_column
-        Name of the column of ids in tables, if it is none of the usual ones.
-    prefetch
-        As for `Predictor.predict`.
+    id_column, prefetch
+        As for `predict_shards`.
     engine
         A Ray cluster that does the work, whose nodes all see the folder of `out`; this process if not given.
     overwrite
         Replace an existing file.
-    report
-        Is told, in sentences, what was found, where ids are from, how many rows match by position, and
-        whether the images' scale seems wrong.
-    on_progress
-        Called with how many galaxies are done, and how many there are.
+    report, on_progress
+        As for `predict_shards`.
 
     Returns
     -------
@@ -148,21 +133,7 @@ def predict_table(
 
 
 def refuse_table(out: Path, layout: Layout, joined: bool, features: bool, overwrite: bool) -> None:
-    """Raise an error if a file cannot hold what is asked for.
-
-    Parameters
-    ----------
-    out
-        The file.
-    layout
-        As for `predict_table`.
-    joined
-        Whether predictions are put beside another table.
-    features
-        Whether they have features.
-    overwrite
-        Replace an existing file.
-    """
+    """Raise an error if a file cannot hold what is asked for."""
     if joined and layout == "challenge":
         raise CatalogueError("A submission has no other columns; leave out --join or --format challenge.")
     if features and (out.suffix.lower() != ".parquet" or layout == "challenge"):
@@ -193,12 +164,7 @@ def _predict(
 
 
 def _predict_on_ray(
-    engine: RayEngine,
-    sources: Sources,
-    out: Path,
-    settings: Settings,
-    schema: pa.Schema,
-    **how: Any,
+    engine: RayEngine, sources: Sources, out: Path, settings: Settings, schema: pa.Schema, **how: Any
 ) -> pa.Table:
     """Predict into shards in a folder beside the file, and read them."""
     # Whole batches, so that rows are the same; and shards enough for all workers to end together.
@@ -209,10 +175,7 @@ def _predict_on_ray(
 
 
 def _read_beside(
-    join: Place | Positions | None,
-    images: Places,
-    id_column: str | None,
-    report: Callable[[str], None],
+    join: Place | Positions | None, images: Places, id_column: str | None, report: Callable[[str], None]
 ) -> tuple[pa.Table, Sequence[str]] | None:
     """Read the catalogue that predictions are to be put beside, and the ids of its rows."""
     if join is None:

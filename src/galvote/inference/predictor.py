@@ -216,7 +216,7 @@ class Predictor:
             Of FITS files, by name or number, as in ``"i,r,g"``; see `galvote.io.bands.choose_bands`.
         stretch
             Of FITS files of one plane: ``"lupton"``, ``"asinh"`` or ``"percentile"``; see
-            `galvote.images.fits.compose`.
+            `galvote.images.stretch.compose`.
         scale
             ``"gz2"``: images have the scale of GZ2 frames. ``"auto"``: the galaxy in the middle is measured
             and brought to it. `galvote.io.Sizes`: it is brought to it by its known r90. If nothing is said,

@@ -188,25 +188,9 @@ def with_astropy_header(table: pa.Table) -> pa.Table:
 
 
 def to_astropy(table: pa.Table, *, for_fits: bool = False) -> Table:
-    """Return an Arrow table as one of astropy's, with units and descriptions.
+    """Return an Arrow table as one of astropy's, with units and descriptions, or raise Arrow's errors.
 
-    Parameters
-    ----------
-    table
-        The table; what its fields' metadata say (`galvote.io.columns.about`) is said of the columns, and
-        what its own say as ``remark`` is a comment.
-    for_fits
-        Texts become bytes in UTF-8.
-
-    Returns
-    -------
-    astropy.table.Table
-        Missing numbers are NaN, or masked where there is no NaN.
-
-    Raises
-    ------
-    pyarrow.ArrowException
-        If astropy has no type for a column.
+    Missing numbers are NaN, or masked where there is no NaN. For FITS, texts become bytes in UTF-8.
     """
     from astropy.table import Table
     from astropy.units import Unit

@@ -1,7 +1,5 @@
 """Classes of galaxies, and other labels in words, by id."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -82,17 +80,6 @@ def class_columns(table: pa.Table, path: Path, id_column: str | None = None) -> 
     """Return the columns that may hold classes: of few words, some of which occur again.
 
     Whole numbers are classes in a column that is named so, `CLASS_COLUMNS`.
-
-    Parameters
-    ----------
-    table, path
-        The table, and where it is from.
-    id_column
-        Its column of ids, if it is named.
-
-    Returns
-    -------
-    Names of columns.
     """
     named = first_column(table.column_names, ID_COLUMNS, path, id_column)
     return tuple(
@@ -109,21 +96,7 @@ def class_columns(table: pa.Table, path: Path, id_column: str | None = None) -> 
 
 
 def tree_of_classes(tables: Sequence[pa.Table], column: str, path: Path) -> DecisionTree:
-    """Make the tree whose answers are the classes of a column.
-
-    Parameters
-    ----------
-    tables
-        Tables that have the column.
-    column
-        Its name.
-    path
-        Of the first table, for messages.
-
-    Returns
-    -------
-    The tree, classes in alphabetical order.
-    """
+    """Return the tree whose answers are the classes of a column of some tables, in alphabetical order."""
     values = [value for table in tables for value in pc.unique(_texts(table, column, path)).to_pylist()]
     return class_tree(column, sorted({value for value in values if value is not None}))
 
@@ -131,30 +104,7 @@ def tree_of_classes(tables: Sequence[pa.Table], column: str, path: Path) -> Deci
 def votes_of_classes(
     table: pa.Table, column: str, ids: tuple[str, ...], tree: DecisionTree, path: Path
 ) -> Votes:
-    """Take classes for the votes of one person.
-
-    Parameters
-    ----------
-    table
-        The table.
-    column
-        Its column of classes.
-    ids
-        Of its rows.
-    tree
-        Of one question; each class is the name, the text or the label of an answer.
-    path
-        Of the table, for messages.
-
-    Returns
-    -------
-    Fractions and counts that are 1 for the class and 0 for the others, NaN where there is no class.
-
-    Raises
-    ------
-    CatalogueError
-        If a class is no answer of the tree.
-    """
+    """Take classes (names, texts or labels of answers) for votes of one person; NaN where there is none."""
     places = {word: i for i, one in enumerate(tree.answers) for word in (one.label, one.text, one.name)}
     values = _texts(table, column, path).to_pylist()
     if strange := sorted({value for value in values if value is not None} - places.keys()):

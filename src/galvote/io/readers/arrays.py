@@ -1,7 +1,5 @@
 """Images in arrays: an HDF5 file, as those of Galaxy10, a ``.npz`` or a ``.npy``."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -78,12 +76,9 @@ def _as_rgb(image: np.ndarray) -> np.ndarray:
 
 @register(*_HDF5, ".npz", ".npy", in_folders=False, of_arrays=True)
 def list_arrays(path: Path, id_column: str | None = None, dataset: str | None = None) -> Listing:
-    """List the images of an array.
+    """List the images of the array `dataset`, or one named ``images``, or the only one that may be images.
 
-    It is the one that `dataset` names, or is named ``images``, or the only one that may be images:
-    ``(galaxy, y, x, 3)``, ``(galaxy, y, x)`` or ``(y, x, 3)`` of uint8, or planes of other numbers,
-    ``(galaxy, 3, y, x)`` from blue to red or ``(galaxy, y, x)``. Ids are those of another array with one of
-    the usual names, or the rows' numbers from 0; of one image, the name of the file.
+    Ids are another array's with a usual name, or the rows' numbers; of one image, the name of the file.
     """
     try:
         with _opened(path) as arrays:
