@@ -23,7 +23,7 @@ from galvote.io.columns import one_has
 from galvote.io.positions import positions_of
 from galvote.labels import Votes, match_ids, read_labels
 from galvote.metrics import Comparison, column_means, score
-from galvote.report import best_and_worst, write_report
+from galvote.report import CURVES, best_and_worst, write_report
 from galvote.trees import DecisionTree
 
 
@@ -46,6 +46,8 @@ class Evaluation:
         Sentences that a reader of the scores must know.
     sources, field_of_view
         Images that a report may show, and their width in r90.
+    curves
+        Figures of the model's training run.
     """
 
     title: str
@@ -56,6 +58,7 @@ class Evaluation:
     remarks: tuple[str, ...] = ()
     sources: Sources | None = None
     field_of_view: float | None = None
+    curves: tuple[Path, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return the scores, ``left_out`` and ``remarks`` as plain data for JSON."""
@@ -86,6 +89,7 @@ class Evaluation:
             self.compared,
             self.ids,
             self._read_images(),
+            curves=self.curves,
             title=self.title,
             overwrite=overwrite,
         )
@@ -233,6 +237,7 @@ def evaluate(
         remarks=_remarks(predictor, scored, predicted),
         sources=sources,
         field_of_view=field_of_view,
+        curves=_curves(predictor),
     )
 
 
@@ -282,6 +287,13 @@ def _choose_split(
     return votes.select(own == split), column_means(votes.fractions[training]) if training.any() else None
 
 
+def _curves(predictor: Predictor | None) -> tuple[Path, ...]:
+    """Return the figures beside a model that lies in a run folder."""
+    if predictor is None or predictor.folder is None:
+        return ()
+    return tuple(path for name in CURVES if (path := predictor.folder.parent / name).is_file())
+
+
 def _remarks(predictor: Predictor | None, scored: Votes, predicted: Prediction) -> tuple[str, ...]:
     remarks = [predicted.remark] if predicted.remark else []
     measured = {} if predictor is None else predictor.card.calibration
@@ -289,5 +301,11 @@ def _remarks(predictor: Predictor | None, scored: Votes, predicted: Prediction) 
         remarks.append(
             "These galaxies calibrated the model's intervals, so the share of votes in their interval is no "
             "test of it; the model's card has one on held-out halves."
+        )
+    if predictor is not None and predictor.card.network.head == "sigmoid":
+        remarks.append(
+            "The model's independent sigmoids break the tree by design: each answer is predicted by itself, "
+            "so a question's answers need not sum to the share of volunteers who were asked it. A softmax "
+            "head divides that share, and cannot break the tree."
         )
     return tuple(remarks)

@@ -5,7 +5,7 @@
 from galvote.metrics.comparison import Comparison
 from galvote.metrics.means import column_means
 from galvote.metrics.registry import METRICS, register_metric, score
-from galvote.metrics.rmse import galaxy_rmse, squared_errors
+from galvote.metrics.rmse import galaxy_rmse, mean_predictor_rmse, squared_errors
 from galvote.metrics import violations  # noqa: F401
 from galvote.metrics.coverage import Coverage, measure_coverage
 from galvote.metrics.reliability import Reliability, measure_reliability
@@ -20,6 +20,7 @@ __all__ = [
     "Reliability",
     "column_means",
     "galaxy_rmse",
+    "mean_predictor_rmse",
     "measure_coverage",
     "measure_reliability",
     "register_metric",

@@ -36,6 +36,19 @@ def galaxy_rmse(
     return np.asarray(_root_mean(squared_errors(predicted, actual), axis=1))
 
 
+def mean_predictor_rmse(
+    training: Float[np.ndarray, "learned answer"], actual: Float[np.ndarray, "galaxy answer"]
+) -> float:
+    """Return the RMSE of always predicting the training galaxies' mean votes; NaN if no column is in both.
+
+    Parameters
+    ----------
+    training, actual
+        Vote fractions in [0, 1] of those galaxies, and of those that are predicted; NaN where unknown.
+    """
+    return float(_root_mean(squared_errors(np.broadcast_to(column_means(training), actual.shape), actual)))
+
+
 @register_metric("rmse")
 def _rmse(compared: Comparison) -> float:
     """Return √(mean over all known votes of (predicted − actual)²), the metric of the *Galaxy Challenge*."""

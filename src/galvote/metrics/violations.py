@@ -9,8 +9,12 @@ from galvote.trees import find_violations
 def _tree_violations(compared: Comparison) -> dict[str, int | float]:
     """Count the galaxies whose predictions break the tree.
 
-    How many ``galaxies`` there are, and the ``largest`` distance of a question's sum from the share that was
-    asked it.
+    How many ``galaxies`` there are, in how many ``questions`` the answers' sum is off the share that was
+    asked it, and the ``largest`` such distance.
     """
     found = find_violations(compared.tree, compared.predicted[compared.scored_galaxies])
-    return {"galaxies": int(found.galaxies.sum()), "largest": float(found.off_tree.max())}
+    return {
+        "galaxies": int(found.galaxies.sum()),
+        "questions": int((found.off_tree > found.tolerance).any(axis=0).sum()),
+        "largest": float(found.off_tree.max()),
+    }

@@ -1,9 +1,10 @@
 """Curves, drawings of the tree, HTML reports."""
 
-from galvote.report.plots import plot_curves, plot_heat_map, plot_reliability
+from galvote.report.plots import CURVES, plot_curves, plot_heat_map, plot_reliability
 from galvote.report.report import PAGE, best_and_worst, describe_left_out, write_report
 
 __all__ = [
+    "CURVES",
     "PAGE",
     "best_and_worst",
     "describe_left_out",

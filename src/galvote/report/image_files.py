@@ -34,4 +34,13 @@ def to_data_url(image: UInt8[np.ndarray, "y x 3"]) -> str:
     """Return an image as a JPEG in a data URL, for a page that needs nothing from elsewhere."""
     encoded = io.BytesIO()
     Image.fromarray(image).save(encoded, "JPEG", quality=90)
-    return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
+    return _data_url(encoded.getvalue(), "jpeg")
+
+
+def read_data_url(path: Path) -> str:
+    """Return a PNG file as a data URL."""
+    return _data_url(path.read_bytes(), "png")
+
+
+def _data_url(data: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -15,8 +15,13 @@ from galvote.report.figures import GRID, INK, MUTED, TRAINING, VALIDATION, new_f
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+CURVES = ("loss.png", "rmse.png")
+"""The figures of a training run."""
 
-def plot_curves(history: Sequence[Mapping[str, Any]], directory: str | Path) -> tuple[Path, Path]:
+
+def plot_curves(
+    history: Sequence[Mapping[str, Any]], directory: str | Path, mean_rmse: float | None = None
+) -> tuple[Path, Path]:
     """Draw ``loss.png`` and ``rmse.png`` of a training run, and return their paths.
 
     Each file is replaced in one step, so training may redraw them after every epoch while someone looks.
@@ -28,15 +33,18 @@ def plot_curves(history: Sequence[Mapping[str, Any]], directory: str | Path) -> 
         ``validation_rmse``. Values that are absent or not finite leave gaps.
     directory
         Where the figures go; made if it is not there.
+    mean_rmse
+        The mean predictor's RMSE on the validation galaxies, drawn as a line where known.
     """
-    directory = Path(directory)
-    loss, rmse = directory / "loss.png", directory / "rmse.png"
+    loss, rmse = (Path(directory) / name for name in CURVES)
     _plot(history, "loss", "Loss", loss)
-    _plot(history, "rmse", "RMSE of the vote fractions", rmse)
+    _plot(history, "rmse", "RMSE of the vote fractions", rmse, mean_rmse)
     return loss, rmse
 
 
-def _plot(history: Sequence[Mapping[str, Any]], quantity: str, title: str, path: Path) -> None:
+def _plot(
+    history: Sequence[Mapping[str, Any]], quantity: str, title: str, path: Path, mean: float | None = None
+) -> None:
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(7.2, 4.2)
@@ -57,6 +65,9 @@ def _plot(history: Sequence[Mapping[str, Any]], quantity: str, title: str, path:
             epochs, np.where(known, values, np.nan), color=colour, linewidth=1.8, marker=marker, label=label
         )
         axes.plot(epochs[best], values[best], "o", color=colour, markersize=7, markeredgecolor="white")
+    if mean is not None and np.isfinite(mean):
+        label = f"mean predictor {mean:.4f}"
+        axes.axhline(mean, color=MUTED, linewidth=1.2, linestyle=(0, (4, 3)), label=label)
     if axes.lines:
         axes.legend(frameon=False, labelcolor=INK, loc="best")
     else:

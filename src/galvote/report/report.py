@@ -11,7 +11,7 @@ from jaxtyping import Float, Int, UInt8
 
 from galvote.io.atomic import refuse_existing, write_whole
 from galvote.metrics import Comparison, column_means, galaxy_rmse, measure_reliability
-from galvote.report.image_files import to_data_url
+from galvote.report.image_files import read_data_url, to_data_url
 from galvote.report.pages import fill_template
 from galvote.report.tree_drawing import NARROW, WIDE, draw_tree
 from galvote.trees import decision_path, describe_path
@@ -49,6 +49,7 @@ def write_report(
     ids: Sequence[str],
     images: Mapping[str, UInt8[np.ndarray, "y x 3"]] = MappingProxyType({}),
     *,
+    curves: Sequence[Path] = (),
     title: str = "Predicted votes",
     overwrite: bool = False,
 ) -> Path:
@@ -65,6 +66,8 @@ def write_report(
         What was scored, and the ids of its galaxies.
     images
         RGB images by id, of the galaxies of `best_and_worst` at least; a galaxy without one is shown without.
+    curves
+        Figures of the model's training, from `plot_curves`.
     title, overwrite
         What was scored, and whether a report that is there may be replaced.
 
@@ -88,6 +91,7 @@ def write_report(
         scores=scores,
         remarks=scores.get("remarks", ()),
         left_out=describe_left_out(scores.get("left_out", {})),
+        curves=[read_data_url(path) for path in curves],
         questions=[tree.question(name) for name in asked],
         longest=max(max(own["rmse"], own["mean_predictor_rmse"]) for own in asked.values()) or 1.0,
         reliability=measure_reliability(predicted, actual, tree),

@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from galvote.errors import TrainingError
+from galvote.metrics import mean_predictor_rmse
 from galvote.models import Card, fast_precision
 from galvote.models.memory import keep_freed_memory
 from galvote.training.batches import make_loaders
@@ -86,6 +87,9 @@ def fit(
             claim(out, card, resume=resume, overwrite=overwrite)
         else:
             check_same(out, card)
+    # Not in run.json, which says what a resumed run must have been begun with.
+    mean = mean_predictor_rmse(data.training.fractions, data.validation.fractions)
+    card = card.model_copy(update={"data": {**card.data, "mean_predictor_rmse": mean}})
     if recipe.training.teacher is None and recipe.training.teacher_recipe is not None:
         teacher = _teacher_recipe(recipe)
         report(f"First its teacher, {teacher.name}, in {out / TEACHER}")

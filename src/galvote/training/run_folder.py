@@ -14,19 +14,20 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from galvote.errors import TrainingError
 from galvote.io.atomic import atomic_file
 from galvote.models import Card, save_model
-from galvote.report import plot_curves
+from galvote.report import CURVES, plot_curves
 from galvote.training.recipe import Recipe
 from galvote.training.task import GalaxyTask
 from galvote.training.world import ALONE, World
 
 CHECKPOINT, RUN, METRICS = "checkpoint.safetensors", "run.json", "metrics.csv"
-CURVES = ("loss.png", "rmse.png")
 TEACHER = "teacher"
 """Where a run keeps the run of a teacher that it had to train itself."""
 STORE = "store"
 """Where a run keeps cutouts that it had to pack itself."""
 TENSORBOARD = "tensorboard"
 REDRAW_SECONDS = 10.0
+ENOUGH_STEPS = 1000
+"""A run with fewer is warned of, unless its first weights have learned already."""
 
 OnProgress = Callable[[int, int], None]
 """Called with how much is done and how much there is."""
@@ -62,6 +63,12 @@ class RunFolder(Callback):
         """Take up the history of the interrupted run."""
         self.history = state_dict["history"]
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say how many steps are to come, and what to do if they are too few."""
+        assert isinstance(pl_module, GalaxyTask)
+        if self.world.is_rank_zero:
+            self.report(_describe_steps(pl_module.recipe, int(trainer.num_training_batches)))
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save models, then the checkpoint, then what can be made from it again."""
         task = pl_module
@@ -89,13 +96,26 @@ class RunFolder(Callback):
         table.writerows(self.history)
         _replace(self.out / METRICS, text.getvalue())
         if final or time.monotonic() - self._drawn > REDRAW_SECONDS:
-            plot_curves(self.history, self.out)
+            plot_curves(self.history, self.out, self.card.data.get("mean_predictor_rmse"))
             self._drawn = time.monotonic()
 
     def _save(self, task: GalaxyTask, name: str) -> None:
         row = self.history[-1]
         card = self.card.model_copy(update={"scores": {"epoch": row["epoch"], **task.measured}})
         save_model(task.kept_network, card, self.out / name)
+
+
+def _describe_steps(recipe: Recipe, an_epoch: int) -> str:
+    training = recipe.training
+    in_all = training.epochs * an_epoch
+    said = f"Steps: {an_epoch:,} an epoch, {in_all:,} in all"
+    if in_all >= ENOUGH_STEPS or training.first_weights != "random":
+        return said
+    return (
+        f"{said}\nWarning: after fewer than {ENOUGH_STEPS:,} steps a network may still be worse than the "
+        f"mean predictor. Give it more epochs (training.epochs={-(-ENOUGH_STEPS // an_epoch)} or more) "
+        f"or smaller batches (training.batch_size, now {training.batch_size})."
+    )
 
 
 def _describe(recipe: Recipe, epoch: int, measured: Mapping[str, float]) -> str:
