@@ -15,7 +15,8 @@ from galvote.errors import ImageError
 from galvote.images.scale import Shown
 from galvote.inference.columns import prediction_schema
 from galvote.io.astropy_tables import to_astropy
-from galvote.trees import DecisionTree, to_conditional
+from galvote.trees import DecisionTree, Step, decision_path, describe_path, to_conditional
+from galvote.trees.kinds import UNKNOWN, Finding, name_kind
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -160,6 +161,46 @@ class Prediction:
     def ok(self) -> Bool[np.ndarray, " galaxy"]:
         """Which galaxies have a prediction."""
         return np.array([status == "ok" for status in self.status], dtype=bool)
+
+    def path(self, row: int) -> tuple[Step, ...]:
+        """Return the decision path of one galaxy, hedged where its intervals leave room for a tie.
+
+        Parameters
+        ----------
+        row
+            The galaxy's; it has a prediction.
+        """
+        low, high = self._ends(row)
+        return decision_path(self.tree, self.fractions[row], low, high)
+
+    def finding(self, row: int) -> Finding:
+        """Return the kind of one galaxy, ``unknown`` if it is out of distribution.
+
+        Parameters
+        ----------
+        row
+            The galaxy's; it has a prediction.
+        """
+        low, high = self._ends(row)
+        return UNKNOWN if self._is_ood(row) else name_kind(self.tree, self.fractions[row], low, high)
+
+    def headline(self, row: int) -> str:
+        """Return the decision path of one galaxy in words: ``featured or smooth, about even → nothing odd``.
+
+        Parameters
+        ----------
+        row
+            The galaxy's. Without a prediction there are no words; of one that is out of distribution they
+            begin with ``unknown``.
+        """
+        words = describe_path(self.path(row)) if self.status[row] == "ok" else ""
+        return f"unknown, at best {words}" if words and self._is_ood(row) else words
+
+    def _ends(self, row: int) -> tuple[Any, Any]:
+        return (None, None) if self.low is None or self.high is None else (self.low[row], self.high[row])
+
+    def _is_ood(self, row: int) -> bool:
+        return self.ood is not None and bool(self.ood[row])
 
     def conditional(self) -> Conditional:
         """Divide each question's fractions by their sum.

@@ -112,9 +112,7 @@ class Predictor:
     Examples
     --------
     >>> import galvote
-    >>> from galvote.simulate import simulate_galaxies
-    >>> pictures = [galaxy.image for galaxy in simulate_galaxies(2, seed=1, pixels=424)]
-    >>> prediction = galvote.load("galvote-small").predict(pictures)
+    >>> prediction = galvote.load("galvote-small").predict(galvote.example_images())
     >>> prediction.to_table().colnames[:3]
     ['id', 'status', 'reason']
     """
