@@ -8,11 +8,12 @@ from pathlib import Path
 
 from galvote.errors import TrainingError
 from galvote.recipes import summarise_recipe
+from galvote.report import CURVES
 from galvote.training.inputs import File, LabelFiles, Places, read_training_data
 from galvote.training.recipe import Recipe
 from galvote.training.recipe_files import load_recipe
 from galvote.training.run import fit
-from galvote.training.run_folder import CURVES, RUN, STORE, OnProgress, refuse_taken, say_nothing
+from galvote.training.run_folder import RUN, STORE, OnProgress, refuse_taken, say_nothing
 from galvote.training.world import launch
 
 
