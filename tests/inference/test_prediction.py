@@ -20,6 +20,7 @@ def prediction() -> Prediction:
 
 
 def test_a_failure_has_a_reason_and_no_numbers(prediction):
+    assert prediction.to_arrow().schema.metadata == {b"computed_by": b"galvote-small, torch float32 cpu"}
     assert prediction.status == ("ok", "unsupported", "ok", "ok")
     assert prediction.ok.tolist() == [True, False, True, True]
     for numbers in (prediction.fractions, prediction.low, prediction.ood_score, prediction.features):

@@ -119,8 +119,8 @@ def predict_table(
         table = table.take(pc.index_in(pa.array(wanted, pa.string()), table["id"]))
     if beside is not None:
         table = join_by_id(*beside, table)
-    if remark:
-        table = table.replace_schema_metadata({"remark": remark})
+    notes = {"computed_by": predictor.computed_by} | ({"remark": remark} if remark else {})
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **notes})
     written = Written(
         len(table),
         Counter(table["status"].to_pylist()),

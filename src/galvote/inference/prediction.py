@@ -28,6 +28,7 @@ LEVEL = 0.9
 Fractions = Float32[np.ndarray, "galaxy answer"]
 
 _TEXTS = ("ids", "status", "reason")
+_NOTES = ("computed_by", "remark")
 _NUMBERS = ("fractions", "r90_pixels", "scale_factor", "low", "high", "ood", "ood_score", "features")
 
 
@@ -74,6 +75,8 @@ class Prediction:
         ``None`` unless images were brought to scale.
     remark
         What is to be known of all rows: how the images' scale differs, if it seems to.
+    computed_by
+        The model and its backend, as ``galvote-small, onnx float32 cpu``.
     """
 
     tree: DecisionTree
@@ -91,6 +94,7 @@ class Prediction:
     r90_pixels: Float32[np.ndarray, " galaxy"] | None = None
     scale_factor: Float32[np.ndarray, " galaxy"] | None = None
     remark: str = ""
+    computed_by: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -232,7 +236,8 @@ class Prediction:
         ``scale_factor``; of a calibrated model ``ood`` and ``ood_score``; the tree's columns; of a calibrated
         model ``<column>_low`` and ``<column>_high`` of each; if asked for, ``<label>`` of each answer with
         ``<label>_low`` and ``<label>_high``; ``features``, float16, if there are any. Null where there is no
-        prediction. The fields' metadata say what each one means, the table's have the ``remark``.
+        prediction. The fields' metadata say what each one means, the table's have ``computed_by`` and the
+        ``remark``.
         """
         missing = ~self.ok
         values = [array for array in (self.ood, self.ood_score) if array is not None]
@@ -258,8 +263,8 @@ class Prediction:
             conditional=conditional,
             scaled=self.scale_factor is not None,
         )
-        if self.remark:
-            schema = schema.with_metadata({"remark": self.remark})
+        notes = {name: text for name in _NOTES if (text := getattr(self, name))}
+        schema = schema.with_metadata(notes)
         texts = [pa.array(getattr(self, name), pa.string()) for name in _TEXTS]
         return pa.Table.from_arrays([*texts, *columns], schema=schema)
 
@@ -347,7 +352,7 @@ class Prediction:
             ood_score=one("ood_score"),
             r90_pixels=one("r90_pixels"),
             scale_factor=one("scale_factor"),
-            remark=(table.schema.metadata or {}).get(b"remark", b"").decode(),
+            **{name: (table.schema.metadata or {}).get(name.encode(), b"").decode() for name in _NOTES},
             features=features,
             calibration=calibration,
         )

@@ -151,6 +151,11 @@ class Predictor:
         return self.card.cutout
 
     @property
+    def computed_by(self) -> str:
+        """The model and its backend, as ``galvote-small, onnx float32 cpu``."""
+        return f"{self.card.name}, {self.backend.name}"
+
+    @property
     def has_network(self) -> bool:
         """Whether `network` can be had: explanations need it."""
         return hasattr(self.backend, "network") or (
@@ -406,7 +411,7 @@ class Predictor:
         A row for each cutout, in order.
         """
         fractions, found = self.predict_features(cutouts, tta)
-        return make_prediction(
+        prediction = make_prediction(
             self.tree,
             self.calibration,
             cutouts,
@@ -417,6 +422,7 @@ class Predictor:
             ids=ids,
             failures=failures,
         )
+        return replace(prediction, computed_by=self.computed_by)
 
     def predict_features(self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], tta: int = 1) -> Outputs:
         """Return the network's own outputs for cutouts that have this model's `geometry` already.

@@ -205,8 +205,9 @@ def to_astropy(table: pa.Table, *, for_fits: bool = False) -> Table:
             columns[field.name].unit = Unit(known["unit"], parse_strict="silent")
         if "ucd" in known:
             columns[field.name].meta["ucd"] = known["ucd"]
-    if remark := (table.schema.metadata or {}).get(b"remark"):
-        columns.meta["comments"] = [remark.decode()]
+    notes = table.schema.metadata or {}
+    if comments := [notes[name].decode() for name in (b"computed_by", b"remark") if name in notes]:
+        columns.meta["comments"] = comments
     return columns
 
 
