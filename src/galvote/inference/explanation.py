@@ -93,7 +93,7 @@ def explain(
 def rotate(
     predictor: Predictor, cutout: UInt8[np.ndarray, "p p 3"], angles: Float32[np.ndarray, " angle"]
 ) -> Float32[np.ndarray, "angle answer"]:
-    """Predict a cutout rotated by each of some angles.
+    """Return the cumulative fractions, in ``tree.columns`` order, of a cutout rotated by each of some angles.
 
     Parameters
     ----------
@@ -103,10 +103,6 @@ def rotate(
         Of the predictor's `geometry`.
     angles
         In degrees, counter-clockwise.
-
-    Returns
-    -------
-    Cumulative vote fractions in [0, 1], in ``tree.columns`` order.
     """
     views = [View(angle=float(angle)) for angle in angles]
     fractions = list[Float32[np.ndarray, "angle answer"]]()

@@ -55,7 +55,7 @@ def predict_table(
     report: Callable[[str], None] = lambda sentence: None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Written:
-    """Predict into one table, which is written at the end.
+    """Predict into one table, which is written at the end, and return what it holds.
 
     Parameters
     ----------
@@ -82,10 +82,6 @@ def predict_table(
         Replace an existing file.
     report, on_progress
         As for `predict_shards`.
-
-    Returns
-    -------
-    What was written.
 
     Raises
     ------

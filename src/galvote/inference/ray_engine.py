@@ -89,9 +89,8 @@ class RayEngine:
         settings: Settings,
         *,
         task: tuple[int, int] = (1, 1),
-        retry: bool = False,
-        prefetch: int | None = None,
         on_galaxies: Callable[[int], None] = lambda galaxies: None,
+        **how: Any,
     ) -> Summary:
         """Predict the shards that are not there yet, as `galvote.inference.predict_shards.fill_shards` does.
 
@@ -116,7 +115,7 @@ class RayEngine:
                 settings,
                 Path.cwd(),
             ),
-            fn_constructor_kwargs={"retry": retry, "prefetch": prefetch},
+            fn_constructor_kwargs=how,
             batch_size=1,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=self.workers, max_tasks_in_flight_per_actor=1),
