@@ -87,7 +87,8 @@ def explain(
     else:
         heat = np.abs(attribute(network, seen[0], question, chosen).sum(axis=2))
         heat = cv2.GaussianBlur(heat, (0, 0), max(0.5, _BLUR * len(heat)))
-    return Explanation(question, columns[chosen], float(shares[chosen]), seen[0], _scale(heat))
+    heat = np.asarray(heat / (heat.max() or 1.0), dtype=np.float32)
+    return Explanation(question, columns[chosen], float(shares[chosen]), seen[0], heat)
 
 
 def rotate(
@@ -120,8 +121,3 @@ def _place_of(answer: str, question: Question) -> int:
     if answer not in columns:
         raise ModelError(f"{answer!r} is no answer of {question.name}; its answers are {', '.join(columns)}.")
     return columns.index(answer)
-
-
-def _scale(heat: Float32[np.ndarray, "y x"]) -> Float32[np.ndarray, "y x"]:
-    highest = float(heat.max())
-    return np.asarray(heat / highest if highest > 0 else np.zeros_like(heat), dtype=np.float32)

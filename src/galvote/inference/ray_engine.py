@@ -1,8 +1,7 @@
 """Prediction on a Ray cluster: several processes, on one node or many, that work like the one on a laptop.
 
-Ray Data streams numbers of shards through a pool of actors. Each loads the model once and fills a shard just
-as `fill_shards` does in one process, so rows, shards and what is left after a stop are the same. A process or
-node that is lost costs what it had in work: Ray gives that to another one.
+Ray Data streams numbers of shards through a pool of actors, each with its model and `fill_shards`, so rows
+and shards are the same. A process or node that is lost costs what it had in work, which Ray gives to another.
 """
 
 import json
