@@ -131,7 +131,7 @@ def cut_square(
 def decode_cutout(
     data: Encoded, geometry: Geometry, field_of_view: float | None = None, *, max_pixels: int = MAX_PIXELS
 ) -> UInt8[np.ndarray, "p p 3"]:
-    """Decode an image and bring its central part to a geometry.
+    """Decode an image and return its central part in a geometry.
 
     A JPEG is decoded at a reduced size where the cutout has no more pixels than are left, which is faster;
     pixels then differ by some tenths of a level of 255 in the mean.
@@ -144,11 +144,6 @@ def decode_cutout(
         As for `to_cutout`; the default is what the file says, as simulated ones do.
     max_pixels
         As for `decode_image`.
-
-    Returns
-    -------
-    ndarray
-        The cutout.
 
     Raises
     ------
@@ -236,11 +231,9 @@ def _average(
     if whole and top >= 0 and left >= 0 and width >= pixels:
         y, x, n = int(top), int(left), int(width)
         part = np.ascontiguousarray(rgb[y : y + n, x : x + n])
-        return (
-            part
-            if n == pixels
-            else np.asarray(cv2.resize(part, (pixels, pixels), interpolation=cv2.INTER_AREA))
-        )
+        if n != pixels:
+            part = np.asarray(cv2.resize(part, (pixels, pixels), interpolation=cv2.INTER_AREA))
+        return part
     # OpenCV averages areas only of whole pixels, so a part that begins within pixels is two matrix products.
     rows, y = _weights(rgb.shape[0], top, width, pixels)
     columns, x = _weights(rgb.shape[1], left, width, pixels)

@@ -21,35 +21,17 @@ _LEAST_PIXELS = 10
 
 @dataclass(frozen=True)
 class FieldGalaxy:
-    """One thing found in a wide image, most likely a galaxy.
+    """One thing found in a wide image, most likely a galaxy."""
 
-    Parameters
-    ----------
-    x, y
-        Its centre in pixels; (0, 0) is the centre of the first pixel.
-    r90
-        Radius in pixels of the circle that holds 90 % of the Petrosian flux; 0 if it is too faint to tell.
-    axis_ratio, angle
-        Minor over major axis of the second moments; degrees of the latter from x towards y, in [0, 180).
-    flux
-        Petrosian flux in the units of the plane (squared, if the plane is stretched).
-    crowded
-        Other things cover more than a tenth of the circle of r90.
-    touches_edge
-        The circle of twice r90 reaches over the edge of the image.
-    number
-        1 for the brightest of its image, and so on; 0 before they are numbered.
-    """
-
-    x: float
+    x: float  # of its centre in pixels; (0, 0) is the centre of the first pixel
     y: float
-    r90: float
-    axis_ratio: float
-    angle: float
-    flux: float
-    crowded: bool
-    touches_edge: bool = False
-    number: int = 0
+    r90: float  # pixels, of the circle that holds 90 % of the Petrosian flux; 0 if it is too faint to tell
+    axis_ratio: float  # minor over major axis of the second moments, in (0, 1]
+    angle: float  # of the major axis, in degrees from x towards y, in [0, 180)
+    flux: float  # Petrosian, in the units of the plane (squared, if the plane is stretched)
+    crowded: bool  # other things cover more than a tenth of the circle of r90
+    touches_edge: bool = False  # the circle of twice r90 reaches over the edge of the image
+    number: int = 0  # 1 for the brightest of its image, and so on; 0 before they are numbered
 
 
 def refuse_without_photutils() -> None:

@@ -40,27 +40,13 @@ sep.set_extract_pixstack(5_000)  # all of it is cleared for each picture; the de
 
 
 class Shown(NamedTuple):
-    """What a network is shown of an image.
-
-    Parameters
-    ----------
-    cutout
-        RGB, of the geometry that was asked for.
-    r90
-        Of the galaxy in pixels of the image, measured or from a catalogue; NaN if unknown.
-    measured
-        The measured r90 over that of a GZ2 frame of this width; NaN if none was measured.
-    factor
-        How many times larger than in a GZ2 frame the galaxy is taken to be; it is shown smaller by that.
-    remark
-        What a user should know of it, in sentences; mostly empty.
-    """
+    """What a network is shown of an image."""
 
     cutout: UInt8[np.ndarray, "p p 3"]
-    r90: float = math.nan
-    measured: float = math.nan
-    factor: float = 1.0
-    remark: str = ""
+    r90: float = math.nan  # in pixels of the image, measured or from a catalogue; NaN if unknown
+    measured: float = math.nan  # over the r90 of a GZ2 frame of this width; NaN if none was measured
+    factor: float = 1.0  # how many times larger than in a GZ2 frame it is taken to be, and shown smaller
+    remark: str = ""  # what a user should know of it, in sentences; mostly empty
 
 
 def show(

@@ -17,7 +17,6 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
 import numpy as np
-from jaxtyping import Float
 from platformdirs import user_cache_path
 
 from galvote.errors import GalvoteError, ImageError, OutputError
@@ -25,6 +24,7 @@ from galvote.images.decode import decode_image
 from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH
 from galvote.images.limits import refuse_nowhere
 from galvote.io.atomic import write_whole
+from galvote.io.positions import Coordinates
 
 _FLAT = 4  # levels of 255 that a picture without anything on it may vary by
 _LARGEST = 20_000_000  # bytes of an answer
@@ -51,32 +51,16 @@ class CutoutService:
 
     Several threads may ask at a time: they share the rate, and the pauses that the service asks for. Another
     process, to which it is pickled, has a rate of its own.
-
-    Parameters
-    ----------
-    survey
-        One of `SURVEYS`.
-    cache
-        Folder for what was fetched, by the hash of the URL; galvote in the user's cache folder by default.
-    url
-        Another address of the service, also with a query whose parts replace ours.
-    rate, connections
-        Requests a second, and at a time, at most.
-    timeout
-        Seconds after which an answer that is not whole has failed.
-    attempts, pause
-        How often a picture is asked for, and seconds between the first and the second time; each pause is
-        about twice as long as the one before, or what the service asks for by ``Retry-After``.
     """
 
-    survey: str
-    cache: Path = field(default_factory=lambda: user_cache_path("galvote"))
-    url: str | None = None
-    rate: float = 2.0
-    connections: int = 4
-    timeout: float = 30.0
+    survey: str  # one of `SURVEYS`
+    cache: Path = field(default_factory=lambda: user_cache_path("galvote"))  # by the hash of the URL
+    url: str | None = None  # another address of the service, also with a query whose parts replace ours
+    rate: float = 2.0  # requests a second, at most
+    connections: int = 4  # requests at a time, at most
+    timeout: float = 30.0  # seconds after which an answer that is not whole has failed
     attempts: int = 5
-    pause: float = 1.0
+    pause: float = 1.0  # seconds before the second attempt, then about doubled, or what the service asks for
     _pace: "_Pace" = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -98,10 +82,7 @@ class CutoutService:
         return self.url or SURVEYS[self.survey].partition("?")[0]
 
     def images(
-        self,
-        ra: Float[np.ndarray, " galaxy"],
-        dec: Float[np.ndarray, " galaxy"],
-        r90: Float[np.ndarray, " galaxy"],
+        self, ra: Coordinates, dec: Coordinates, r90: Coordinates
     ) -> list[Callable[[], tuple[bytes, ...]]]:
         """Return what fetches each galaxy's JPEG, a GZ2 frame of 424 × 424 pixels, as `SkyField.images` does.
 

@@ -22,6 +22,7 @@ from galvote.images.measure import find_in_plane
 from galvote.images.planes import OpenFiles, Plane, open_planes
 from galvote.images.stretch import compose
 from galvote.io.bands import Look
+from galvote.io.positions import Coordinates
 
 TOLERATED_GAPS = 0.05
 """Share of the middle half of a frame that may lack data; sky is shown there."""
@@ -29,8 +30,6 @@ TOLERATED_GAPS = 0.05
 _SQUARE = 0.02  # how much the sides of a pixel may differ
 _LEAST_R90 = 2.0  # pixels; stars are hardly smaller
 _WINDOWS = (256.0, 512.0, 1024.0)  # pixels, in which a galaxy of unknown size is looked for
-
-Coordinates = Float[np.ndarray, " galaxy"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -104,7 +104,7 @@ def pack(
     on_progress: Callable[[int, int], None] | None = None,
     overwrite: bool = False,
 ) -> PackedStore:
-    """Decode every source once into a store, or go on with a run that was stopped.
+    """Decode every source once into a store, or go on with a run that was stopped, and return the store.
 
     One that cannot be read or decoded is recorded in `PackedStore.failures` and never ends the run.
 
@@ -124,11 +124,6 @@ def pack(
         Called with the numbers of sources done and failed so far.
     overwrite
         Start anew instead of resuming or refusing.
-
-    Returns
-    -------
-    PackedStore
-        The finished store.
 
     Raises
     ------

@@ -112,7 +112,7 @@ def measure_sky(pixels: Shaped[np.ndarray, "*pixels"], name: str) -> Sky:
         )
     unit = 2.0 ** np.frexp(np.abs(sample).max())[1]  # squares of any unit are then numbers
     _, level, noise = sigma_clipped_stats(sample / unit, stdfunc="mad_std")
-    if not noise > 0:
+    if not noise > 0:  # the brightest half per cent are taken to be 200 times the noise above the sky
         noise = (np.percentile(sample / unit, 99.5) - level) / 200 or 1 / unit
     return Sky(float(level * unit), float(noise * unit), fills, zero_is_blank)
 

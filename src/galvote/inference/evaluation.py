@@ -65,7 +65,7 @@ class Evaluation:
         return {**self.scores, "left_out": dict(self.left_out), "remarks": list(self.remarks)}
 
     def write_report(self, folder: Place, *, overwrite: bool = False) -> Path:
-        """Write ``index.html``, with the best and the worst galaxies, and ``scores.json``.
+        """Write ``index.html``, with the best and worst galaxies, and ``scores.json``, and return the page.
 
         Parameters
         ----------
@@ -73,10 +73,6 @@ class Evaluation:
             Where they go; made if it is not there.
         overwrite
             Replace a report that is there.
-
-        Returns
-        -------
-        The path of the page.
 
         Raises
         ------
@@ -130,7 +126,7 @@ def evaluate(
     report: Callable[[str], None] = lambda sentence: None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Score predictions, or a model, against volunteers' votes.
+    """Score predictions, or a model, against volunteers' votes and return the scores.
 
     Parameters
     ----------
@@ -162,10 +158,6 @@ def evaluate(
         Is told, in sentences, what a user must know.
     on_progress
         Called with how many images are predicted, and how many there are.
-
-    Returns
-    -------
-    The scores.
 
     Raises
     ------

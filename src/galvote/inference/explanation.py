@@ -87,13 +87,14 @@ def explain(
     else:
         heat = np.abs(attribute(network, seen[0], question, chosen).sum(axis=2))
         heat = cv2.GaussianBlur(heat, (0, 0), max(0.5, _BLUR * len(heat)))
-    return Explanation(question, columns[chosen], float(shares[chosen]), seen[0], _scale(heat))
+    heat = np.asarray(heat / (heat.max() or 1.0), dtype=np.float32)
+    return Explanation(question, columns[chosen], float(shares[chosen]), seen[0], heat)
 
 
 def rotate(
     predictor: Predictor, cutout: UInt8[np.ndarray, "p p 3"], angles: Float32[np.ndarray, " angle"]
 ) -> Float32[np.ndarray, "angle answer"]:
-    """Predict a cutout rotated by each of some angles.
+    """Return the cumulative fractions, in ``tree.columns`` order, of a cutout rotated by each of some angles.
 
     Parameters
     ----------
@@ -103,10 +104,6 @@ def rotate(
         Of the predictor's `geometry`.
     angles
         In degrees, counter-clockwise.
-
-    Returns
-    -------
-    Cumulative vote fractions in [0, 1], in ``tree.columns`` order.
     """
     views = [View(angle=float(angle)) for angle in angles]
     fractions = list[Float32[np.ndarray, "angle answer"]]()
@@ -124,8 +121,3 @@ def _place_of(answer: str, question: Question) -> int:
     if answer not in columns:
         raise ModelError(f"{answer!r} is no answer of {question.name}; its answers are {', '.join(columns)}.")
     return columns.index(answer)
-
-
-def _scale(heat: Float32[np.ndarray, "y x"]) -> Float32[np.ndarray, "y x"]:
-    highest = float(heat.max())
-    return np.asarray(heat / highest if highest > 0 else np.zeros_like(heat), dtype=np.float32)

@@ -152,13 +152,13 @@ def export_model(
     data = model.SerializeToString()
     cutouts, session = _draw_cutouts(card), open_session(data)
     found = [session.run(["fractions"], {"cutouts": part})[0] for part in (cutouts[:1], cutouts[1:])]
-    difference = _refuse_different(_differ(np.concatenate(found), network, card, cutouts))
+    difference = _compare(np.concatenate(found), network, card, cutouts)
     write_whole(path, data, unique=True)
     return difference
 
 
 def export(model: str | Path, out: str | Path | None = None, *, overwrite: bool = False) -> float:
-    """Write a model as ONNX, which needs no torch.
+    """Write a model as ONNX, which needs no torch, and return how far its fractions are from torch's.
 
     Parameters
     ----------
@@ -170,10 +170,6 @@ def export(model: str | Path, out: str | Path | None = None, *, overwrite: bool 
         the folder predicts without torch from then on.
     overwrite
         Replace an existing file.
-
-    Returns
-    -------
-    Largest difference between its fractions and those of torch in float32.
 
     Raises
     ------
@@ -206,7 +202,7 @@ def _write_graph(folder: Path, overwrite: bool) -> float:
         path.chmod(0o644)
         cutouts = _draw_cutouts(card)
         found = predict_tta(OnnxBackend(path).compute, card.network.geometry, cutouts, card.cutout, tta=1)[0]
-        return _refuse_different(_differ(found, network, card, cutouts))
+        return _compare(found, network, card, cutouts)
 
 
 def _take_weights_from(path: Path, model: ModelProto) -> None:
@@ -258,19 +254,16 @@ def _draw_cutouts(card: Card) -> UInt8[np.ndarray, "galaxy p p 3"]:
     )
 
 
-def _differ(
+def _compare(
     found: Float32[np.ndarray, "galaxy answer"],
     network: GalaxyNetwork,
     card: Card,
     cutouts: UInt8[np.ndarray, "galaxy p p 3"],
 ) -> float:
-    """Return the largest difference of fractions from those of torch in float32."""
+    """Return the largest difference of fractions from those of torch in float32, or refuse it."""
     exact = partial(run_network, network, precision=torch.float32)
     expected = predict_tta(exact, card.network.geometry, cutouts, card.cutout, tta=1)[0]
-    return float(np.abs(found - expected).max())
-
-
-def _refuse_different(difference: float) -> float:
+    difference = float(np.abs(found - expected).max())
     if not difference <= TOLERANCE:
         raise ModelError(
             f"The exported model's fractions are up to {difference:.1e} from torch's, and {TOLERANCE:.0e} is "

@@ -63,7 +63,7 @@ def predict_shards(
     report: Callable[[str], None] = lambda sentence: None,
     on_progress: OnProgress | None = None,
 ) -> Summary:
-    """Predict into a folder of shards: the same call goes on where an earlier one was stopped.
+    """Predict into a folder of shards, or go on where a call was stopped, and return what was done.
 
     Parameters
     ----------
@@ -93,10 +93,6 @@ def predict_shards(
         Is told, in sentences, what was found, and whether the images' scale seems wrong.
     on_progress
         Called with how many galaxies of the task are done, and how many there are.
-
-    Returns
-    -------
-    What was found and done.
 
     Raises
     ------

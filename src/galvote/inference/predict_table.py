@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,7 +55,7 @@ def predict_table(
     report: Callable[[str], None] = lambda sentence: None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Written:
-    """Predict into one table, which is written at the end.
+    """Predict into one table, which is written at the end, and return what it holds.
 
     Parameters
     ----------
@@ -82,10 +82,6 @@ def predict_table(
         Replace an existing file.
     report, on_progress
         As for `predict_shards`.
-
-    Returns
-    -------
-    What was written.
 
     Raises
     ------
@@ -151,16 +147,14 @@ def _predict(
     prefetch: int | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> pa.Table:
-    def tables() -> Iterator[pa.Table]:
-        done = 0
-        for batch in predictor.predict_batches(sources, settings, prefetch=prefetch):
-            yield batch.to_arrow(settings.conditional)
-            done += len(batch)
-            if on_progress is not None:
-                on_progress(done, len(sources))
-
+    tables, done = list[pa.Table](), 0
+    for batch in predictor.predict_batches(sources, settings, prefetch=prefetch):
+        tables.append(batch.to_arrow(settings.conditional))
+        done += len(batch)
+        if on_progress is not None:
+            on_progress(done, len(sources))
     # Never an empty chunk: Arrow's CSV writer writes stale memory in its place.
-    return pa.concat_tables(list(tables()) or [predictor.schema(settings).empty_table()])
+    return pa.concat_tables(tables or [predictor.schema(settings).empty_table()])
 
 
 def _predict_on_ray(

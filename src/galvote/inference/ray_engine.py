@@ -1,8 +1,7 @@
 """Prediction on a Ray cluster: several processes, on one node or many, that work like the one on a laptop.
 
-Ray Data streams numbers of shards through a pool of actors. Each loads the model once and fills a shard just
-as `fill_shards` does in one process, so rows, shards and what is left after a stop are the same. A process or
-node that is lost costs what it had in work: Ray gives that to another one.
+Ray Data streams numbers of shards through a pool of actors, each with its model and `fill_shards`, so rows
+and shards are the same. A process or node that is lost costs what it had in work, which Ray gives to another.
 """
 
 import json
@@ -89,9 +88,8 @@ class RayEngine:
         settings: Settings,
         *,
         task: tuple[int, int] = (1, 1),
-        retry: bool = False,
-        prefetch: int | None = None,
         on_galaxies: Callable[[int], None] = lambda galaxies: None,
+        **how: Any,
     ) -> Summary:
         """Predict the shards that are not there yet, as `galvote.inference.predict_shards.fill_shards` does.
 
@@ -116,7 +114,7 @@ class RayEngine:
                 settings,
                 Path.cwd(),
             ),
-            fn_constructor_kwargs={"retry": retry, "prefetch": prefetch},
+            fn_constructor_kwargs=how,
             batch_size=1,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=self.workers, max_tasks_in_flight_per_actor=1),

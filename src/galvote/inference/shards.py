@@ -78,7 +78,7 @@ class Shards:
 
     @classmethod
     def begin(cls, folder: Path, manifest: Manifest, overwrite: bool = False) -> "Shards":
-        """Begin a prediction in a folder, or go on with it; several processes may do so at once.
+        """Begin a prediction in a folder, or go on with it, and return its shards.
 
         Parameters
         ----------
@@ -88,10 +88,6 @@ class Shards:
             Of what the shards are to be.
         overwrite
             Remove the shards of another manifest, or of this one, and begin anew.
-
-        Returns
-        -------
-        The shards, none of which need be there.
 
         Raises
         ------

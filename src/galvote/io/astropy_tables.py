@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from galvote.errors import CatalogueError
-from galvote.io.columns import about, is_text, list_names, refuse_names, refuse_repeated
+from galvote.io.columns import about, describe, is_text, list_names, refuse_names, refuse_repeated
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -100,13 +100,10 @@ def _to_arrow(table: Any, path: Path) -> pa.Table:
                 f"{path}: the column {column.name} holds {column.dtype} that no column of galvote can hold "
                 f"({error}); remove it from the table."
             ) from error
-        known = {
-            "description": " ".join((column.description or "").split()) or None,
-            "unit": None if column.unit is None else _unit_text(column.unit),
-            "ucd": column.meta.get("ucd"),
-        }
-        metadata = {key: text for key, text in known.items() if text is not None}
-        fields.append(pa.field(column.name, arrays[-1].type, metadata=metadata))
+        description = " ".join((column.description or "").split()) or None
+        unit = None if column.unit is None else _unit_text(column.unit)
+        field = pa.field(column.name, arrays[-1].type)
+        fields.append(describe(field, description, unit, column.meta.get("ucd")))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 

@@ -41,7 +41,7 @@ class Sizes:
         factor: float = 1.0,
         id_column: str | None = None,
     ) -> "Sizes":
-        """Read sizes from a table.
+        """Read sizes from a table and return them; those that are not positive count as unknown.
 
         Parameters
         ----------
@@ -55,10 +55,6 @@ class Sizes:
             What the column is multiplied by to be r90: about 2.3 of a half-light radius, for one.
         id_column
             The column of ids, if it has none of the usual names.
-
-        Returns
-        -------
-        The sizes; those that are not positive count as unknown.
 
         Raises
         ------

@@ -183,14 +183,15 @@ def _read_parquet(path: Path) -> pa.Table:
     return pq.read_table(files, partitioning=None)  # folders named a=b hold no columns
 
 
-def _write_parquet(table: pa.Table, path: Path) -> None:
-    pq.write_table(with_astropy_header(table), path)
-
-
 register_table("csv", ".csv", read=read_csv, write=write_csv)
 register_table("csv", ".csv.gz", ".tsv", ".tsv.gz", read=read_csv)
 register_table("ecsv", ".ecsv", ".ecsv.gz", read=read_ecsv)
-register_table("parquet", ".parquet", read=_read_parquet, write=_write_parquet)
+register_table(
+    "parquet",
+    ".parquet",
+    read=_read_parquet,
+    write=lambda table, path: pq.write_table(with_astropy_header(table), path),
+)
 register_table("fits", ".fits", ".fit", read=read_fits, write=write_fits)
 register_table("fits", ".fits.gz", read=read_fits)
 register_table("votable", ".vot", ".votable", ".xml", read=read_votable, write=write_votable)

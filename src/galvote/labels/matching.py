@@ -41,16 +41,12 @@ class Match:
 
 
 def match_ids(votes: Votes, sources: Sources) -> Match:
-    """Keep the galaxies that have both votes and an image, in the order of the images.
+    """Return the galaxies that have both votes and an image, in the order of the images.
 
     Parameters
     ----------
     votes, sources
         Votes and images of some galaxies.
-
-    Returns
-    -------
-    Votes and images of the galaxies that have both.
 
     Raises
     ------

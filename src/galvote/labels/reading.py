@@ -37,7 +37,7 @@ def read_votes(
     skip_invalid: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> Votes:
-    """Read votes from one or several tables, and stack them.
+    """Read the votes of one or several tables and return them stacked.
 
     A table has a column of ids and the columns of a tree in one of its published forms, all or some (those
     absent are unknown, not zero). Or it has one column of words: then the classes are the answers to one
@@ -63,10 +63,6 @@ def read_votes(
     report
         Is told in a sentence which tree and form was chosen, and how many galaxies were left out; by default
         that is logged.
-
-    Returns
-    -------
-    The votes.
 
     Raises
     ------

@@ -10,7 +10,7 @@ from galvote.errors import CatalogueError
 
 
 def split_by_id(ids: Sequence[str], shares: Mapping[str, float], seed: int = 0) -> list[str]:
-    """Give each galaxy a split that depends on its id and the seed only, whatever other galaxies there are.
+    """Return a split for each id that depends on it and the seed only, whatever other galaxies there are.
 
     Parameters
     ----------
@@ -20,10 +20,6 @@ def split_by_id(ids: Sequence[str], shares: Mapping[str, float], seed: int = 0) 
         Share in [0, 1] of each split by name, in order; they sum to 1: ``{"train": 0.9, "validation": 0.1}``.
     seed
         Another seed draws other splits.
-
-    Returns
-    -------
-    One of the names in ``shares`` per id.
 
     Raises
     ------

@@ -83,7 +83,8 @@ def list_samples(
     key. Where nothing shares the key, the id is the name without the ending.
     """
     keys, samples = _keys(names)
-    other_keys, other_samples = _keys(_as_text(others))
+    other_names = [name.encode(errors="replace").decode() for name in others]
+    other_keys, other_samples = _keys(pa.array(other_names, TEXT))
     further = pc.and_(pc.not_equal(keys, samples), pc.is_in(samples, keys))  # KEY.mask.png beside KEY.jpg
     named = pc.and_(pc.equal(keys, join_texts(samples, "image", by=".")), pc.invert(further))
     of_named = pc.is_in(samples, samples.filter(named))
@@ -102,10 +103,6 @@ def _keys(names: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Return names without their endings, and up to their first dots."""
     keys = name_without_ending(names)
     return keys, pc.replace_substring_regex(keys, r"(?s)^((?:.*/)?[^/.]+)\.[^/]*$", r"\1")
-
-
-def _as_text(names: Sequence[str]) -> pa.Array:
-    return pa.array([name.encode(errors="replace").decode() for name in names], TEXT)
 
 
 def _read_headers(path: Path) -> tuple[list[_Member], list[str], bool]:

@@ -17,6 +17,8 @@ from galvote.io.readers.registry import register
 from galvote.io.sources import TEXT, Listing, Read, refuse, to_values
 from galvote.io.tables import read_table
 
+_TEXTS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".ecsv", ".ecsv.gz")
+
 
 @dataclass(frozen=True)
 class _NamedFiles:
@@ -35,20 +37,7 @@ class _NamedFiles:
         return pc.fill_null(locations.field("path"), pa.scalar(str(self.catalogue), TEXT))
 
 
-@register(
-    ".csv",
-    ".csv.gz",
-    ".tsv",
-    ".tsv.gz",
-    ".ecsv",
-    ".ecsv.gz",
-    ".vot",
-    ".votable",
-    ".xml",
-    ".parquet",
-    *FITS,
-    in_folders=False,
-)
+@register(*_TEXTS, ".vot", ".votable", ".xml", ".parquet", *FITS, in_folders=False)
 def list_catalogue(path: Path, id_column: str | None = None) -> Listing | None:
     """List the paths in a table's column `source`; None if it is a FITS file without one."""
     if path.name.lower().endswith(FITS) and not _has_sources(path):

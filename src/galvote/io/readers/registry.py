@@ -42,7 +42,7 @@ _FORMATS = list[Format]()
 def register(
     *endings: str, in_folders: bool = True, of_arrays: bool = False
 ) -> Callable[[ListImages], ListImages]:
-    """Register the function under this decorator as what lists the images of a format.
+    """Return a decorator that registers a function as what lists the images of a format.
 
     Parameters
     ----------
@@ -53,11 +53,6 @@ def register(
         Whether its files are looked for in a folder, or listed only where they are named.
     of_arrays
         Whether the function takes `dataset`, too, the name of one of its arrays.
-
-    Returns
-    -------
-    Callable
-        The decorator.
     """
 
     def add(list_images: ListImages) -> ListImages:
