@@ -117,12 +117,16 @@ def predict_folds(
     for number, held_out in enumerate(folds):
         report(f"Fold {number + 1} of {len(folds)}")
         others = [galaxy for fold in folds if fold is not held_out for galaxy in fold]
-        parts = split_by_id(others, SHARES, seed)
+        drawn = split_by_id(others, SHARES, seed)
+        learned, watched = (
+            [galaxy for galaxy, own in zip(others, drawn, strict=True) if own == part] for part in SHARES
+        )
         best = finetune_network(
             model,
             store,
             votes,
-            *([galaxy for galaxy, own in zip(others, parts, strict=True) if own == part] for part in SHARES),
+            learned,
+            watched,
             out / f"fold-{number + 1}",
             head=heads[number] if heads is not None else None,
             settings=settings,
