@@ -1,13 +1,17 @@
 """Fixtures that every room's tests share."""
 
+import functools
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import hypothesis
+import jaxtyping._import_hook as hook
 import pytest
 
 hypothesis.settings.register_profile("patient", deadline=None)  # busy machines are no bug
@@ -15,6 +19,17 @@ hypothesis.settings.load_profile("patient")
 
 # In the background of a script they ignore Ctrl-C, and so would every command that they stop with it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _get_code(self: Any, name: str) -> Any:
+    cache = functools.partial(hook._optimized_cache_from_source, self._typechecker.get_hash())
+    with patch("importlib._bootstrap_external.cache_from_source", cache):
+        return SourceFileLoader.get_code(self, name)
+
+
+# jaxtyping looks in a cache of its own for all that a checked module imports: torch would be compiled anew.
+hook._JaxtypingLoader.get_code = _get_code
+hook._JaxtypingLoader.exec_module = SourceFileLoader.exec_module
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -5,6 +5,7 @@
 Frames of 424 pixels of the validation split; the files are decoded, changed, and given as arrays.
 """
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
@@ -52,13 +53,13 @@ def main() -> None:
     actual = votes.fractions[[rows[file.stem] for file in files]]
     common.print_heading(f"{len(files)} galaxies", f"{count_cores()} threads")
     if chosen.speed:
-        table = common.Table("model | scale | galaxies/s: median (lowest to highest)")
+        table = common.Table("model | scale | galaxies per CPU second: median (lowest to highest)")
         for name in chosen.models:
             run = partial(galvote.load(name).predict, files)
             tasks: dict[str, Callable[[], int]] = {
                 scale: partial(lambda scale, run: len(run(scale=scale)), scale, run) for scale in SCALES
             }
-            for scale, rates in common.measure_rates(tasks, chosen.rounds).items():
+            for scale, rates in common.measure_rates(tasks, chosen.rounds, time.process_time).items():
                 table.row(f"`{name}`", scale, common.spread(rates))
         return
     table = common.Table("model | change | scale | RMSE | 95 % | coverage | flagged")

@@ -28,10 +28,10 @@ from PIL import Image
 
 from benchmarks import common
 from benchmarks.speed.serving import FORM, post, request_of, serve
-from galvote.serve.examples import EXAMPLES, draw_example
+from galvote.serve.examples import EXAMPLES
 from galvote.simulate import simulate_galaxies
 
-GALAXY = draw_example("spiral")
+GALAXY = EXAMPLES["spiral"].read_bytes()
 SILENCE = 30  # seconds; the server itself waits ten for the next piece
 
 
@@ -179,7 +179,7 @@ ATTACKS: dict[str, Callable[[], bytes | None]] = {
 
 def mixture() -> list[bytes]:
     """Return requests of all kinds; most of them are predictions."""
-    images = [draw_example(name) for name in EXAMPLES]
+    images = [path.read_bytes() for path in EXAMPLES.values()]
     wide = io.BytesIO()
     galaxies = [galaxy.image for galaxy in simulate_galaxies(4, seed=7, pixels=424)]
     Image.fromarray(np.hstack(galaxies)).save(wide, "JPEG")

@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from benchmarks import common
-from galvote.serve.examples import draw_example
+from galvote.serve.examples import EXAMPLES
 
 FORM = "multipart/form-data; boundary=galvote"
 WRK = f"""
@@ -78,7 +78,7 @@ def load(port: int, clients: int, seconds: int) -> tuple[str, str, str, int]:
     with tempfile.TemporaryDirectory() as folder:
         script, body = Path(folder) / "load.lua", Path(folder) / "body"
         script.write_text(WRK)
-        body.write_bytes(body_of(draw_example("spiral")))
+        body.write_bytes(body_of(EXAMPLES["spiral"].read_bytes()))
         clock = ["-t1", f"-c{clients}", f"-d{seconds}s", "--timeout=60s"]
         command = ["wrk", *clock, "-s", str(script), f"http://127.0.0.1:{port}/v1/predict", "--", str(body)]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout

@@ -12,6 +12,7 @@
 `train`           a new model, by one of `list_recipes` or a recipe of your own
 `calibrate`       intervals and an out-of-distribution flag for a trained model
 `export`          a model as one ONNX file
+`example_images`  pictures of galaxies to try things with
 `count_votes`     votes from a Zooniverse project's classifications: `Votes`
 `load_tree`       a questionnaire as a `DecisionTree`, one of `list_trees` or your own
 ================  =======================================================================
@@ -21,7 +22,9 @@ What is raised on purpose is a `GalvoteError`, which says what to do.
 Examples
 --------
 >>> import galvote
->>> predictor = galvote.load("galvote-small")
+>>> prediction = galvote.load("galvote-small").predict(galvote.example_images("merger"))
+>>> prediction.finding(0).kind.name
+'merger'
 """
 
 from __future__ import annotations
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from galvote.errors import GalvoteError
+    from galvote.examples import example_images
     from galvote.field import Field, find_field, write_field
     from galvote.images.cutouts import cutouts
     from galvote.inference import Prediction, Predictor, Settings
@@ -65,6 +69,7 @@ __all__ = [
     "count_votes",
     "cutouts",
     "evaluate",
+    "example_images",
     "export",
     "find_field",
     "list_models",
@@ -92,6 +97,7 @@ _HOMES = {
     "count_votes": "galvote.labels.zooniverse",
     "cutouts": "galvote.images.cutouts",
     "evaluate": "galvote.inference.evaluation",
+    "example_images": "galvote.examples",
     "export": "galvote.inference.export",
     "find_field": "galvote.field",
     "list_models": "galvote.weights",

@@ -7,9 +7,12 @@ import subprocess
 import time
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 
-from galvote.io import read_table
+from galvote.images import PackedStore
+from galvote.io import read_table, write_table
 
 EPOCHS = 10  # so many that the first ones end well before the last
 WEIGHTS = Path("last") / "weights.safetensors"
@@ -95,6 +98,41 @@ def test_a_packed_store_is_used_as_it_is(command, arguments, packed, tmp_path):
     wrong = command(*arguments, "--out", tmp_path / "other", "--set", "cutout.pixels=128")
     assert wrong.returncode == 2
     assert "--pixels 128" in wrong.stderr
+
+
+def test_one_file_of_images_and_classes_as_galaxy10_has_them(command, tiny_recipe, packed, tmp_path):
+    galaxies, run = tmp_path / "galaxies" / "Galaxy10.h5", tmp_path / "run"
+    galaxies.parent.mkdir()
+    with h5py.File(galaxies, "w") as file:
+        file["crops"] = np.asarray(PackedStore.open(packed).cutouts)
+        file["thumbnails"] = file["crops"][:, ::2, ::2]
+        file["ans"] = np.arange(60, dtype=np.uint8) % 3
+    both = ("--images", galaxies, "--dataset", "crops", "--votes", galaxies)
+    ran = command("train", "--recipe", tiny_recipe, "--set", "training.epochs=1", *both, "--out", run)
+    assert ran.returncode == 0, ran.stderr
+    assert "Votes are those of the tree 'ans', read from its class." in ran.stdout
+    scored = command("evaluate", "--model", run, *both, "--json")
+    assert scored.returncode == 0, scored.stderr
+    assert json.loads(scored.stdout)["galaxies"] == 60
+    assert (
+        "several datasets that may be pictures"
+        in command("evaluate", "--model", run, *both[:2], *both[4:]).stderr
+    )
+
+
+def test_folders_in_folders(command, arguments, simulated, tmp_path):
+    (tmp_path / "survey").mkdir()
+    shutil.copytree(simulated / "images_training", tmp_path / "survey" / "north")
+    arguments[arguments.index("--images") + 1] = tmp_path / "survey"
+    assert "add --recursive" in command(*arguments, "--out", tmp_path / "run").stderr
+    votes = read_table(simulated / "training_solutions.csv")
+    ids = [f"north/{galaxy}" for galaxy in votes["GalaxyID"].to_pylist()]
+    write_table(votes.set_column(0, "GalaxyID", [ids]), tmp_path / "votes.csv")
+    named = ("--recursive", "--images", tmp_path / "survey", "--votes", tmp_path / "votes.csv")
+    recipe = arguments[1:3]
+    ran = command("train", *recipe, *named, "--set", "training.epochs=1", "--out", tmp_path / "run")
+    assert ran.returncode == 0, ran.stderr
+    assert command("evaluate", "--model", tmp_path / "run", *named).returncode == 0
 
 
 def test_pictures_packed_for_others_are_not_taken_up(command, arguments, simulated, tmp_path):

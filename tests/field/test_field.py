@@ -143,8 +143,9 @@ def test_a_calibrated_model_gives_intervals_and_the_flag(
     start = table.column_names.index("path") + 1
     assert table.column_names[start:] == ["ood", "ood_score", *TREE.columns, *ends]
     rows = table.to_pylist()
-    assert [row["ood"] for row in rows] == [row["kind"] == "spiral" for row in rows]
+    assert [row["ood"] for row in rows] == [row["kind"] == "unknown" for row in rows]
     for row in rows:
+        assert row["path"].startswith("unknown, at best ") == row["ood"]
         for column in TREE.columns:
             assert 0 <= row[f"{column}_low"] <= row[column] <= row[f"{column}_high"] <= 1
     wide = find_field(image, model=Stand(calibration)).prediction
@@ -217,4 +218,4 @@ def test_labels_of_a_users_own_are_the_kinds(field: Field, tmp_path: Path) -> No
 def test_a_field_is_an_astropy_table(flagged: Field) -> None:
     table = flagged.to_table()
     assert table["r90"].unit == "pix" and table["angle"].unit == "deg"
-    assert table["ood"].dtype == bool and "spiral" in set(table["kind"])
+    assert table["ood"].dtype == bool and "unknown" in set(table["kind"])

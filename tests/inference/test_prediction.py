@@ -14,12 +14,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 @pytest.fixture(scope="module")
 def prediction() -> Prediction:
     """Return what a calibrated model says of four images, one of which cannot be read."""
-    images = [galaxy.image for galaxy in simulate_galaxies(3, seed=4)]
+    images = [galaxy.image for galaxy in simulate_galaxies(3, seed=4, pixels=424)]
     predictor = galvote.load("galvote-small", "torch-float32")
     return predictor.predict([images[0], np.zeros((0, 1, 3), np.uint8), *images[1:]], features=True)
 
 
 def test_a_failure_has_a_reason_and_no_numbers(prediction):
+    assert prediction.to_arrow().schema.metadata == {b"computed_by": b"galvote-small, torch float32 cpu"}
     assert prediction.status == ("ok", "unsupported", "ok", "ok")
     assert prediction.ok.tolist() == [True, False, True, True]
     for numbers in (prediction.fractions, prediction.low, prediction.ood_score, prediction.features):

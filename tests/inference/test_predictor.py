@@ -32,7 +32,7 @@ def fractions(table: pa.Table) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def images() -> list[np.ndarray]:
-    return [galaxy.image for galaxy in simulate_galaxies(7, seed=4)]
+    return [galaxy.image for galaxy in simulate_galaxies(7, seed=4, pixels=424)]
 
 
 def test_a_table_with_a_row_for_each_picture(predictor, images):
@@ -185,9 +185,9 @@ def test_views_are_averaged(predictor, images):
 
 
 def test_what_a_picture_shows_may_be_said(predictor, images):
-    larger = np.zeros((256, 256, 3), dtype=np.uint8)
-    larger[64:192, 64:192] = images[0]  # the same galaxy at the same scale, with twice the sky
-    told = fractions(predictor.predict([larger], field_of_view=10.24).to_arrow())
+    larger = np.zeros((848, 848, 3), dtype=np.uint8)
+    larger[212:636, 212:636] = images[0]  # the same galaxy at the same scale, with twice the sky
+    told = fractions(predictor.predict([larger], field_of_view=16.96).to_arrow())
     np.testing.assert_allclose(told, fractions(predictor.predict([images[0]]).to_arrow()), atol=2e-3)
     assert predictor.predict([larger], field_of_view=2.0).to_arrow()["status"].to_pylist() == ["unsupported"]
 
@@ -250,7 +250,7 @@ def test_the_flag_does_not_depend_on_the_views(calibrated, images):
     once = sure.predict(images).to_arrow()
     assert sure.calibration is not None
     ood = sure.calibration.ood
-    cutouts = np.stack([to_cutout(image, sure.geometry, 5.12) for image in images])
+    cutouts = np.stack([to_cutout(image, sure.geometry) for image in images])
     distances = ood.distances(sure.predict_features(cutouts)[1])
     assert once["ood"].to_pylist() == (distances > ood.threshold).tolist()
     middle = replace(ood, threshold=float(np.median(distances)))

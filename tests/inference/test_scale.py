@@ -32,7 +32,7 @@ def test_python_warns_once_and_measures(near, calibrated):
     model, images = galvote.load(calibrated), near / "images"
     with pytest.warns(ScaleWarning, match=r'larger than in GZ2 frames.*scale="auto"'):
         as_it_is = galvote.predict(images, model)
-    assert as_it_is.to_table().meta["comments"] == [as_it_is.remark] and as_it_is.scale_factor is None
+    assert as_it_is.to_table().meta["comments"][1:] == [as_it_is.remark] and as_it_is.scale_factor is None
     measured = galvote.predict(images, model, scale="auto")
     np.testing.assert_allclose(np.median(measured.scale_factor), 2.12, rtol=0.2)
     assert measured.remark == "" and measured.to_arrow().column_names[3:5] == ["r90_pixels", "scale_factor"]
@@ -80,5 +80,6 @@ def test_a_table_keeps_what_was_said_of_the_scale(command, near, calibrated, tmp
         )
         assert "with --scale auto" in " ".join(ran.stderr.split())
     assert b"larger than in GZ2" in pq.read_schema(tmp_path / "votes.parquet").metadata[b"remark"]
+    assert pq.read_schema(tmp_path / "votes.parquet").metadata[b"computed_by"].startswith(b"tiny, ")
     assert "larger than in GZ2" in " ".join(Table.read(tmp_path / "votes.fits").meta["comments"])
     assert math.isnan(galvote.Sizes(0.4, {"a": math.nan}).pixels("a"))

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from galvote.inference import Predictor
 from galvote.serve import ServeSettings, create_app
-from galvote.serve.examples import draw_example
+from galvote.serve.examples import EXAMPLES
 
 # What a client sends, and under what name.
 Files = list[tuple[str, tuple[str, bytes]]]
@@ -42,4 +42,4 @@ def client(predictor: Predictor) -> Iterator[TestClient]:
 
 @pytest.fixture(scope="session")
 def spiral() -> bytes:
-    return draw_example("spiral")
+    return EXAMPLES["spiral"].read_bytes()

@@ -286,10 +286,10 @@ def test_logs_are_json_without_content(client, spiral, caplog):
 
 
 def test_many_requests_share_runs_of_the_network_and_get_their_own_numbers(serving, spiral, monkeypatch):
-    from galvote.serve.examples import EXAMPLES, draw_example
+    from galvote.serve.examples import EXAMPLES
 
     client = serving(batch_wait=0.2)
-    images = [draw_example(name) for name in EXAMPLES]
+    images = [path.read_bytes() for path in EXAMPLES.values()]
     alone = [send(client, image).json()["galaxies"][0]["fractions"] for image in images]
     runs = []
     predict = Predictor.predict_features

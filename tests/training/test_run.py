@@ -40,7 +40,7 @@ def reference(recipe, training_data, tmp_path_factory) -> Path:
 @pytest.fixture(autouse=True)
 def _without_figures(monkeypatch) -> None:
     """Draw the reference's figures alone: they cost more than a tiny run."""
-    monkeypatch.setattr("galvote.training.run_folder.plot_curves", lambda history, directory: None)
+    monkeypatch.setattr("galvote.training.run_folder.plot_curves", lambda *given: None)
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:

@@ -73,7 +73,7 @@ def test_the_teacher_is_asked_where_networks_run(recipe, training_data, tmp_path
 
 
 def test_a_run_with_a_teacher_resumes_to_the_same_end(recipe, training_data, tmp_path, monkeypatch):
-    monkeypatch.setattr("galvote.training.run_folder.plot_curves", lambda history, directory: None)
+    monkeypatch.setattr("galvote.training.run_folder.plot_curves", lambda *given: None)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     fit(recipe, training_data, whole)
 
@@ -101,7 +101,7 @@ def test_a_teacher_of_other_cutouts_or_another_tree_is_refused(recipe, training_
 
 
 def test_one_command_trains_teacher_and_pupil(tiny_recipe, training_data, tmp_path, monkeypatch):
-    monkeypatch.setattr("galvote.training.run_folder.plot_curves", lambda history, directory: None)
+    monkeypatch.setattr("galvote.training.run_folder.plot_curves", lambda *given: None)
     first = tmp_path / "first.toml"
     first.write_text(tiny_recipe.read_text().replace("epochs = 10", "epochs = 2"))
     settings = ["training.epochs=2", "training.pretrained=teacher", f"training.teacher_recipe={first}"]

@@ -15,6 +15,7 @@ from galvote.trees import (
     to_conditional,
     to_cumulative,
 )
+from galvote.trees.kinds import name_kind
 
 GZ2 = load_tree("gz2")
 
@@ -124,6 +125,47 @@ def test_bulge_weighs_as_not_edge_on_whichever_way_it_is_reached() -> None:
 def test_decision_path_in_words(votes: dict[str, float], words: str) -> None:
     cumulative = to_cumulative(GZ2, galaxy(**votes)[None])[0]
     assert describe_path(decision_path(GZ2, cumulative)) == words
+
+
+@pytest.mark.parametrize(
+    ("votes", "words", "kind"),
+    [
+        (
+            {"Class1_1": 0.9, "Class1_2": 0.1, "Class7_1": 1},
+            "smooth, completely round → nothing odd",
+            "round",
+        ),
+        (
+            {"Class1_1": 0.65, "Class1_2": 0.35, "Class7_1": 1},
+            "probably smooth, completely round → nothing odd",
+            "round",
+        ),
+        # The two ways meet where both are asked whether anything is odd.
+        (
+            {"Class1_1": 0.4, "Class1_2": 0.6},
+            "featured or smooth, about even → nothing odd",
+            "smooth or featured",
+        ),
+        (
+            {"Class1_2": 1, "Class2_2": 1, "Class3_2": 1, "Class10_1": 0.4, "Class10_3": 0.6, "Class11_2": 1},
+            "featured → not edge-on → no bar → spiral, loosely wound or tightly wound, 2 arms → no bulge"
+            " → nothing odd",
+            "spiral",
+        ),
+        (
+            {"Class1_1": 1, "Class7_1": 0.55, "Class7_2": 0.45, "Class6_1": 0.5, "Class6_2": 0.5},
+            "smooth, completely round or in between round and cigar-shaped → odd or nothing odd, about even",
+            "smooth",
+        ),
+    ],
+)
+def test_words_are_hedged_where_an_interval_holds_a_tie(
+    votes: dict[str, float], words: str, kind: str
+) -> None:
+    cumulative = to_cumulative(GZ2, galaxy(**{"Class6_2": 1, **votes})[None])[0]
+    ends = cumulative - 0.2, cumulative + 0.2
+    assert describe_path(decision_path(GZ2, cumulative, *ends)) == words
+    assert name_kind(GZ2, cumulative, *ends).kind.name == kind
 
 
 def test_decision_path_has_conditional_fractions_and_stops_where_nothing_is_known() -> None:

@@ -40,6 +40,8 @@ def calibrate(
     tta: options.Tta = 1,
     field_of_view: options.FieldOfView = None,
     id_column: options.IdColumn = None,
+    recursive: options.Recursive = False,
+    dataset: options.Dataset = None,
     skip_invalid: options.SkipInvalid = False,
 ) -> None:
     """Calibrate a model on galaxies that it was not trained on.
@@ -65,6 +67,8 @@ def calibrate(
             field_of_view=field_of_view,
             overwrite=overwrite,
             id_column=id_column,
+            recursive=recursive,
+            dataset=dataset,
             skip_invalid=skip_invalid,
             report=console.print,
             on_progress=on_progress,

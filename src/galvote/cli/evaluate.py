@@ -65,6 +65,8 @@ def evaluate(
     splits: Splits = None,
     split: Split = None,
     id_column: options.IdColumn = None,
+    recursive: options.Recursive = False,
+    dataset: options.Dataset = None,
     skip_invalid: options.SkipInvalid = False,
     overwrite: Overwrite = False,
 ) -> None:
@@ -96,6 +98,8 @@ def evaluate(
             scale=options.choose_scale(scale, pixel_scale, catalogue, size_column, size_factor, id_column),
             backend=backend,
             id_column=id_column,
+            recursive=recursive,
+            dataset=dataset,
             skip_invalid=skip_invalid,
             report=progress.console.print,
             on_progress=lambda done, total: progress.update(bar, completed=done, total=total),

@@ -122,6 +122,6 @@ def print_field(field: Field, console: Console) -> None:
             f"{galaxy.x:.0f}",
             f"{galaxy.y:.0f}",
             f"{finding.fraction:.0%}",
-            f"{field.paths[row]} (out of distribution)" if field.ood[row] else field.paths[row],
+            field.paths[row],
         )
     console.print(table)

@@ -15,8 +15,8 @@ from galvote.images.measure import FieldGalaxy
 from galvote.inference import Prediction
 from galvote.io.astropy_tables import to_astropy
 from galvote.io.columns import describe
-from galvote.trees import Kind, decision_path, describe_path
-from galvote.trees.kinds import Finding, name_kind, strongest_first
+from galvote.trees import Kind
+from galvote.trees.kinds import Finding, strongest_first
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -73,13 +73,12 @@ class Field:
     @cached_property
     def findings(self) -> tuple[Finding, ...]:
         """The kind of each galaxy, and how clear a case it is."""
-        return tuple(name_kind(self.prediction.tree, row) for row in self.prediction.fractions)
+        return tuple(map(self.prediction.finding, range(len(self.prediction))))
 
     @cached_property
     def paths(self) -> tuple[str, ...]:
         """The likeliest answers to each galaxy's questions, in words."""
-        tree = self.prediction.tree
-        return tuple(describe_path(decision_path(tree, row)) for row in self.prediction.fractions)
+        return tuple(map(self.prediction.headline, range(len(self.prediction))))
 
     @property
     def ood(self) -> tuple[bool, ...]:
@@ -94,8 +93,8 @@ class Field:
 
     @property
     def clearest(self) -> tuple[int, ...]:
-        """Row of the clearest galaxy of each kind, the very clearest first."""
-        return self.clearest_first[: len(self.counts)]
+        """Row of the clearest galaxy of each kind that is known, the very clearest first."""
+        return self.clearest_first[: len(self.counts) - any(self.ood)]
 
     @property
     def counts(self) -> Counter[Kind]:

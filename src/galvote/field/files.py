@@ -18,6 +18,7 @@ from galvote.report.field_image import Mark, draw_field
 from galvote.report.field_page import draw_field_page
 from galvote.report.image_files import write_png
 from galvote.report.sheet import CARDS_PER_SHEET, Card, draw_sheet
+from galvote.trees.kinds import UNKNOWN
 
 MAX_SHEETS = 10
 """Sheets of 40 galaxies that are drawn at most; the catalogue has all galaxies."""
@@ -115,7 +116,7 @@ def _annotate(field: Field) -> UInt8[np.ndarray, "height width 3"]:
     """Draw the image with its galaxies outlined and named, and a legend."""
     counts = field.counts
     kinds = [kind for kind in dict.fromkeys((*field.prediction.tree.kinds, *counts)) if counts[kind]]
-    legend = [(f"{counts[kind]} {kind.name}", kind.colour) for kind in kinds]
+    legend = [(f"{counts[kind]} {kind.name}", kind.colour) for kind in kinds if kind != UNKNOWN.kind]
     if any(field.ood):
         legend.append((f"dashed: {sum(field.ood)} {OOD}", MUTED))
     marks = list[Mark]()
@@ -124,7 +125,7 @@ def _annotate(field: Field) -> UInt8[np.ndarray, "height width 3"]:
         marks.append(
             Mark(
                 number=galaxy.number,
-                label=finding.label,
+                label="" if field.ood[row] else finding.label,
                 x=galaxy.x,
                 y=galaxy.y,
                 radius=_OUTLINE * galaxy.r90,
@@ -165,4 +166,5 @@ def _card(field: Field, row: int) -> Card:
         path=field.paths[row],
         bars=tuple((name.replace("_", " "), fractions[name]) for name in tree.highlights if name in largest),
         note=", ".join(note for note, true in notes.items() if true),
+        bold=not field.ood[row],
     )

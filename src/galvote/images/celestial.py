@@ -23,19 +23,9 @@ _ROUND_TRIP = 1.0  # pixels
 
 
 def read_wcs(header: Any, shape: tuple[int, ...], units: Any, place: str) -> Any:
-    """Return the WCS (`astropy.wcs.WCS`) of an image's last two axes.
+    """Return the WCS (`astropy.wcs.WCS`) of an image's last two axes; an `ImageError` names what is wrong.
 
-    Parameters
-    ----------
-    header, shape, units
-        Of the image, its last two axes, and all HDUs of its file, which may hold distortions.
-    place
-        What the image is called in messages.
-
-    Raises
-    ------
-    ImageError
-        ``unsupported``, with the keyword, if there is none that leads from the corners to the sky and back.
+    It has to lead from the image's corners to the sky and back. Other HDUs of its file may hold distortions.
     """
     from astropy.wcs import WCS
     from astropy.wcs.utils import wcs_to_celestial_frame

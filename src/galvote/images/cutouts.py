@@ -1,7 +1,5 @@
 """Write an image of each galaxy of a catalogue of positions."""
 
-from __future__ import annotations
-
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -15,7 +13,7 @@ from PIL import Image
 
 from galvote.errors import CatalogueError, ImageError
 from galvote.images.decode import decode_image
-from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH, Geometry, to_cutout
+from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH, Geometry, to_cutout, try_read
 from galvote.images.look_up import look_up
 from galvote.images.services import CutoutService
 from galvote.io.atomic import refuse_foreign, write_whole
@@ -55,16 +53,19 @@ def cutouts(
         Table of positions; see `galvote.io.positions.read_positions`.
     out
         Folder for the images and their ``catalogue.csv``; made if it does not exist.
-    field, survey
-        Where the galaxies are looked up; see `galvote.images.look_up.look_up`.
+    field
+        A FITS image with a WCS, or three of one band each: g, r, i.
+    survey
+        Instead: one of `galvote.images.services.SURVEYS`, or a service with settings of its own.
     id_column
         Column of ids; by default the first of `galvote.io.columns.ID_COLUMNS` that is there.
     size_column
-        Column of the catalogue that holds r90; ``petroR90_r`` or ``r90`` by default.
+        Column of r90; ``petroR90_r`` or ``r90`` by default.
     arcsec
-        Width of the images of galaxies whose r90 is unknown, in arcseconds.
+        Width of the images of galaxies whose r90 is unknown. Without it, r90 is measured in the field, while
+        a survey's galaxies without one have no image.
     look
-        Of the field; see `galvote.images.sky.SkyField.open`.
+        Other bands of a field, or another stretch of a single one.
     pixels
         Width of the images, from 8 to 2048 pixels.
     image_format
@@ -148,12 +149,9 @@ def _write_image(place: tuple[Source, Path], geometry: Geometry) -> ImageError |
     source, path = place
     if path.exists():
         return None
-    try:
-        data = _encode(source, path.suffix, geometry)
-    except ImageError as error:
-        return error
-    except OSError as error:
-        return ImageError("missing", f"The file cannot be read ({error}).")
+    data = try_read(partial(_encode, source, path.suffix, geometry))
+    if isinstance(data, ImageError):
+        return data
     write_whole(path, data)
     return None
 
@@ -165,10 +163,8 @@ def _encode(source: Source, ending: str, geometry: Geometry) -> bytes:
         return data[0]
     file = io.BytesIO()
     image = Image.fromarray(to_cutout(decode_image(data), geometry, field_of_view=FRAME_WIDTH))
-    if ending == ".png":
-        image.save(file, "PNG")
-    else:
-        image.save(file, "JPEG", quality=95, subsampling=0)
+    how: dict[str, Any] = {"quality": 95, "subsampling": 0} if ending == ".jpg" else {}
+    image.save(file, "JPEG" if how else "PNG", **how)
     return file.getvalue()
 
 

@@ -1,7 +1,5 @@
 """File bytes to RGB pixels."""
 
-from __future__ import annotations
-
 import io
 import re
 from contextlib import suppress
@@ -15,8 +13,9 @@ from jaxtyping import UInt8, UInt16
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from galvote.errors import ImageError
-from galvote.images.fits import compose, decode_fits, is_fits, measure_sky
+from galvote.images.fits import decode_fits, is_fits
 from galvote.images.limits import MAX_PIXELS, refuse_bomb
+from galvote.images.stretch import compose, measure_sky
 from galvote.io.bands import Look
 
 Encoded = bytes | tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]
@@ -47,34 +46,29 @@ _OTHERS = {
 def decode_image(
     data: Encoded, reduction: float = 1.0, *, max_pixels: int = MAX_PIXELS
 ) -> UInt8[np.ndarray, "y x 3"]:
-    """Decode a picture to 8-bit RGB.
+    """Decode an image to 8-bit RGB.
 
     Parameters
     ----------
     data
-        The bytes of one file (JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000, JPEG XL where Pillow's plugin
-        is installed, or FITS, which may be gzipped), or of three one-band FITS files in the order g, r, i.
-        What is RGB already is returned as it is.
+        The bytes of one file (JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000, JPEG XL with Pillow's plugin,
+        or FITS, also packed), or of three one-band FITS files in the order g, r, i. RGB is returned as it is.
     reduction
-        A JPEG may be decoded at a half, a quarter or an eighth of its size, but at no less than one by this
-        number. It is if both sides can be divided without a remainder, so that it shows the same. That is
-        faster, and nearly the average of the pixels: of each block of 8 × 8 only the low frequencies are
-        turned into pixels.
+        A JPEG whose sides it divides may be decoded at a half, a quarter or an eighth of its size, but no
+        less than one by this number: that is faster, and nearly the average of the pixels.
     max_pixels
         What the header may announce; more is refused before a pixel is decoded.
 
     Returns
     -------
-    Pixels in [0, 255], first row at the top. Grey becomes RGB. Transparent parts become black, as sky is.
-    Of 16-bit samples the upper byte is kept; where all are below a quarter, a 16th … of the range, they have
-    14, 12 … bits and the upper byte of those is. EXIF orientation is applied. Of several
-    frames the first is shown. FITS planes become a Lupton composite (`galvote.images.fits`).
+    Pixels in [0, 255], first row at the top, the EXIF orientation applied; of several frames the first. Grey
+    becomes RGB, transparent parts black as sky is. Of 16-bit samples the upper byte that is used is kept.
+    FITS planes become a Lupton composite.
 
     Raises
     ------
     ImageError
-        ``empty``, ``not-an-image``, ``truncated`` (cut short or damaged), ``too-large`` (the header announces
-        more than ``max_pixels``) or ``unsupported``.
+        ``empty``, ``not-an-image``, ``truncated`` (cut short or damaged), ``too-large`` or ``unsupported``.
     """
     if isinstance(data, np.ndarray):
         return data

@@ -4,8 +4,6 @@ A field of view is a width on the sky in units of r90, the galaxy's 90 % Petrosi
 pixels of 0.02 r90, so its field of view is 8.48 r90 (Willett et al. 2013, MNRAS 435, 2835, section 2).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import lru_cache
@@ -70,12 +68,12 @@ def to_cutout(
     *,
     least: float | None = None,
 ) -> UInt8[np.ndarray, "p p 3"]:
-    """Bring the central part of a picture to a geometry.
+    """Bring the central part of an image to a geometry.
 
     Parameters
     ----------
     rgb
-        A whole picture. If it is not square, its central square is used.
+        A whole image. If it is not square, its central square is used.
     geometry
         Of the cutout.
     field_of_view
@@ -87,13 +85,13 @@ def to_cutout(
     -------
     ndarray
         Exact area average of the part of the sky under each pixel of the cutout, in [0, 255]; bilinear
-        interpolation where the picture is coarser than the cutout. Where the picture ends, up to 5 % are
-        filled with its edge, more with its sky, the lower quartile of its rim.
+        interpolation where the image is coarser. Where it ends, up to 5 % are filled with its edge, more with
+        its sky, the lower quartile of its rim.
 
     Raises
     ------
     ImageError
-        ``unsupported`` if the picture shows too little.
+        ``unsupported`` if the image shows too little.
     """
     height, width = rgb.shape[:2]
     field_of_view = find_field_of_view(geometry, field_of_view, least)
@@ -108,23 +106,10 @@ def to_cutout(
 def cut_square(
     rgb: UInt8[np.ndarray, "y x 3"], x: float, y: float, width: float, pixels: int
 ) -> UInt8[np.ndarray, "p p 3"]:
-    """Cut the square around a position out of a wide image, at any scale (bicubic).
+    """Cut the square of this width around x, y out of a wide image, at any scale (bicubic).
 
-    Parameters
-    ----------
-    rgb
-        The image.
-    x, y
-        Middle of the square in pixels; (0, 0) is the centre of the first pixel.
-    width
-        Of the square, in pixels of the image.
-    pixels
-        Width of what is returned, in its own pixels.
-
-    Returns
-    -------
-    ndarray
-        The square. Beyond the edge of the image it has the lower quartile of the colours that it shows.
+    Beyond the edge it has the lower quartile of the colours that it shows. (0, 0) is the first pixel's
+    centre.
     """
     left, top = x - width / 2, y - width / 2  # of the square's edge, half a pixel before a centre
     rows = slice(max(math.floor(top) - 2, 0), max(math.ceil(top + width) + 3, 1))
@@ -146,12 +131,10 @@ def cut_square(
 def decode_cutout(
     data: Encoded, geometry: Geometry, field_of_view: float | None = None, *, max_pixels: int = MAX_PIXELS
 ) -> UInt8[np.ndarray, "p p 3"]:
-    """Decode a picture and bring its central part to a geometry.
+    """Decode an image and return its central part in a geometry.
 
-    It is `to_cutout` of `decode_image`, but a JPEG is decoded at a reduced size where the cutout has no more
-    pixels than are left: of a frame of 424 pixels, whose central 256 go to 128, at a half. Pixels then differ
-    by some tenths of a level of 255 in the mean, and fewer of them are decoded (speed:
-    ``benchmarks/speed/survey.py``).
+    A JPEG is decoded at a reduced size where the cutout has no more pixels than are left, which is faster;
+    pixels then differ by some tenths of a level of 255 in the mean.
 
     Parameters
     ----------
@@ -161,11 +144,6 @@ def decode_cutout(
         As for `to_cutout`; the default is what the file says, as simulated ones do.
     max_pixels
         As for `decode_image`.
-
-    Returns
-    -------
-    ndarray
-        The cutout.
 
     Raises
     ------
@@ -187,7 +165,7 @@ def try_cutout(
     *,
     max_pixels: int = MAX_PIXELS,
 ) -> UInt8[np.ndarray, "p p 3"] | ImageError:
-    """Return a picture's cutout, or what is wrong with it: whatever goes through many pictures uses this.
+    """Return an image's cutout, or what is wrong with it: whatever goes through many images uses this.
 
     Parameters
     ----------
@@ -220,10 +198,7 @@ def try_read(read: Callable[[], Result]) -> Result | ImageError:
 def find_field_of_view(
     geometry: Geometry, field_of_view: float | None = None, least: float | None = None
 ) -> float:
-    """Return the field of view of an image, or raise `ImageError` if it is too small.
-
-    The arguments are those of `to_cutout`.
-    """
+    """Return the field of view of an image, as for `to_cutout`, or raise `ImageError` if it is too small."""
     field_of_view = FRAME_WIDTH if field_of_view is None else field_of_view
     if not field_of_view > 0:
         raise ImageError(
@@ -256,11 +231,9 @@ def _average(
     if whole and top >= 0 and left >= 0 and width >= pixels:
         y, x, n = int(top), int(left), int(width)
         part = np.ascontiguousarray(rgb[y : y + n, x : x + n])
-        return (
-            part
-            if n == pixels
-            else np.asarray(cv2.resize(part, (pixels, pixels), interpolation=cv2.INTER_AREA))
-        )
+        if n != pixels:
+            part = np.asarray(cv2.resize(part, (pixels, pixels), interpolation=cv2.INTER_AREA))
+        return part
     # OpenCV averages areas only of whole pixels, so a part that begins within pixels is two matrix products.
     rows, y = _weights(rgb.shape[0], top, width, pixels)
     columns, x = _weights(rgb.shape[1], left, width, pixels)
@@ -275,10 +248,7 @@ def _average(
 def _weights(
     side: int, start: float, width: float, pixels: int
 ) -> tuple[Float32[np.ndarray, "pixels used"], int]:
-    """Weight of each pixel of a side in each pixel of the cutout, and the first one that has any.
-
-    Beyond the picture its edge pixel goes on.
-    """
+    """Weight of each pixel of a side, the last going on, in each of the cutout's; the first that has any."""
     source = np.arange(side, dtype=np.float64)
     step = width / pixels
     if step >= 1:  # shares of area

@@ -1,7 +1,5 @@
 """Galaxies by position: their images in a FITS field, or from a survey's cutout service."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -31,40 +29,11 @@ def look_up(
     report: Callable[[str], None] = lambda said: None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[Positions, Sources]]:
-    """Look galaxies up by position, in a field or at a survey's cutout service.
+    """Yield the galaxies with the sizes that they now have, and their images in a field or of a survey.
 
-    Parameters
-    ----------
-    positions
-        The galaxies, as `read_positions` reads them.
-    field
-        A FITS image with a WCS, or three of one band each; see `SkyField.open`.
-    survey
-        Instead of a field: the name of a survey (`galvote.images.services.SURVEYS`), or a service with
-        settings of its own.
-    arcsec
-        Width of the images of galaxies whose r90 is unknown, in arcseconds. Without it, their r90 is measured
-        in the field, while a survey's galaxies without an r90 have no image.
-    look
-        Of the field; see `SkyField.open`.
-    report
-        Called with what is to be said once.
-    on_progress
-        Called with how many sizes are measured, and their total.
-
-    Yields
-    ------
-    tuple of Positions and Sources
-        The galaxies with the sizes that they now have, and their images, none of which is looked up before
-        it is read. At the end of the ``with`` statement, the field is closed and the service is not asked
-        any more; after Ctrl-C in the main thread it is not asked any more at once.
-
-    Raises
-    ------
-    CatalogueError
-        If there is not either a field or a survey, or a survey's galaxies are all without a size.
-    ImageError
-        If the field cannot be opened.
+    None is looked up before it is read. Where the width `arcsec` is not given, unknown r90 are measured in a
+    field. In the end, the field is closed and the service is not asked any more; after Ctrl-C in the main
+    thread, at once.
     """
     if (field is None) == (survey is None):
         raise CatalogueError(

@@ -4,8 +4,6 @@ Positions are in pixels of the plane as numpy holds it: x along the second axis,
 centre of the first pixel is (0, 0).
 """
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -23,47 +21,21 @@ _LEAST_PIXELS = 10
 
 @dataclass(frozen=True)
 class FieldGalaxy:
-    """One thing found in a wide image, most likely a galaxy.
+    """One thing found in a wide image, most likely a galaxy."""
 
-    Parameters
-    ----------
-    x, y
-        Its centre in pixels; (0, 0) is the centre of the first pixel.
-    r90
-        Radius in pixels of the circle that holds 90 % of the Petrosian flux; 0 if it is too faint to tell.
-    axis_ratio
-        Minor over major axis of the second moments, in (0, 1].
-    angle
-        Of the major axis, in degrees from x towards y, in [0, 180).
-    flux
-        Petrosian flux in the units of the plane (squared, if the plane is stretched).
-    crowded
-        Other things cover more than a tenth of the circle of r90.
-    touches_edge
-        The circle of twice r90 reaches over the edge of the image.
-    number
-        1 for the brightest of its image, and so on; 0 before they are numbered.
-    """
-
-    x: float
+    x: float  # of its centre in pixels; (0, 0) is the centre of the first pixel
     y: float
-    r90: float
-    axis_ratio: float
-    angle: float
-    flux: float
-    crowded: bool
-    touches_edge: bool = False
-    number: int = 0
+    r90: float  # pixels, of the circle that holds 90 % of the Petrosian flux; 0 if it is too faint to tell
+    axis_ratio: float  # minor over major axis of the second moments, in (0, 1]
+    angle: float  # of the major axis, in degrees from x towards y, in [0, 180)
+    flux: float  # Petrosian, in the units of the plane (squared, if the plane is stretched)
+    crowded: bool  # other things cover more than a tenth of the circle of r90
+    touches_edge: bool = False  # the circle of twice r90 reaches over the edge of the image
+    number: int = 0  # 1 for the brightest of its image, and so on; 0 before they are numbered
 
 
 def refuse_without_photutils() -> None:
-    """Raise `GalvoteError` unless what finds galaxies is installed.
-
-    Raises
-    ------
-    GalvoteError
-        If photutils or scikit-image, with which it takes overlapping things apart, is missing.
-    """
+    """Raise `GalvoteError` unless photutils, and scikit-image, with which it parts things, are installed."""
     if find_spec("photutils") is None or find_spec("skimage") is None:
         raise GalvoteError(
             "Finding galaxies needs photutils and scikit-image; "
@@ -78,29 +50,12 @@ def find_in_plane(
     contrast: float = 0.02,
     stretched: bool = False,
 ) -> list[FieldGalaxy]:
-    """Find the galaxies of one plane and measure them.
+    """Find the galaxies of one plane and measure them, in no order; it needs photutils.
 
-    Parameters
-    ----------
-    plane
-        Brightness in any unit, in which 1 is the least that stands out of a sky without noise; NaN counts
-        as sky.
-    threshold
-        How far above the sky a galaxy's pixels are, in standard deviations of the sky.
-    contrast
-        Share of the joint light that makes a part a galaxy of its own, in [0, 1].
-    stretched
-        Whether the brightness is roughly the square root of the light; it is squared for measuring.
-
-    Returns
-    -------
-    list of FieldGalaxy
-        In no order and without numbers.
-
-    Raises
-    ------
-    GalvoteError
-        If photutils or scikit-image is missing.
+    Brightness is in units of which 1 is the least that stands out of a sky without noise; NaN counts as sky.
+    The threshold is in standard deviations of the sky, the contrast the share of the joint light that makes a
+    part a galaxy of its own. Brightness that is stretched, roughly the square root of the light, is squared
+    for measuring.
     """
     refuse_without_photutils()
     from astropy.utils.exceptions import AstropyUserWarning
@@ -143,20 +98,8 @@ def find_in_plane(
 
 
 def petrosian_r90(profile: Float[np.ndarray, " ring"]) -> tuple[float, float]:
-    """Return the radius that holds 90 % of the Petrosian flux, and that flux.
+    """Return the radius that holds 90 % of the Petrosian flux, and that flux, from means in rings of a pixel.
 
-    Parameters
-    ----------
-    profile
-        Mean brightness above the sky in rings one pixel wide, from the centre outwards.
-
-    Returns
-    -------
-    tuple of float
-        The radius in pixels and the flux in the profile's unit times square pixels.
-
-    Notes
-    -----
     As SDSS defines them (Blanton et al. 2001, AJ 121, 2358): at the Petrosian radius, the mean brightness
     between 0.8 and 1.25 radii has fallen to 0.2 of the mean within the radius; the Petrosian flux is what
     lies within two such radii. Beyond its end the profile is taken to be dark.
@@ -184,10 +127,7 @@ def _measure(
     y: float,
     furthest: float,
 ) -> tuple[float, float, bool]:
-    """Return r90, flux and crowdedness of one segment, with the pixels of the others left out.
-
-    The r90 is 0 if it is more than ``furthest`` times as far out as the outline.
-    """
+    """Return r90 (0 if far beyond the outline), flux and crowdedness of one segment without the others."""
     reach = 3 * max(side.stop - side.start for side in box)
     rows = slice(max(round(y) - reach, 0), round(y) + reach + 1)
     columns = slice(max(round(x) - reach, 0), round(x) + reach + 1)

@@ -1,7 +1,5 @@
 """The planes of FITS images with a WCS: which file holds them, where they lie, how bright their sky is."""
 
-from __future__ import annotations
-
 import math
 import re
 import threading
@@ -16,16 +14,16 @@ from jaxtyping import Float32
 
 from galvote.errors import ImageError
 from galvote.images.celestial import quiet, read_wcs, to_pixel
-from galvote.images.fits import SAMPLE, Sky, choose_images, choose_planes, measure_sky, say_images, unpack
+from galvote.images.fits import choose_images, choose_planes, say_images, unpack
+from galvote.images.stretch import SAMPLE, Sky, measure_sky
 from galvote.io.bands import choose_bands
 
 _SAME_GRID = 0.05  # pixels between two planes' grids that are taken for one
 
 
 class OpenFiles:
-    """FITS files, opened when they are first needed; pickled, they are closed.
+    """FITS files, opened when they are first needed, closed when nothing refers to this, or pickled.
 
-    They are also closed when nothing refers to this object any more.
     Hold the lock while reading: neither astropy's files nor wcslib are made for several threads.
     """
 
@@ -34,7 +32,7 @@ class OpenFiles:
         self._files = dict[str, Any]()
         weakref.finalize(self, _close_all, self._files)
 
-    def __reduce__(self) -> tuple[type[OpenFiles], tuple[()]]:
+    def __reduce__(self) -> "tuple[type[OpenFiles], tuple[()]]":
         return OpenFiles, ()
 
     def units(self, path: str) -> Any:
@@ -89,7 +87,7 @@ class Plane:
                 raise ImageError("truncated", f"{self.path} is damaged here ({error}); check it.") from error
         return part
 
-    def with_sky(self, files: OpenFiles) -> Plane:
+    def with_sky(self, files: OpenFiles) -> "Plane":
         """Return the plane with its sky and noise, measured on rows from all over it."""
         height, width = self.shape
         rows = np.linspace(0, height - 1, min(math.ceil(SAMPLE / width), height)).astype(int)
@@ -98,7 +96,7 @@ class Plane:
         )
         return replace(self, sky=measure_sky(sample, self.name))
 
-    def seen_from(self, first: Plane) -> Plane:
+    def seen_from(self, first: "Plane") -> "Plane":
         """Return the plane with its word on whether it shares the grid of the first one."""
         x, y = np.meshgrid(*(np.linspace(0, side - 1, 5) for side in first.shape[::-1]))
         with quiet():
@@ -125,21 +123,9 @@ class Plane:
 def open_planes(
     places: Sequence[str | Path], files: OpenFiles, bands: Sequence[str] = ()
 ) -> tuple[Plane, ...]:
-    """Return the one plane or the three planes that these places hold, from blue to red, with their sky.
+    """Return the one plane or the three, from blue to red, that these files or extensions hold.
 
-    Parameters
-    ----------
-    places
-        Files, or extensions of them.
-    files
-        Keeps them open.
-    bands
-        What `choose_bands` is asked for: of one file its planes, of several the files.
-
-    Raises
-    ------
-    ImageError
-        If there is no such image, it has another number of planes, or no celestial WCS.
+    `choose_bands` is asked for the bands, of one file among its planes, of several among the files.
     """
     if len(places) > 1 and (order := choose_bands([""] * len(places), bands)):
         places, bands = [places[place] for place in order], ()
@@ -171,20 +157,20 @@ def _find_images(place: str, files: OpenFiles, bands: Sequence[str]) -> list[tup
         raise ImageError("truncated", f"{place} cannot be read as FITS ({error}); check the file.") from error
     if not images:
         raise ImageError("unsupported", f"{path} holds 0 images; give a file that holds one.")
-    numbers, found = list(images), list(images.values())
-    lone = len(images) == 1 and (not bands or len([side for side in found[0].shape if side != 1]) > 2)
-    chosen = [0] if lone else choose_images(found, numbers, bands)
+    first = next(iter(images))
+    lone = len(images) == 1 and (not bands or len([side for side in images[first].shape if side != 1]) > 2)
+    chosen = [first] if lone else choose_images(images, bands)
     if chosen is None:
         # Several may have one name, as SCI of each chip.
-        names = [unit.name for unit in found]
-        one = next((name for name in names if name and names.count(name) == 1), numbers[0])
+        names = [unit.name for unit in images.values()]
+        one = next((name for name in names if name and names.count(name) == 1), first)
         asked = f"--bands {','.join(bands)} chooses none" if bands else "it is not clear which are the bands"
         raise ImageError(
             "unsupported",
-            f"{path} holds {len(images)} images {say_images(found, numbers)}, and {asked}; say which one, as "
+            f"{path} holds {len(images)} images {say_images(images)}, and {asked}; say which one, as "
             f"{path}[{one}], or which three with --bands.",
         )
-    return [(path, numbers[place]) for place in chosen]
+    return [(path, number) for number in chosen]
 
 
 def _read_planes(path: str, number: int, files: OpenFiles, bands: Sequence[str]) -> list[Plane]:

@@ -6,8 +6,6 @@ outline, fitted on SDSS frames cut and extended at random, some of them brighter
 picture that may well be a GZ2 frame is left as it is.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterable
@@ -21,13 +19,7 @@ import sep
 from jaxtyping import Float64, Int, UInt8
 
 from galvote.images.decode import Encoded, decode_image, jpeg_size
-from galvote.images.geometry import (
-    TOLERATED_SHORTFALL,
-    Geometry,
-    find_field_of_view,
-    frame_width,
-    to_cutout,
-)
+from galvote.images.geometry import TOLERATED_SHORTFALL, Geometry, find_field_of_view, frame_width, to_cutout
 from galvote.images.limits import MAX_PIXELS
 
 SCATTER = 0.12
@@ -44,31 +36,17 @@ _LEAST_PIXELS = 3.0  # of r90
 _LEVELS = np.array([4, 8, 16, 32, 110], np.float32)  # above the sky, of 255
 _SHARES = np.array([0.5, 0.8, 0.95])
 
-sep.set_extract_pixstack(8_000)  # all of it is cleared for each picture; the default takes ten times as long
+sep.set_extract_pixstack(5_000)  # all of it is cleared for each picture; the default takes ten times as long
 
 
 class Shown(NamedTuple):
-    """What a network is shown of an image.
-
-    Parameters
-    ----------
-    cutout
-        RGB, of the geometry that was asked for.
-    r90
-        Of the galaxy in pixels of the image, measured or from a catalogue; NaN if unknown.
-    measured
-        The measured r90 over that of a GZ2 frame of this width; NaN if none was measured.
-    factor
-        How many times larger than in a GZ2 frame the galaxy is taken to be; it is shown smaller by that.
-    remark
-        What a user should know of it, in sentences; mostly empty.
-    """
+    """What a network is shown of an image."""
 
     cutout: UInt8[np.ndarray, "p p 3"]
-    r90: float = math.nan
-    measured: float = math.nan
-    factor: float = 1.0
-    remark: str = ""
+    r90: float = math.nan  # in pixels of the image, measured or from a catalogue; NaN if unknown
+    measured: float = math.nan  # over the r90 of a GZ2 frame of this width; NaN if none was measured
+    factor: float = 1.0  # how many times larger than in a GZ2 frame it is taken to be, and shown smaller
+    remark: str = ""  # what a user should know of it, in sentences; mostly empty
 
 
 def show(
@@ -83,23 +61,9 @@ def show(
 ) -> Shown:
     """Decode an image and bring its galaxy to the size that it has in GZ2 frames.
 
-    Parameters
-    ----------
-    data, geometry, max_pixels
-        As for `galvote.images.decode_cutout`.
-    seen
-        What the network looks at. An image that shows less than half of its width is refused.
-    field_of_view
-        Width of the image in r90, if it is known; the rest is ignored then.
-    r90
-        Of the galaxy, in pixels of the image; NaN if it should be known and is not.
-    measured
-        Whether the galaxy is measured, if its r90 is not given, and brought to scale by that.
-
-    Raises
-    ------
-    ImageError
-        As `decode_cutout` does.
+    A field of view that is given decides that. Else r90, in pixels of the image, does; NaN if it should be
+    known and is not. Else the galaxy may be measured. What shows less than half the width that the network
+    has `seen` is refused.
     """
     least = seen.field_of_view / 2
     known = frame_width(data) if field_of_view is None else field_of_view
@@ -137,15 +101,8 @@ def show(
 
 
 def describe_scale(shown: Iterable[Shown]) -> str:
-    """Return how the scale of some images differs from GZ2's, in sentences; nothing if it does not.
+    """Return how the scale of the measured images differs from GZ2's, in sentences; nothing if it does not.
 
-    Parameters
-    ----------
-    shown
-        Of each image; those that are not measured do not count.
-
-    Notes
-    -----
     A few images have to differ more: the limits are two standard errors wider than of a hundred.
     """
     sizes = np.log([one.measured for one in shown if one.measured > 0])
@@ -169,18 +126,7 @@ def describe_scale(shown: Iterable[Shown]) -> str:
 
 
 def measure(rgb: UInt8[np.ndarray, "y x 3"]) -> float | None:
-    """Measure the galaxy in the middle of a picture.
-
-    Parameters
-    ----------
-    rgb
-        Its central square is used.
-
-    Returns
-    -------
-    float
-        r90 in widths of that square; ``None`` if nothing is there, or what is there is too small or fills it.
-    """
+    """Return the r90 of the galaxy in the middle, in widths of the central square; None if it has none."""
     whole = side = min(rgb.shape[:2])
     while (sizes := outline_sizes(rgb, side)) is not None:
         share = math.exp(_fit().predict(sizes)) * side / whole
@@ -191,20 +137,10 @@ def measure(rgb: UInt8[np.ndarray, "y x 3"]) -> float | None:
 
 
 def outline_sizes(rgb: UInt8[np.ndarray, "y x 3"], side: int) -> Float64[np.ndarray, " size"] | None:
-    """Return logarithms of sizes of the galaxy in the middle, which the fit of r90 takes.
+    """Return logarithms of sizes of the galaxy in the middle of a central square, which the fit of r90 takes.
 
-    Parameters
-    ----------
-    rgb
-        The picture.
-    side
-        Width of its central square that is looked at, in pixels.
-
-    Returns
-    -------
-    ndarray
-        Radii of its area above each level, radii of circles with shares of its squared light, half axes, all
-        in widths of the square; its brightness at most. ``None`` if there is no galaxy.
+    They are radii of its area above each level, radii of circles with shares of its squared light, half axes,
+    all in widths of the square, and its brightness at most. None if there is no galaxy.
     """
     if side < _NARROWEST:
         return None
@@ -212,8 +148,8 @@ def outline_sizes(rgb: UInt8[np.ndarray, "y x 3"], side: int) -> Float64[np.ndar
     n = side // step
     top, left = ((length - n * step) // 2 for length in rgb.shape[:2])
     square = rgb[top : top + n * step, left : left + n * step]
-    small = cv2.resize(square, (n, n), interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    small = cv2.resize(cv2.cvtColor(square, cv2.COLOR_RGB2GRAY), (n, n), interpolation=cv2.INTER_AREA)
+    grey = small.astype(np.float32)
     corners, rings = _places(n)
     rim = np.sort(grey.ravel()[corners])
     sky = rim[len(rim) // 2]
@@ -241,15 +177,7 @@ def outline_sizes(rgb: UInt8[np.ndarray, "y x 3"], side: int) -> Float64[np.ndar
 
 
 class Fit(NamedTuple):
-    """A quadratic form of standardised numbers.
-
-    Parameters
-    ----------
-    mean, scale
-        Which standardise them.
-    constant, linear, square
-        Its coefficients.
-    """
+    """A quadratic form of numbers that mean and scale standardise."""
 
     mean: Float64[np.ndarray, " size"]
     scale: Float64[np.ndarray, " size"]
@@ -258,13 +186,7 @@ class Fit(NamedTuple):
     square: Float64[np.ndarray, "size size"]
 
     def predict(self, sizes: Float64[np.ndarray, " size"]) -> float:
-        """Return the logarithm of r90 in widths of the square.
-
-        Parameters
-        ----------
-        sizes
-            As `outline_sizes` returns them.
-        """
+        """Return the logarithm of r90 in widths of the square, by what `outline_sizes` returns."""
         x = (sizes - self.mean) / self.scale
         return float(self.constant + self.linear @ x + x @ self.square @ x)
 

@@ -1,9 +1,6 @@
 """Pictures by position from the public cutout services of SDSS and of the Legacy Surveys."""
 
-from __future__ import annotations
-
 import hashlib
-import os
 import random
 import threading
 import time
@@ -20,13 +17,14 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from urllib.request import Request, urlopen
 
 import numpy as np
-from jaxtyping import Float
+from platformdirs import user_cache_path
 
 from galvote.errors import GalvoteError, ImageError, OutputError
 from galvote.images.decode import decode_image
 from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH
 from galvote.images.limits import refuse_nowhere
 from galvote.io.atomic import write_whole
+from galvote.io.positions import Coordinates
 
 _FLAT = 4  # levels of 255 that a picture without anything on it may vary by
 _LARGEST = 20_000_000  # bytes of an answer
@@ -53,38 +51,17 @@ class CutoutService:
 
     Several threads may ask at a time: they share the rate, and the pauses that the service asks for. Another
     process, to which it is pickled, has a rate of its own.
-
-    Parameters
-    ----------
-    survey
-        One of `SURVEYS`.
-    cache
-        Folder for what was fetched, by the hash of the URL; galvote in the user's cache folder by default.
-        Only whole pictures get there.
-    url
-        Another address of the service, also with a query whose parts replace ours.
-    rate
-        Requests a second, at most.
-    connections
-        Requests at a time, at most.
-    timeout
-        Seconds after which an answer that is not whole has failed.
-    attempts
-        How often a picture is asked for. Between attempts there are pauses, each about twice as long as the
-        one before, or what the service asks for by ``Retry-After``.
-    pause
-        Seconds of the first such pause.
     """
 
-    survey: str
-    cache: Path = field(default_factory=lambda: _cache_folder() / "galvote")
-    url: str | None = None
-    rate: float = 2.0
-    connections: int = 4
-    timeout: float = 30.0
+    survey: str  # one of `SURVEYS`
+    cache: Path = field(default_factory=lambda: user_cache_path("galvote"))  # by the hash of the URL
+    url: str | None = None  # another address of the service, also with a query whose parts replace ours
+    rate: float = 2.0  # requests a second, at most
+    connections: int = 4  # requests at a time, at most
+    timeout: float = 30.0  # seconds after which an answer that is not whole has failed
     attempts: int = 5
-    pause: float = 1.0
-    _pace: _Pace = field(init=False, repr=False)
+    pause: float = 1.0  # seconds before the second attempt, then about doubled, or what the service asks for
+    _pace: "_Pace" = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.survey not in SURVEYS:
@@ -105,31 +82,13 @@ class CutoutService:
         return self.url or SURVEYS[self.survey].partition("?")[0]
 
     def images(
-        self,
-        ra: Float[np.ndarray, " galaxy"],
-        dec: Float[np.ndarray, " galaxy"],
-        r90: Float[np.ndarray, " galaxy"],
+        self, ra: Coordinates, dec: Coordinates, r90: Coordinates
     ) -> list[Callable[[], tuple[bytes, ...]]]:
-        """Return what fetches each galaxy's picture when it is called.
+        """Return what fetches each galaxy's JPEG, a GZ2 frame of 424 × 424 pixels, as `SkyField.images` does.
 
-        Parameters
-        ----------
-        ra, dec
-            Degrees, ICRS.
-        r90
-            Radii that hold 90 % of the Petrosian flux, arcseconds; NaN where unknown.
-
-        Returns
-        -------
-        list of callables
-            Each returns the bytes of a JPEG: a whole GZ2 frame of 424 × 424 pixels of 0.02 r90. Instead it
-            may raise `ImageError` with one of these statuses:
-
-            - ``no-position``, ``no-size``: as for `galvote.images.sky.SkyField.images`;
-            - ``missing``: the service says that there is no such picture;
-            - ``outside``: the picture shows nothing, as beyond the survey's edge;
-            - ``unavailable``: the service did not give a whole picture. After ten galaxies in a row it is not
-              asked any more.
+        It may raise `ImageError`: ``no-position``, ``no-size``, ``missing`` (the service says that there is
+        no such picture), ``outside`` (it shows nothing), ``unavailable`` (the service did not give a whole
+        one; after ten galaxies in a row it is not asked any more).
         """
         places = zip(ra.tolist(), dec.tolist(), r90.tolist(), strict=True)
         return [partial(self._image, *place) for place in places]
@@ -214,7 +173,7 @@ class _Pace:
         self._places = threading.BoundedSemaphore(connections)
         self._next = 0.0
 
-    def __reduce__(self) -> tuple[type[_Pace], tuple[float, int]]:
+    def __reduce__(self) -> "tuple[type[_Pace], tuple[float, int]]":
         return _Pace, self._settings
 
     def __enter__(self) -> None:
@@ -266,10 +225,6 @@ def _ask(address: str, timeout: float) -> bytes:
     except ImageError as error:
         raise _NoAnswerError(f"it sends {kind}, and no whole picture ({error.status})") from error
     return body
-
-
-def _cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def _seconds(retry_after: str | None) -> float:

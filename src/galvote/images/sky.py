@@ -4,8 +4,6 @@ Positions are ICRS, in degrees; sizes are r90 in arcseconds. Pixels of the image
 them: x along the second axis, y along the first and upwards, and the centre of the first pixel is (0, 0).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,12 +16,13 @@ from jaxtyping import Float, Float32, UInt8
 
 from galvote.errors import ImageError
 from galvote.images.celestial import quiet, to_pixel
-from galvote.images.fits import compose
 from galvote.images.geometry import FRAME_PIXELS, FRAME_WIDTH, cut_square
 from galvote.images.limits import MAX_PIXELS, refuse_nowhere
 from galvote.images.measure import find_in_plane
 from galvote.images.planes import OpenFiles, Plane, open_planes
+from galvote.images.stretch import compose
 from galvote.io.bands import Look
+from galvote.io.positions import Coordinates
 
 TOLERATED_GAPS = 0.05
 """Share of the middle half of a frame that may lack data; sky is shown there."""
@@ -32,26 +31,15 @@ _SQUARE = 0.02  # how much the sides of a pixel may differ
 _LEAST_R90 = 2.0  # pixels; stars are hardly smaller
 _WINDOWS = (256.0, 512.0, 1024.0)  # pixels, in which a galaxy of unknown size is looked for
 
-Coordinates = Float[np.ndarray, " galaxy"]
-
 
 @dataclass(frozen=True, eq=False)
 class SkyField:
-    """One wide FITS image in one band or three, and where it lies on the sky.
+    """One wide FITS image in one band or three, from blue to red, and where it lies on the sky.
 
     Parts of it are read when they are asked for. Sky and noise of each plane are measured once, so the
-    stretch is the same for all its galaxies, and the outskirts of one that fills its cutout are not taken
-    for sky. It is closed by `close`, at the end of a ``with`` statement, or when nothing refers to it any
-    more. Several threads may make pictures at a time, and it can be pickled.
-
-    Parameters
-    ----------
-    planes
-        One, or three from blue to red. Pixels are those of the first.
-    scale
-        Width of a pixel of the first plane, arcseconds.
-    stretch
-        Of `galvote.images.fits.compose`.
+    stretch is the same for all its galaxies, and the outskirts of one that fills its cutout are not taken for
+    sky. Several threads may make pictures at a time, and it can be pickled. Pixels are those of the first
+    plane, `scale` arcseconds wide.
     """
 
     planes: tuple[Plane, ...]
@@ -60,24 +48,12 @@ class SkyField:
     stretch: str = "lupton"
 
     @classmethod
-    def open(cls, places: str | Path | Sequence[str | Path], look: Look | None = None) -> SkyField:
-        """Open a FITS image, or three of one band each.
+    def open(cls, places: str | Path | Sequence[str | Path], look: Look | None = None) -> "SkyField":
+        """Open a FITS image with a WCS, or three of one band each, g, r, i, whose WCS may differ.
 
-        Parameters
-        ----------
-        places
-            A file, or three in the order g, r, i, which may have different WCS. The image is a plane
-            ``(y, x)``, or a cube ``(3, y, x)`` from blue to red; or there are three planes in three
-            extensions, in this order or named after their bands. Of a file with other images besides, name
-            the extension: ``image.fits[SCI]`` or ``image.fits[1]``. What is packed otherwise than with fpack
-            is unpacked first.
-        look
-            Other bands of a file, or another stretch of a single one; see `galvote.images.fits`.
-
-        Raises
-        ------
-        ImageError
-            If there is no such image, or it has no celestial WCS with square pixels.
+        It is a plane ``(y, x)``, a cube ``(3, y, x)`` or three extensions, from blue to red or named after
+        their bands. Of a file with other images besides, name the extension: ``image.fits[SCI]`` or
+        ``image.fits[1]``.
         """
         files, look = OpenFiles(), look or Look()
         try:
@@ -87,7 +63,7 @@ class SkyField:
             files.close()
             raise
 
-    def __enter__(self) -> SkyField:
+    def __enter__(self) -> "SkyField":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -105,21 +81,11 @@ class SkyField:
     def images(
         self, ra: Coordinates, dec: Coordinates, r90: Coordinates
     ) -> list[Callable[[], UInt8[np.ndarray, "p p 3"]]]:
-        """Return what makes each galaxy's picture when it is called; nothing is read before.
+        """Return what makes each galaxy's picture when called; ra and dec in degrees, r90 in arcseconds.
 
-        Parameters
-        ----------
-        ra, dec
-            Degrees, ICRS.
-        r90
-            Radii that hold 90 % of the Petrosian flux, arcseconds; NaN where unknown.
-
-        Returns
-        -------
-        Functions without arguments. Each returns a whole GZ2 frame, 8.48 r90 wide, as a Lupton composite
-        (`galvote.images.fits.compose`) of at least 424 pixels, which are interpolated if the image has
-        fewer, and averages if it has at least twice as many. It is oriented as the image is, its last row at
-        the top. Instead the function may raise `ImageError` with one of these statuses:
+        It is a whole GZ2 frame, 8.48 r90 wide, as `compose` makes it, of at least 424 pixels, which are
+        interpolated if the image has fewer, and averages if it has at least twice as many. Instead
+        `ImageError` may be raised:
 
         - ``no-position``: a coordinate is not finite, or not on the sky;
         - ``outside``: the position is not on the image;
@@ -133,11 +99,7 @@ class SkyField:
         return [partial(self._image, *place) for place in places]
 
     def measure_r90(self, ra: Coordinates, dec: Coordinates) -> Iterator[float]:
-        """Yield the r90 of the galaxy at each position, in arcseconds; it needs photutils.
-
-        It is the Petrosian radius of what `find_in_plane` finds there in the middle one of three bands, NaN
-        if that is nothing.
-        """
+        """Yield the Petrosian r90 in arcseconds of what `find_in_plane` finds at each position, or NaN."""
         x, y = self._locate(ra, dec)
         yield from (self._measure(float(column), float(row)) for column, row in zip(x, y, strict=True))
 
@@ -192,7 +154,7 @@ class SkyField:
         height, width = self.planes[0].shape
         return -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5
 
-    def _above_sky(self, plane: Plane, grid: _Grid) -> Float32[np.ndarray, "cell cell"]:
+    def _above_sky(self, plane: Plane, grid: "_Grid") -> Float32[np.ndarray, "cell cell"]:
         """Return the brightness above the sky on the grid, in units of the noise; NaN where there is none."""
         if plane.shares_grid:
             size = grid.cells * grid.cell
@@ -234,7 +196,7 @@ class _Grid:
     cells: int
 
     @classmethod
-    def around(cls, x: float, y: float, width: float, cell: int) -> _Grid:
+    def around(cls, x: float, y: float, width: float, cell: int) -> "_Grid":
         """Return the grid that covers a square, with two cells beyond it for interpolation."""
         left, bottom = (math.floor(centre - width / 2) - 2 * cell for centre in (x, y))
         return cls(left, bottom, cell, math.ceil(width / cell) + 5)

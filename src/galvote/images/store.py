@@ -4,8 +4,6 @@
 when its pixels are on the disk, so a run that was killed goes on where the lines end.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -42,7 +40,7 @@ class PackedStore:
     failures
         ``(id, status, reason)`` of the sources that could not, as in `galvote.errors.ImageError`.
     field_of_view
-        Field of view of the images that it was packed with, in r90; ``None`` if none was given.
+        Of the images that it was packed with, in r90; ``None`` if none was given.
     sources_sha256
         `Sources.digest` of the sources; ``None`` if they were not `Sources`.
     """
@@ -59,18 +57,13 @@ class PackedStore:
         return len(self.ids)
 
     @classmethod
-    def open(cls, directory: str | Path) -> PackedStore:
+    def open(cls, directory: str | Path) -> "PackedStore":
         """Open a finished store.
 
         Parameters
         ----------
         directory
-            The store.
-
-        Raises
-        ------
-        CatalogueError
-            If there is no store, or it is unfinished or damaged.
+            The store; `CatalogueError` if there is none, or it is unfinished or damaged.
         """
         files = open_store(Path(directory))
         try:
@@ -111,7 +104,7 @@ def pack(
     on_progress: Callable[[int, int], None] | None = None,
     overwrite: bool = False,
 ) -> PackedStore:
-    """Decode every source once into a store, or go on with a run that was stopped.
+    """Decode every source once into a store, or go on with a run that was stopped, and return the store.
 
     One that cannot be read or decoded is recorded in `PackedStore.failures` and never ends the run.
 
@@ -124,18 +117,13 @@ def pack(
     geometry
         Of the cutouts.
     field_of_view
-        Width of the images in r90, where their place does not say it (`galvote.images.to_cutout`).
+        Width of the images in r90, where their place does not say it.
     workers
         Decoding threads; by default one for each core this process may use.
     on_progress
         Called with the numbers of sources done and failed so far.
     overwrite
         Start anew instead of resuming or refusing.
-
-    Returns
-    -------
-    PackedStore
-        The finished store.
 
     Raises
     ------
@@ -210,10 +198,7 @@ def _resume(
     geometry: Geometry,
     field_of_view: float | None,
 ) -> tuple[int, int]:
-    """Cut both files back to the last whole line, and pass over the sources that are done.
-
-    Returns how many sources are done and how many of them have a cutout.
-    """
+    """Cut both files back to the last whole line; return how many sources are done, and with a cutout."""
     path = directory / SOURCES
     path.touch()
     with path.open("rb+") as file:

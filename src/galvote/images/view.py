@@ -1,7 +1,5 @@
 """Orientations of a cutout, and the warp that shows them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -37,28 +35,19 @@ class View:
     shift: tuple[float, float] = (0.0, 0.0)
 
     def matrix(self, size: int, pixels: int) -> Float64[np.ndarray, "2 3"]:
-        """Return the affine map from the view's pixels to the cutout's.
+        """Return the affine map from pixels of the view, ``(x, y, 1)``, to the cutout's, as OpenCV has it.
 
         Parameters
         ----------
-        size
-            Width of the cutout in pixels.
-        pixels
-            Width of the view in pixels.
-
-        Returns
-        -------
-        Matrix to be multiplied by ``(x, y, 1)``; whole numbers are pixel centres, as in OpenCV.
+        size, pixels
+            Widths of the cutout and of the view in pixels.
         """
         turn = math.radians(self.angle)
         step = size / pixels / self.zoom
         mirror = -1.0 if self.flip else 1.0
         # Rows point down, so this turns what is seen counter-clockwise.
         linear = step * np.array(
-            [
-                [mirror * math.cos(turn), -mirror * math.sin(turn)],
-                [math.sin(turn), math.cos(turn)],
-            ]
+            [[mirror * math.cos(turn), -mirror * math.sin(turn)], [math.sin(turn), math.cos(turn)]]
         )
         centre = (size - 1) / 2 - size * np.array(self.shift)
         return np.column_stack([linear, centre - linear @ np.full(2, (pixels - 1) / 2)])
@@ -67,8 +56,7 @@ class View:
 def tta_views(count: int) -> tuple[View, ...]:
     """Return views spread evenly over rotations and flips, the identity first.
 
-    An even count is half as many rotations, each as it is and mirrored, so 8 are the symmetries of the
-    square; an odd count is rotations only.
+    An even count is half as many rotations, each as it is and mirrored; an odd count is rotations only.
 
     Parameters
     ----------
@@ -101,13 +89,9 @@ def warp_cutout(
     Returns
     -------
     ndarray
-        Bilinear samples at `View.matrix`; beyond its edge the cutout is mirrored (``BORDER_REFLECT``),
+        Bilinear samples at `View.matrix`, of a cutout that is first averaged to twice the pixels if it has
+        more; at half its width the identity is their exact average. Beyond its edge the cutout is mirrored,
         because a black corner would tell the angle.
-
-    Notes
-    -----
-    At half the cutout's width each bilinear sample lies between four pixels, so the identity is their exact
-    average. A cutout of more than twice the pixels is first area-averaged to twice the pixels.
     """
     if len(cutout) > 2 * pixels:
         cutout = cv2.resize(cutout, (2 * pixels, 2 * pixels), interpolation=cv2.INTER_AREA)
@@ -122,14 +106,9 @@ def warp_cutout(
 
 
 def network_input(
-    cutouts: UInt8[np.ndarray, "galaxy p p 3"],
-    views: Sequence[View],
-    geometry: Geometry,
-    seen: Geometry,
+    cutouts: UInt8[np.ndarray, "galaxy p p 3"], views: Sequence[View], geometry: Geometry, seen: Geometry
 ) -> UInt8[np.ndarray, "galaxy y x 3"]:
-    """Show each cutout in its view, as a network sees it.
-
-    Training, prediction and everything else that feeds a network goes through this function.
+    """Show each cutout in its view, as a network sees it, in training, prediction and everywhere else.
 
     Parameters
     ----------
@@ -137,10 +116,8 @@ def network_input(
         RGB.
     views
         One for each cutout.
-    geometry
-        Of the cutouts.
-    seen
-        Of the network's input.
+    geometry, seen
+        Of the cutouts, and of the network's input.
 
     Returns
     -------

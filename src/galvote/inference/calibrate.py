@@ -86,6 +86,8 @@ def calibrate(
     field_of_view: float | None = None,
     overwrite: bool = False,
     id_column: str | None = None,
+    recursive: bool = False,
+    dataset: str | None = None,
     skip_invalid: bool = False,
     report: Callable[[str], None] = lambda sentence: None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -120,6 +122,8 @@ def calibrate(
         Replace a model in `out`.
     id_column
         Name of the column of ids in the tables, if it is none of the usual ones.
+    recursive, dataset
+        As for `galvote.io.list_sources`.
     skip_invalid
         Leave out votes that cannot be true instead of raising an error.
     report
@@ -156,7 +160,7 @@ def calibrate(
             predictor.tree, votes, skip_invalid=skip_invalid, id_column=id_column, report=report
         )
         labels = read_labels(splits, "split", id_column=id_column)
-        sources = list_sources(images, id_column=id_column)
+        sources = list_sources(images, id_column=id_column, dataset=dataset, recursive=recursive)
     report(f"{sources.describe()}.")
     chosen = (
         sources.select([galaxy for galaxy in known.ids if labels.get(galaxy) == split]),

@@ -1,7 +1,5 @@
 """The columns of predictions, and what each one means."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -38,23 +36,7 @@ def prediction_schema(
     conditional: bool = False,
     scaled: bool = False,
 ) -> pa.Schema:
-    """Return the columns of a prediction, with what each one means in the fields' metadata.
-
-    Parameters
-    ----------
-    tree
-        Whose answers are predicted.
-    level
-        Of the intervals, in (0, 1); ``None`` if unknown.
-    calibrated
-        Whether there are intervals and the flag.
-    features
-        How many there are.
-    conditional
-        Whether there are conditional fractions.
-    scaled
-        Whether each image was brought to scale by its own galaxy.
-    """
+    """Return the columns of a prediction, with what each one means in the fields' metadata."""
     promised = "" if level is None else f"{level:.12g} "
 
     def answers(names: Sequence[str], endings: Sequence[tuple[str, str, str]], voters: str) -> list[pa.Field]:
@@ -85,14 +67,6 @@ def prediction_schema(
 
 
 def conditional_names(tree: DecisionTree) -> tuple[str, ...]:
-    """Return the columns of conditional fractions: the answers' labels, such as ``bar``.
-
-    A label that is also the column of a cumulative fraction gets ``_conditional`` behind it.
-
-    Parameters
-    ----------
-    tree
-        Whose answers they are.
-    """
+    """Return the columns of conditional fractions: the answers' labels, as ``bar``, marked if taken."""
     taken = {column.lower() for column in tree.columns}
     return tuple(f"{name}_conditional" if name.lower() in taken else name for name in tree.labels)

@@ -1,7 +1,5 @@
 """Score a model, or a table of predictions, against the volunteers' votes."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +12,7 @@ from jaxtyping import Float, UInt8
 
 from galvote.errors import CatalogueError, GalvoteError, ImageError
 from galvote.images import COMPACT, FRAME_WIDTH, Geometry, decode_cutout
+from galvote.inference.listing import Place
 from galvote.inference.prediction import Prediction
 from galvote.inference.predictor import Predictor, Scale
 from galvote.inference.scored import match_predictions, read_predictions
@@ -27,8 +26,6 @@ from galvote.metrics import Comparison, column_means, score
 from galvote.report import CURVES, best_and_worst, write_report
 from galvote.trees import DecisionTree
 
-Place = str | Path
-
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
@@ -39,20 +36,16 @@ class Evaluation:
     title
         What was scored.
     scores
-        As `galvote.metrics.score` returns them. ``coverage`` also has the ``level`` that the intervals are to
-        hold, in (0, 1), ``None`` if unknown.
-    compared
-        The predictions and votes that were scored.
-    ids
-        Of the scored galaxies.
+        As `galvote.metrics.score` returns them; ``coverage`` also has the ``level`` of the intervals, in (0,
+        1), ``None`` if unknown.
+    compared, ids
+        The predictions and votes that were scored, and whose they are.
     left_out
         How many predictions and votes were not scored, by reason.
     remarks
         Sentences that a reader of the scores must know.
-    sources
-        Images that a report may show.
-    field_of_view
-        Width of the images, in r90.
+    sources, field_of_view
+        Images that a report may show, and their width in r90.
     curves
         Figures of the model's training run.
     """
@@ -72,7 +65,7 @@ class Evaluation:
         return {**self.scores, "left_out": dict(self.left_out), "remarks": list(self.remarks)}
 
     def write_report(self, folder: Place, *, overwrite: bool = False) -> Path:
-        """Write ``index.html``, with the best and the worst galaxies, and ``scores.json``.
+        """Write ``index.html``, with the best and worst galaxies, and ``scores.json``, and return the page.
 
         Parameters
         ----------
@@ -80,10 +73,6 @@ class Evaluation:
             Where they go; made if it is not there.
         overwrite
             Replace a report that is there.
-
-        Returns
-        -------
-        The path of the page.
 
         Raises
         ------
@@ -131,11 +120,13 @@ def evaluate(
     scale: Scale | None = None,
     backend: str | None = None,
     id_column: str | None = None,
+    recursive: bool = False,
+    dataset: str | None = None,
     skip_invalid: bool = False,
     report: Callable[[str], None] = lambda sentence: None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
-    """Score predictions, or a model, against volunteers' votes.
+    """Score predictions, or a model, against volunteers' votes and return the scores.
 
     Parameters
     ----------
@@ -149,7 +140,7 @@ def evaluate(
     images
         Places of images. With `predictions` they are only for `Evaluation.write_report`.
     tree
-        The tree of a table of predictions; if not given, that whose columns it has. A model has its own.
+        The tree of a table of predictions; by default that whose columns it has. A model has its own.
     splits, split
         A table with a column ``split``, and the split to be scored. The mean predictor says the mean votes of
         the split ``train``.
@@ -158,17 +149,15 @@ def evaluate(
     backend
         As for `galvote.load`.
     id_column
-        Name of the column of ids in those tables that have it; in others the usual names are looked for.
+        Column of ids in those tables that have it; in others the usual names are looked for.
+    recursive, dataset
+        As for `galvote.io.list_sources`.
     skip_invalid
         Leave out galaxies whose votes cannot be true, instead of raising an error.
     report
         Is told, in sentences, what a user must know.
     on_progress
         Called with how many images are predicted, and how many there are.
-
-    Returns
-    -------
-    The scores.
 
     Raises
     ------
@@ -186,7 +175,13 @@ def evaluate(
     with one_has(id_column):
         sources = None
         if images:
-            sources = list_sources(images, id_column=id_column, look=Look.of(bands, stretch))
+            sources = list_sources(
+                images,
+                id_column=id_column,
+                dataset=dataset,
+                recursive=recursive,
+                look=Look.of(bands, stretch),
+            )
             report(f"{sources.describe()}.")
         if predictor is None:
             predicted, title = _open_predictions(predictions, tree, id_column, report)
@@ -241,18 +236,17 @@ def evaluate(
 def _refuse_ambiguity(
     predictions: object, model: object, images: object, level: object, splits: object, split: object
 ) -> None:
+    wrong = ""
     if (predictions is None) == (model is None):
-        raise GalvoteError(
-            "Give either --predictions, or --model with --images (predictions=; model=, images=)."
-        )
-    if model is not None and not images:
-        raise GalvoteError("--model needs --images (images=): what it is to predict.")
-    if model is None and level is not None:
-        raise GalvoteError(
-            "--level (level=) needs a model: the intervals of predictions have theirs already."
-        )
-    if (splits is None) != (split is None):
-        raise GalvoteError("--splits and --split (splits=, split=) go together.")
+        wrong = "Give either --predictions, or --model with --images (predictions=; model=, images=)."
+    elif model is not None and not images:
+        wrong = "--model needs --images (images=): what it is to predict."
+    elif model is None and level is not None:
+        wrong = "--level (level=) needs a model: the intervals of predictions have theirs already."
+    elif (splits is None) != (split is None):
+        wrong = "--splits and --split (splits=, split=) go together."
+    if wrong:
+        raise GalvoteError(wrong)
 
 
 def _open_predictions(

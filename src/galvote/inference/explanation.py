@@ -1,7 +1,5 @@
 """What of a picture mattered for an answer, and what a prediction owes to the picture's orientation."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -27,10 +25,8 @@ class Explanation:
 
     Parameters
     ----------
-    question
-        Name of the question.
-    answer
-        Column of the answer.
+    question, answer
+        Name of the question, and column of the answer.
     fraction
         Conditional vote fraction of the answer in the network's own orientation, in [0, 1].
     seen
@@ -62,15 +58,13 @@ def explain(
         Of a model whose network torch can build.
     cutout
         Of the predictor's `geometry`.
-    question
-        Name of a question of the predictor's tree.
-    answer
-        Column of one of its answers; the likeliest if not given.
+    question, answer
+        Name of a question of its tree, and column of one of its answers; by default the likeliest.
     method
         ``gradcam``: where what an inner layer found speaks for the answer rather than for the question's
-        others (Selvaraju et al. 2017, *Grad-CAM*, in the form for inner layers of Jiang et al. 2021).
-        ``integrated-gradients``: how much each pixel adds to or
-        takes from the answer's fraction on the way from a black picture, without its sign (see `attribute`).
+        others (Selvaraju et al. 2017, in the form of Jiang et al. 2021). ``integrated-gradients``: how much
+        each pixel adds to or takes from the answer's fraction on the way from a black picture, without its
+        sign.
 
     Raises
     ------
@@ -93,13 +87,14 @@ def explain(
     else:
         heat = np.abs(attribute(network, seen[0], question, chosen).sum(axis=2))
         heat = cv2.GaussianBlur(heat, (0, 0), max(0.5, _BLUR * len(heat)))
-    return Explanation(question, columns[chosen], float(shares[chosen]), seen[0], _scale(heat))
+    heat = np.asarray(heat / (heat.max() or 1.0), dtype=np.float32)
+    return Explanation(question, columns[chosen], float(shares[chosen]), seen[0], heat)
 
 
 def rotate(
     predictor: Predictor, cutout: UInt8[np.ndarray, "p p 3"], angles: Float32[np.ndarray, " angle"]
 ) -> Float32[np.ndarray, "angle answer"]:
-    """Predict a cutout rotated by each of some angles.
+    """Return the cumulative fractions, in ``tree.columns`` order, of a cutout rotated by each of some angles.
 
     Parameters
     ----------
@@ -109,10 +104,6 @@ def rotate(
         Of the predictor's `geometry`.
     angles
         In degrees, counter-clockwise.
-
-    Returns
-    -------
-    Cumulative vote fractions in [0, 1], in ``tree.columns`` order.
     """
     views = [View(angle=float(angle)) for angle in angles]
     fractions = list[Float32[np.ndarray, "angle answer"]]()
@@ -130,8 +121,3 @@ def _place_of(answer: str, question: Question) -> int:
     if answer not in columns:
         raise ModelError(f"{answer!r} is no answer of {question.name}; its answers are {', '.join(columns)}.")
     return columns.index(answer)
-
-
-def _scale(heat: Float32[np.ndarray, "y x"]) -> Float32[np.ndarray, "y x"]:
-    highest = float(heat.max())
-    return np.asarray(heat / highest if highest > 0 else np.zeros_like(heat), dtype=np.float32)

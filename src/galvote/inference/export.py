@@ -75,18 +75,7 @@ class _Outputs(nn.Module):
 
 
 def export_network(network: GalaxyNetwork) -> ModelProto:
-    """Return a network as ONNX: ``images`` to ``fractions`` and ``features``.
-
-    Parameters
-    ----------
-    network
-        In evaluation mode.
-
-    Raises
-    ------
-    ModelError
-        If a package of the extra ``train`` is missing, or torch cannot export this network.
-    """
+    """Return a network as ONNX: ``images`` to ``fractions`` and ``features``, or raise `ModelError`."""
     _refuse_without_exporter()
     try:
         return _to_onnx(_Outputs(network).eval(), network.spec.pixels, "images", ["fractions", "features"])
@@ -144,30 +133,9 @@ def export_model(
     *,
     overwrite: bool = False,
 ) -> float:
-    """Write a model as one ONNX file, after comparing it with torch.
+    """Write a model as one ONNX file; return how far its fractions are from those of torch in float32.
 
-    Parameters
-    ----------
-    network
-        In evaluation mode, in float32.
-    card
-        Of the model.
-    calibration
-        Of the model, if it has one.
-    path
-        Of the file, which appears whole or, at any failure, not at all. Its folder is made if need be.
-    overwrite
-        Replace an existing file.
-
-    Returns
-    -------
-    Largest difference between its fractions and those of torch in float32.
-
-    Raises
-    ------
-    ModelError
-        If the file exists or cannot be written, the network cannot be exported, or its fractions differ by
-        more than `TOLERANCE`.
+    The file appears whole or, at any failure, not at all: if they differ by more than `TOLERANCE`, too.
     """
     refuse_unexportable(path, overwrite)
     model = _put_input_before(export_network(network), card)
@@ -184,13 +152,13 @@ def export_model(
     data = model.SerializeToString()
     cutouts, session = _draw_cutouts(card), open_session(data)
     found = [session.run(["fractions"], {"cutouts": part})[0] for part in (cutouts[:1], cutouts[1:])]
-    difference = _refuse_different(_differ(np.concatenate(found), network, card, cutouts))
+    difference = _compare(np.concatenate(found), network, card, cutouts)
     write_whole(path, data, unique=True)
     return difference
 
 
 def export(model: str | Path, out: str | Path | None = None, *, overwrite: bool = False) -> float:
-    """Write a model as ONNX, which needs no torch.
+    """Write a model as ONNX, which needs no torch, and return how far its fractions are from torch's.
 
     Parameters
     ----------
@@ -202,10 +170,6 @@ def export(model: str | Path, out: str | Path | None = None, *, overwrite: bool 
         the folder predicts without torch from then on.
     overwrite
         Replace an existing file.
-
-    Returns
-    -------
-    Largest difference between its fractions and those of torch in float32.
 
     Raises
     ------
@@ -238,7 +202,7 @@ def _write_graph(folder: Path, overwrite: bool) -> float:
         path.chmod(0o644)
         cutouts = _draw_cutouts(card)
         found = predict_tta(OnnxBackend(path).compute, card.network.geometry, cutouts, card.cutout, tta=1)[0]
-        return _refuse_different(_differ(found, network, card, cutouts))
+        return _compare(found, network, card, cutouts)
 
 
 def _take_weights_from(path: Path, model: ModelProto) -> None:
@@ -271,15 +235,7 @@ def _take_weights_from(path: Path, model: ModelProto) -> None:
 
 
 def refuse_unexportable(path: Path, overwrite: bool) -> None:
-    """Raise `ModelError` unless an exported model may and can be written to a path; its folder is made.
-
-    Parameters
-    ----------
-    path
-        Of the file; it must end in ``.onnx``.
-    overwrite
-        Whether an existing file may be replaced.
-    """
+    """Raise an error unless an exported model may and can be written to a path; its folder is made."""
     if path.suffix.lower() != ".onnx":
         raise ModelError(f"{path} does not end in .onnx, by which a model is known to be exported; add it.")
     refuse_existing(path, overwrite=overwrite)
@@ -298,19 +254,16 @@ def _draw_cutouts(card: Card) -> UInt8[np.ndarray, "galaxy p p 3"]:
     )
 
 
-def _differ(
+def _compare(
     found: Float32[np.ndarray, "galaxy answer"],
     network: GalaxyNetwork,
     card: Card,
     cutouts: UInt8[np.ndarray, "galaxy p p 3"],
 ) -> float:
-    """Return the largest difference of fractions from those of torch in float32."""
+    """Return the largest difference of fractions from those of torch in float32, or refuse it."""
     exact = partial(run_network, network, precision=torch.float32)
     expected = predict_tta(exact, card.network.geometry, cutouts, card.cutout, tta=1)[0]
-    return float(np.abs(found - expected).max())
-
-
-def _refuse_different(difference: float) -> float:
+    difference = float(np.abs(found - expected).max())
     if not difference <= TOLERANCE:
         raise ModelError(
             f"The exported model's fractions are up to {difference:.1e} from torch's, and {TOLERANCE:.0e} is "

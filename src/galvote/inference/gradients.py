@@ -1,7 +1,5 @@
 """What of a network's input mattered for an answer, by its gradients."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -33,26 +31,8 @@ def conditional_fractions(
 def attribute(
     network: GalaxyNetwork, image: UInt8[np.ndarray, "y x 3"], question: str, answer: int
 ) -> Float32[np.ndarray, "y x 3"]:
-    """Share the difference that a picture makes to an answer out among its samples.
+    """Return what each sample of a picture adds to an answer's conditional fraction, against a black one.
 
-    Parameters
-    ----------
-    network
-        In evaluation mode.
-    image
-        As the network sees it.
-    question
-        Name of the question.
-    answer
-        Position of the answer within the question.
-
-    Returns
-    -------
-    What each sample adds to the answer's conditional fraction: the sum is the fraction in this picture minus
-    that in a black one, which is what the sky looks like, up to the error of the sum over the path.
-
-    Notes
-    -----
     Integrated gradients (Sundararajan, Taly & Yan 2017, *Axiomatic attribution for deep networks*, equation
     3): the samples times the mean gradient on the straight path from black to the picture, here at the
     middles of 64 equal steps.
@@ -82,10 +62,7 @@ def _shares(network: GalaxyNetwork, features: Tensor, question: str) -> Tensor:
 
 
 class _KeepMaps(TorchFunctionMode):
-    """Keeps the last map that is made with enough cells, in this thread alone.
-
-    Hooks on the network's modules would see what other threads predict meanwhile.
-    """
+    """Keeps the last map with enough cells, in this thread alone: hooks would see what others predict."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -13,7 +13,6 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from galvote.errors import CatalogueError, ImageError
-from galvote.images import COMPACT
 from galvote.io import Source, Sources, list_sources
 from galvote.io.bands import Look
 from galvote.io.readers.files import show
@@ -35,9 +34,7 @@ Picture = Place | os.PathLike[str] | bytes | Array | Image.Image
 Images = Sources | Picture | Sequence[Picture]
 
 
-def list_images(
-    images: Images, look: Look | None = None, field_of_view: float | None = None
-) -> Sequence[Source] | Sources:
+def list_images(images: Images, look: Look | None = None) -> Sequence[Source] | Sources:
     """List images without reading them.
 
     Parameters
@@ -46,8 +43,6 @@ def list_images(
         As for `galvote.Predictor.predict`.
     look
         How the planes of FITS files are shown.
-    field_of_view
-        As for `galvote.Predictor.predict`.
 
     Returns
     -------
@@ -79,9 +74,7 @@ def list_images(
             sources.append(Source(str(number), "", partial(FitsFiles, [one], look)))
         elif isinstance(one, Image.Image | Array):
             array = np.asarray(one.convert("RGB") if isinstance(one, Image.Image) else one)
-            is_cutout = field_of_view is None and array.shape[:2] == (COMPACT.pixels, COMPACT.pixels)
-            width = COMPACT.field_of_view if is_cutout else None
-            sources.append(Source(str(number), "", partial(_as_image, array), width))
+            sources.append(Source(str(number), "", partial(_as_image, array)))
         else:
             raise CatalogueError(
                 f"Image {number} is a {type(one).__name__}; give paths, bytes of files, or arrays."

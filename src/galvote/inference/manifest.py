@@ -1,7 +1,5 @@
 """All that the rows of a prediction depend on, as a file that lies beside its shards."""
 
-from __future__ import annotations
-
 import hashlib
 from typing import Any
 
@@ -18,20 +16,16 @@ class Manifest(BaseModel):
 
     Parameters
     ----------
-    format
-        Version of this form.
-    galvote
-        Version of galvote.
+    format, galvote
+        Versions of this form and of galvote.
     model, weights_sha256, calibration_sha256
         Name and hashes of the model.
     backend
-        What computes, in which precision and where; the name of a `galvote.inference.Backend`.
+        Name of a `galvote.inference.Backend`.
     tta, level, field_of_view, features, conditional, bands, stretch, scale
         As in `galvote.inference.Settings`; the scale in words.
-    sources_sha256
-        `galvote.io.Sources.digest` of the whole listing.
-    galaxies
-        How many are listed.
+    sources_sha256, galaxies
+        `galvote.io.Sources.digest` and length of the whole listing.
     shard_size
         Galaxies in each shard; the last may have fewer.
     """
@@ -57,23 +51,17 @@ class Manifest(BaseModel):
     shard_size: int
 
     @classmethod
-    def of(cls, predictor: Predictor, sources: Sources, settings: Settings, shard_size: int) -> Manifest:
-        """Describe a prediction.
+    def of(cls, predictor: Predictor, sources: Sources, settings: Settings, shard_size: int) -> "Manifest":
+        """Return what describes a prediction.
 
         Parameters
         ----------
-        predictor
-            The model.
-        sources
-            The whole listing.
+        predictor, sources
+            The model, and the whole listing.
         settings
             What is asked for.
         shard_size
             Galaxies in each shard.
-
-        Returns
-        -------
-        The manifest.
         """
         card = predictor.card
         level = (settings.level or LEVEL) if predictor.calibration else None
@@ -82,11 +70,7 @@ class Manifest(BaseModel):
             weights_sha256=card.weights_sha256,
             calibration_sha256=card.calibration.get("sha256", ""),
             backend=predictor.backend.name,
-            **{
-                **vars(settings),
-                "level": level,
-                "scale": str(settings.scale) if settings.scaled else None,
-            },
+            **{**vars(settings), "level": level, "scale": str(settings.scale) if settings.scaled else None},
             sources_sha256=sources.digest(),
             galaxies=len(sources),
             shard_size=shard_size,
@@ -122,7 +106,7 @@ class Manifest(BaseModel):
         """Return a SHA-256, which shards bear as the mark of their manifest."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
-    def changes(self, other: Manifest) -> str:
+    def changes(self, other: "Manifest") -> str:
         """Return what another manifest has otherwise, in words; nothing if they are the same.
 
         Parameters

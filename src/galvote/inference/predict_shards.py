@@ -29,20 +29,9 @@ OnProgress = Callable[[int, int], None]
 
 @dataclass
 class Summary:
-    """What a run found and did.
+    """What a run found and did: how many shards were kept or made, and the galaxies of both by status.
 
-    Parameters
-    ----------
-    kept
-        Shards that were there.
-    made
-        Shards that were predicted.
-    damaged
-        Of those, how many had been there damaged.
-    renewed
-        Of those, how many had been there whole, with images that could not be had then.
-    statuses
-        Galaxies of all shards, kept and made, by status.
+    Of those made, some were there damaged, or are renewed for images that could not be had then.
     """
 
     kept: int = 0
@@ -52,18 +41,9 @@ class Summary:
     statuses: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Summary) -> None:
-        """Count what was found and done elsewhere, too.
-
-        Parameters
-        ----------
-        other
-            What that was.
-        """
-        self.kept += other.kept
-        self.made += other.made
-        self.damaged += other.damaged
-        self.renewed += other.renewed
-        self.statuses.update(other.statuses)
+        """Count what was found and done elsewhere, too."""
+        for name, found in vars(other).items():
+            setattr(self, name, getattr(self, name) + found)
 
 
 def predict_shards(
@@ -83,7 +63,7 @@ def predict_shards(
     report: Callable[[str], None] = lambda sentence: None,
     on_progress: OnProgress | None = None,
 ) -> Summary:
-    """Predict into a folder of shards: the same call goes on where an earlier one was stopped.
+    """Predict into a folder of shards, or go on where a call was stopped, and return what was done.
 
     Parameters
     ----------
@@ -102,7 +82,7 @@ def predict_shards(
     retry
         Predict shards again that hold images which were missing, or which a service did not give.
     id_column
-        Name of the column of ids in tables, if it is none of the usual ones.
+        Column of ids in tables, if it has none of the usual names.
     prefetch
         As for `Predictor.predict`.
     engine
@@ -113,10 +93,6 @@ def predict_shards(
         Is told, in sentences, what was found, and whether the images' scale seems wrong.
     on_progress
         Called with how many galaxies of the task are done, and how many there are.
-
-    Returns
-    -------
-    What was found and done.
 
     Raises
     ------
@@ -179,26 +155,9 @@ def fill_shards(
     prefetch: int | None = None,
     on_galaxies: Callable[[int], None] = lambda galaxies: None,
 ) -> Summary:
-    """Predict the shards that are not there yet, in this process.
+    """Predict the shards of a task that are not there yet, in this process; arguments as `predict_shards`.
 
-    Parameters
-    ----------
-    predictor
-        The model.
-    sources
-        The whole listing, whatever the task.
-    shards
-        Where they belong.
-    settings
-        What is asked for.
-    task, retry, prefetch
-        As for `predict_shards`.
-    on_galaxies
-        Called with how many more galaxies are predicted, or are in a shard that is kept.
-
-    Returns
-    -------
-    What was found and done, of this task's shards.
+    `on_galaxies` is told how many more galaxies are predicted, or are in a shard that is kept.
     """
     summary = Summary()
     schema = predictor.schema(settings)

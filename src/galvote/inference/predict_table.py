@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,17 +31,7 @@ Layout = Literal["galvote", "challenge"]
 
 @dataclass(frozen=True)
 class Written:
-    """What a table of predictions holds.
-
-    Parameters
-    ----------
-    galaxies
-        How many rows it has.
-    statuses
-        Galaxies by status.
-    ood
-        How many images are out of distribution.
-    """
+    """What a table of predictions holds: its rows, galaxies by status, and those out of distribution."""
 
     galaxies: int
     statuses: Counter[str]
@@ -65,7 +55,7 @@ def predict_table(
     report: Callable[[str], None] = lambda sentence: None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Written:
-    """Predict into one table, which is written at the end.
+    """Predict into one table, which is written at the end, and return what it holds.
 
     Parameters
     ----------
@@ -84,23 +74,14 @@ def predict_table(
         has no ids and a table of `images` has both; or positions, beside whose catalogue they are put.
     layout
         ``challenge`` writes a submission: ids and cumulative fractions alone.
-    id_column
-        Name of the column of ids in tables, if it is none of the usual ones.
-    prefetch
-        As for `Predictor.predict`.
+    id_column, prefetch
+        As for `predict_shards`.
     engine
         A Ray cluster that does the work, whose nodes all see the folder of `out`; this process if not given.
     overwrite
         Replace an existing file.
-    report
-        Is told, in sentences, what was found, where ids are from, how many rows match by position, and
-        whether the images' scale seems wrong.
-    on_progress
-        Called with how many galaxies are done, and how many there are.
-
-    Returns
-    -------
-    What was written.
+    report, on_progress
+        As for `predict_shards`.
 
     Raises
     ------
@@ -134,8 +115,8 @@ def predict_table(
         table = table.take(pc.index_in(pa.array(wanted, pa.string()), table["id"]))
     if beside is not None:
         table = join_by_id(*beside, table)
-    if remark:
-        table = table.replace_schema_metadata({"remark": remark})
+    notes = {"computed_by": predictor.computed_by} | ({"remark": remark} if remark else {})
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **notes})
     written = Written(
         len(table),
         Counter(table["status"].to_pylist()),
@@ -148,21 +129,7 @@ def predict_table(
 
 
 def refuse_table(out: Path, layout: Layout, joined: bool, features: bool, overwrite: bool) -> None:
-    """Raise an error if a file cannot hold what is asked for.
-
-    Parameters
-    ----------
-    out
-        The file.
-    layout
-        As for `predict_table`.
-    joined
-        Whether predictions are put beside another table.
-    features
-        Whether they have features.
-    overwrite
-        Replace an existing file.
-    """
+    """Raise an error if a file cannot hold what is asked for."""
     if joined and layout == "challenge":
         raise CatalogueError("A submission has no other columns; leave out --join or --format challenge.")
     if features and (out.suffix.lower() != ".parquet" or layout == "challenge"):
@@ -180,25 +147,18 @@ def _predict(
     prefetch: int | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> pa.Table:
-    def tables() -> Iterator[pa.Table]:
-        done = 0
-        for batch in predictor.predict_batches(sources, settings, prefetch=prefetch):
-            yield batch.to_arrow(settings.conditional)
-            done += len(batch)
-            if on_progress is not None:
-                on_progress(done, len(sources))
-
+    tables, done = list[pa.Table](), 0
+    for batch in predictor.predict_batches(sources, settings, prefetch=prefetch):
+        tables.append(batch.to_arrow(settings.conditional))
+        done += len(batch)
+        if on_progress is not None:
+            on_progress(done, len(sources))
     # Never an empty chunk: Arrow's CSV writer writes stale memory in its place.
-    return pa.concat_tables(list(tables()) or [predictor.schema(settings).empty_table()])
+    return pa.concat_tables(tables or [predictor.schema(settings).empty_table()])
 
 
 def _predict_on_ray(
-    engine: RayEngine,
-    sources: Sources,
-    out: Path,
-    settings: Settings,
-    schema: pa.Schema,
-    **how: Any,
+    engine: RayEngine, sources: Sources, out: Path, settings: Settings, schema: pa.Schema, **how: Any
 ) -> pa.Table:
     """Predict into shards in a folder beside the file, and read them."""
     # Whole batches, so that rows are the same; and shards enough for all workers to end together.
@@ -209,10 +169,7 @@ def _predict_on_ray(
 
 
 def _read_beside(
-    join: Place | Positions | None,
-    images: Places,
-    id_column: str | None,
-    report: Callable[[str], None],
+    join: Place | Positions | None, images: Places, id_column: str | None, report: Callable[[str], None]
 ) -> tuple[pa.Table, Sequence[str]] | None:
     """Read the catalogue that predictions are to be put beside, and the ids of its rows."""
     if join is None:

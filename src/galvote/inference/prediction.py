@@ -15,7 +15,8 @@ from galvote.errors import ImageError
 from galvote.images.scale import Shown
 from galvote.inference.columns import prediction_schema
 from galvote.io.astropy_tables import to_astropy
-from galvote.trees import DecisionTree, to_conditional
+from galvote.trees import DecisionTree, Step, decision_path, describe_path, to_conditional
+from galvote.trees.kinds import UNKNOWN, Finding, name_kind
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -27,6 +28,7 @@ LEVEL = 0.9
 Fractions = Float32[np.ndarray, "galaxy answer"]
 
 _TEXTS = ("ids", "status", "reason")
+_NOTES = ("computed_by", "remark")
 _NUMBERS = ("fractions", "r90_pixels", "scale_factor", "low", "high", "ood", "ood_score", "features")
 
 
@@ -73,6 +75,8 @@ class Prediction:
         ``None`` unless images were brought to scale.
     remark
         What is to be known of all rows: how the images' scale differs, if it seems to.
+    computed_by
+        The model and its backend, as ``galvote-small, onnx float32 cpu``.
     """
 
     tree: DecisionTree
@@ -90,6 +94,7 @@ class Prediction:
     r90_pixels: Float32[np.ndarray, " galaxy"] | None = None
     scale_factor: Float32[np.ndarray, " galaxy"] | None = None
     remark: str = ""
+    computed_by: str = ""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -161,6 +166,46 @@ class Prediction:
         """Which galaxies have a prediction."""
         return np.array([status == "ok" for status in self.status], dtype=bool)
 
+    def path(self, row: int) -> tuple[Step, ...]:
+        """Return the decision path of one galaxy, hedged where its intervals leave room for a tie.
+
+        Parameters
+        ----------
+        row
+            The galaxy's; it has a prediction.
+        """
+        low, high = self._ends(row)
+        return decision_path(self.tree, self.fractions[row], low, high)
+
+    def finding(self, row: int) -> Finding:
+        """Return the kind of one galaxy, ``unknown`` if it is out of distribution.
+
+        Parameters
+        ----------
+        row
+            The galaxy's; it has a prediction.
+        """
+        low, high = self._ends(row)
+        return UNKNOWN if self._is_ood(row) else name_kind(self.tree, self.fractions[row], low, high)
+
+    def headline(self, row: int) -> str:
+        """Return the decision path of one galaxy in words: ``featured or smooth, about even → nothing odd``.
+
+        Parameters
+        ----------
+        row
+            The galaxy's. Without a prediction there are no words; of one that is out of distribution they
+            begin with ``unknown``.
+        """
+        words = describe_path(self.path(row)) if self.status[row] == "ok" else ""
+        return f"unknown, at best {words}" if words and self._is_ood(row) else words
+
+    def _ends(self, row: int) -> tuple[Any, Any]:
+        return (None, None) if self.low is None or self.high is None else (self.low[row], self.high[row])
+
+    def _is_ood(self, row: int) -> bool:
+        return self.ood is not None and bool(self.ood[row])
+
     def conditional(self) -> Conditional:
         """Divide each question's fractions by their sum.
 
@@ -191,7 +236,8 @@ class Prediction:
         ``scale_factor``; of a calibrated model ``ood`` and ``ood_score``; the tree's columns; of a calibrated
         model ``<column>_low`` and ``<column>_high`` of each; if asked for, ``<label>`` of each answer with
         ``<label>_low`` and ``<label>_high``; ``features``, float16, if there are any. Null where there is no
-        prediction. The fields' metadata say what each one means, the table's have the ``remark``.
+        prediction. The fields' metadata say what each one means, the table's have ``computed_by`` and the
+        ``remark``.
         """
         missing = ~self.ok
         values = [array for array in (self.ood, self.ood_score) if array is not None]
@@ -217,8 +263,8 @@ class Prediction:
             conditional=conditional,
             scaled=self.scale_factor is not None,
         )
-        if self.remark:
-            schema = schema.with_metadata({"remark": self.remark})
+        notes = {name: text for name in _NOTES if (text := getattr(self, name))}
+        schema = schema.with_metadata(notes)
         texts = [pa.array(getattr(self, name), pa.string()) for name in _TEXTS]
         return pa.Table.from_arrays([*texts, *columns], schema=schema)
 
@@ -306,7 +352,7 @@ class Prediction:
             ood_score=one("ood_score"),
             r90_pixels=one("r90_pixels"),
             scale_factor=one("scale_factor"),
-            remark=(table.schema.metadata or {}).get(b"remark", b"").decode(),
+            **{name: (table.schema.metadata or {}).get(name.encode(), b"").decode() for name in _NOTES},
             features=features,
             calibration=calibration,
         )

@@ -112,9 +112,7 @@ class Predictor:
     Examples
     --------
     >>> import galvote
-    >>> from galvote.simulate import simulate_galaxies
-    >>> pictures = [galaxy.image for galaxy in simulate_galaxies(2, seed=1)]
-    >>> prediction = galvote.load("galvote-small").predict(pictures)
+    >>> prediction = galvote.load("galvote-small").predict(galvote.example_images())
     >>> prediction.to_table().colnames[:3]
     ['id', 'status', 'reason']
     """
@@ -151,6 +149,11 @@ class Predictor:
     def geometry(self) -> Geometry:
         """The cutouts that this model takes."""
         return self.card.cutout
+
+    @property
+    def computed_by(self) -> str:
+        """The model and its backend, as ``galvote-small, onnx float32 cpu``."""
+        return f"{self.card.name}, {self.backend.name}"
 
     @property
     def has_network(self) -> bool:
@@ -207,8 +210,7 @@ class Predictor:
         tta
             Orientations to average: 1, 2, 4, 8, 16, …
         field_of_view
-            Width of each image, in r90; 8.48, a GZ2 frame, if neither it nor the files say otherwise. Arrays
-            of 128 × 128 pixels are taken for cutouts, 5.12 r90 wide, if it is not given.
+            Width of each image, in r90; 8.48, a GZ2 frame, if neither it nor the files say otherwise.
         level
             Share of the volunteers' votes that the intervals are to hold, in (0, 1); 0.9 if not given.
         features
@@ -217,7 +219,7 @@ class Predictor:
             Of FITS files, by name or number, as in ``"i,r,g"``; see `galvote.io.bands.choose_bands`.
         stretch
             Of FITS files of one plane: ``"lupton"``, ``"asinh"`` or ``"percentile"``; see
-            `galvote.images.fits.compose`.
+            `galvote.images.stretch.compose`.
         scale
             ``"gz2"``: images have the scale of GZ2 frames. ``"auto"``: the galaxy in the middle is measured
             and brought to it. `galvote.io.Sizes`: it is brought to it by its known r90. If nothing is said,
@@ -251,7 +253,7 @@ class Predictor:
         depends neither on the other pictures nor on the number of cores.
         """
         settings = Settings(tta, field_of_view, level, features, bands=bands, stretch=stretch, scale=scale)
-        listed = list_images(images, settings.look, field_of_view)
+        listed = list_images(images, settings.look)
         done, predictions = 0, list[Prediction]()
         if remark := self.check_scale(listed, settings):
             (report or _warn)(remark)
@@ -308,7 +310,7 @@ class Predictor:
         -------
         Predictions of 64 galaxies each, made as they are asked for; the last may have fewer.
         """
-        listed = list_images(images, *((settings.look, settings.field_of_view) if settings else ()))
+        listed = list_images(images, settings.look if settings else None)
         return (batch for _, batch in self._predict([(None, listed)], settings, prefetch))
 
     def predict_each(
@@ -409,7 +411,7 @@ class Predictor:
         A row for each cutout, in order.
         """
         fractions, found = self.predict_features(cutouts, tta)
-        return make_prediction(
+        prediction = make_prediction(
             self.tree,
             self.calibration,
             cutouts,
@@ -420,6 +422,7 @@ class Predictor:
             ids=ids,
             failures=failures,
         )
+        return replace(prediction, computed_by=self.computed_by)
 
     def predict_features(self, cutouts: UInt8[np.ndarray, "galaxy p p 3"], tta: int = 1) -> Outputs:
         """Return the network's own outputs for cutouts that have this model's `geometry` already.

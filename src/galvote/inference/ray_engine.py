@@ -1,11 +1,8 @@
 """Prediction on a Ray cluster: several processes, on one node or many, that work like the one on a laptop.
 
-Ray Data streams numbers of shards through a pool of actors. Each loads the model once and fills a shard just
-as `fill_shards` does in one process, so rows, shards and what is left after a stop are the same. A process or
-node that is lost costs what it had in work: Ray gives that to another one.
+Ray Data streams numbers of shards through a pool of actors, each with its model and `fill_shards`, so rows
+and shards are the same. A process or node that is lost costs what it had in work, which Ray gives to another.
 """
-
-from __future__ import annotations
 
 import json
 import logging
@@ -13,8 +10,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,20 +35,11 @@ _QUIET = {
 
 
 class RayEngine:
-    """Some workers on a Ray cluster, for as long as it is entered.
+    """Some workers on a Ray cluster, for as long as it is entered; `ClusterError` if there are none.
 
-    Parameters
-    ----------
-    address
-        Of a running cluster: ``host:port``, or ``auto`` for the one that this machine belongs to. If it is
-        not given and the environment has no ``RAY_ADDRESS`` either, one is started here, and ends with this.
-    workers
-        How many; by default one for each GPU if there are any, else one for each core.
-
-    Raises
-    ------
-    ClusterError
-        If Ray is not installed, there is no such cluster, or it has no room for so many workers.
+    The address is ``host:port``, ``auto`` for the cluster of this machine, or by default that of
+    ``RAY_ADDRESS``; without it, one is started here, and ends with this. By default there is a worker for
+    each GPU, or each core.
     """
 
     def __init__(self, address: str | None = None, workers: int | None = None) -> None:
@@ -61,7 +48,7 @@ class RayEngine:
         self.address = address or os.environ.get("RAY_ADDRESS") or "local"
         self._wanted = workers
 
-    def __enter__(self) -> RayEngine:
+    def __enter__(self) -> "RayEngine":
         for name, value in _QUIET.items():
             os.environ.setdefault(name, value)
         import ray
@@ -101,50 +88,33 @@ class RayEngine:
         settings: Settings,
         *,
         task: tuple[int, int] = (1, 1),
-        retry: bool = False,
-        prefetch: int | None = None,
         on_galaxies: Callable[[int], None] = lambda galaxies: None,
+        **how: Any,
     ) -> Summary:
-        """Predict the shards that are not there yet, as `fill_shards` does.
+        """Predict the shards that are not there yet, as `galvote.inference.predict_shards.fill_shards` does.
 
-        Parameters
-        ----------
-        load
-            Loads the model, on each worker. It, the images and the folder are at the same paths there.
-        sources, shards, settings, task, retry, prefetch, on_galaxies
-            As for `galvote.inference.predict_shards.fill_shards`; ``prefetch`` is for each worker.
-
-        Returns
-        -------
-        What was found and done.
-
-        Raises
-        ------
-        ClusterError
-            If the workers see other paths than this process, or another model or version of galvote.
+        Each worker loads the model; it, the images and the folder are at the same paths there, or it is a
+        `ClusterError`.
         """
         import ray
 
         summary, numbers = Summary(), shards.manifest.of_task(task)
         if not numbers:
             return summary
-        work = Work(
-            load,
-            ray.put(sources),
-            shards.folder.absolute(),
-            shards.manifest,
-            settings,
-            retry,
-            prefetch,
-            Path.cwd(),
-        )
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = context.print_on_execution_start = False
         filled = ray.data.from_items(
             [{"shard": number} for number in numbers], override_num_blocks=len(numbers)
         ).map_batches(
             _Worker,
-            fn_constructor_args=(work,),
+            fn_constructor_args=(
+                load,
+                partial(ray.get, ray.put(sources)),  # the workers of a node share it
+                Shards(shards.folder.absolute(), shards.manifest),
+                settings,
+                Path.cwd(),
+            ),
+            fn_constructor_kwargs=how,
             batch_size=1,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=self.workers, max_tasks_in_flight_per_actor=1),
@@ -169,97 +139,55 @@ class RayEngine:
         return summary
 
 
-@dataclass(frozen=True)
-class Work:
-    """What each worker has to know."""
-
-    load: Callable[[], Predictor]
-    sources: Any  # Ray's reference to the whole listing
-    folder: Path
-    manifest: Manifest
-    settings: Settings
-    retry: bool
-    prefetch: int | None
-    home: Path  # the working directory, against which relative paths stand
-
-
 class _Worker:
     """What an actor of Ray holds: the model, loaded once."""
 
-    def __init__(self, work: Work) -> None:
-        self.work = work
+    def __init__(
+        self,
+        load: Callable[[], Predictor],
+        listed: Callable[[], Sources],
+        shards: Shards,
+        settings: Settings,
+        home: Path,
+        **how: Any,
+    ) -> None:
+        self.load, self.listed, self.shards, self.settings = load, listed, shards, settings
+        self.home, self.how = home, how  # relative paths stand against the working directory of the caller
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Fill shards; an error on purpose comes back as a row, since Ray would wrap it up."""
+        """Fill shards, one task each; an error on purpose comes back as a row, since Ray would wrap it up."""
         summaries, error = list[str](), ""
         try:
-            summaries = [json.dumps(vars(self.fill(number))) for number in batch["shard"].to_pylist()]
+            for number in batch["shard"].to_pylist():
+                summary = self.fill(task=(number + 1, self.shards.manifest.shards))
+                summaries.append(json.dumps(vars(summary)))
         except GalvoteError as raised:
             summaries, error = [""], str(raised)
         return pa.table({"summary": summaries, "error": [error] * len(summaries)})
 
-    def fill(self, shard: int) -> Summary:
-        """Fill a shard that is not there yet, as one task of as many as there are shards."""
-        work, predictor = self.work, self.predictor
-        return fill_shards(
-            predictor,
-            self.sources,
-            Shards(work.folder, work.manifest),
-            work.settings,
-            task=(shard + 1, work.manifest.shards),
-            retry=work.retry,
-            prefetch=work.prefetch,
-        )
-
     @cached_property
-    def sources(self) -> Sources:
-        """The whole listing, which the workers of a node share."""
-        import ray
-
-        sources: Sources = ray.get(self.work.sources)
-        return sources
-
-    @cached_property
-    def predictor(self) -> Predictor:
-        """The model, loaded with the first shard: what an actor raises before ends in Ray's words."""
-        work = self.work
+    def fill(self) -> Callable[..., Summary]:
+        """Fills shards, once a model is loaded: what an actor raises before its first ends in Ray's words."""
         where = f"the worker on {os.uname().nodename}"
         try:
-            os.chdir(work.home)
+            os.chdir(self.home)
         except OSError as error:
             raise ClusterError(
-                f"There is no folder {work.home} for {where}: start from a folder that all nodes see; "
+                f"There is no folder {self.home} for {where}: start from a folder that all nodes see; "
                 "they have to see the images, too."
             ) from error
-        predictor = work.load()
-        own = Manifest.of(predictor, Sources(()), work.settings, work.manifest.shard_size)
-        listed = {key: getattr(work.manifest, key) for key in ("sources_sha256", "galaxies")}
-        if changes := work.manifest.changes(own.model_copy(update=listed)):
+        predictor, manifest = self.load(), self.shards.manifest
+        own = Manifest.of(predictor, Sources(()), self.settings, manifest.shard_size)
+        own = own.model_copy(update={key: getattr(manifest, key) for key in ("sources_sha256", "galaxies")})
+        if changes := manifest.changes(own):
             raise ClusterError(
                 f"For {where} it is another prediction: {changes}. Install the same on all nodes."
             )
-        return predictor
+        return partial(fill_shards, predictor, self.listed(), self.shards, self.settings, **self.how)
 
 
 def share_out(nodes: Sequence[Mapping[str, float]], workers: int | None = None) -> tuple[int, int, int]:
-    """Share a cluster's nodes out among workers.
-
-    Parameters
-    ----------
-    nodes
-        Each node's resources, by Ray's names.
-    workers
-        How many; one for each GPU or else for each core if not given.
-
-    Returns
-    -------
-    How many workers; cores of each, as many as they can have alike; GPUs of each, 1 if there are any.
-
-    Raises
-    ------
-    ClusterError
-        If the nodes have no room for so many.
-    """
+    """Return how many workers there may be, and cores (as many as they can have alike) and GPUs of each."""
     gpus = int(any(node.get("GPU") for node in nodes))
 
     def room(cores: int) -> int:

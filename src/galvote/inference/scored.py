@@ -1,7 +1,5 @@
 """Which predictions can be held against which votes."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from pathlib import Path
 
@@ -19,26 +17,9 @@ from galvote.trees import DecisionTree, find_tree
 def match_predictions(
     predicted: Prediction, wanted: Votes, with_votes: Collection[str]
 ) -> tuple[list[int], list[int], dict[str, int]]:
-    """Join predictions and votes by id; every one of both is either scored or counted.
+    """Join predictions and votes by id: rows of both that are scored, and how many are not, by reason.
 
-    Parameters
-    ----------
-    predicted
-        Predictions.
-    wanted
-        Votes of the galaxies that are to be scored.
-    with_votes
-        Ids of all galaxies with votes, those of other splits, too.
-
-    Returns
-    -------
-    The scored galaxies' rows among the predictions and among the votes, and the counts of what is left out,
-    by reason.
-
-    Raises
-    ------
-    CatalogueError
-        If no galaxy has both votes and a prediction.
+    Galaxies with votes that are not wanted are those of other splits.
     """
     finite = np.isfinite(predicted.fractions).all(axis=1)
     voted = np.isfinite(wanted.fractions).any(axis=1)
@@ -77,26 +58,9 @@ def match_predictions(
 def read_predictions(
     path: Path, tree: DecisionTree | None = None, *, id_column: str | None = None
 ) -> Prediction:
-    """Read a table of predictions, whoever made it.
+    """Read a table of predictions, or a folder of shards, whoever made it; its level is unknown.
 
-    Parameters
-    ----------
-    path
-        A file, or a folder of shards.
-    tree
-        Whose columns it has; that which it has most columns of if not given.
-    id_column
-        Name of the column of ids, if it is none of `ID_COLUMNS`.
-
-    Returns
-    -------
-    Galaxies without a column ``status`` count as ``ok``; ``level`` is unknown. There are intervals if a
-    column has both ends.
-
-    Raises
-    ------
-    CatalogueError
-        If the table cannot be read, lacks a column, or has a galaxy twice.
+    Galaxies without a column ``status`` count as ``ok``. There are intervals if a column has both ends.
     """
     table = read_table(path)
     has, tree = table.column_names, tree or find_tree(table.column_names, path)

@@ -10,8 +10,6 @@ Nothing else is remembered. A shard that is not there, is damaged or belongs to 
 whoever comes to it first. A shard always begins at the same galaxy, so it is the same whoever makes it.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -44,10 +42,8 @@ class Shards:
 
     Parameters
     ----------
-    folder
-        Where they are.
-    manifest
-        Of what they are.
+    folder, manifest
+        Where they are, and of what.
     """
 
     def __init__(self, folder: Path, manifest: Manifest) -> None:
@@ -56,22 +52,13 @@ class Shards:
         self._mark = manifest.digest()
 
     @classmethod
-    def open(cls, folder: Path) -> Shards:
-        """Open what was begun in a folder.
+    def open(cls, folder: Path) -> "Shards":
+        """Return what was begun in a folder.
 
         Parameters
         ----------
         folder
-            That holds a manifest.
-
-        Returns
-        -------
-        The shards.
-
-        Raises
-        ------
-        CatalogueError
-            If there is no manifest, or none that this version reads.
+            `CatalogueError` if it has no manifest, or none that this version reads.
         """
         try:
             manifest = json.loads((folder / MANIFEST).read_bytes())
@@ -90,8 +77,8 @@ class Shards:
             ) from error
 
     @classmethod
-    def begin(cls, folder: Path, manifest: Manifest, overwrite: bool = False) -> Shards:
-        """Begin a prediction in a folder, or go on with it; several processes may do so at once.
+    def begin(cls, folder: Path, manifest: Manifest, overwrite: bool = False) -> "Shards":
+        """Begin a prediction in a folder, or go on with it, and return its shards.
 
         Parameters
         ----------
@@ -101,10 +88,6 @@ class Shards:
             Of what the shards are to be.
         overwrite
             Remove the shards of another manifest, or of this one, and begin anew.
-
-        Returns
-        -------
-        The shards, none of which need be there.
 
         Raises
         ------
@@ -140,20 +123,14 @@ class Shards:
         return self.folder / f"shard-{shard:06}.parquet"
 
     def check(self, shard: int, ids: Sequence[str], schema: pa.Schema) -> Counter[str] | None:
-        """Count a shard's galaxies by status.
+        """Return a shard's galaxies by status; None unless it is whole, of this manifest, and as asked for.
 
         Parameters
         ----------
         shard
             Its number, from 0.
-        ids
+        ids, schema
             That it must have.
-        schema
-            Columns that it must have.
-
-        Returns
-        -------
-        ``None`` unless the shard is there, whole, of this manifest, and has these columns and ids.
         """
         try:
             # With the checksums of its pages, damage anywhere in the data is found.
@@ -209,12 +186,9 @@ class Shards:
         return sorted(n for match in found if match and (n := int(match[1])) < self.manifest.shards)
 
     def count(self) -> tuple[list[int], Counter[str]]:
-        """Count the galaxies that are predicted; only the ends of the files are read.
+        """Return which shards are absent, or of another manifest, and the others' galaxies by status.
 
-        Returns
-        -------
-        Numbers of the shards that are not there, or of another manifest; the others' galaxies by status.
-        Damage before the end of a file is found when the run goes on.
+        Only the ends of the files are read; damage before them is found when the run goes on.
         """
         statuses = Counter[str]()
         missing = set(range(self.manifest.shards))
@@ -226,16 +200,12 @@ class Shards:
         return sorted(missing), statuses
 
     def finish(self, remark: str = "") -> bool:
-        """Write the counts into the manifest and tidy up, if the last shard is there.
+        """Return whether the last shard is there; then write the counts into the manifest and tidy up.
 
         Parameters
         ----------
         remark
             What is to be known of all rows.
-
-        Returns
-        -------
-        Whether it is.
         """
         if len(self.present()) < self.manifest.shards:
             return False

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from galvote.errors import CatalogueError
-from galvote.io.columns import about, is_text, list_names, refuse_names, refuse_repeated
+from galvote.io.columns import about, describe, is_text, list_names, refuse_names, refuse_repeated
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -100,13 +100,10 @@ def _to_arrow(table: Any, path: Path) -> pa.Table:
                 f"{path}: the column {column.name} holds {column.dtype} that no column of galvote can hold "
                 f"({error}); remove it from the table."
             ) from error
-        known = {
-            "description": " ".join((column.description or "").split()) or None,
-            "unit": None if column.unit is None else _unit_text(column.unit),
-            "ucd": column.meta.get("ucd"),
-        }
-        metadata = {key: text for key, text in known.items() if text is not None}
-        fields.append(pa.field(column.name, arrays[-1].type, metadata=metadata))
+        description = " ".join((column.description or "").split()) or None
+        unit = None if column.unit is None else _unit_text(column.unit)
+        field = pa.field(column.name, arrays[-1].type)
+        fields.append(describe(field, description, unit, column.meta.get("ucd")))
     return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
@@ -188,25 +185,9 @@ def with_astropy_header(table: pa.Table) -> pa.Table:
 
 
 def to_astropy(table: pa.Table, *, for_fits: bool = False) -> Table:
-    """Return an Arrow table as one of astropy's, with units and descriptions.
+    """Return an Arrow table as one of astropy's, with units and descriptions, or raise Arrow's errors.
 
-    Parameters
-    ----------
-    table
-        The table; what its fields' metadata say (`galvote.io.columns.about`) is said of the columns, and
-        what its own say as ``remark`` is a comment.
-    for_fits
-        Texts become bytes in UTF-8.
-
-    Returns
-    -------
-    astropy.table.Table
-        Missing numbers are NaN, or masked where there is no NaN.
-
-    Raises
-    ------
-    pyarrow.ArrowException
-        If astropy has no type for a column.
+    Missing numbers are NaN, or masked where there is no NaN. For FITS, texts become bytes in UTF-8.
     """
     from astropy.table import Table
     from astropy.units import Unit
@@ -221,8 +202,9 @@ def to_astropy(table: pa.Table, *, for_fits: bool = False) -> Table:
             columns[field.name].unit = Unit(known["unit"], parse_strict="silent")
         if "ucd" in known:
             columns[field.name].meta["ucd"] = known["ucd"]
-    if remark := (table.schema.metadata or {}).get(b"remark"):
-        columns.meta["comments"] = [remark.decode()]
+    notes = table.schema.metadata or {}
+    if comments := [notes[name].decode() for name in (b"computed_by", b"remark") if name in notes]:
+        columns.meta["comments"] = comments
     return columns
 
 

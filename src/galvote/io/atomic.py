@@ -1,7 +1,5 @@
 """Outputs: files that are there whole or not at all, and places that are not written to unasked."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,25 +11,10 @@ from galvote.errors import OutputError
 
 @contextmanager
 def atomic_file(path: Path, *, unique: bool = False, replace: bool = True) -> Iterator[Path]:
-    """Yield a place beside `path` to write to; when the block ends it is renamed to `path`.
+    """Yield a place beside `path` to write to, and rename it to `path` in the end: nobody meets half a file.
 
-    So a reader never meets half a file. If the block fails, what was at `path` stays and nothing else does.
-
-    Parameters
-    ----------
-    path
-        Of the file. Its folder is made if it does not exist.
-    unique
-        Several may write this file at once, so each has a place of its own. A killed one leaves it behind;
-        without `unique`, whoever writes the file next takes the same place.
-    replace
-        Whether what is there already is replaced, or stays. (On a file system without links the later of two
-        that write at once replaces the other.)
-
-    Raises
-    ------
-    OutputError
-        If the place cannot be written to.
+    With `unique`, several may write at once, and one that is killed leaves its part behind. Without
+    `replace`, what is there already stays (or, on a file system without links, what is written last).
     """
     with trial_file(path, unique=unique) as place:
         yield place
@@ -68,17 +51,7 @@ def write_whole(
     replace: bool = True,
     durable: bool = False,
 ) -> None:
-    """Write a file that is whole or not there.
-
-    Parameters
-    ----------
-    path, unique, replace
-        As for `atomic_file`.
-    data
-        Text becomes UTF-8.
-    durable
-        It is whole or not there even if the power fails.
-    """
+    """Write a file whole or not at all, as `atomic_file`; if `durable`, even if the power fails."""
     with atomic_file(path, unique=unique, replace=replace) as place, place.open("wb") as file:
         file.write(data.encode() if isinstance(data, str) else data)
         if durable:

@@ -1,7 +1,5 @@
 """Which of several planes make a picture, by their names or by what is asked for, and how they are shown."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,35 +16,14 @@ _NO_NAMES = ("", "primary", "compressed_image")
 
 @dataclass(frozen=True)
 class Look:
-    """How the planes of FITS files become a picture.
-
-    Parameters
-    ----------
-    bands
-        What `choose_bands` is asked for.
-    stretch
-        Of a picture of one plane, see `galvote.images.fits.compose`.
-    """
+    """How the planes of FITS files become a picture: which bands, and the stretch of a single one."""
 
     bands: tuple[str, ...] = ()
     stretch: str = "lupton"
 
     @classmethod
-    def of(cls, bands: str | None = None, stretch: str = "lupton") -> Look:
-        """Read what a user asks for.
-
-        Parameters
-        ----------
-        bands
-            Names or numbers with commas between them, as in ``i,r,g``.
-        stretch
-            One of `STRETCHES`.
-
-        Raises
-        ------
-        GalvoteError
-            If there is no such stretch, or bands are two, or one of them is empty or repeated.
-        """
+    def of(cls, bands: str | None = None, stretch: str = "lupton") -> "Look":
+        """Read what a user asks for, as ``i,r,g``, or raise `GalvoteError`."""
         names = tuple(name.strip().lower() for name in bands.split(",")) if bands else ()
         if len(names) == 2 or not all(names) or len(set(names)) < len(names):
             raise GalvoteError(f"The bands {bands!r} make no picture: name one, or at least three.")
@@ -60,17 +37,9 @@ def choose_bands(
 ) -> list[int] | None:
     """Return which of several planes are shown, from blue to red; None if it is not clear.
 
-    Parameters
-    ----------
-    names
-        Of the planes, in any case; empty where there is none.
-    wanted
-        Names of one plane, or of three or more, of which the usual three are taken; of planes without names
-        what each one is. Names of `BANDS` are sorted; others, and numbers, are from blue to red already.
-        If nothing is wanted, the three are g, r and i; else g, r and z; else three that are named as bands
-        or, in their order, have no names.
-    numbers
-        Of the planes; from 0 if not given.
+    What is wanted are names, numbers (from 0 if none are given), or what each nameless plane is. Names of
+    `BANDS` are sorted, others are from blue to red already; of more than three the usual three are taken. If
+    nothing is wanted, these are g, r, i; else g, r, z; else three that are all bands, or all nameless.
     """
     bands = bare_names(names)
     if not wanted:

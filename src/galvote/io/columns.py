@@ -1,7 +1,5 @@
 """Columns of tables: which one holds ids, what a column means, and what a message says of them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,10 +29,7 @@ _ABOUT = ("description", "unit", "ucd")
 
 
 def about(field: pa.Field) -> dict[str, str]:
-    """Return what is known of a column: ``description``, ``unit`` (empty if it has none) and ``ucd``.
-
-    A UCD is a word of the Virtual Observatory for what a column means (ivoa.net/documents/UCD1+).
-    """
+    """Return a column's ``description``, ``unit`` (empty: a pure number) and ``ucd``, those that it has."""
     metadata = field.metadata or {}
     return {
         key: metadata[key.encode()].decode(errors="replace") for key in _ABOUT if key.encode() in metadata
@@ -50,10 +45,7 @@ def describe(
 
 
 def find_column(columns: Sequence[str], names: Sequence[str], path: Path, what: str, advice: str = "") -> str:
-    """Return the name of the first of these columns that a table has, or raise `CatalogueError`.
-
-    The message says what the column would hold, and what to do.
-    """
+    """Return the first of these columns that a table has; a `CatalogueError` says what it would hold."""
     if (found := first_column(columns, names, path)) is not None:
         return found
     raise CatalogueError(
@@ -65,11 +57,7 @@ def find_column(columns: Sequence[str], names: Sequence[str], path: Path, what: 
 def first_column(
     columns: Sequence[str], names: Sequence[str], path: Path, named: str | None = None
 ) -> str | None:
-    """Return the name of the first of these columns that a table has; None if it has none.
-
-    What a user named goes before them. Upper and lower case are the same; a table that has both is a
-    `CatalogueError`, unless the user spelt one of them.
-    """
+    """Return the first of these columns, whatever their case, after the one that a user named; or None."""
     if named in columns:
         return named
     for name in filter(None, (named, *names)):
@@ -85,10 +73,7 @@ def first_column(
 
 
 def find_id_column(columns: Sequence[str], path: Path, id_column: str | None = None) -> str:
-    """Return the name of a table's column of ids: the one that is named, or the first of `ID_COLUMNS`.
-
-    Within `one_has`, a table without the column that is named has one of `ID_COLUMNS`.
-    """
+    """Return a table's column of ids: the named one (within `one_has`, if there), or one of `ID_COLUMNS`."""
     read = _READ.get()
     names = ID_COLUMNS if id_column is None or read is not None else (id_column,)
     found = first_column(columns, (), path, id_column) or find_column(
@@ -101,13 +86,7 @@ def find_id_column(columns: Sequence[str], path: Path, id_column: str | None = N
 
 @contextmanager
 def one_has(id_column: str | None) -> Iterator[None]:
-    """Let tables that are read within lack the column of ids that is named, if one of them has it.
-
-    Raises
-    ------
-    CatalogueError
-        If none has it.
-    """
+    """Let tables that are read within lack the named column of ids; `CatalogueError` if none has it."""
     if _READ.get() is not None:
         yield
         return

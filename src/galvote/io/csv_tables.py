@@ -1,7 +1,5 @@
 """CSV and its dialects, through Arrow: a column becomes numbers where these say all that its text says."""
 
-from __future__ import annotations
-
 import csv
 import io
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE

@@ -1,7 +1,5 @@
 """From places to sources: the formats that are registered list them; here they become one listing."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -71,45 +69,37 @@ def list_sources(
         - a folder of images, by their endings;
         - an address of one or of a folder, as ``https://`` or ``s3://``, which fsspec reads;
         - a text file (.txt) with one path of an image per line;
-        - a CSV, Parquet, FITS or VOTable catalogue with a column of ids and a column ``source`` of paths;
+        - a CSV, Parquet, FITS or VOTable catalogue with columns of ids and ``source``, paths; a row
+          without one fails when it is read, with the row's ``status`` and ``reason``, or as ``missing``;
         - a Parquet file, or a folder of them, with a column of ids and ``image: {bytes, path}``, as Hugging
-          Face `datasets` writes it. An image without bytes is read from its path;
-        - a tar file, or a folder of them, in the WebDataset layout: members that share the name up to the
-          first dot are a sample, its image is known by its ending, its id is that name without folders;
+          Face `datasets` writes it;
+        - a tar file, or a folder of them, in the WebDataset layout;
         - a FITS table, or a folder of them, with a column of ids and one of images: planes ``(3, y, x)``
           from blue to red or ``(y, x)``, or RGB ``(y, x, 3)`` as uint8 with the first row at the top;
         - a packed store;
         - a place of another format that was registered with `register`.
 
-        A row of a catalogue without a path is listed, and fails when it is read: with the ``status`` and
-        ``reason`` of the catalogue's columns, or as ``missing``.
-
-        Paths in a file are relative to that file's folder. FITS files ``ID_g``, ``ID_r``, ``ID_i`` or other
-        three of ugrizy side by side (also ``ID-g``, ``ID.g``, ``ID_G``) are one galaxy's bands.
+        Paths in a file are relative to its folder. FITS files ``ID_g``, ``ID_r``, ``ID_i`` or other three of
+        ugrizy side by side (also ``ID-g``, ``ID.g``, ``ID_G``) are one galaxy's bands.
     id_column
-        Name of the column of ids in tables; by default the first of `ID_COLUMNS` that is there.
+        Column of ids in tables; by default the first of `ID_COLUMNS` that is there.
     dataset
-        Name of the array with the images in HDF5 and ``.npz``; by default ``images``, or the only one.
+        Array of the images in HDF5 and ``.npz``; by default ``images``, or the only one.
     recursive
-        Look into the folders inside a folder, too; the ids of files in them are paths from that folder.
+        Look into the folders inside a folder, too; ids are then paths from that folder.
     look
         How the planes of FITS files are shown.
 
     Returns
     -------
-    In the order of the places; those of a folder sorted by name.
+    In the order of the places; those of a folder sorted by name. Of a file that is cut short, what is lost is
+    one row that fails when it is read.
 
     Raises
     ------
     CatalogueError
         If a place cannot be read or has no images, a folder has images and also files that hold many, a
         catalogue has not the columns, or an id occurs twice.
-
-    Notes
-    -----
-    A million paths take some seconds and about 200 MB. A tar file has no table of contents: all its headers
-    are read, some 25 µs each. One that is cut short has a row that fails when it is read; so has a Parquet or
-    FITS file that is cut short in a folder of others.
     """
     asked = [places] if isinstance(places, str | os.PathLike) else list(places)
     if others := {type(place).__name__ for place in asked if not isinstance(place, str | os.PathLike)}:
@@ -235,11 +225,7 @@ def _is_looked_for(name: str) -> bool:
 
 
 def _hold_many(folder: Path, names: list[str], wanted: _Wanted) -> bool:
-    """Whether files with endings of images are tables of many (FITS).
-
-    The last file is opened and then all in order, until one of them tells; so images are not opened, but for
-    tables without images at the beginning. If all are those, the error says what one of them has.
-    """
+    """Whether files with endings of images are tables of many (FITS), by the first or last that tells."""
     if not all(_is_looked_for(name) for name in names):
         return False
     refused = list[NoImagesError]()

@@ -1,7 +1,5 @@
 """Which rows of two tables are the same galaxy: by id, or by position where there are coordinates instead."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +18,7 @@ WITHIN = 1.0
 
 @dataclass(frozen=True, eq=False)
 class PositionMatch:
-    """Which galaxy of a reference each position is.
-
-    Parameters
-    ----------
-    rows
-        Of the reference; -1 where there is none, or it is ambiguous which.
-    ambiguous
-        Whether a position has several galaxies of the reference nearby, or shares one with another position.
-    """
+    """The row of a reference at each position; -1 where there is none, or it is ambiguous which."""
 
     rows: Int[np.ndarray, " position"]
     ambiguous: Bool[np.ndarray, " position"]
@@ -75,19 +65,10 @@ def row_ids(
     reference: Positions | None = None,
     report: Callable[[str], None] = lambda text: None,
 ) -> tuple[str, ...]:
-    """Return the id of each row: of its column of ids or, without one, of the galaxy at its position.
+    """Return the id of each row: of its column of ids or, without one, of the reference's galaxy there.
 
-    Parameters
-    ----------
-    table, path
-        What was read, and from where.
-    id_column
-        Name of the column of ids; by default the first of `ID_COLUMNS` that is there.
-    reference
-        Galaxies with ids and positions, which tables without ids are matched with, within `WITHIN`. An id is
-        empty where there is none, or it is ambiguous which.
-    report
-        Is told where the ids are from, or how many rows match. If none does, that is a `CatalogueError`.
+    It is empty where no galaxy is `WITHIN` reach, or it is ambiguous which; if all are, that is a
+    `CatalogueError`.
     """
     names = table.column_names
     if reference is None or first_column(names, ID_COLUMNS, path, id_column) is not None:

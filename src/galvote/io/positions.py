@@ -1,7 +1,5 @@
 """Catalogues of positions: where galaxies are on the sky, and how large."""
 
-from __future__ import annotations
-
 import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -61,18 +59,9 @@ class ImageService(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Positions:
-    """Galaxies on the sky.
+    """Galaxies on the sky: ids or rows' numbers, ICRS in degrees, r90 in arcseconds, and their catalogue.
 
-    Parameters
-    ----------
-    ids
-        Unique; numbers of the rows, from 0, if the catalogue has no ids.
-    ra, dec
-        Degrees, ICRS; NaN where missing.
-    r90
-        Radii that hold 90 % of the Petrosian flux, arcseconds; NaN where unknown.
-    table
-        The whole catalogue, a row for each galaxy.
+    Coordinates and sizes are NaN where they are missing.
     """
 
     ids: tuple[str, ...]
@@ -84,7 +73,7 @@ class Positions:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def with_r90(self, r90: Coordinates) -> Positions:
+    def with_r90(self, r90: Coordinates) -> "Positions":
         """Return the same galaxies with other sizes."""
         return replace(self, r90=r90)
 
@@ -104,43 +93,18 @@ def read_positions(
     id_column: str | None = None,
     report: Callable[[str], None] = lambda sentence: None,
 ) -> Positions:
-    """Read a catalogue of positions.
+    """Read a catalogue of positions by its named or usual columns; a `CatalogueError` says what is wrong.
 
-    Parameters
-    ----------
-    path
-        A table (see `read_table`) with columns of right ascension and declination, ICRS, in degrees or, as
-        text, in hours and degrees with minutes and seconds (`coordinates`), of ids if it has any
-        (`ID_COLUMNS`), and of sizes if it has any.
-    size_column
-        The column of r90; by default the first of `SIZE_COLUMNS` that is there. In arcseconds, unless the
-        column has another unit.
-    id_column
-        The column of ids; by default the first of `ID_COLUMNS` that is there, or else rows are numbered.
-    report
-        Is told in a sentence which columns are taken.
-
-    Returns
-    -------
-    Positions
-        A row for each galaxy.
-
-    Raises
-    ------
-    CatalogueError
-        If a column is missing, is no column of numbers or has another unit, or an id occurs twice.
+    Sizes are in arcseconds unless their column has another unit. Without a column of ids, rows are numbered
+    from 0.
     """
     path = Path(path)
     table = read_table(path)
     names = table.column_names
     ra, dec = coordinate_columns(names, path)
-    said = f"coordinates from `{ra}`, `{dec}`"
-    r90 = np.full(len(table), np.nan)
-    size = first_column(names, () if size_column else SIZE_COLUMNS, path, size_column)
-    if size_column and not size:
-        find_column(names, [size_column], path, "sizes", "Name one that is there.")
-    if size:
-        r90, said = _numbers(table, size, path, "arcsec"), f"{said}, sizes from `{size}`"
+    r90, said = read_sizes(table, path, size_column), f"coordinates from `{ra}`, `{dec}`"
+    if size := first_column(names, () if size_column else SIZE_COLUMNS, path, size_column):
+        said += f", sizes from `{size}`"
     if id_column is None and first_column(names, ID_COLUMNS, path) is None:
         ids = tuple(map(str, range(len(table))))
         said += f"; without a column of ids ({', '.join(ID_COLUMNS)}), rows are numbered from 0"
@@ -193,8 +157,8 @@ def read_sizes(
 def coordinates(table: pa.Table, path: Path) -> tuple[Coordinates, Coordinates]:
     """Return a table's right ascensions and declinations in degrees, NaN where missing.
 
-    Text such as ``10:00:00.5``, ``10 00 00.5`` or ``10h00m00.5s`` is hours of right ascension, unless the
-    column's unit is degrees, and degrees of declination.
+    Text as ``10:00:00.5`` is hours of right ascension, unless its unit is degrees, and degrees of
+    declination.
     """
     ra, dec = coordinate_columns(table.column_names, path)
     return _degrees(table, ra, path, "hourangle"), _degrees(table, dec, path, "deg")
@@ -257,9 +221,8 @@ def _numbers(table: pa.Table, name: str, path: Path, wanted: str) -> Coordinates
     from astropy.units import Unit
 
     try:
-        factor = float(
-            Unit(unit.lower().rstrip("s")).to(wanted)
-        )  # VizieR says Degrees, astropy deg and degree
+        # VizieR says Degrees, astropy deg and degree.
+        factor = float(Unit(unit.lower().rstrip("s")).to(wanted))
     except ValueError as error:
         raise CatalogueError(f"{path}: the column `{name}` is in {unit}; convert it to {wanted}.") from error
     return numbers if factor == 1 else numbers * factor

@@ -1,7 +1,5 @@
 """Files at an address, as https:// or s3://, through fsspec."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

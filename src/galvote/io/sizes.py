@@ -1,7 +1,5 @@
 """Sizes of galaxies whose images have the same number of arcseconds in each pixel."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -42,8 +40,8 @@ class Sizes:
         column: str | None = None,
         factor: float = 1.0,
         id_column: str | None = None,
-    ) -> Sizes:
-        """Read sizes from a table.
+    ) -> "Sizes":
+        """Read sizes from a table and return them; those that are not positive count as unknown.
 
         Parameters
         ----------
@@ -52,22 +50,16 @@ class Sizes:
         pixel_scale
             Arcseconds in a pixel of the images.
         column
-            The column of sizes; by default of r90, as `galvote.io.positions.SIZE_COLUMNS` may be called. In
-            arcseconds, unless the column has another unit.
+            The column of sizes, in arcseconds unless it has another unit; by default one of r90.
         factor
             What the column is multiplied by to be r90: about 2.3 of a half-light radius, for one.
         id_column
             The column of ids, if it has none of the usual names.
 
-        Returns
-        -------
-        The sizes.
-
         Raises
         ------
         CatalogueError
             If a column is missing or holds no numbers, an id occurs twice, or the factor is not positive.
-            Sizes that are not positive count as unknown.
         """
         path = Path(path)
         if not 0 < factor < math.inf:
@@ -99,12 +91,7 @@ class Sizes:
         Parameters
         ----------
         ids
-            Of the galaxies with images.
-
-        Raises
-        ------
-        CatalogueError
-            If none has one.
+            Of the galaxies with images; `CatalogueError` if none has a size.
         """
         without = [id_ for id_ in ids if math.isnan(self.pixels(id_))]
         if ids and len(without) == len(ids):

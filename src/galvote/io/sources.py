@@ -4,8 +4,6 @@ A listing is Arrow arrays, about 100 bytes a galaxy, so that millions are listed
 in the same kind of place are one `Listing`: their ids, where each is, and the reader of the format.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -43,9 +41,8 @@ class Source:
     origin
         The file it comes from, and where in it, for messages.
     read
-        Returns the file's bytes; three byte strings, from blue to red, for three one-band FITS files; RGB
-        pixels, uint8, for an image that is pixels already. Raises `OSError` if they cannot
-        be read, and `ImageError` if the file that holds them is damaged.
+        Returns the file's bytes, those of three one-band FITS files from blue to red, or RGB pixels, uint8;
+        `OSError` if they cannot be read, `ImageError` if the file that holds them is damaged.
     field_of_view
         Width of the image in r90 where its place says it, as a packed store does.
     """
@@ -61,7 +58,7 @@ class FitsFiles(tuple[bytes, ...]):
 
     look: Look
 
-    def __new__(cls, files: Iterable[bytes], look: Look) -> FitsFiles:
+    def __new__(cls, files: Iterable[bytes], look: Look) -> "FitsFiles":
         """Make it of the bytes of each file."""
         made = super().__new__(cls, files)
         made.look = look
@@ -117,7 +114,7 @@ class Listing:
     field_of_view
         Width of the images in r90, where their place says it.
     notes
-        What is to be said of them once, as "ids from file names"; see `Sources.describe`.
+        What is to be said of them once, as "ids from file names".
     """
 
     ids: pa.Array
@@ -141,11 +138,11 @@ class Listing:
             origins = part.reader.origins(part.locations)
             yield from zip(part.ids.to_pylist(), origins.to_pylist(), strict=True)
 
-    def __getitem__(self, places: slice) -> Listing:
+    def __getitem__(self, places: slice) -> "Listing":
         """Return a part without copying."""
         return replace(self, ids=self.ids[places], locations=self.locations[places])
 
-    def take(self, places: pa.Array) -> Listing:
+    def take(self, places: pa.Array) -> "Listing":
         """Return some of the images.
 
         Parameters
@@ -165,8 +162,7 @@ class Listing:
 class Sources:
     """Galaxies' images in a fixed order; iterate as often as you like, no image is kept in memory.
 
-    A part is `Sources` again: ``sources[start:stop]`` by position, `select` by id. Neither reads anything,
-    and iterating over a part reads nothing of what precedes it but, in Parquet, the rest of its row group.
+    A part is `Sources` again, ``sources[start:stop]`` by position, `select` by id; other images are not read.
 
     Parameters
     ----------
@@ -187,7 +183,7 @@ class Sources:
     def __iter__(self) -> Iterator[Source]:
         return chain.from_iterable(self.listings)
 
-    def __getitem__(self, places: slice) -> Sources:
+    def __getitem__(self, places: slice) -> "Sources":
         """Return the sources from one position to before another; a step is refused."""
         start, stop, step = places.indices(len(self))
         if step != 1:
@@ -199,7 +195,7 @@ class Sources:
             start, stop = start - len(listing), stop - len(listing)
         return Sources(tuple(kept))
 
-    def select(self, ids: Collection[str]) -> Sources:
+    def select(self, ids: Collection[str]) -> "Sources":
         """Return the sources with these ids, in their order here.
 
         Parameters
@@ -217,11 +213,7 @@ class Sources:
         return "; ".join((f"{len(self):,} galax{'y' if len(self) == 1 else 'ies'}", *notes))
 
     def digest(self) -> str:
-        """Return the SHA-256, in hexadecimal, of all ids and origins in order, and of how they are shown.
-
-        By it a resumed run knows that it has the same images. Paths count as they were given: a folder has
-        another digest by its absolute path than by its relative one. No file is read.
-        """
+        """Return the SHA-256, in hexadecimal, of all ids, origins (paths as given) and looks, in order."""
         digest = hashlib.sha256()
         for id_, origin in chain.from_iterable(listing.names() for listing in self.listings):
             digest.update(f"{id_}\0{origin}\n".encode())
@@ -247,10 +239,7 @@ def to_values(array: pa.Array) -> Iterator[Any]:
 
 
 def fill_up(reads: Iterator[Read], count: int) -> Iterator[Read]:
-    """Yield `count` functions that read an image: where the given ones break off, the rest say why.
-
-    So a damaged file costs rows with a status and a reason, and never the run.
-    """
+    """Yield `count` functions that read an image: where the given ones break off, the rest say why."""
     given = 0
     reason = "it ends before this picture"
     status = "truncated"

@@ -1,7 +1,5 @@
 """Tables in and out: CSV, Parquet, FITS and VOTable by the ending of the file's name."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Callable
 from pathlib import Path
@@ -60,17 +58,16 @@ def read_table(path: str | Path) -> pa.Table:
     Parameters
     ----------
     path
-        Ends in .csv, .csv.gz, .tsv, .ecsv, .parquet, .fits, .fit, .fits.gz, .vot, .votable or .xml. Of a
-        FITS file the first table is read, of a folder all Parquet files, which have the same columns. In CSV,
-        other delimiters, decimal commas, UTF-16, and lines above or a row of units below the names are found.
+        Ends in .csv, .csv.gz, .tsv, .ecsv, .parquet, .fits, .fit, .fits.gz, .vot, .votable or .xml. Of a FITS
+        file the first table is read. In CSV, other delimiters, decimal commas, UTF-16, and lines above or a
+        row of units below the names are found.
 
     Returns
     -------
     pyarrow.Table
-        Null where a value is missing. CSV, FITS and VOTable cannot tell NaN from a missing number, and FITS
-        and VOTable cannot tell an empty text from a missing one: both are null. In CSV, columns of ids stay
-        text, and so do those of whole numbers with leading zeros or beyond int64. What is said about a column
-        is metadata of its field, as `about` returns it.
+        Null where a value is missing: all but Parquet cannot tell that from NaN, nor FITS and VOTable from an
+        empty text. In CSV, columns of ids stay text, and whole numbers with leading zeros or beyond int64.
+        What is said about a column is metadata of its field.
 
     Raises
     ------
@@ -94,13 +91,10 @@ def read_table(path: str | Path) -> pa.Table:
 def write_table(table: pa.Table, path: str | Path, overwrite: bool = False) -> None:
     """Write a table as CSV, Parquet, FITS or VOTable, whole or not at all.
 
-    All but CSV say what the fields' metadata say of the columns (`about`), as astropy reads it; FITS also by
-    ``TUNIT``, ``TCOMM`` and ``TUCD``, in ASCII.
-
     Parameters
     ----------
     table
-        What is written.
+        What is written; all but CSV keep what the fields' metadata say of the columns.
     path
         Ends in .csv, .parquet, .fits, .fit, .vot, .votable or .xml. Its folder is made if need be.
     overwrite
@@ -111,8 +105,7 @@ def write_table(table: pa.Table, path: str | Path, overwrite: bool = False) -> N
     CatalogueError
         If the ending is unknown, or the format has no way to say a column's type.
     OutputError
-        If the file is there already, or the place cannot be written to: it is no folder, is full, or belongs
-        to somebody else.
+        If the file is there already, or cannot be written.
     """
     path = Path(path)
     refuse_unwritable(path, overwrite)
@@ -126,8 +119,7 @@ def refuse_unwritable(path: str | Path, overwrite: bool = False, table: pa.Table
     Parameters
     ----------
     path, overwrite
-        As for `write_table`. The folder is made if need be, and a file beside the place is written and
-        removed again.
+        As for `write_table`.
     table
         One with the columns that are to be written, if they are known.
     """
@@ -191,14 +183,15 @@ def _read_parquet(path: Path) -> pa.Table:
     return pq.read_table(files, partitioning=None)  # folders named a=b hold no columns
 
 
-def _write_parquet(table: pa.Table, path: Path) -> None:
-    pq.write_table(with_astropy_header(table), path)
-
-
 register_table("csv", ".csv", read=read_csv, write=write_csv)
 register_table("csv", ".csv.gz", ".tsv", ".tsv.gz", read=read_csv)
 register_table("ecsv", ".ecsv", ".ecsv.gz", read=read_ecsv)
-register_table("parquet", ".parquet", read=_read_parquet, write=_write_parquet)
+register_table(
+    "parquet",
+    ".parquet",
+    read=_read_parquet,
+    write=lambda table, path: pq.write_table(with_astropy_header(table), path),
+)
 register_table("fits", ".fits", ".fit", read=read_fits, write=write_fits)
 register_table("fits", ".fits.gz", read=read_fits)
 register_table("votable", ".vot", ".votable", ".xml", read=read_votable, write=write_votable)

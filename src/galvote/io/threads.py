@@ -1,7 +1,5 @@
 """Work in threads, in order and in bounded memory."""
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -16,22 +14,9 @@ Result = TypeVar("Result")
 def map_in_threads(
     function: Callable[[Item], Result], items: Iterable[Item], *, threads: int | None = None
 ) -> Iterator[Result]:
-    """Apply a function to each item in threads.
+    """Yield what a function returns for each item, in order; by default with a thread for each core.
 
-    Parameters
-    ----------
-    function
-        Called by several threads at once.
-    items
-        Taken in the caller's thread, at most four for each thread ahead of what is yielded.
-    threads
-        How many; by default one for each core this process may use.
-
-    Yields
-    ------
-    Result
-        What the function returned, in the order of the items. What it raises is raised here; items that are
-        not begun then are dropped.
+    Items are taken in the caller's thread, at most four for each thread ahead; an error drops the rest.
     """
     threads = threads or available_cores()
     waiting = deque[Future[Result]]()

@@ -1,7 +1,5 @@
 """Classes of galaxies, and other labels in words, by id."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +25,9 @@ from galvote.trees import DecisionTree, class_tree
 
 MOST = 50
 """Classes that a column may have; with more, it is taken for something else."""
+
+CLASS_COLUMNS = ("class", "label", "target", "ans")
+"""Names of columns whose whole numbers are classes, as Galaxy10's ``ans``."""
 
 
 def read_labels(
@@ -76,45 +77,26 @@ def read_labels(
 
 
 def class_columns(table: pa.Table, path: Path, id_column: str | None = None) -> tuple[str, ...]:
-    """Return the columns that may hold classes: words, of which there are few and some occur again.
+    """Return the columns that may hold classes: of few words, some of which occur again.
 
-    Parameters
-    ----------
-    table, path
-        The table, and where it is from.
-    id_column
-        Its column of ids, if it is named.
-
-    Returns
-    -------
-    Names of columns.
+    Whole numbers are classes in a column that is named so, `CLASS_COLUMNS`.
     """
     named = first_column(table.column_names, ID_COLUMNS, path, id_column)
     return tuple(
         field.name
         for field in table.schema
         if field.name != named
-        and (is_text(field.type) or pa.types.is_boolean(field.type))
+        and (
+            is_text(field.type)
+            or pa.types.is_boolean(field.type)
+            or (pa.types.is_integer(field.type) and field.name.lower() in CLASS_COLUMNS)
+        )
         and 2 <= pc.count_distinct(table[field.name]).as_py() <= min(MOST, table.num_rows - 1)
     )
 
 
 def tree_of_classes(tables: Sequence[pa.Table], column: str, path: Path) -> DecisionTree:
-    """Make the tree whose answers are the classes of a column.
-
-    Parameters
-    ----------
-    tables
-        Tables that have the column.
-    column
-        Its name.
-    path
-        Of the first table, for messages.
-
-    Returns
-    -------
-    The tree, classes in alphabetical order.
-    """
+    """Return the tree whose answers are the classes of a column of some tables, in alphabetical order."""
     values = [value for table in tables for value in pc.unique(_texts(table, column, path)).to_pylist()]
     return class_tree(column, sorted({value for value in values if value is not None}))
 
@@ -122,30 +104,7 @@ def tree_of_classes(tables: Sequence[pa.Table], column: str, path: Path) -> Deci
 def votes_of_classes(
     table: pa.Table, column: str, ids: tuple[str, ...], tree: DecisionTree, path: Path
 ) -> Votes:
-    """Take classes for the votes of one person.
-
-    Parameters
-    ----------
-    table
-        The table.
-    column
-        Its column of classes.
-    ids
-        Of its rows.
-    tree
-        Of one question; each class is the name, the text or the label of an answer.
-    path
-        Of the table, for messages.
-
-    Returns
-    -------
-    Fractions and counts that are 1 for the class and 0 for the others, NaN where there is no class.
-
-    Raises
-    ------
-    CatalogueError
-        If a class is no answer of the tree.
-    """
+    """Take classes (names, texts or labels of answers) for votes of one person; NaN where there is none."""
     places = {word: i for i, one in enumerate(tree.answers) for word in (one.label, one.text, one.name)}
     values = _texts(table, column, path).to_pylist()
     if strange := sorted({value for value in values if value is not None} - places.keys()):

@@ -9,8 +9,6 @@ What published tables hold:
   somebody was asked it all the same, its fractions are unknown.
 """
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -24,24 +22,9 @@ ROUNDING = 0.005
 def published_to_conditional(
     tree: DecisionTree, values: Float[np.ndarray, "galaxy answer"], form: Form
 ) -> tuple[Float[np.ndarray, "galaxy answer"], Bool[np.ndarray, "galaxy question"]]:
-    """Make each question's published numbers sum to 1.
+    """Make each question's published numbers sum to 1, NaN where there are none.
 
-    Parameters
-    ----------
-    tree
-        The questions.
-    values
-        Fractions of those who were asked, or numbers of votes, in ``tree.columns`` order; NaN where unknown.
-    form
-        What they are.
-
-    Returns
-    -------
-    conditional
-        Fractions that sum to 1 within each question; NaN for a question without votes.
-    wrong
-        True where a question has ``weighted`` or ``fraction`` numbers that do not sum to 1 within `ROUNDING`,
-        or any that are negative or infinite.
+    Also returned is which are wrong: negative, infinite, or fractions whose sum is not 1 within `ROUNDING`.
     """
     conditional = np.full(values.shape, np.nan)
     wrong = np.zeros((len(values), len(tree.questions)), dtype=bool)
@@ -60,19 +43,7 @@ def published_to_conditional(
 def known_to_cumulative(
     tree: DecisionTree, conditional: Float[np.ndarray, "galaxy answer"]
 ) -> Float[np.ndarray, "galaxy answer"]:
-    """Convert to cumulative fractions; a question that is unknown makes those that depend on it unknown too.
-
-    Parameters
-    ----------
-    tree
-        The questions.
-    conditional
-        Fractions that sum to 1 within each question; NaN where unknown or not asked.
-
-    Returns
-    -------
-    Cumulative fractions: 0 where nobody was asked, NaN where somebody was but the answers are unknown.
-    """
+    """Return cumulative fractions: 0 where nobody was asked, NaN where the answers of some are unknown."""
     unknown, filled = np.isnan(conditional), conditional.copy()
     for columns in tree.slices.values():
         filled[np.isnan(filled[:, columns]).any(axis=1), columns] = 1 / (columns.stop - columns.start)

@@ -1,7 +1,5 @@
 """Bring votes and pictures, or predictions and the catalogue that they are of, together by id."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,12 +33,7 @@ class Match:
     images_without_votes: int
 
     def describe(self) -> str:
-        """Say how many galaxies match and how many were left out.
-
-        Returns
-        -------
-        A sentence.
-        """
+        """Return how many galaxies match and how many were left out, in a sentence."""
         return (
             f"{len(self.votes):,} galaxies with votes and an image; left out: {self.votes_without_image:,} "
             f"with votes but no image, {self.images_without_votes:,} with an image but no votes."
@@ -48,18 +41,12 @@ class Match:
 
 
 def match_ids(votes: Votes, sources: Sources) -> Match:
-    """Keep the galaxies that have both votes and an image, in the order of the images.
+    """Return the galaxies that have both votes and an image, in the order of the images.
 
     Parameters
     ----------
-    votes
-        Votes of some galaxies.
-    sources
-        Images of some galaxies.
-
-    Returns
-    -------
-    Votes and images of the galaxies that have both.
+    votes, sources
+        Votes and images of some galaxies.
 
     Raises
     ------
@@ -82,28 +69,9 @@ def match_ids(votes: Votes, sources: Sources) -> Match:
 
 
 def join_by_id(catalogue: pa.Table, ids: Sequence[str], predictions: pa.Table) -> pa.Table:
-    """Put predictions beside the catalogue of the galaxies that they are of.
+    """Put predictions beside the rows of a catalogue with these ids (empty: unknown); others are left out.
 
-    Parameters
-    ----------
-    catalogue
-        A row for each galaxy.
-    ids
-        Of its rows, as `galvote.io.matching.row_ids` tells them by id or position; empty where unknown.
-    predictions
-        With columns ``id``, ``status`` and ``reason`` among others. Galaxies that the catalogue does not have
-        are left out.
-
-    Returns
-    -------
-    All rows and columns of the catalogue in their order, then the columns of the predictions, which are
-    missing where there is no prediction; there, ``status`` is ``missing``. Their ``id`` is left out if the
-    catalogue has one of `ID_COLUMNS`, as it says the same. What the fields' metadata say is kept.
-
-    Raises
-    ------
-    CatalogueError
-        As `refuse_clashes` does.
+    Where there is none, ``status`` is ``missing``. Their ``id`` is left out if the catalogue has one.
     """
     refuse_clashes(catalogue.column_names, predictions.column_names)
     rows = pc.index_in(pa.array(ids, predictions["id"].type), predictions["id"])
@@ -127,10 +95,7 @@ def join_by_id(catalogue: pa.Table, ids: Sequence[str], predictions: pa.Table) -
 
 
 def refuse_clashes(catalogue: Sequence[str], predictions: Sequence[str]) -> None:
-    """Raise `CatalogueError` if columns to be joined have the same name.
-
-    Upper and lower case are the same, as they are in FITS. Only ``id`` may occur in both.
-    """
+    """Raise `CatalogueError` if columns to be joined have the same name, in any case; ``id`` may."""
     ours = {name.lower() for name in predictions if not (name == "id" and _has_ids(catalogue))}
     if both := [name for name in catalogue if name.lower() in ours]:
         raise CatalogueError(

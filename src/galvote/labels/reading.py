@@ -1,7 +1,5 @@
 """Read votes: whatever form a table publishes them in, they become cumulative fractions of a tree."""
 
-from __future__ import annotations
-
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -39,38 +37,32 @@ def read_votes(
     skip_invalid: bool = False,
     report: Callable[[str], None] | None = None,
 ) -> Votes:
-    """Read votes from one or several tables, and stack them.
+    """Read the votes of one or several tables and return them stacked.
 
     A table has a column of ids and the columns of a tree in one of its published forms, all or some (those
-    absent are unknown, not zero): cumulative fractions, fractions of those who were asked, or counts. Or it
-    has one column of words: then the classes are the answers to one question, and each is the vote of one
-    person. Where a question was put to somebody and nobody's answer is recorded, it is unknown.
+    absent are unknown, not zero). Or it has one column of words: then the classes are the answers to one
+    question, and each is the vote of one person.
 
     Parameters
     ----------
     paths
         CSV, Parquet, FITS or VOTable files.
     tree
-        The tree whose columns to read; if not given, the shipped tree of which the tables have most columns,
-        or one of the classes in the only column of words.
+        The tree whose columns to read; by default the shipped tree of which the tables have most columns, or
+        one of the classes in the only column of words.
     form
-        The form to read, as `galvote.trees.FORMS`; if not given, the first of `PREFERRED` that the table has,
-        and counts where that has nothing.
+        One of `galvote.trees.FORMS`; by default the first of `PREFERRED` that the table has, and counts where
+        that has nothing.
     id_column
-        Name of the column of ids; by default the first of `galvote.io.columns.ID_COLUMNS` that is there.
+        Column of ids; by default the first of `galvote.io.columns.ID_COLUMNS` that is there.
     reference
-        Galaxies with ids and positions, by which rows of tables without ids are known
-        (`galvote.io.matching.row_ids`).
+        Galaxies with ids and positions, by which rows of tables without ids are known.
     skip_invalid
-        Leave out galaxies whose fractions cannot be true, and all but the first row of an id that occurs
-        again, instead of raising an error.
+        Leave out galaxies whose fractions cannot be true, and all but the first row of an id, instead of
+        raising an error.
     report
-        Is told in a sentence which tree and form was chosen, if none was given, and how many galaxies were
-        left out; by default that is logged.
-
-    Returns
-    -------
-    The votes.
+        Is told in a sentence which tree and form was chosen, and how many galaxies were left out; by default
+        that is logged.
 
     Raises
     ------

@@ -1,7 +1,5 @@
 """Splits that depend on a galaxy's id alone."""
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -12,9 +10,7 @@ from galvote.errors import CatalogueError
 
 
 def split_by_id(ids: Sequence[str], shares: Mapping[str, float], seed: int = 0) -> list[str]:
-    """Give each galaxy a split that depends on its id and the seed only.
-
-    A galaxy stays in its split when others are added, removed or re-ordered.
+    """Return a split for each id that depends on it and the seed only, whatever other galaxies there are.
 
     Parameters
     ----------
@@ -24,10 +20,6 @@ def split_by_id(ids: Sequence[str], shares: Mapping[str, float], seed: int = 0) 
         Share in [0, 1] of each split by name, in order; they sum to 1: ``{"train": 0.9, "validation": 0.1}``.
     seed
         Another seed draws other splits.
-
-    Returns
-    -------
-    One of the names in ``shares`` per id.
 
     Raises
     ------

@@ -1,7 +1,5 @@
 """What volunteers said about galaxies."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -46,12 +44,7 @@ class Votes:
         return np.asarray(np.isfinite(self.fractions).all(axis=1))
 
     def digest(self) -> str:
-        """Return a SHA-256 of ids and fractions, the same in whatever order the galaxies are.
-
-        Returns
-        -------
-        Hexadecimal digits.
-        """
+        """Return a SHA-256 of ids and fractions, the same in whatever order the galaxies are."""
         order = np.argsort(self.ids)
         hashed = sha256("\n".join(self.ids[row] for row in order).encode())
         hashed.update(self.fractions[order].tobytes())
@@ -65,17 +58,13 @@ class Votes:
         columns = {name: pa.array(values, from_pandas=True) for name, values in named if name}
         return pa.table({"id": pa.array(self.ids, pa.string()), **columns})
 
-    def select(self, rows: Int[np.ndarray, " row"] | Bool[np.ndarray, " galaxy"]) -> Votes:
+    def select(self, rows: Int[np.ndarray, " row"] | Bool[np.ndarray, " galaxy"]) -> "Votes":
         """Return the votes of some galaxies.
 
         Parameters
         ----------
         rows
             Row numbers, which give the order, or a truth value for each galaxy.
-
-        Returns
-        -------
-        Their votes.
         """
         rows = np.arange(len(self))[rows]
         return replace(
@@ -86,30 +75,22 @@ class Votes:
         )
 
     @classmethod
-    def stack(cls, parts: Sequence[Votes]) -> Votes:
-        """Put the votes of several tables under one another.
+    def stack(cls, parts: "Sequence[Votes]") -> "Votes":
+        """Return the votes of several tables under one another; counts are NaN where a part has none.
 
         Parameters
         ----------
         parts
             One or more, of one tree.
-
-        Returns
-        -------
-        All votes; counts are NaN where a part has none.
         """
+        counts = [
+            np.full_like(part.fractions, np.nan) if part.counts is None else part.counts for part in parts
+        ]
         counted = any(part.counts is not None for part in parts)
         return cls(
             tree=parts[0].tree,
             ids=tuple(id_ for part in parts for id_ in part.ids),
             fractions=np.concatenate([part.fractions for part in parts]),
-            counts=np.concatenate(
-                [
-                    np.full_like(part.fractions, np.nan) if part.counts is None else part.counts
-                    for part in parts
-                ]
-            )
-            if counted
-            else None,
+            counts=np.concatenate(counts) if counted else None,
             form=", ".join(dict.fromkeys(part.form for part in parts)),
         )

@@ -1,7 +1,5 @@
 """Votes from a Zooniverse export of classifications: a row for each time that a volunteer saw a galaxy."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
@@ -49,10 +47,10 @@ def count_votes(
     workflow
         Number of the workflow; needed if the export has several.
     versions
-        Versions of the workflow, without what is behind the point, that count; if not given, the last of all.
+        Major versions of the workflow that count; by default the last of all.
     id_column
-        Name in the subjects' metadata of what holds the galaxies' ids, or the names of their image files; the
-        number of the subject if not given.
+        Metadata of the subjects that hold ids, or names of image files; by default, ids are the subjects'
+        numbers.
     report
         Is told, in sentences, what was counted and what was left out.
 
@@ -91,12 +89,7 @@ def count_votes(
 
 
 def _choose(
-    table: pa.Table,
-    name: str,
-    wanted: Sequence[int],
-    option: str,
-    path: Path,
-    report: Callable[[str], None],
+    table: pa.Table, name: str, wanted: Sequence[int], option: str, path: Path, report: Callable[[str], None]
 ) -> pa.Table:
     """Return the classifications of one workflow, or of some versions of it."""
     numbers = np.floor(to_numbers(table[name], name, path))

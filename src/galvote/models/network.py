@@ -1,5 +1,8 @@
 """The whole network: uint8 pictures in, vote fractions out, described by a `NetworkSpec`."""
 
+import copy
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Float, Float32, UInt8
@@ -18,13 +21,36 @@ class GalaxyNetwork(nn.Module):
     ----------
     spec, tree
         What to build, and the tree whose columns are predicted.
+    others
+        Trees of further campaigns, each with a head that is trained too; a saved network has one.
     """
 
-    def __init__(self, spec: NetworkDescription, tree: DecisionTree) -> None:
+    def __init__(
+        self, spec: NetworkDescription, tree: DecisionTree, others: Sequence[DecisionTree] = ()
+    ) -> None:
         super().__init__()
         self.spec = NetworkSpec.model_validate(spec.model_dump())
         self.encoder = self.spec.build()
-        self.head = TreeHead(int(self.encoder.width), tree, spec.head)  # type: ignore[arg-type]
+        width = int(self.encoder.width)  # type: ignore[arg-type]
+        self.head = TreeHead(width, tree, spec.head)
+        self.others = nn.ModuleList(TreeHead(width, other, spec.head) for other in others)
+
+    @property
+    def heads(self) -> tuple[TreeHead, ...]:
+        """The head of its own tree, then those of further campaigns."""
+        return (self.head, *self.others)
+
+    def with_head(self, head: TreeHead) -> "GalaxyNetwork":
+        """Return a network that shares the encoder and has this head alone.
+
+        Parameters
+        ----------
+        head
+            For the encoder's features.
+        """
+        alone = copy.copy(self)
+        alone._modules = {"encoder": self.encoder, "head": head, "others": nn.ModuleList()}
+        return alone
 
     def features(
         self, images: UInt8[Tensor, "galaxy y x 3"] | Float[Tensor, "galaxy y x 3"]

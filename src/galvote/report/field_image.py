@@ -101,7 +101,7 @@ def _place_labels(axes: Axes, marks: Sequence[Mark], size: tuple[int, int]) -> N
     galaxies = np.hstack([inner[:, :2] - inner[:, 2:], inner[:, :2] + inner[:, 2:]])
     outline = withStroke(linewidth=2.2, foreground=NIGHT)
     for mark in marks:
-        for words in (f"{mark.number} {mark.label}", f"{mark.number}"):
+        for words in (f"{mark.number} {mark.label}".strip(), f"{mark.number}"):
             extent = np.array([text_width(words, _SIZE), _HEIGHT])
             corners = _corners(mark, extent)
             boxes = np.hstack([corners, corners + extent])

@@ -30,6 +30,7 @@ class Card:
     path: str  # its decision path in words
     bars: tuple[tuple[str, float], ...]  # names and fractions in [0, 1], four or fewer
     note: str = ""  # what to beware of
+    bold: bool = True  # whether the label is
 
 
 def draw_sheet(cards: Sequence[Card], *, title: str) -> UInt8[np.ndarray, "height width 3"]:
@@ -53,7 +54,8 @@ def _draw_card(axes: Axes, card: Card, left: int, top: int) -> None:
     axes.add_patch(Rectangle((left, top), size, size, fill=False, edgecolor=FAINT, linewidth=1))
     left += size + 14
     axes.text(left, top + 14, f"{card.number}", color=MUTED, fontsize=11, va="center")
-    axes.text(left + 38, top + 14, card.label, color=card.colour, fontsize=12, fontweight="bold", va="center")
+    weight = "bold" if card.bold else "normal"
+    axes.text(left + 38, top + 14, card.label, color=card.colour, fontsize=12, fontweight=weight, va="center")
     if card.note:
         axes.text(left, top + 28, card.note, color=WARNING, fontsize=7, va="top")
     lines = textwrap.wrap(card.path, _LETTERS)

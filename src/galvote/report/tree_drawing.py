@@ -49,7 +49,7 @@ def draw_tree(
     shares = np.nan_to_num(np.asarray(fractions, np.float64)).clip(0, 1)
     layout = TreeLayout(tree, shares, [(answer.value, answer.ends) for answer in shown], width)
     places = [(place, y) for row, y in zip(layout.rows, layout.heights, strict=True) for place in row]
-    path = decision_path(tree, fractions)
+    path, words = decision_path(tree, fractions), describe_path(decision_path(tree, fractions, low, high))
     likely = {step.answer.column for step in path}
     bands = [answer for place, _ in places for answer in place.answers if answer.share > 0]
     return fill_template(
@@ -57,7 +57,7 @@ def draw_tree(
         layout=layout,
         wider=layout.width > width,
         bar=BAR,
-        path=describe_path(path),
+        path=words,
         steps=", ".join(f"{step.answer.phrase} ({step.fraction:.0%} of those asked)" for step in path),
         likely=likely,
         asked={step.question.name for step in path},

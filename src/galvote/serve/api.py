@@ -13,7 +13,7 @@ from galvote.io.bands import Look
 from galvote.serve import responses, schema
 from galvote.serve.engine import AskedScale, Engine
 from galvote.serve.errors import RequestError
-from galvote.serve.examples import EXAMPLES, draw_example
+from galvote.serve.examples import EXAMPLES
 from galvote.serve.openapi import problems, takes_images
 from galvote.serve.settings import MAX_TTA
 
@@ -141,16 +141,16 @@ async def list_models(engine: Server) -> schema.ModelsAnswer:
 
 @router.get("/v1/examples", responses=problems(401, 500))
 async def list_examples() -> list[schema.Example]:
-    """List simulated galaxies to try the server with."""
+    """List galaxies to try the server with: pictures of the Sloan Digital Sky Survey."""
     return [schema.Example(name=name, url=f"/v1/examples/{name}.jpg") for name in EXAMPLES]
 
 
 @router.get("/v1/examples/{name}.jpg", response_class=JpegResponse, responses=problems(401, 404, 500))
 async def show_example(name: str) -> Response:
-    """Return a simulated galaxy."""
+    """Return one of these galaxies."""
     if name not in EXAMPLES:
         raise RequestError(404, "not-found", f"The examples are {', '.join(EXAMPLES)}.")
-    data = await asyncio.to_thread(draw_example, name)
+    data = await asyncio.to_thread(EXAMPLES[name].read_bytes)
     return JpegResponse(data, headers={"Cache-Control": "max-age=3600"})
 
 

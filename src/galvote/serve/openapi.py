@@ -12,7 +12,7 @@ from galvote.images import decode_cutout
 from galvote.inference import LEVEL, explain, rotate
 from galvote.serve import responses, schema
 from galvote.serve.engine import Engine
-from galvote.serve.examples import draw_example
+from galvote.serve.examples import EXAMPLES
 
 EXAMPLE = "spiral"
 
@@ -57,7 +57,7 @@ def takes_images(field: str, *, many: bool) -> dict[str, Any]:
 def make_examples(engine: Engine) -> dict[str, Any]:
     """Make examples of responses: what the default model predicts of the example galaxy."""
     predictor = engine.choose(None)
-    cutout = decode_cutout(draw_example(EXAMPLE), predictor.geometry)
+    cutout = decode_cutout(EXAMPLES[EXAMPLE].read_bytes(), predictor.geometry)
     prediction = predictor.predict_cutouts(
         np.stack([cutout, cutout]),
         tta=8,

@@ -17,8 +17,6 @@ from galvote.images.scale import Shown
 from galvote.inference import Explanation, Method, Prediction, Predictor
 from galvote.report.tree_drawing import NARROW, WIDE, draw_tree
 from galvote.serve import schema
-from galvote.trees import decision_path, describe_path
-from galvote.trees.kinds import name_kind
 
 Image = UInt8[np.ndarray, "_ _ 3"]
 
@@ -164,23 +162,22 @@ def _describe_galaxy(
         low, high = prediction.low[row], prediction.high[row]
     if prediction.ood is not None and prediction.ood_score is not None:
         ood, score = bool(prediction.ood[row]), _round(prediction.ood_score[row], 2)
-    path = decision_path(tree, fractions)
     return texts | {
         "r90_pixels": _known(prediction.r90_pixels, row),
         "scale_factor": _known(prediction.scale_factor, row),
         "ood": ood,
         "ood_score": score,
-        "kind": name_kind(tree, fractions).kind.name,
+        "kind": prediction.finding(row).kind.name,
         "path": [
             schema.Step(
                 question=step.question.name,
                 answer=step.answer.column,
-                text=step.answer.phrase,
+                text=step.text,
                 fraction=_round(step.fraction),
             )
-            for step in path
+            for step in prediction.path(row)
         ],
-        "summary": describe_path(path),
+        "summary": prediction.headline(row),
         "fractions": {
             column: schema.Fraction(
                 value=_round(fractions[i]),

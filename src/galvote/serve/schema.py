@@ -170,7 +170,7 @@ class FieldAnswer(_Answer):
 
 
 class Example(_Part):
-    """A simulated galaxy to try the server with."""
+    """A galaxy to try the server with."""
 
     name: str
     url: str

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from galvote.errors import TrainingError
 from galvote.recipes import summarise_recipe
+from galvote.report import CURVES
 from galvote.training.inputs import File, LabelFiles, Places, read_training_data
 from galvote.training.recipe import Recipe
 from galvote.training.recipe_files import load_recipe
 from galvote.training.run import fit
-from galvote.training.run_folder import CURVES, RUN, STORE, OnProgress, refuse_taken, say_nothing
+from galvote.training.run_folder import RUN, STORE, OnProgress, refuse_taken, say_nothing
 from galvote.training.world import launch
 
 
@@ -27,6 +28,8 @@ def train(
     tree: File = None,
     id_column: str | None = None,
     field_of_view: float | None = None,
+    recursive: bool = False,
+    dataset: str | None = None,
     teacher: File = None,
     settings: Sequence[str] = (),
     devices: int = 1,
@@ -59,6 +62,8 @@ def train(
     tree, id_column, field_of_view
         Name or file of the votes' tree, by default that whose columns they have; the column of ids in all
         tables, if not of a usual name; and the width of the images in r90 (8.48 is a whole GZ2 frame).
+    recursive, dataset
+        As for `galvote.io.list_sources`.
     teacher, settings
         A trained model to learn from, and changes to the recipe, such as ``training.epochs=5``.
     devices, machines
@@ -88,7 +93,13 @@ def train(
                 refuse_taken(out, resume=resume, overwrite=overwrite)
                 agreed = train_teacher or (resume and (out / RUN).exists())
                 _announce_teachers(recipe, chosen, report, agreed=agreed)
-            read = partial(read_training_data, field_of_view=field_of_view, on_progress=on_progress)
+            read = partial(
+                read_training_data,
+                field_of_view=field_of_view,
+                recursive=recursive,
+                dataset=dataset,
+                on_progress=on_progress,
+            )
             again = overwrite and world.is_rank_zero
             data, hashes = read(chosen, images, labels, out / STORE, overwrite=again, report=report)
         report(data.describe())

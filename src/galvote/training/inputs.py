@@ -6,12 +6,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from galvote.errors import CatalogueError
+from galvote.errors import CatalogueError, RecipeError
 from galvote.images import PackedStore, is_store, pack
 from galvote.io import Sources, list_sources, read_table
 from galvote.io.columns import one_has
 from galvote.io.positions import positions_of
-from galvote.labels import read_labels, read_votes
+from galvote.labels import Votes, read_labels, read_votes
 from galvote.training.examples import TrainingData, gather_examples
 from galvote.training.recipe import Recipe
 from galvote.training.run_folder import OnProgress, say_nothing
@@ -39,6 +39,8 @@ def read_training_data(
     store: Path,
     field_of_view: float | None = None,
     *,
+    recursive: bool = False,
+    dataset: str | None = None,
     overwrite: bool = False,
     report: Callable[[str], None] = say_nothing,
     on_progress: OnProgress | None = None,
@@ -61,10 +63,19 @@ def read_training_data(
             "splits": named(splits, "split", report=report) if splits is not None else None,
             "samples": named(splits, "sample") if splits is not None and has_samples else None,
         }
-        sources = list_sources(places, id_column=id_column)
+        sources = list_sources(places, id_column=id_column, dataset=dataset, recursive=recursive)
+        campaigns = dict[str, Votes]()
+        for name, own in recipe.campaigns.items():
+            if own.votes is None:
+                raise RecipeError(
+                    f"Give the table of the campaign {name}: --set campaigns.{name}.votes=TABLE"
+                )
+            its = load_tree(own.tree) if own.tree is not None else None
+            campaigns[name] = read(own.votes, its, skip_invalid=labels.skip_invalid, report=report)
     opened = _open_store(recipe, places, sources, store, field_of_view, overwrite, on_progress)
-    data = gather_examples(recipe, opened, votes, **known)
-    tables += [Path(table) for table in (classes, splits) if table is not None]
+    data = gather_examples(recipe, opened, votes, **known, campaigns=campaigns)
+    further = (classes, splits, *(own.votes for own in recipe.campaigns.values()))
+    tables += [Path(table) for table in further if table is not None]
     return data, {
         name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in _name_apart(tables).items()
     }

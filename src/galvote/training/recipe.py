@@ -1,9 +1,9 @@
 """A recipe: everything that makes a trained model, validated; docs/recipes.md explains the keys."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StringConstraints, model_validator
 
 from galvote.images import Geometry
 from galvote.models.description import HeadKind
@@ -82,6 +82,17 @@ class TrainingSection(_Section):
         return self
 
 
+class CampaignSection(_Section):
+    """A further table of labels, with a tree and a head of its own; where it lies is not kept on cards."""
+
+    votes: str | None = Field(None, exclude=True)
+    tree: str | None = Field(None, exclude=True)
+    weight: float = Field(1.0, gt=0)
+
+
+CampaignName = Annotated[str, StringConstraints(pattern=r"^[\w-]+$")]
+
+
 class Recipe(_Section):
     """Everything that makes a trained model.
 
@@ -99,6 +110,8 @@ class Recipe(_Section):
         Encoder, head and what they see of the cutout.
     data, augmentation, training
         Which galaxies are learned from, how their views are drawn, and how weights are optimised.
+    campaigns
+        Further tables of labels, by name.
     """
 
     name: str
@@ -109,6 +122,7 @@ class Recipe(_Section):
     data: DataSection = DataSection()
     augmentation: AugmentationSection = AugmentationSection()
     training: TrainingSection = TrainingSection()
+    campaigns: Mapping[CampaignName, CampaignSection] = {}
 
     @model_validator(mode="after")
     def _check_field_of_view(self) -> "Recipe":

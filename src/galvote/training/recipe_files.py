@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from galvote.errors import RecipeError
 from galvote.models.encoders import ENCODERS, NetworkSpec, find_encoder
 from galvote.recipes import read_recipe
-from galvote.training.recipe import Recipe
+from galvote.training.recipe import CampaignSection, Recipe
 
 _SHORT_FORMS = {
     "arch": "encoder", "backbone": "encoder", "batch": "batch_size", "bs": "batch_size", "ema": "ema_decay",
@@ -100,6 +100,8 @@ def _names(data: Mapping[str, Any]) -> Iterator[str]:
         section = _network_spec(data) if name == "network" else field.annotation
         if isinstance(section, type) and issubclass(section, BaseModel):
             yield from (f"{name}.{setting}" for setting in section.model_fields)
+    for name in data.get("campaigns", {}):
+        yield from (f"campaigns.{name}.{setting}" for setting in CampaignSection.model_fields)
 
 
 def _network_spec(data: Mapping[str, Any]) -> type[NetworkSpec]:

@@ -19,7 +19,7 @@ from galvote.models import Card, fast_precision
 from galvote.models.memory import keep_freed_memory
 from galvote.training.batches import make_loaders
 from galvote.training.checkpoint import SafetensorsCheckpointIO
-from galvote.training.examples import TrainingData
+from galvote.training.examples import MAIN, TrainingData
 from galvote.training.recipe import Recipe
 from galvote.training.recipe_files import load_recipe
 from galvote.training.run_folder import (
@@ -60,7 +60,8 @@ def fit(
     out
         Run folder. From the first epoch on it holds ``metrics.csv``, ``loss.png``, ``rmse.png``, the
         checkpoint and the model ``best/`` (lowest validation RMSE so far); at the end ``last/`` as well. A
-        recipe with ``training.teacher_recipe`` has the run of its teacher in ``teacher/``, trained first.
+        recipe with ``training.teacher_recipe`` has the run of its teacher in ``teacher/``, trained first, and
+        further campaigns have their models in ``campaigns/NAME/``.
     resume, overwrite
         Go on from the last finished epoch, to the same result as if nothing had happened, with more epochs
         than before if the schedule allows; or start again in a folder that holds a run.
@@ -107,7 +108,7 @@ def _learn(recipe: Recipe, data: TrainingData, folder: RunFolder, on_progress: O
     """Train one network, from its checkpoint if there is one, and return the folder of the best model."""
     torch.manual_seed(recipe.seed)
     training, validation = make_loaders(recipe, data, folder.world)
-    task = GalaxyTask(recipe, data.tree, len(data.class_names), len(training))
+    task = GalaxyTask(recipe, data.tree, len(data.class_names), len(training), data.campaigns)
     known = {**folder.card.data, "pretrained": task.pretrained}
     folder.card = folder.card.model_copy(update={"data": known})
     checkpoint = folder.out / CHECKPOINT
@@ -133,7 +134,7 @@ def _card(recipe: Recipe, data: TrainingData, hashes: dict[str, str]) -> Card:
         recipe=recipe.model_dump(mode="json"),
         data={
             "training_galaxies": len(data.training),
-            "training_galaxies_with_all_columns": data.training.complete,
+            "training_galaxies_with_all_columns": data.training.of(data.columns[MAIN]).complete,
             "training_galaxies_with_class": int((data.training.classes >= 0).sum()),
             "training_sha256": data.training.digest(),
             "validation_galaxies": len(data.validation),
@@ -141,6 +142,7 @@ def _card(recipe: Recipe, data: TrainingData, hashes: dict[str, str]) -> Card:
             "class_names": list(data.class_names),
             "left_out": dict(data.left_out),
             "files_sha256": hashes,
+            **({"campaigns": data.count()} if data.campaigns else {}),
         },
     )
 
@@ -161,7 +163,7 @@ def _teacher_recipe(recipe: Recipe) -> Recipe:
                 "the same data. Give them the same, or train the teacher by itself and name it as "
                 "training.teacher."
             )
-    return teacher
+    return teacher.model_copy(update={"campaigns": recipe.campaigns})
 
 
 def _with_teacher(recipe: Recipe, teacher: Path) -> Recipe:

@@ -22,6 +22,8 @@ from galvote.training.world import ALONE, World
 CHECKPOINT, RUN, METRICS = "checkpoint.safetensors", "run.json", "metrics.csv"
 TEACHER = "teacher"
 """Where a run keeps the run of a teacher that it had to train itself."""
+CAMPAIGNS = "campaigns"
+"""Where the models of further campaigns stand, as those of a run, by name."""
 STORE = "store"
 """Where a run keeps cutouts that it had to pack itself."""
 TENSORBOARD = "tensorboard"
@@ -32,8 +34,8 @@ ENOUGH_STEPS = 1000
 OnProgress = Callable[[int, int], None]
 """Called with how much is done and how much there is."""
 EpochReport = Callable[[Recipe, int, Mapping[str, float]], None]
-"""Called after each epoch with the recipe, the epoch's number, from 1, and its four numbers; may raise to
-stop the run."""
+"""Called after each epoch with the recipe, the epoch's number, from 1, and its numbers; may raise to stop the
+run."""
 
 
 def say_nothing(sentence: str) -> None:
@@ -100,9 +102,27 @@ class RunFolder(Callback):
             self._drawn = time.monotonic()
 
     def _save(self, task: GalaxyTask, name: str) -> None:
-        row = self.history[-1]
-        card = self.card.model_copy(update={"scores": {"epoch": row["epoch"], **task.measured}})
-        save_model(task.kept_network, card, self.out / name)
+        scores = self.history[-1]
+        network = task.kept_network
+        save_model(
+            network.with_head(network.head),
+            self.card.model_copy(update={"scores": scores}),
+            self.out / name,
+        )
+        for campaign, head in zip(task.campaigns, network.heads[1:], strict=True):
+            described = {
+                "name": f"{self.card.name}-{campaign}",
+                "tree": head.tree.to_dict(),
+                "scores": {
+                    "epoch": scores["epoch"],
+                    "validation_rmse": scores[f"{campaign}_validation_rmse"],
+                },
+            }
+            save_model(
+                network.with_head(head),
+                self.card.model_copy(update=described),
+                self.out / CAMPAIGNS / campaign / name,
+            )
 
 
 def _describe_steps(recipe: Recipe, an_epoch: int) -> str:
@@ -123,6 +143,7 @@ def _describe(recipe: Recipe, epoch: int, measured: Mapping[str, float]) -> str:
         f"epoch {epoch:3d}/{recipe.training.epochs}"
         f"  training loss {measured['training_loss']:.5f} RMSE {measured['training_rmse']:.4f}"
         f"  validation loss {measured['validation_loss']:.5f} RMSE {measured['validation_rmse']:.4f}"
+        + "".join(f"  {name} RMSE {measured[f'{name}_validation_rmse']:.4f}" for name in recipe.campaigns)
     )
 
 
@@ -153,7 +174,7 @@ def claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
         out.mkdir(parents=True, exist_ok=True)
         for earlier in (*(out / name for name in (CHECKPOINT, METRICS, *CURVES)), *out.glob("teacher-*")):
             earlier.unlink(missing_ok=True)
-        for name in ("best", "last", TEACHER, TENSORBOARD):
+        for name in ("best", "last", CAMPAIGNS, TEACHER, TENSORBOARD):
             shutil.rmtree(out / name, ignore_errors=True)
     _replace(out / RUN, json.dumps(described, indent=2) + "\n")
 

@@ -1,15 +1,19 @@
 """The Lightning task: forward, loss, optimiser. It knows nothing of files, the loop nothing of galaxies."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn, update_bn
 
 from galvote.errors import TrainingError
 from galvote.models import GalaxyNetwork
+from galvote.models.heads import TreeHead
 from galvote.models.losses import (
     dirichlet_multinomial_loss,
     masked_cross_entropy,
@@ -17,6 +21,7 @@ from galvote.models.losses import (
     tree_cross_entropy,
 )
 from galvote.training.batches import Batch
+from galvote.training.examples import MAIN
 from galvote.training.pretrained import load_pretrained
 from galvote.training.recipe import Recipe
 from galvote.trees import DecisionTree
@@ -30,13 +35,26 @@ class DivergedError(TrainingError):
 
 
 class GalaxyTask(LightningModule):
-    """Learn vote fractions of a tree, and hard classes (if there are any) where only those are known."""
+    """Learn vote fractions of a tree, and hard classes (if there are any) where only those are known.
 
-    def __init__(self, recipe: Recipe, tree: DecisionTree, classes: int, steps_per_epoch: int) -> None:
+    Further campaigns, each a name and a tree, have heads on the same encoder.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        tree: DecisionTree,
+        classes: int,
+        steps_per_epoch: int,
+        campaigns: Mapping[str, DecisionTree] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
         self.recipe = recipe
         self.steps_per_epoch = steps_per_epoch
-        network = GalaxyNetwork(recipe.network, tree)
+        self.campaigns = tuple(campaigns)
+        weights = [1.0, *(recipe.campaigns[name].weight for name in campaigns)]
+        self.register_buffer("weights", torch.tensor(weights)[:, None], persistent=False)
+        network = GalaxyNetwork(recipe.network, tree, tuple(campaigns.values()))
         self.pretrained = load_pretrained(network, recipe.training.first_weights)
         """What the weights began as, for the card."""
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -48,7 +66,7 @@ class GalaxyTask(LightningModule):
             self.averaged = AveragedModel(self.network, multi_avg_fn=mean)
             self.averaged.requires_grad_(False)  # else several devices would wait for its gradients
         self.measured: dict[str, float] = {}
-        """The epoch's results: loss and RMSE of training and validation."""
+        """The epoch's results: loss and RMSE of training and validation, and RMSE of further campaigns."""
 
     @property
     def kept_network(self) -> GalaxyNetwork:
@@ -62,20 +80,21 @@ class GalaxyTask(LightningModule):
         # Devices drop out different features.
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.current_epoch + (self.global_rank << 48))
         share = self.recipe.training.unnormalised
-        self.network.head.normalise = self.current_epoch >= share * self.recipe.training.epochs
-        self.kept_network.head.normalise = self.network.head.normalise
-        self._totals = torch.zeros(4, dtype=torch.float64, device=self.device)
+        for head in (*self.network.heads, *self.kept_network.heads):
+            head.normalise = self.current_epoch >= share * self.recipe.training.epochs
+        self._totals = self._zeros()
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
         """Return the loss of one batch."""
         features = self.network.features(batch.images)
-        total, terms, squared, known = self._compare(self.network, features, batch)
+        compared = self._compare(self.network, features, batch)
+        total, terms = (self.get_buffer("weights") * compared[:, :2]).sum(dim=0)
         classified = (batch.classes >= 0).sum()
         # Devices bring gradients to their mean. That is the whole batch's if each one's loss is divided by
         # the terms that all of them know, and multiplied by their number.
         devices = self.trainer.world_size
         known_to_all = self._sum(torch.stack([terms, classified])).clamp(min=1) / devices
-        loss = total / known_to_all[0]
+        loss: Tensor = total / known_to_all[0]
         if self.class_head is not None:
             of_share = masked_cross_entropy(self.class_head(features), batch.classes)
             of_batch = of_share * (classified / known_to_all[1])
@@ -83,7 +102,7 @@ class GalaxyTask(LightningModule):
         mean = self._sum(loss.detach()) / devices
         if not torch.isfinite(mean):
             raise self._diverged(number)
-        self._totals += torch.stack([mean, torch.ones_like(mean), squared.detach(), known.double()])
+        self._totals += torch.stack([torch.stack([mean, torch.ones_like(mean)]), *compared[:, 2:].detach()])
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -96,24 +115,26 @@ class GalaxyTask(LightningModule):
         if self.averaged is not None:
             self._renew_statistics(self.kept_network)
         self._share_statistics(self.kept_network)
-        self._validation_totals = torch.zeros(4, dtype=torch.float64, device=self.device)
+        self._validation_totals = self._zeros()
 
     def validation_step(self, batch: Batch, number: int) -> None:
         """Add up one batch's losses and squared errors."""
         compared = self._compare(self.kept_network, self.kept_network.features(batch.images), batch)
-        self._validation_totals += torch.stack([number.double() for number in compared])
+        self._validation_totals += torch.cat([compared[:1, :2], compared[:, 2:]])
 
     def on_validation_epoch_end(self) -> None:
-        """Gather the epoch's four numbers; Lightning validates within the training epoch."""
-        total, terms, squared, known = self._sum(self._validation_totals).tolist()
+        """Gather the epoch's numbers; Lightning validates within the training epoch."""
+        (total, terms), *validation = self._sum(self._validation_totals).tolist()
         # Of the loss each device has the whole batch's.
-        loss_sum, batches, training_squared, training_known = self._sum(self._totals).tolist()
+        (loss_sum, batches), *training = self._sum(self._totals).tolist()
         self.measured = {
             "training_loss": loss_sum / max(batches, 1),
             "validation_loss": total / terms,
-            "training_rmse": math.sqrt(training_squared / max(training_known, 1)),
-            "validation_rmse": math.sqrt(squared / known),
         }
+        for name, learned, watched in zip((MAIN, *self.campaigns), training, validation, strict=True):
+            prefix = f"{name}_" if name else ""
+            for part, (squared, known) in (("training", learned), ("validation", watched)):
+                self.measured[f"{prefix}{part}_rmse"] = math.sqrt(squared / max(known, 1))
         if not math.isfinite(self.measured["validation_loss"]):
             raise self._diverged(self.steps_per_epoch)
         self.log_dict(self.measured, prog_bar=True)
@@ -150,20 +171,29 @@ class GalaxyTask(LightningModule):
             torch.distributed.all_reduce(numbers)
         return numbers
 
-    def _compare(
-        self, network: GalaxyNetwork, features: Tensor, batch: Batch
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _zeros(self) -> Float[Tensor, "row 2"]:
+        """Return what an epoch starts to add up: loss and number of terms, then errors of each campaign."""
+        return torch.zeros(2 + len(self.campaigns), 2, dtype=torch.float64, device=self.device)
+
+    def _compare(self, network: GalaxyNetwork, features: Tensor, batch: Batch) -> Float[Tensor, "campaign 4"]:
         """Return sum and number of terms of the recipe's loss, then of the squared errors of fractions."""
-        head = network.head
-        squared, known = masked_squared_error(head(features), batch.fractions)
+        widths = [len(head.tree) for head in network.heads]
+        labels = torch.split(batch.fractions, widths, dim=1)
+        counts = labels if batch.counts is None else torch.split(batch.counts, widths, dim=1)
+        compared = map(self._compare_one, network.heads, [features] * len(widths), labels, counts)
+        return torch.stack([torch.stack(numbers) for numbers in compared])
+
+    def _compare_one(
+        self, head: TreeHead, features: Tensor, fractions: Tensor, counts: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        squared, known = masked_squared_error(head(features), fractions)
         match self.recipe.training.loss:
             case "squared":
                 return squared, known, squared, known
             case "cross-entropy":
-                compared = tree_cross_entropy(head.tree, head.conditional(features), batch.fractions)
+                compared = tree_cross_entropy(head.tree, head.conditional(features), fractions)
             case "dirichlet-multinomial":
-                assert batch.counts is not None
-                compared = dirichlet_multinomial_loss(head.tree, head.concentrations(features), batch.counts)
+                compared = dirichlet_multinomial_loss(head.tree, head.concentrations(features), counts)
         return *compared, squared, known
 
     @torch.no_grad()

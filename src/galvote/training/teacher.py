@@ -15,7 +15,7 @@ from galvote.errors import TrainingError
 from galvote.inference.tta import predict_tta
 from galvote.io.atomic import atomic_file
 from galvote.models import best_device, find_model, load_card, load_model, run_network
-from galvote.training.examples import TrainingData
+from galvote.training.examples import MAIN, TrainingData
 from galvote.training.recipe import Recipe
 from galvote.trees import DecisionTree
 
@@ -46,8 +46,8 @@ def distil(
     """Mix the teacher's fractions into the labels of the training galaxies.
 
     Where volunteers' fractions are known, the label is the mean of both, with ``training.teacher_weight`` for
-    the teacher; where they are not, it is the teacher's. The validation galaxies are left as they are. The
-    run's folder keeps the predictions for when it is resumed.
+    the teacher; where they are not, it is the teacher's. Labels of further campaigns and the validation
+    galaxies are left as they are. The run's folder keeps the predictions for when it is resumed.
     """
     assert recipe.training.teacher is not None
     model = find_model(recipe.training.teacher)
@@ -60,9 +60,10 @@ def distil(
         with atomic_file(path) as partial, partial.open("wb") as file:
             np.save(file, predicted, allow_pickle=False)
     weight = np.float32(recipe.training.teacher_weight)
-    voted = data.training.fractions
-    mixed = np.where(np.isfinite(voted), (1 - weight) * voted + weight * predicted, predicted)
-    return replace(data, training=replace(data.training, fractions=mixed.astype(np.float32)))
+    labels = data.training.fractions.copy()
+    voted = labels[:, data.columns[MAIN]]
+    voted[:] = np.where(np.isfinite(voted), (1 - weight) * voted + weight * predicted, predicted)
+    return replace(data, training=replace(data.training, fractions=labels))
 
 
 def _predict(

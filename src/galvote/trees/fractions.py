@@ -5,7 +5,7 @@ to 1. A *cumulative* fraction is a share of all volunteers, the conditional frac
 asked, as the Kaggle *Galaxy Challenge* publishes it (Willett et al. 2013, MNRAS 435, 2835).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,9 @@ from jaxtyping import Bool, Float
 from galvote.errors import FractionError
 from galvote.trees.decision_tree import DecisionTree
 from galvote.trees.questions import Answer, Question
+
+EVEN = 2 / 3
+"""Where a tie is possible, an answer with this share of the leading one's votes is about even: 40 to 60."""
 
 TOLERANCE = 1e-4
 """How far a question's fractions may be from their sum. Published tables are rounded to about 2e-6."""
@@ -171,17 +174,37 @@ class Step:
         The question, and the answer that most volunteers gave.
     fraction
         Their share of those who were asked, in [0, 1].
+    rivals
+        Answers that are about even with it.
+    sure
+        Whether its interval excludes a tie with any other.
     """
 
     question: Question
     answer: Answer
     fraction: float
+    rivals: tuple[Answer, ...] = ()
+    sure: bool = True
+
+    @property
+    def text(self) -> str:
+        """The answer in words, hedged: ``featured or smooth, about even``, ``probably barred``."""
+        if not self.rivals:
+            return self.answer.phrase if self.sure else f"probably {self.answer.phrase}"
+        *others, last = (one.phrase for one in (self.answer, *self.rivals))
+        return f"{', '.join(others)} or {last}{'' if self.question.qualifies else ', about even'}"
 
 
-def decision_path(tree: DecisionTree, cumulative: Float[np.ndarray, " answer"]) -> tuple[Step, ...]:
+def decision_path(
+    tree: DecisionTree,
+    cumulative: Float[np.ndarray, " answer"],
+    low: Float[np.ndarray, " answer"] | None = None,
+    high: Float[np.ndarray, " answer"] | None = None,
+) -> tuple[Step, ...]:
     """Return one galaxy's steps down the tree, at each question along the answer with most votes.
 
-    The path stops early where a question has no votes or is unknown.
+    The path stops early where a question has no votes or is unknown. Where answers are about even, it goes on
+    where the ways from them meet.
 
     Parameters
     ----------
@@ -189,19 +212,41 @@ def decision_path(tree: DecisionTree, cumulative: Float[np.ndarray, " answer"]) 
         The questions.
     cumulative
         One galaxy's fractions in [0, 1], in ``tree.columns`` order.
+    low, high
+        Ends of their intervals; without them nothing is hedged.
     """
-    steps = list[Step]()
-    name: str | None = tree.questions[0].name
+    return tuple(_walk(tree, tree.questions[0].name, cumulative, low, high))
+
+
+def _walk(
+    tree: DecisionTree,
+    name: str | None,
+    cumulative: Float[np.ndarray, " answer"],
+    low: Float[np.ndarray, " answer"] | None = None,
+    high: Float[np.ndarray, " answer"] | None = None,
+) -> Iterator[Step]:
     while name is not None:
-        question = tree.question(name)
-        fractions = np.asarray(cumulative[tree.slices[name]], dtype=np.float64)
+        question, columns = tree.question(name), tree.slices[name]
+        fractions = np.asarray(cumulative[columns], dtype=np.float64)
         total = fractions.sum()
         if not total > 0:
-            break
+            return
         best = int(fractions.argmax())
-        steps.append(Step(question, question.answers[best], float(fractions[best] / total)))
-        name = question.answers[best].leads_to
-    return tuple(steps)
+        tied = np.zeros(len(fractions), bool)
+        if low is not None and high is not None:
+            tie = (fractions + fractions[best]) / 2
+            tied = (tie >= low[columns][best]) & (tie <= high[columns])
+            tied[best] = False
+        even = [i for i in np.argsort(-fractions) if tied[i] and fractions[i] >= EVEN * fractions[best]]
+        answer, *rivals = (question.answers[i] for i in (best, *even))
+        yield Step(question, answer, float(fractions[best] / total), tuple(rivals), not tied.any())
+        name = answer.leads_to
+        if rivals:
+            way, *others = (
+                [step.question.name for step in _walk(tree, one.leads_to, cumulative)]
+                for one in (answer, *rivals)
+            )
+            name = next((met for met in way if all(met in other for other in others)), None)
 
 
 def describe_path(steps: Sequence[Step]) -> str:
@@ -215,7 +260,7 @@ def describe_path(steps: Sequence[Step]) -> str:
     said = ""
     for step in steps:
         joint = ", " if step.question.qualifies else " → "
-        said += (joint if said else "") + step.answer.phrase
+        said += (joint if said else "") + step.text
     return said
 
 

@@ -14,7 +14,10 @@ from galvote.trees.questions import Kind
 
 @dataclass(frozen=True)
 class Finding:
-    """One galaxy's kind, and the share of all volunteers, in [0, 1], who gave the answer that makes it so."""
+    """One galaxy's kind, and the share of all volunteers, in [0, 1], who gave the answer that makes it so.
+
+    The share is 0 if the kind is `UNKNOWN`.
+    """
 
     kind: Kind
     fraction: float
@@ -22,23 +25,36 @@ class Finding:
     @property
     def label(self) -> str:
         """The kind and the fraction: ``spiral 0.87``."""
-        return f"{self.kind.name} {self.fraction:.2f}"
+        return f"{self.kind.name} {self.fraction:.2f}" if self.fraction else self.kind.name
 
 
-def name_kind(tree: DecisionTree, fractions: Float[np.ndarray, " answer"]) -> Finding:
+UNKNOWN = Finding(Kind("unknown", ""), 0.0)
+"""Of a galaxy that is out of distribution."""
+
+
+def name_kind(
+    tree: DecisionTree,
+    fractions: Float[np.ndarray, " answer"],
+    low: Float[np.ndarray, " answer"] | None = None,
+    high: Float[np.ndarray, " answer"] | None = None,
+) -> Finding:
     """Return the kind of one galaxy: the first of the tree's kinds that its decision path passes through.
 
-    It is the answer to the first question where the path passes through no kind's.
+    An answer that others are about even with makes no kind. Where no answer does, the kind is that to the
+    first question, or the two that are about even there: ``smooth or featured``.
     """
-    passed = [step.answer for step in decision_path(tree, fractions)]
-    if not passed:
+    path = decision_path(tree, fractions, low, high)
+    if not path:
         raise TreeError(
             f"These fractions lead nowhere in the tree {tree.name!r}; check that they are cumulative "
             "fractions of all its columns."
         )
-    labels = [answer.label for answer in passed]
-    root = Kind(passed[0].phrase, passed[0].label)
-    kind = next((kind for kind in tree.kinds if kind.answer in labels), root)
+    decided = [step.answer.label for step in path if not step.rivals]
+    kind = next((kind for kind in tree.kinds if kind.answer in decided), None)
+    if kind is None:
+        even = (path[0].answer, *path[0].rivals)
+        first = [answer for answer in tree.questions[0].answers if answer in even]
+        kind = Kind(" or ".join(answer.phrase for answer in first), first[0].label)
     return Finding(kind, float(fractions[tree.labels.index(kind.answer)]))
 
 

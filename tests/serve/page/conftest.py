@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from galvote.serve.examples import EXAMPLES, draw_example
+from galvote.serve.examples import EXAMPLES
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -149,9 +149,9 @@ def open_page(browser, address: str) -> Iterator[Callable[..., Visit]]:
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory) -> Path:
-    """Return a folder of eight galaxies, one of them with a nasty name, and a file that is no picture."""
+    """Return a folder of galaxies and a file that is no picture."""
     folder = tmp_path_factory.mktemp("images")
-    for name in EXAMPLES:
-        (folder / f"{name}.jpg").write_bytes(draw_example(name))
+    for name, path in EXAMPLES.items():
+        (folder / f"{name}.jpg").write_bytes(path.read_bytes())
     (folder / "notes.txt").write_text("This is no picture.")
     return folder

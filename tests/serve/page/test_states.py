@@ -8,7 +8,7 @@ import pytest
 
 GIVEN = """async ([name, paste]) => {
   const data = new DataTransfer();
-  data.items.add(new File([await (await fetch("/v1/examples/star.jpg")).blob()], name));
+  data.items.add(new File([await (await fetch("/v1/examples/round.jpg")).blob()], name));
   const event = paste
     ? new ClipboardEvent("paste", { clipboardData: data, bubbles: true })
     : new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
@@ -64,9 +64,9 @@ def test_work_shows_its_progress_and_can_be_stopped(open_page, images):
     page.wait_for_selector("#examples li")
     held = []
     page.route("**/v1/predict*", lambda route: held.append(route))
-    page.choose(images / "ring.jpg")
+    page.choose(images / "merger.jpg")
     page.wait_for_selector("#working:not([hidden])")
-    assert page.text("#working-text") == "Looking at ring.jpg …"
+    assert page.text("#working-text") == "Looking at merger.jpg …"
     page.wait_for_timeout(100)
     page.click("#stop")
     page.wait_for_selector("#working", state="hidden")

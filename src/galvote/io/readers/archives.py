@@ -1,7 +1,5 @@
 """Images in a tar file or a zip archive, in the WebDataset layout."""
 
-from __future__ import annotations
-
 import tarfile
 import zipfile
 import zlib
@@ -61,14 +59,7 @@ def _only(data: bytes) -> tuple[bytes, ...]:
 
 @register(".tar")
 def list_tar(path: Path, id_column: str | None = None) -> Listing:
-    """List the images of a tar file by their names, from its headers alone; see `list_samples`.
-
-    Names with more dots are no trouble unless a part is a key itself. Members of the same name are images of
-    their own, though unpacking would keep the last alone.
-
-    A tar file that is cut short or damaged has one more row, with its own path as the id, which fails when it
-    is read: nobody knows what is lost.
-    """
+    """List a tar file's images by `list_samples`, from its headers alone; if it is damaged, a row fails."""
     members, others, whole = _read_headers(path)
     if not (members or whole):
         raise damaged(path, "a tar file", ValueError("its first header is none"))
@@ -87,13 +78,13 @@ def list_samples(
 ) -> tuple[pa.Array, pa.Array, tuple[str, ...]]:
     """Return the ids of an archive's images, which of them are listed, and what is to be said.
 
-    A sample of the WebDataset layout is the members that share a key, the name up to its first dot. Its image
-    is the member ``KEY.jpg``, or with another ending of an image, or ``KEY.image.jpg``, or the only image
-    beside a ``KEY.labels.json`` or the like; its id is the last part of the key. Other members are passed
-    over. Where nothing shares the key, the id is the name without the ending.
+    A WebDataset sample is what shares a key, the name up to its first dot. Its image is ``KEY.jpg`` or the
+    like, ``KEY.image.jpg``, or the only image beside a ``KEY.labels.json``; its id is the last part of the
+    key. Where nothing shares the key, the id is the name without the ending.
     """
     keys, samples = _keys(names)
-    other_keys, other_samples = _keys(_as_text(others))
+    other_names = [name.encode(errors="replace").decode() for name in others]
+    other_keys, other_samples = _keys(pa.array(other_names, TEXT))
     further = pc.and_(pc.not_equal(keys, samples), pc.is_in(samples, keys))  # KEY.mask.png beside KEY.jpg
     named = pc.and_(pc.equal(keys, join_texts(samples, "image", by=".")), pc.invert(further))
     of_named = pc.is_in(samples, samples.filter(named))
@@ -112,10 +103,6 @@ def _keys(names: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Return names without their endings, and up to their first dots."""
     keys = name_without_ending(names)
     return keys, pc.replace_substring_regex(keys, r"(?s)^((?:.*/)?[^/.]+)\.[^/]*$", r"\1")
-
-
-def _as_text(names: Sequence[str]) -> pa.Array:
-    return pa.array([name.encode(errors="replace").decode() for name in names], TEXT)
 
 
 def _read_headers(path: Path) -> tuple[list[_Member], list[str], bool]:
@@ -180,10 +167,7 @@ class _Zipped:
 
 @register(".zip", in_folders=False)
 def list_zip(path: Path, id_column: str | None = None) -> Listing:
-    """List the images of a zip archive by their names; see `list_samples`.
-
-    One in a folder is not looked for: it often lies beside the pictures that were unpacked from it.
-    """
+    """List a zip archive's images, where it is named: in a folder, it often lies beside what it holds."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]

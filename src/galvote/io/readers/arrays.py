@@ -1,8 +1,7 @@
 """Images in arrays: an HDF5 file, as those of Galaxy10, a ``.npz`` or a ``.npy``."""
 
-from __future__ import annotations
-
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from galvote.io.readers.files import name_without_ending
 from galvote.io.readers.fits_tables import as_image
 from galvote.io.readers.registry import NoImagesError, damaged, register
 from galvote.io.sources import TEXT, Listing, Read, join_texts
+from galvote.io.tables import register_table
 
 _HDF5 = (".h5", ".hdf5", ".hdf")
 _AT_A_TIME = 64
@@ -76,12 +76,9 @@ def _as_rgb(image: np.ndarray) -> np.ndarray:
 
 @register(*_HDF5, ".npz", ".npy", in_folders=False, of_arrays=True)
 def list_arrays(path: Path, id_column: str | None = None, dataset: str | None = None) -> Listing:
-    """List the images of an array.
+    """List the images of the array `dataset`, or one named ``images``, or the only one that may be images.
 
-    It is the one that `dataset` names, or is named ``images``, or the only one that may be images:
-    ``(galaxy, y, x, 3)``, ``(galaxy, y, x)`` or ``(y, x, 3)`` of uint8, or planes of other numbers,
-    ``(galaxy, 3, y, x)`` from blue to red or ``(galaxy, y, x)``. Ids are those of another array with one of
-    the usual names, or the rows' numbers from 0; of one image, the name of the file.
+    Ids are another array's with a usual name, or the rows' numbers; of one image, the name of the file.
     """
     try:
         with _opened(path) as arrays:
@@ -167,6 +164,35 @@ def _choose(path: Path, about: Mapping[str, _Array], dataset: str | None) -> str
     )
 
 
+def read_arrays(path: Path) -> pa.Table:
+    """Read the arrays that have a number or a text for each image, as ``ans``, Galaxy10's classes.
+
+    Without ids among them there is a column ``id`` of the rows' numbers, as `list_arrays` has them.
+    """
+    with _opened(path) as arrays:
+        about = _describe(path, arrays)
+        lengths = Counter(each.shape[0] for each in about.values() if len(each.shape) == 1)
+        if not lengths:
+            raise ValueError("it has no arrays of one number or text for each image")
+        rows = lengths.most_common(1)[0][0]
+        names = [name for name, each in about.items() if each.shape == (rows,)]
+        columns = {name: _column(arrays[name]) for name in names}
+    if first_column(names, ID_COLUMNS, path) is None:
+        columns = {"id": pa.array(np.arange(rows)).cast(TEXT), **columns}
+    return pa.table(columns)
+
+
+for _name, _endings in (("HDF5", _HDF5), ("npz", (".npz",))):
+    register_table(_name, *_endings, read=read_arrays)
+
+
+def _column(array: Any) -> pa.Array:
+    values = np.asarray(array[()])
+    if values.dtype.kind in "SO":
+        values = np.array([each.decode() if isinstance(each, bytes) else str(each) for each in values])
+    return pa.array(values)
+
+
 def _ids(
     path: Path, arrays: Mapping[str, Any], about: Mapping[str, _Array], rows: int, id_column: str | None
 ) -> tuple[pa.Array, str]:
@@ -174,7 +200,4 @@ def _ids(
     if id_column is None and first_column(columns, ID_COLUMNS, path) is None:
         return pa.array(np.arange(rows)).cast(TEXT), "ids are the rows' numbers, from 0"
     name = find_id_column(columns, path, id_column)
-    values = np.asarray(arrays[name][()])
-    if values.dtype.kind in "SO":
-        values = np.array([each.decode() if isinstance(each, bytes) else str(each) for each in values])
-    return ids_as_text(pa.chunked_array([pa.array(values)]), path), f"ids from `{name}`"
+    return ids_as_text(pa.chunked_array([_column(arrays[name])]), path), f"ids from `{name}`"

@@ -1,8 +1,5 @@
 """Images that a table names in its column ``source``."""
 
-from __future__ import annotations
-
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,9 +12,12 @@ import pyarrow.parquet as pq
 from galvote.errors import CatalogueError
 from galvote.io.columns import cast_to_text, find_id_column, ids_as_text, is_text, list_names
 from galvote.io.readers.files import FITS, Files, join_paths, read_files
+from galvote.io.readers.fits_tables import opened
 from galvote.io.readers.registry import register
 from galvote.io.sources import TEXT, Listing, Read, refuse, to_values
 from galvote.io.tables import read_table
+
+_TEXTS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".ecsv", ".ecsv.gz")
 
 
 @dataclass(frozen=True)
@@ -37,26 +37,9 @@ class _NamedFiles:
         return pc.fill_null(locations.field("path"), pa.scalar(str(self.catalogue), TEXT))
 
 
-@register(
-    ".csv",
-    ".csv.gz",
-    ".tsv",
-    ".tsv.gz",
-    ".ecsv",
-    ".ecsv.gz",
-    ".vot",
-    ".votable",
-    ".xml",
-    ".parquet",
-    *FITS,
-    in_folders=False,
-)
+@register(*_TEXTS, ".vot", ".votable", ".xml", ".parquet", *FITS, in_folders=False)
 def list_catalogue(path: Path, id_column: str | None = None) -> Listing | None:
-    """List the paths in a table's column `source`; None if it is a FITS file without one.
-
-    A row without a path is listed, too, and fails when it is read, as a vanished file does: with the `status`
-    and the `reason` that the table's columns of these names give, or as ``missing``.
-    """
+    """List the paths in a table's column `source`; None if it is a FITS file without one."""
     if path.name.lower().endswith(FITS) and not _has_sources(path):
         return None
     of_parquet = path.name.lower().endswith(".parquet")
@@ -103,12 +86,8 @@ def _has_sources(path: Path) -> bool:
     from astropy.io import fits
 
     try:
-        with warnings.catch_warnings(), fits.open(path) as units:
-            warnings.simplefilter("ignore")  # a damaged image is told of when it is read
-            return (
-                len(units) > 1
-                and isinstance(units[1], fits.BinTableHDU)
-                and "source" in units[1].columns.names
-            )
+        with opened(path) as units:
+            tables = [unit for unit in units[1:2] if isinstance(unit, fits.BinTableHDU)]
+            return any("source" in table.columns.names for table in tables)
     except (OSError, ValueError, TypeError, KeyError):
         return False

@@ -1,7 +1,5 @@
 """Images that are files of their own, alone or three bands together: listing them by their names."""
 
-from __future__ import annotations
-
 import os
 import re
 import stat
@@ -107,16 +105,7 @@ def _read_whole(path: str) -> bytes:
 
 
 def list_files(paths: pa.Array, *, folder: str = "") -> Listing:
-    """List files by their names; three and more bands of one galaxy are one image.
-
-    Parameters
-    ----------
-    paths
-        Of images; ``ID_g.fits``, ``ID_r.fits``, ``ID_i.fits`` (also with ``-`` or ``.``, and in upper case)
-        are bands of one galaxy; `choose_bands` says which of more are shown.
-    folder
-        Put before the names, if they are in a folder inside the one that was named.
-    """
+    """List files by their names (`folder` before them); the bands of one galaxy are one image."""
     ids = name_without_ending(pc.replace_substring_regex(paths, _FOLDERS, folder.replace("\\", r"\\")))
     notes = ("ids from file names",)
     is_band = pc.match_substring_regex(paths, _ONE_BAND)
@@ -142,11 +131,7 @@ def list_files(paths: pa.Array, *, folder: str = "") -> Listing:
 
 
 def _group_bands(paths: pa.Array) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Return an order of one-band files in which those of a galaxy are together, from blue to red.
-
-    Only galaxies with three bands or more are in it. Returned, too, are where each one's files begin in it,
-    with its length at the end, and notes on what there is.
-    """
+    """Return bands in order, galaxy by galaxy, from blue to red; where each galaxy begins; what to say."""
     names = pc.extract_regex(paths, _ONE_BAND)
     lower = pc.utf8_lower(names.field("band"))
     band = np.asarray(pc.index_in(lower, value_set=pa.array(list(_LETTERS), lower.type)), dtype=np.int64)
@@ -181,10 +166,7 @@ def name_without_ending(names: pa.Array) -> pa.Array:
 
 
 def list_names_in(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the names of the files and of the folders in a folder, each sorted.
-
-    What has the ending of an image is a file: to ask of a million links what they lead to takes long.
-    """
+    """Return the names of the files and folders in a folder; what ends as images do is a file unasked."""
     files, folders = list[str](), list[str]()
     with os.scandir(folder) as entries:
         for entry in entries:

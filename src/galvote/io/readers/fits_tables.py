@@ -1,7 +1,5 @@
 """Images in a column of a FITS table."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,13 +47,9 @@ class _Rows:
 
 @register(*FITS)
 def list_fits(path: Path, id_column: str | None = None) -> Listing | None:
-    """List the rows of a FITS table that has a column of images; None if the file is no such table.
+    """List the rows of a FITS table by its column of images; None if it begins with one, or is a catalogue.
 
-    A column holds images if its cells have two or three axes. Of several, in whichever tables of the file,
-    the one named ``image`` is taken. A file that begins with an image is an image, whatever tables follow; a
-    table with a column ``source`` and none named ``image`` is a catalogue. A table cut short is a
-    `DamagedFileError`, tables without any image a `NoImagesError`; a `CatalogueError` says that several
-    columns may be meant, there are no ids, or the file is compressed.
+    A column holds images if its cells have two or three axes; of several, ``image`` is taken.
     """
     found = _find_columns(path)
     if found is None:
@@ -72,7 +66,7 @@ def list_fits(path: Path, id_column: str | None = None) -> Listing | None:
     ((number, name),) = chosen
     id_name = find_id_column(names[number], path, id_column)
     try:
-        with _opened(path) as units:
+        with opened(path) as units:
             values = np.array(units[number].data[id_name])
     except (OSError, ValueError, TypeError) as error:
         raise damaged(path, "a FITS table", error) from error
@@ -90,7 +84,7 @@ def _find_columns(path: Path) -> tuple[list[tuple[int, str]], dict[int, list[str
     described = list[str]()
     otherwise = False  # an image, or a catalogue of paths
     try:
-        with _opened(path) as units:
+        with opened(path) as units:
             for number, unit in enumerate(units):
                 if isinstance(unit, fits.CompImageHDU) or not isinstance(unit, fits.BinTableHDU):
                     if unit.is_image and unit.header.get("NAXIS", 0) >= 2:
@@ -120,7 +114,7 @@ def _find_columns(path: Path) -> tuple[list[tuple[int, str]], dict[int, list[str
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
     """Yield a FITS file's HDUs; what is damaged is told of by what is raised when it is read."""
     from astropy.io import fits
 

@@ -1,7 +1,5 @@
 """Images that a text file names, one path a line, or a folder's ``metadata`` as Hugging Face has it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,11 +29,7 @@ def list_text(path: Path, id_column: str | None = None) -> Listing:
 
 @register("metadata.csv", "metadata.jsonl", "metadata.parquet")
 def list_metadata(path: Path, id_column: str | None = None) -> Listing | None:
-    """List the images of a folder with a table of them, as the ``imagefolder`` of Hugging Face `datasets`.
-
-    Its column ``file_name`` has their paths from there; ids are those of a column with one of the usual
-    names, or else the paths without endings. None if there is no such column.
-    """
+    """List a folder's images by the column ``file_name`` of a table, as Hugging Face's ``imagefolder``."""
     try:
         table = read_json(path) if path.suffix == ".jsonl" else read_table(path)
     except pa.ArrowInvalid as error:

@@ -4,8 +4,6 @@ Listing reads ids only. Reading goes through the file once, from front to back, 
 and only where images are wanted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass

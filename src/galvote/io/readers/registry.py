@@ -1,7 +1,5 @@
 """The formats of places that hold images: a function for each, found by the ending of the place's name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -44,22 +42,17 @@ _FORMATS = list[Format]()
 def register(
     *endings: str, in_folders: bool = True, of_arrays: bool = False
 ) -> Callable[[ListImages], ListImages]:
-    """Register the function under this decorator as what lists the images of a format.
+    """Return a decorator that registers a function as what lists the images of a format.
 
     Parameters
     ----------
     *endings
-        Of the names of its files, in lower case; of a folder, the name of a file that marks it. Of several
-        formats with one ending the last registered is asked first.
+        Of its files' names, in lower case; of a folder, the name of a file that marks it. Of several formats
+        with one ending the last registered is asked first.
     in_folders
         Whether its files are looked for in a folder, or listed only where they are named.
     of_arrays
         Whether the function takes `dataset`, too, the name of one of its arrays.
-
-    Returns
-    -------
-    Callable
-        The decorator.
     """
 
     def add(list_images: ListImages) -> ListImages:
@@ -96,10 +89,7 @@ def list_marked(folder: Path, id_column: str | None) -> Listing | None:
 def list_file(
     path: Path, id_column: str | None = None, dataset: str | None = None, *, in_folder: bool = False
 ) -> Listing | None:
-    """List the images that a file holds, or that it marks; None if it is of no format and may be an image.
-
-    In a folder, only formats that are looked for there are asked.
-    """
+    """List the images that a file holds or marks; None if no format (in a folder, none sought) has any."""
     if not path.is_file():
         return None  # a pipe would be waited for
     for format_ in formats_of(path.name):

@@ -10,8 +10,6 @@ A store is a folder of three files:
 `galvote.images.pack` writes it; this is how it is read.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass

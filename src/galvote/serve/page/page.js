@@ -157,7 +157,7 @@ function classify(files) {
     } else if (only.status === "ok") {
       await openRow(only);
     } else {
-      showProblem(byId("problem"), { message: [`${only.id}: ${only.reason}`, "Choose another file, or try one of the simulated galaxies."] });
+      showProblem(byId("problem"), { message: [`${only.id}: ${only.reason}`, "Choose another file, or try one of the examples."] });
     }
   });
 }
