@@ -10,6 +10,7 @@
 `cutouts`         images of a catalogue's galaxies, from a FITS image or a survey
 `evaluate`        scores of a model or of predictions against votes: an `Evaluation`
 `train`           a new model, by one of `list_recipes` or a recipe of your own
+`finetune`        a model that has learned your own labels, and its scores: a `Finetuned`
 `calibrate`       intervals and an out-of-distribution flag for a trained model
 `export`          a model as one ONNX file
 `count_votes`     votes from a Zooniverse project's classifications: `Votes`
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from galvote.errors import GalvoteError
     from galvote.field import Field, find_field, write_field
+    from galvote.finetuning import Finetuned, finetune
     from galvote.images.cutouts import cutouts
     from galvote.inference import Prediction, Predictor, Settings
     from galvote.inference.calibrate import calibrate
@@ -56,6 +58,7 @@ __all__ = [
     "DecisionTree",
     "Evaluation",
     "Field",
+    "Finetuned",
     "GalvoteError",
     "Prediction",
     "Predictor",
@@ -67,6 +70,7 @@ __all__ = [
     "evaluate",
     "export",
     "find_field",
+    "finetune",
     "list_models",
     "list_recipes",
     "list_trees",
@@ -83,6 +87,7 @@ _HOMES = {
     "DecisionTree": "galvote.trees",
     "Evaluation": "galvote.inference.evaluation",
     "Field": "galvote.field",
+    "Finetuned": "galvote.finetuning",
     "GalvoteError": "galvote.errors",
     "Prediction": "galvote.inference",
     "Predictor": "galvote.inference",
@@ -94,6 +99,7 @@ _HOMES = {
     "evaluate": "galvote.inference.evaluation",
     "export": "galvote.inference.export",
     "find_field": "galvote.field",
+    "finetune": "galvote.finetuning",
     "list_models": "galvote.weights",
     "list_recipes": "galvote.recipes",
     "list_trees": "galvote.trees",

@@ -14,6 +14,7 @@ from galvote.errors import CatalogueError
 from galvote.io.columns import (
     ID_COLUMNS,
     cast_to_text,
+    find_column,
     first_column,
     is_text,
     list_names,
@@ -75,20 +76,24 @@ def read_labels(
     return {id_: value for id_, value in zip(ids, values, strict=True) if value is not None}
 
 
-def class_columns(table: pa.Table, path: Path, id_column: str | None = None) -> tuple[str, ...]:
+def class_columns(
+    table: pa.Table, path: Path, id_column: str | None = None, column: str | None = None
+) -> tuple[str, ...]:
     """Return the columns that may hold classes: words, of which there are few and some occur again.
 
     Parameters
     ----------
     table, path
         The table, and where it is from.
-    id_column
-        Its column of ids, if it is named.
+    id_column, column
+        Its column of ids, and that of classes, if they are named.
 
     Returns
     -------
     Names of columns.
     """
+    if column is not None:
+        return (find_column(table.column_names, [column], path, "classes", "Name one of them."),)
     named = first_column(table.column_names, ID_COLUMNS, path, id_column)
     return tuple(
         field.name
@@ -116,7 +121,13 @@ def tree_of_classes(tables: Sequence[pa.Table], column: str, path: Path) -> Deci
     The tree, classes in alphabetical order.
     """
     values = [value for table in tables for value in pc.unique(_texts(table, column, path)).to_pylist()]
-    return class_tree(column, sorted({value for value in values if value is not None}))
+    classes = sorted({value for value in values if value is not None})
+    if not 2 <= len(classes) <= MOST:
+        raise CatalogueError(
+            f"{path}: the column {column!r} has {len(classes)} different values, {list_names(classes, 3)}; "
+            f"classes are two or more, and at most {MOST}."
+        )
+    return class_tree(column, classes)
 
 
 def votes_of_classes(
