@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Not quiet, so that it shows how far it is
 PIP := --disable-pip-version-check --no-input
-# The tests run side by side, each on one core.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -q
+# The tests run side by side, each on one core; whoever has none left takes over the other's.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -q
 
 .PHONY: demo test test-slow base browser lint types contracts clean
 
@@ -27,8 +27,8 @@ demo: $(VENV)/demo.stamp ## Classify example galaxies and those of the Hubble De
 test: $(VENV)/dev.stamp ## Run the default tests
 	$(PYTEST)
 
-test-slow: $(VENV)/dev.stamp ## Run every test, the slow ones too
-	$(PYTEST) -m 'slow or not slow'
+test-slow: $(VENV)/dev.stamp ## Run the tests that `make test` leaves out
+	$(PYTEST) -m slow
 
 base: ## Try what the base install does, in an environment without torch
 	$(PYTHON) -m venv .venv-base
