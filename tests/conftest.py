@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from unittest.mock import patch
 import hypothesis
 import jaxtyping._import_hook as hook
 import pytest
+from filelock import FileLock
 
 hypothesis.settings.register_profile("patient", deadline=None)  # busy machines are no bug
 hypothesis.settings.load_profile("patient")
@@ -32,11 +34,29 @@ hook._JaxtypingLoader.get_code = _get_code
 hook._JaxtypingLoader.exec_module = SourceFileLoader.exec_module
 
 
+@pytest.fixture(scope="session")
+def share(tmp_path_factory) -> Callable[..., Path]:
+    """Have a folder made once for all the processes in which tests run side by side."""
+    root = tmp_path_factory.getbasetemp()
+    root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "shared"
+    root.mkdir(exist_ok=True)
+
+    def share(name: str, make: Callable[[Path], object]) -> Path:
+        folder, made = root / name, root / f"{name}.made"
+        with FileLock(root / f"{name}.lock"):
+            if not made.exists():
+                make(folder)
+                made.touch()
+        return folder
+
+    return share
+
+
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory) -> Iterator[None]:
+def _own_cache(share) -> Iterator[None]:
     """Keep what is measured of this machine out of the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XDG_CACHE_HOME", str(share("cache", Path.mkdir)))
         yield
 
 
@@ -50,21 +70,22 @@ def real_galaxies() -> Path:
 
 
 @pytest.fixture(scope="session")
-def simulated(tmp_path_factory) -> Path:
+def simulated(share) -> Path:
     """Return a folder of 60 simulated galaxies in the challenge's layout, with classes and splits.
 
     ``classes.csv`` has a class for every third galaxy; in ``splits.csv`` every fourth is for validation.
     """
     from galvote.simulate import simulate_galaxies, write_galaxies
 
-    folder = tmp_path_factory.mktemp("simulated")
-    galaxies = list(simulate_galaxies(60, seed=1))
-    write_galaxies(folder, galaxies)
-    classes = (f"{galaxy.id},{('disc', 'round')[i % 2]}\n" for i, galaxy in enumerate(galaxies) if i % 3 == 0)
-    (folder / "classes.csv").write_text("id,class\n" + "".join(classes))
-    splits = (f"{galaxy.id},{'train' if i % 4 else 'validation'}\n" for i, galaxy in enumerate(galaxies))
-    (folder / "splits.csv").write_text("id,split\n" + "".join(splits))
-    return folder
+    def make(folder: Path) -> None:
+        galaxies = list(simulate_galaxies(60, seed=1))
+        write_galaxies(folder, galaxies)
+        classes = (f"{each.id},{('disc', 'round')[i % 2]}\n" for i, each in enumerate(galaxies) if i % 3 == 0)
+        (folder / "classes.csv").write_text("id,class\n" + "".join(classes))
+        splits = (f"{each.id},{'train' if i % 4 else 'validation'}\n" for i, each in enumerate(galaxies))
+        (folder / "splits.csv").write_text("id,split\n" + "".join(splits))
+
+    return share("simulated", make)
 
 
 @pytest.fixture(scope="session")
@@ -108,14 +129,13 @@ def tiny_recipe(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def packed(simulated, tmp_path_factory) -> Path:
+def packed(simulated, share) -> Path:
     """Return a packed store of the simulated galaxies, as the tiny recipe wants it."""
     from galvote.images import Geometry, pack
     from galvote.io import list_sources
 
-    folder = tmp_path_factory.mktemp("packed")
-    pack(list_sources(simulated / "images_training"), folder, Geometry(pixels=64), overwrite=True)
-    return folder
+    images = simulated / "images_training"
+    return share("packed", lambda folder: pack(list_sources(images), folder, Geometry(pixels=64)))
 
 
 @pytest.fixture(scope="session")
@@ -143,18 +163,35 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@contextmanager
+def _quickly() -> Iterator[None]:
+    from galvote.calibration import cross_fit
+
+    with (
+        patch("galvote.training.run_folder.plot_curves"),
+        patch("galvote.inference.calibrate.cross_fit", functools.partial(cross_fit, halves=4)),
+    ):
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick() -> Iterator[None]:
+    """Draw no run's curves, and measure calibrations on few halves: both cost more than a tiny run."""
+    with _quickly():
+        yield
+
+
 @pytest.fixture(scope="session")
-def trained(training_data, tiny_recipe, tmp_path_factory, one_thread) -> Path:
+def trained(training_data, tiny_recipe, share, one_thread) -> Path:
     """Return the folder of a finished run of the tiny recipe."""
     from galvote.training import fit, load_recipe
 
-    folder = tmp_path_factory.mktemp("runs") / "tiny"
-    fit(load_recipe(tiny_recipe), training_data, folder)
-    return folder
+    with _quickly():
+        return share("trained", lambda folder: fit(load_recipe(tiny_recipe), training_data, folder))
 
 
 @pytest.fixture(scope="session")
-def calibrated(trained, packed, simulated, tmp_path_factory) -> Path:
+def calibrated(trained, packed, simulated, share) -> Path:
     """Return the folder of the same model, calibrated on half of the galaxies as if it had not seen them."""
     import numpy as np
 
@@ -164,12 +201,15 @@ def calibrated(trained, packed, simulated, tmp_path_factory) -> Path:
     from galvote.labels import read_votes
     from galvote.models import find_model, save_calibrated
 
-    store, votes = PackedStore.open(packed), read_votes(simulated / "training_solutions.csv")
-    predicted, features = Predictor.load(trained).predict_features(np.asarray(store.cutouts))
-    actual = votes.fractions[[votes.ids.index(galaxy) for galaxy in store.ids]]
-    calibration, _ = measure(votes.tree, predicted[::2], actual[::2], features[::2], features[1::2])
-    folder = tmp_path_factory.mktemp("calibrated") / "tiny"
-    return save_calibrated(find_model(trained), calibration, {"galaxies": 30}, folder)
+    def make(folder: Path) -> None:
+        store, votes = PackedStore.open(packed), read_votes(simulated / "training_solutions.csv")
+        predicted, features = Predictor.load(trained).predict_features(np.asarray(store.cutouts))
+        actual = votes.fractions[[votes.ids.index(galaxy) for galaxy in store.ids]]
+        calibration, _ = measure(votes.tree, predicted[::2], actual[::2], features[::2], features[1::2])
+        save_calibrated(find_model(trained), calibration, {"galaxies": 30}, folder)
+
+    with _quickly():
+        return share("calibrated", make)
 
 
 class TwoQuestions(NamedTuple):
@@ -237,7 +277,7 @@ def own_tree(two_questions) -> Any:
 
 
 @pytest.fixture(scope="session")
-def own_model(own_tree: Any, calibrated: Path, tmp_path_factory) -> Path:
+def own_model(own_tree: Any, calibrated: Path, share) -> Path:
     """Return the folder of a calibrated model, without training, for a tree of two questions."""
     import numpy as np
     import torch
@@ -246,27 +286,29 @@ def own_model(own_tree: Any, calibrated: Path, tmp_path_factory) -> Path:
     from galvote.inference.calibrate import measure
     from galvote.models import GalaxyNetwork, load_card, save_calibrated, save_model
 
-    torch.manual_seed(5)
-    card = load_card(calibrated).model_copy(update={"name": "two-questions", "tree": own_tree.to_dict()})
-    folder = tmp_path_factory.mktemp("two-questions")
-    model = save_model(GalaxyNetwork(card.network, own_tree), card, folder / "plain")
-    rng = np.random.default_rng(1)
-    cutouts = rng.integers(0, 256, (30, 64, 64, 3), np.uint8)
-    fractions, features = Predictor.load(model).predict_features(cutouts)
-    calibration, _ = measure(own_tree, fractions[::2], fractions[1::2], features[::2], features[1::2])
-    return save_calibrated(model, calibration, {"galaxies": 30}, folder / "calibrated")
+    def make(folder: Path) -> None:
+        torch.manual_seed(5)
+        card = load_card(calibrated).model_copy(update={"name": "two-questions", "tree": own_tree.to_dict()})
+        model = save_model(GalaxyNetwork(card.network, own_tree), card, folder.with_name("two-plain"))
+        rng = np.random.default_rng(1)
+        cutouts = rng.integers(0, 256, (30, 64, 64, 3), np.uint8)
+        fractions, features = Predictor.load(model).predict_features(cutouts)
+        calibration, _ = measure(own_tree, fractions[::2], fractions[1::2], features[::2], features[1::2])
+        save_calibrated(model, calibration, {"galaxies": 30}, folder)
+
+    with _quickly():
+        return share("two-questions", make)
 
 
 @pytest.fixture(scope="session")
-def exported(calibrated, tmp_path_factory) -> Path:
+def exported(calibrated, share) -> Path:
     """Return the same model as an ONNX file, or skip."""
     pytest.importorskip("onnxruntime")
     from galvote.inference.export import export_model
     from galvote.models import load_calibration, load_model
 
-    path = tmp_path_factory.mktemp("exported") / "tiny.onnx"
-    export_model(*load_model(calibrated), load_calibration(calibrated), path)
-    return path
+    model = load_model(calibrated), load_calibration(calibrated)
+    return share("exported", lambda path: export_model(*model[0], model[1], path / "tiny.onnx")) / "tiny.onnx"
 
 
 class Ran(NamedTuple):

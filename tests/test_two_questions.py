@@ -20,7 +20,7 @@ def store(two_questions, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def model(command, two_questions, tiny_recipe, one_thread, store) -> Path:
+def model(command, two_questions, tiny_recipe, one_thread, quick, store) -> Path:
     """Return a calibrated model, made by the real commands the first time."""
     two, run, calibrated = two_questions, store.parent / "run", store.parent / "calibrated"
     if calibrated.exists():

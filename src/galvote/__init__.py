@@ -10,6 +10,7 @@
 `cutouts`         images of a catalogue's galaxies, from a FITS image or a survey
 `evaluate`        scores of a model or of predictions against votes: an `Evaluation`
 `train`           a new model, by one of `list_recipes` or a recipe of your own
+`finetune`        a model that has learned your own labels, and its scores: a `Finetuned`
 `calibrate`       intervals and an out-of-distribution flag for a trained model
 `export`          a model as one ONNX file
 `example_images`  pictures of galaxies to try things with
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from galvote.errors import GalvoteError
     from galvote.examples import example_images
     from galvote.field import Field, find_field, write_field
+    from galvote.finetuning import Finetuned, finetune
     from galvote.images.cutouts import cutouts
     from galvote.inference import Prediction, Predictor, Settings
     from galvote.inference.calibrate import calibrate
@@ -60,6 +62,7 @@ __all__ = [
     "DecisionTree",
     "Evaluation",
     "Field",
+    "Finetuned",
     "GalvoteError",
     "Prediction",
     "Predictor",
@@ -72,6 +75,7 @@ __all__ = [
     "example_images",
     "export",
     "find_field",
+    "finetune",
     "list_models",
     "list_recipes",
     "list_trees",
@@ -88,6 +92,7 @@ _HOMES = {
     "DecisionTree": "galvote.trees",
     "Evaluation": "galvote.inference.evaluation",
     "Field": "galvote.field",
+    "Finetuned": "galvote.finetuning",
     "GalvoteError": "galvote.errors",
     "Prediction": "galvote.inference",
     "Predictor": "galvote.inference",
@@ -100,6 +105,7 @@ _HOMES = {
     "example_images": "galvote.examples",
     "export": "galvote.inference.export",
     "find_field": "galvote.field",
+    "finetune": "galvote.finetuning",
     "list_models": "galvote.weights",
     "list_recipes": "galvote.recipes",
     "list_trees": "galvote.trees",

@@ -84,5 +84,21 @@ def require_torch(what: str) -> None:
     what
         What needs it, as a sentence begins.
     """
-    if find_spec("torch") is None:
-        raise ModelError(f"{what} needs PyTorch: pip install 'galvote[train]'")
+    _require("torch", f"{what} needs PyTorch: pip install 'galvote[train]'")
+
+
+def require_learners(what: str) -> None:
+    """Raise `ModelError` where scikit-learn or cleanlab is not installed.
+
+    Parameters
+    ----------
+    what
+        What needs them, as a sentence begins.
+    """
+    for module, name in (("sklearn", "scikit-learn"), ("cleanlab", "cleanlab")):
+        _require(module, f"{what} needs {name}: pip install 'galvote[finetune]'")
+
+
+def _require(module: str, message: str) -> None:
+    if find_spec(module) is None:
+        raise ModelError(message)

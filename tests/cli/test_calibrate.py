@@ -12,7 +12,7 @@ from galvote.trees import load_tree
 
 GZ2 = load_tree("gz2")
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "quick")
 
 
 @pytest.fixture

@@ -88,6 +88,7 @@ def wait(process: subprocess.Popen[str]) -> str:
     return said
 
 
+@pytest.mark.slow
 def test_the_same_rows_as_without_ray(start, command, own_model, few, tmp_path, monkeypatch):
     """The model has a tree of its own."""
     said = wait(start(few, "--out", tmp_path / "ray.csv", "--engine", "ray", "--workers", 1, model=own_model))

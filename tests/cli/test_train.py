@@ -18,7 +18,7 @@ EPOCHS = 10  # so many that the first ones end well before the last
 WEIGHTS = Path("last") / "weights.safetensors"
 PATIENCE = 120.0  # seconds; importing torch alone takes long on a busy machine
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "quick")
 
 
 @pytest.fixture
@@ -49,23 +49,29 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 
 def test_a_run_killed_and_stopped_ends_like_one_that_was_not(
-    start, command, arguments, packed, trained, tmp_path
+    start, command, arguments, packed, trained, tmp_path, monkeypatch
 ):
     arguments[arguments.index("--images") + 1] = packed
-    run, options = tmp_path / "run", ["--overwrite"]
-    for sent, epoch in ((signal.SIGKILL, 1), (signal.SIGINT, 3)):
-        process = start(*arguments, "--out", run, *options)
-        wait_for_epoch(process, run, epoch)
-        process.send_signal(sent)
-        output, _ = process.communicate(timeout=PATIENCE)
-        assert process.returncode == (130 if sent is signal.SIGINT else -sent)
-        assert epoch <= finished_epochs(run) < EPOCHS
-        assert not (run / "last").exists()
-        options = ["--resume"]
-    assert "epoch   1/" not in output and "Traceback" not in output
-    assert f"The same command with --resume goes on from the last epoch in {run}" in output
+    run = tmp_path / "run"
+    process = start(*arguments, "--out", run, "--overwrite")
+    wait_for_epoch(process, run, 1)
+    process.kill()
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGKILL
+    assert 1 <= (killed := finished_epochs(run)) < EPOCHS - 1 and not (run / "last").exists()
+    with monkeypatch.context() as context:
+        context.setattr(
+            "galvote.training.run_folder._describe", lambda *epoch: signal.raise_signal(signal.SIGINT)
+        )
+        ran = command(*arguments, "--out", run, "--resume")
+    assert ran.returncode == 130
+    assert finished_epochs(run) == killed + 1 and not (run / "last").exists()
+    said = ran.stdout + ran.stderr
+    assert "Traceback" not in said
+    assert f"The same command with --resume goes on from the last epoch in {run}" in said
     ran = command(*arguments, "--out", run, "--resume")
     assert ran.returncode == 0, ran.stderr
+    assert "epoch   1/" not in ran.stdout
     assert_same_run(run, trained)
 
 

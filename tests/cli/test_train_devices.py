@@ -14,7 +14,7 @@ import pytest
 PATIENCE = 300.0
 WEIGHTS = Path("last") / "weights.safetensors"
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 
 PYTHON = (sys.executable, "-m", "galvote")
 TORCHRUN = (Path(sys.executable).with_name("torchrun"), "--nproc-per-node", "2", "-m", "galvote")
@@ -78,7 +78,6 @@ def test_two_devices_learn_like_one(start, command, arguments, tmp_path):
     assert command("models", tmp_path / "two").returncode == 0
 
 
-@pytest.mark.slow
 def test_without_batch_normalisation_they_learn_the_same(start, command, arguments, simulated, tmp_path):
     same = [*arguments, "--recipe", "dieleman2014"]
     same[same.index("--images") + 1] = simulated / "images_training"
@@ -108,7 +107,6 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert (one / WEIGHTS).read_bytes() == (other / WEIGHTS).read_bytes()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_run_ends_like_one_that_was_not(start, arguments, whole, tmp_path, sent):
     run = tmp_path / "run"
@@ -126,13 +124,11 @@ def test_a_stopped_run_ends_like_one_that_was_not(start, arguments, whole, tmp_p
     assert_same_run(run, whole)
 
 
-@pytest.mark.slow
 def test_torchrun_starts_the_same_run(start, arguments, whole, tmp_path):
     wait(start(*arguments, "--out", tmp_path / "run", "--devices", 2, program=TORCHRUN))
     assert_same_run(tmp_path / "run", whole)
 
 
-@pytest.mark.slow
 def test_a_teacher_is_trained_on_two_devices_first(start, arguments, tiny_recipe, tmp_path):
     teacher = tmp_path / "teacher.toml"
     teacher.write_text(tiny_recipe.read_text().replace("epochs = 10", "epochs = 1"))
@@ -144,7 +140,6 @@ def test_a_teacher_is_trained_on_two_devices_first(start, arguments, tiny_recipe
     wait(start(*taught, "--out", tmp_path / "run", "--devices", 2, "--resume"))
 
 
-@pytest.mark.slow
 def test_mistakes_are_explained_once(start, arguments, whole, tmp_path):
     for options, reason in (
         (["--out", whole], "holds a run already"),

@@ -190,7 +190,7 @@ def test_a_teacher_of_fractions_cannot_teach_counts(tiny_recipe):
     ],
 )
 def test_training_goes_from_the_command_line_to_predictions(
-    command, simulated, tiny_recipe, packed, tmp_path, one_thread, table, settings
+    command, simulated, tiny_recipe, packed, tmp_path, one_thread, quick, table, settings
 ):
     run = tmp_path / "run"
     options = [option for setting in [*settings, "training.epochs=2"] for option in ("--set", setting)]

@@ -8,7 +8,7 @@ import galvote
 from galvote.errors import TrainingError
 from galvote.training import load_recipe
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "quick")
 
 
 @pytest.fixture

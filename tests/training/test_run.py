@@ -5,6 +5,7 @@ import json
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -16,12 +17,13 @@ from galvote.errors import TrainingError
 from galvote.io import list_sources
 from galvote.labels import read_votes
 from galvote.models import load_model
+from galvote.report import plot_curves
 from galvote.training import Recipe, fit, load_recipe
 
 COLUMNS = ["epoch", "training_loss", "validation_loss", "training_rmse", "validation_rmse"]
 WEIGHTS = "weights.safetensors"
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "quick")
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +33,11 @@ def recipe(tiny_recipe) -> Recipe:
 
 @pytest.fixture(scope="module")
 def reference(recipe, training_data, tmp_path_factory) -> Path:
-    """Return the folder of a finished run of that recipe."""
+    """Return the folder of a finished run of that recipe; its curves alone are drawn."""
     folder = tmp_path_factory.mktemp("reference") / "run"
-    fit(recipe, training_data, folder)
+    with patch("galvote.training.run_folder.plot_curves", plot_curves):
+        fit(recipe, training_data, folder)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _without_figures(monkeypatch) -> None:
-    """Draw the reference's figures alone: they cost more than a tiny run."""
-    monkeypatch.setattr("galvote.training.run_folder.plot_curves", lambda *given: None)
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:

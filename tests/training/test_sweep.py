@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ PLAN = SweepPlan(
 ONE_ROW = ("training.batch_size", (16.0,))
 SETTINGS = ["training.epochs=3", "training.precision=float32"]
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 @pytest.fixture(scope="module")
 def galaxies(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -47,18 +49,12 @@ def data(galaxies: Path) -> TrainingData:
 
 
 @pytest.fixture(scope="module")
-def swept(data: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Row]]:
+def swept(
+    data: TrainingData, quick: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[Row]]:
     """Return the folder of a sweep, and its rows."""
     out = tmp_path_factory.mktemp("swept") / "sweep"
     return out, run_sweep(PLAN, lambda: data, out, settings=SETTINGS)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _without_curves() -> Iterator[None]:
-    """Draw no run's curves: they cost more than a tiny run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("galvote.training.run_folder.plot_curves", lambda *given: None)
-        yield
 
 
 def test_the_reports_grid() -> None:

@@ -14,7 +14,7 @@ from galvote.training import Recipe, TrainingData, fit, load_recipe
 from galvote.training.teacher import distil
 from galvote.trees import class_tree
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "quick")
 
 
 @pytest.fixture
@@ -73,7 +73,6 @@ def test_the_teacher_is_asked_where_networks_run(recipe, training_data, tmp_path
 
 
 def test_a_run_with_a_teacher_resumes_to_the_same_end(recipe, training_data, tmp_path, monkeypatch):
-    monkeypatch.setattr("galvote.training.run_folder.plot_curves", lambda *given: None)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     fit(recipe, training_data, whole)
 
@@ -100,8 +99,7 @@ def test_a_teacher_of_other_cutouts_or_another_tree_is_refused(recipe, training_
     assert not (tmp_path / "run").exists()
 
 
-def test_one_command_trains_teacher_and_pupil(tiny_recipe, training_data, tmp_path, monkeypatch):
-    monkeypatch.setattr("galvote.training.run_folder.plot_curves", lambda *given: None)
+def test_one_command_trains_teacher_and_pupil(tiny_recipe, training_data, tmp_path):
     first = tmp_path / "first.toml"
     first.write_text(tiny_recipe.read_text().replace("epochs = 10", "epochs = 2"))
     settings = ["training.epochs=2", "training.pretrained=teacher", f"training.teacher_recipe={first}"]

@@ -11,7 +11,7 @@ from galvote.errors import GalvoteError
 
 VERBS = {
     "Use a model": ("predict", "evaluate", "field", "serve", "demo", "models"),
-    "Make a model": ("train", "calibrate", "sweep", "recipes", "export"),
+    "Make a model": ("finetune", "train", "calibrate", "sweep", "recipes", "export"),
     "Data": ("pack", "cutouts", "simulate", "shards", "tree", "votes"),
 }
 """The verbs by their group in the help; each is a function of that name in a module of that name."""

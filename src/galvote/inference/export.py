@@ -30,6 +30,7 @@ from galvote.calibration import Calibration
 from galvote.errors import ModelError
 from galvote.images import Geometry, View, to_cutout, warp_cutout
 from galvote.inference.backends import OnnxBackend, open_session
+from galvote.inference.graph import take_weights_from
 from galvote.inference.tta import predict_tta
 from galvote.io.atomic import atomic_file, refuse_existing, trial_file, write_whole
 from galvote.models import Card, GalaxyNetwork, find_model, load_calibration, load_model, run_network
@@ -196,42 +197,13 @@ def _write_graph(folder: Path, overwrite: bool) -> float:
     )
     fold_constants(model)
     remove_unused_nodes(model)
-    _take_weights_from(folder / WEIGHTS, model)
+    take_weights_from(folder / WEIGHTS, model)
     with atomic_file(folder / GRAPH) as path:
         path.write_bytes(model.SerializeToString())
         path.chmod(0o644)
         cutouts = _draw_cutouts(card)
         found = predict_tta(OnnxBackend(path).compute, card.network.geometry, cutouts, card.cutout, tta=1)[0]
         return _compare(found, network, card, cutouts)
-
-
-def _take_weights_from(path: Path, model: ModelProto) -> None:
-    """Let a graph read its weights from a file in the same folder, in the precision that they have there."""
-    from onnx import TensorProto, helper
-
-    types = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
-    # A safetensors file: the length of its header in 8 bytes, the header as JSON, then the tensors.
-    data = path.read_bytes()
-    header = 8 + int.from_bytes(data[:8], "little")
-    stored, casts = json.loads(data[8:header]), []
-    for tensor in list(model.graph.initializer):
-        if (about := stored.get(tensor.name.removeprefix("network."))) is None:
-            continue  # a constant of the graph
-        start, stop = about["data_offsets"]
-        own = TensorProto(
-            name=f"{tensor.name}.stored",
-            data_type=types[about["dtype"]],
-            dims=tensor.dims,
-            data_location=TensorProto.EXTERNAL,
-        )
-        for key, value in {"location": path.name, "offset": header + start, "length": stop - start}.items():
-            own.external_data.add(key=key, value=str(value))
-        casts.append(helper.make_node("Cast", [own.name], [tensor.name], to=TensorProto.FLOAT))
-        model.graph.initializer.remove(tensor)
-        model.graph.initializer.append(own)
-    nodes = [*casts, *model.graph.node]
-    del model.graph.node[:], model.graph.value_info[:]
-    model.graph.node.extend(nodes)
 
 
 def refuse_unexportable(path: Path, overwrite: bool) -> None:

@@ -12,6 +12,7 @@ from galvote.errors import CatalogueError
 from galvote.io.columns import (
     ID_COLUMNS,
     cast_to_text,
+    find_column,
     first_column,
     is_text,
     list_names,
@@ -76,11 +77,15 @@ def read_labels(
     return {id_: value for id_, value in zip(ids, values, strict=True) if value is not None}
 
 
-def class_columns(table: pa.Table, path: Path, id_column: str | None = None) -> tuple[str, ...]:
-    """Return the columns that may hold classes: of few words, some of which occur again.
+def class_columns(
+    table: pa.Table, path: Path, id_column: str | None = None, column: str | None = None
+) -> tuple[str, ...]:
+    """Return the columns that may hold classes: that which is named, or those of few words.
 
-    Whole numbers are classes in a column that is named so, `CLASS_COLUMNS`.
+    Whole numbers are classes in a column of one of the names `CLASS_COLUMNS`.
     """
+    if column is not None:
+        return (find_column(table.column_names, [column], path, "classes", "Name one of them."),)
     named = first_column(table.column_names, ID_COLUMNS, path, id_column)
     return tuple(
         field.name
@@ -98,7 +103,13 @@ def class_columns(table: pa.Table, path: Path, id_column: str | None = None) -> 
 def tree_of_classes(tables: Sequence[pa.Table], column: str, path: Path) -> DecisionTree:
     """Return the tree whose answers are the classes of a column of some tables, in alphabetical order."""
     values = [value for table in tables for value in pc.unique(_texts(table, column, path)).to_pylist()]
-    return class_tree(column, sorted({value for value in values if value is not None}))
+    classes = sorted({value for value in values if value is not None})
+    if not 2 <= len(classes) <= MOST:
+        raise CatalogueError(
+            f"{path}: the column {column!r} has {len(classes)} different values, {list_names(classes, 3)}; "
+            f"classes are two or more, and at most {MOST}."
+        )
+    return class_tree(column, classes)
 
 
 def votes_of_classes(

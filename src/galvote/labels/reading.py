@@ -32,6 +32,7 @@ def read_votes(
     tree: DecisionTree | None = None,
     *,
     form: Form | None = None,
+    column: str | None = None,
     id_column: str | None = None,
     reference: Positions | None = None,
     skip_invalid: bool = False,
@@ -53,6 +54,8 @@ def read_votes(
     form
         One of `galvote.trees.FORMS`; by default the first of `PREFERRED` that the table has, and counts where
         that has nothing.
+    column
+        Name of a column of classes, which may be numbers; by default the only one of words.
     id_column
         Column of ids; by default the first of `galvote.io.columns.ID_COLUMNS` that is there.
     reference
@@ -79,7 +82,9 @@ def read_votes(
     with one_has(id_column):
         for file in files:
             rows, ids = with_ids(read_table(file), file, id_column, reference, report or _LOG.info)
-            tables.append(_Table(file, rows, ids, class_columns(rows, file, id_column)))
+            tables.append(_Table(file, rows, ids, class_columns(rows, file, id_column, column)))
+    if tree is None and column is not None:
+        tree = tree_of_classes([table.table for table in tables], tables[0].classes[0], files[0])
     chosen = _choose_tree(tables) if tree is None else tree
 
     def keep(votes: Votes, wrong: Bool[np.ndarray, " galaxy"], error: GalvoteError) -> Votes:
@@ -91,7 +96,7 @@ def read_votes(
         (report or _LOG.warning)(f"Left out {wrong.sum():,} of {len(votes):,} galaxies. {message}")
         return votes.select(~wrong)
 
-    votes = Votes.stack([_read(table, chosen, form, keep) for table in tables])
+    votes = Votes.stack([_read(table, chosen, form, column and table.classes[0], keep) for table in tables])
     others = [other for other in tables[0].forms(chosen) if other not in votes.form.split(", ")]
     if tree is None or (others and form is None):
         also = f" Another form can be chosen: {', '.join(others)}." if others and form is None else ""
@@ -133,9 +138,9 @@ def _choose_tree(tables: Sequence[_Table]) -> DecisionTree:
     return tree_of_classes([table.table for table in tables], column, tables[0].path)
 
 
-def _read(table: _Table, tree: DecisionTree, form: Form | None, keep: _Keep) -> Votes:
+def _read(table: _Table, tree: DecisionTree, form: Form | None, named: str | None, keep: _Keep) -> Votes:
     forms = table.forms(tree)
-    if not forms and len(tree.questions) == 1 and (column := _find_classes(table, tree)):
+    if (named or not forms) and len(tree.questions) == 1 and (column := named or _find_classes(table, tree)):
         return votes_of_classes(table.table, column, table.ids, tree, table.path)
     if not forms or (form is not None and form not in forms):
         raise _nothing_to_read(table, tree, form)

@@ -57,6 +57,9 @@ class TrainingSection(_Section):
     ema_decay: float = Field(0.0, ge=0, lt=1)
     classes_weight: float = Field(0.0, ge=0)
     pretrained: str = "random"
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    freeze_batch_norm: bool = False
+    patience: int | None = Field(None, ge=1)
     teacher: str | None = None
     teacher_recipe: str | None = None
     teacher_weight: float = Field(0.5, gt=0, le=1)

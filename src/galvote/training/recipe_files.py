@@ -9,8 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from galvote.errors import RecipeError
+from galvote.models import find_model, load_card
 from galvote.models.encoders import ENCODERS, NetworkSpec, find_encoder
 from galvote.recipes import read_recipe
+from galvote.training.pretrained import IMAGENET, RANDOM
 from galvote.training.recipe import CampaignSection, Recipe
 
 _SHORT_FORMS = {
@@ -42,6 +44,7 @@ def load_recipe(name: str | Path, settings: Sequence[str] = ()) -> Recipe:
     data.setdefault("name", Path(name).stem)
     for setting in settings:
         _apply(data, setting)
+    _inherit(data)
     return validate_recipe(data, f"{name} with {', '.join(settings)}" if settings else str(name))
 
 
@@ -69,6 +72,23 @@ def _apply(data: dict[str, Any], setting: str) -> None:
         if not isinstance(place, dict):
             raise RecipeError(f"Cannot set {key!r}: {section!r} is a value, not a section.")
     place[last] = value
+
+
+def _inherit(data: dict[str, Any]) -> None:
+    """Fill in what a recipe without an encoder leaves open by what the model has that it begins from."""
+    network, training = data.get("network", {}), data.get("training", {})
+    if not isinstance(network, dict) or not isinstance(training, dict) or "encoder" in network:
+        return
+    first = training.get("pretrained", RANDOM)
+    if first in (RANDOM, IMAGENET, "teacher"):
+        return
+    card = load_card(find_model(str(first)))
+    data["network"] = {**card.network.model_dump(), **network}
+    for name, section in (
+        ("cutout", card.cutout.model_dump()),
+        ("augmentation", card.recipe.get("augmentation", {})),
+    ):
+        data[name] = {**section, **data.get(name, {})}
 
 
 def _explain(data: Mapping[str, Any], problem: Any) -> str:

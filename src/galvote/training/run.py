@@ -111,6 +111,8 @@ def _learn(recipe: Recipe, data: TrainingData, folder: RunFolder, on_progress: O
     task = GalaxyTask(recipe, data.tree, len(data.class_names), len(training), data.campaigns)
     known = {**folder.card.data, "pretrained": task.pretrained}
     folder.card = folder.card.model_copy(update={"data": known})
+    if task.pretrained.get("part"):
+        folder.report(f"The encoder begins as that of {task.pretrained['name']}, and the head is new")
     checkpoint = folder.out / CHECKPOINT
     with warnings.catch_warnings():
         # Lightning's advice: more loader workers, a learning-rate monitor; neither serves whole batches.

@@ -26,6 +26,8 @@ CAMPAIGNS = "campaigns"
 """Where the models of further campaigns stand, as those of a run, by name."""
 STORE = "store"
 """Where a run keeps cutouts that it had to pack itself."""
+START = "start"
+"""Where fine-tuning keeps the model that it begins from, if it made that."""
 TENSORBOARD = "tensorboard"
 REDRAW_SECONDS = 10.0
 ENOUGH_STEPS = 1000
@@ -66,10 +68,11 @@ class RunFolder(Callback):
         self.history = state_dict["history"]
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Say how many steps are to come, and what to do if they are too few."""
+        """Say how many steps are to come; do none for a run that had stopped early."""
         assert isinstance(pl_module, GalaxyTask)
         if self.world.is_rank_zero:
             self.report(_describe_steps(pl_module.recipe, int(trainer.num_training_batches)))
+        self._stop_early(trainer, pl_module)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save models, then the checkpoint, then what can be made from it again."""
@@ -81,7 +84,8 @@ class RunFolder(Callback):
         best = min(row["validation_rmse"] for row in self.history)
         if self.world.is_rank_zero and task.measured["validation_rmse"] == best:
             self._save(task, "best")
-        if self.world.is_rank_zero and epoch == trainer.max_epochs:
+        self._stop_early(trainer, task)
+        if self.world.is_rank_zero and (epoch == trainer.max_epochs or trainer.should_stop):
             self._save(task, "last")
         trainer.save_checkpoint(self.out / CHECKPOINT)  # by all: they wait for rank zero, which writes it
         if self.world.is_rank_zero:
@@ -100,6 +104,13 @@ class RunFolder(Callback):
         if final or time.monotonic() - self._drawn > REDRAW_SECONDS:
             plot_curves(self.history, self.out, self.card.data.get("mean_predictor_rmse"))
             self._drawn = time.monotonic()
+
+    def _stop_early(self, trainer: Trainer, task: LightningModule) -> None:
+        """Stop if validation RMSE has not fallen for as many epochs as the recipe waits."""
+        assert isinstance(task, GalaxyTask)
+        rmse, patience = [row["validation_rmse"] for row in self.history], task.recipe.training.patience
+        if rmse and patience is not None and len(rmse) - rmse.index(min(rmse)) > patience:
+            trainer.should_stop = True
 
     def _save(self, task: GalaxyTask, name: str) -> None:
         scores = self.history[-1]
@@ -160,7 +171,7 @@ def refuse_taken(out: Path, *, resume: bool, overwrite: bool) -> None:
                 f"{out} holds a run already; go on with --resume, start again with --overwrite, "
                 "or choose another --out."
             )
-    elif out.exists() and any(item.name != STORE for item in out.iterdir()):
+    elif out.exists() and any(item.name not in (STORE, START) for item in out.iterdir()):
         raise TrainingError(f"{out} is not empty and holds no run; choose another --out.")
 
 

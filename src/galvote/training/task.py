@@ -82,6 +82,9 @@ class GalaxyTask(LightningModule):
         share = self.recipe.training.unnormalised
         for head in (*self.network.heads, *self.kept_network.heads):
             head.normalise = self.current_epoch >= share * self.recipe.training.epochs
+        if self.recipe.training.freeze_batch_norm:
+            for layer in _normalisations(self.network):
+                layer.eval()
         self._totals = self._zeros()
 
     def training_step(self, batch: Batch, number: int) -> Tensor:
@@ -112,7 +115,7 @@ class GalaxyTask(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Start to add up."""
-        if self.averaged is not None:
+        if self.averaged is not None and not self.recipe.training.freeze_batch_norm:
             self._renew_statistics(self.kept_network)
         self._share_statistics(self.kept_network)
         self._validation_totals = self._zeros()
@@ -142,14 +145,7 @@ class GalaxyTask(LightningModule):
     def configure_optimizers(self) -> Any:
         """Return the recipe's optimiser with its schedule."""
         training = self.recipe.training
-        trained = [*self.network.parameters()]
-        if self.class_head is not None:
-            trained += [*self.class_head.parameters()]
-        # Decay pulls at what multiplies inputs, not at biases and normalisation.
-        groups: list[dict[str, Any]] = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": training.weight_decay},
-            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-        ]
+        groups = self._parameter_groups()
         optimizer: torch.optim.Optimizer
         match training.optimizer:
             case "adam":
@@ -163,6 +159,22 @@ class GalaxyTask(LightningModule):
         # A plain function leaves nothing of itself in the checkpoint.
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self._rate_factor(step))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        """Return the parameters by how fast they learn: the further a layer is from the heads, the slower."""
+        training = self.recipe.training
+        encoder = [(_layer(name), parameter) for name, parameter in self.network.encoder.named_parameters()]
+        layers = list(dict.fromkeys(layer for layer, _ in encoder))
+        depths = {parameter: len(layers) - layers.index(layer) for layer, parameter in encoder}
+        groups = dict[tuple[float, bool], dict[str, Any]]()
+        trained = [self.network, *([self.class_head] if self.class_head is not None else [])]
+        for parameter in (parameter for module in trained for parameter in module.parameters()):
+            rate = training.learning_rate * training.layer_decay ** depths.get(parameter, 0)
+            # Decay pulls at what multiplies inputs, not at biases and normalisation.
+            decay = training.weight_decay if parameter.ndim > 1 else 0.0
+            group = {"params": [], "lr": rate, "weight_decay": decay}
+            groups.setdefault((rate, parameter.ndim > 1), group)["params"].append(parameter)
+        return list(groups.values())
 
     def _sum(self, numbers: Tensor) -> Tensor:
         """Add up over the devices."""
@@ -215,11 +227,10 @@ class GalaxyTask(LightningModule):
     def _share_statistics(self, network: GalaxyNetwork) -> None:
         """Bring the statistics of batch normalisation, which each device has of its share, to their mean."""
         if self.trainer.world_size > 1:
-            for layer in network.modules():
-                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-                    for statistic in (layer.running_mean, layer.running_var):
-                        assert statistic is not None
-                        statistic.copy_(self._sum(statistic) / self.trainer.world_size)
+            for layer in _normalisations(network):
+                for statistic in (layer.running_mean, layer.running_var):
+                    assert statistic is not None
+                    statistic.copy_(self._sum(statistic) / self.trainer.world_size)
 
     def _rate_factor(self, step: int) -> float:
         training = self.recipe.training
@@ -243,3 +254,14 @@ class GalaxyTask(LightningModule):
             f"{training.batch_size}: try --set training.learning_rate={training.learning_rate / 10:g}. "
             "If it still happens, try --set training.precision=float32."
         )
+
+
+def _normalisations(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    return [layer for layer in network.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+
+
+def _layer(parameter: str) -> str:
+    """Return the layer that a parameter of an encoder belongs to, such as ``blocks.3`` or ``conv_stem``."""
+    parts = parameter.split(".")
+    number = next((i for i, part in enumerate(parts) if part.isdigit()), len(parts) - 2)
+    return ".".join(parts[: number + 1])

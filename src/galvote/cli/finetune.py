@@ -1,0 +1,107 @@
+"""`galvote finetune`: teach a trained model labels of one's own."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from galvote.cli import options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from galvote.finetuning import Finetuned
+
+_learning = options.group("How it is learned")
+
+
+class ModeName(StrEnum):
+    """What is trained."""
+
+    auto = "auto"
+    head = "head"
+    full = "full"
+
+
+def finetune(
+    model: Annotated[str, typer.Argument(help="Name of a shipped model, or a folder, to begin with.")],
+    images: options.Images,
+    labels: Annotated[
+        list[Path],
+        typer.Option(
+            help="Table of ids and a column of classes, or fractions or counts of a tree; may be given again."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the model and its numbers.")],
+    column: Annotated[
+        str | None, typer.Option(help="Column of the classes, if there are several or they are numbers.")
+    ] = None,
+    tree: options.Tree = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model in the folder.")] = False,
+    mode: Annotated[
+        ModeName, _learning(help="Train the `head` alone, the `full` network, or, `auto`, what is better.")
+    ] = ModeName.auto,
+    views: Annotated[int, _learning(min=1, help="Orientations in which each picture is looked at.")] = 4,
+    backend: options.Backend = None,
+    scale: options.Scale = None,
+    pixel_scale: options.PixelScale = None,
+    catalogue: options.Catalogue = None,
+    size_column: options.SizeColumn = None,
+    size_factor: options.SizeFactor = 1.0,
+    field_of_view: options.FieldOfView = None,
+    bands: options.Bands = None,
+    stretch: options.Stretch = options.StretchName.lupton,
+    id_column: options.IdColumn = None,
+    skip_invalid: options.SkipInvalid = False,
+) -> None:
+    """Teach a model labels of your own, from some dozens of galaxies on.
+
+    The result is a calibrated model, with scores on galaxies that it did not learn from.
+    """
+    import galvote
+    from galvote.cli.progress import plain_console, show_progress
+
+    console = plain_console()
+    with show_progress(console, "looking") as on_progress:
+        found = galvote.finetune(
+            model,
+            images,
+            labels,
+            out,
+            tree=tree,
+            column=column,
+            mode=mode.value,
+            views=views,
+            scale=options.choose_scale(scale, pixel_scale, catalogue, size_column, size_factor, id_column),
+            field_of_view=field_of_view,
+            bands=bands,
+            stretch=stretch.value,
+            backend=backend,
+            overwrite=overwrite,
+            id_column=id_column,
+            skip_invalid=skip_invalid,
+            report=lambda sentence: console.print(sentence, soft_wrap=True),
+            on_progress=on_progress,
+        )
+    _print(console, found)
+
+
+def _print(console: Console, found: Finetuned) -> None:
+    from rich.table import Table
+
+    table = Table("score", "this model", *found.baselines, title_justify="left")
+    table.title = f"{len(found.ids):,} galaxies, each predicted without having been learned; 95 % intervals"
+    for name, own in found.scores.items():
+        numbers = [own, *(scores[name] for scores in found.baselines.values())]
+        table.add_row(
+            name.replace("_", " "), *(f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})" for one in numbers)
+        )
+    console.print(table)
+    console.print(found.advice)
+    if found.mislabelled:
+        worst = ", ".join(f"{one.id} ({one.given}, rather {one.suggested})" for one in found.mislabelled[:3])
+        console.print(f"{len(found.mislabelled):,} labels are probably wrong, first of them {worst}.")
+    console.print(f"Model, scores.json and out_of_fold.csv: {found.folder}", soft_wrap=True)

@@ -1,0 +1,6 @@
+"""Learn a user's own labels from what a trained model knows of galaxies."""
+
+from galvote.finetuning.from_labels import finetune
+from galvote.finetuning.result import Doubt, Finetuned, Point, Score
+
+__all__ = ["Doubt", "Finetuned", "Point", "Score", "finetune"]

@@ -1,0 +1,147 @@
+"""What heads say of galaxies that they did not learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+
+from galvote.calibration import Calibration, Intervals, OodDetector
+from galvote.calibration.conformal import upper_quantile
+from galvote.finetuning.head import FOLDS, Head, Known, Rows, fit_head, fit_temperatures, to_fractions
+from galvote.inference.calibrate import Measured, measure
+
+LEVEL = 0.9
+FALSE_ALARMS = 0.015
+
+Fractions = Float[np.ndarray, "galaxy answer"]
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """What heads that did not learn from a galaxy say of it.
+
+    Parameters
+    ----------
+    fold
+        In which part each galaxy is left out.
+    logits
+        Outputs of the linear layers.
+    fractions
+        Cumulative fractions, calibrated on the other parts.
+    """
+
+    fold: Int[np.ndarray, " galaxy"]
+    logits: Fractions
+    fractions: Fractions
+
+    def others(self) -> list[tuple[Rows, Rows]]:
+        """Return the row numbers that are not in each part, and those that are."""
+        return [
+            (np.flatnonzero(self.fold != one), np.flatnonzero(self.fold == one))
+            for one in range(self.fold.max() + 1)
+        ]
+
+
+def leave_out(
+    known: Known,
+    seed: int = 0,
+    *,
+    fit: Callable[[Known], Head] = fit_head,
+    learn: Callable[[Rows], Rows] = lambda rows: rows,
+) -> OutOfFold:
+    """Predict each galaxy with a head that learned from the others.
+
+    Parameters
+    ----------
+    known
+        Features and labels.
+    seed
+        Of the draw of the parts.
+    fit
+        What learns.
+    learn
+        Chooses from which of the others it learns.
+    """
+    fold, logits = np.zeros(len(known), int), np.zeros_like(known.shares)
+    for number, (others, own) in enumerate(known.folds(FOLDS, seed)):
+        head = fit(known.select(learn(others)))
+        fold[own], logits[own] = number, head.logits(known.features[0, own])
+    found = OutOfFold(fold, logits, logits)
+    temperatures = np.ones((len(known), len(known.tree.questions)))
+    for others, own in found.others():
+        temperatures[own] = fit_temperatures(known.select(others), logits[others])
+    return replace(found, fractions=to_fractions(known.tree, logits, temperatures))
+
+
+def cross_intervals(found: OutOfFold, actual: Fractions) -> tuple[Fractions, Fractions]:
+    """Return the ends of intervals that are calibrated on the other parts' galaxies.
+
+    Parameters
+    ----------
+    found
+        Predictions.
+    actual
+        Labels as cumulative fractions; NaN where unknown.
+    """
+    low, high = np.zeros_like(actual), np.ones_like(actual)
+    for others, own in found.others():
+        intervals = Intervals.fit(found.fractions[others], actual[others])
+        low[own], high[own] = intervals.ends(found.fractions[own], LEVEL)
+    return low, high
+
+
+def cross_sets(found: OutOfFold, actual: Fractions) -> np.ndarray:
+    """Return which classes each galaxy may have, so that `LEVEL` of the sets hold the given one.
+
+    Parameters
+    ----------
+    found
+        Predictions of one question.
+    actual
+        1 for the class, 0 for the others.
+
+    Notes
+    -----
+    The least ambiguous sets of Sadinle, Lei & Wasserman 2019, JASA 114, 223; thresholds are of the other
+    parts' galaxies. The likeliest class always belongs to a set.
+    """
+    given = (found.fractions * actual).sum(axis=1)
+    least = np.zeros(len(given))
+    for others, own in found.others():
+        least[own] = 1 - upper_quantile(1 - given[others], np.array([LEVEL]))[0]
+    best = found.fractions.max(axis=1, keepdims=True)
+    return np.asarray((found.fractions >= least[:, None]) | (found.fractions == best))
+
+
+def calibrate(
+    known: Known, found: OutOfFold, actual: Fractions, features: Float32[np.ndarray, "galaxy feature"]
+) -> tuple[Calibration, Measured]:
+    """Calibrate a model with out-of-fold predictions, and describe the pictures that it learned from.
+
+    Parameters
+    ----------
+    known, found
+        Labels and predictions.
+    actual
+        Labels as cumulative fractions; NaN where unknown.
+    features
+        The encoder's, unscaled.
+
+    Returns
+    -------
+    What `galvote.inference.calibrate.measure` does; distances from the pictures are of parts that are left
+    out.
+    """
+    axes = max(1, min(128, len(features) // 4))
+    distances = np.zeros(len(features))
+    for others, own in found.others():
+        parts = features[others], features[own]
+        distances[own] = OodDetector.fit(*parts, axes=axes).distances(parts[1])
+    ood = OodDetector.fit(features, features, axes=axes).with_threshold(distances, FALSE_ALARMS)
+    ood = replace(ood, held_out=np.sort(distances).astype(np.float32)[:: len(distances) // 1000 + 1])
+    calibration, measured = measure(known.tree, found.fractions, actual, features, features, FALSE_ALARMS)
+    flagged = float((distances > ood.threshold).mean())
+    return replace(calibration, ood=ood), (*measured[:2], flagged)

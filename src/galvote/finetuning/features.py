@@ -1,0 +1,113 @@
+"""What a network makes of pictures, each in several orientations and sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float32
+
+from galvote.errors import CatalogueError, ImageError
+from galvote.images import Encoded, View, network_input, try_read, tta_views
+from galvote.inference.cores import count_cores
+from galvote.inference.pipeline import in_batches, run_ahead
+from galvote.inference.predictor import BATCH, Predictor, Settings
+from galvote.io import Source, Sources
+
+_ZOOMS = (1.0, 1.08, 0.93)
+"""Sizes at which a galaxy is looked at, in turn; the first view is the picture as it is predicted."""
+
+_Row = tuple[str, tuple[Float32[np.ndarray, "view feature"], Float32[np.ndarray, " answer"]] | ImageError]
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """What a network makes of some pictures.
+
+    Parameters
+    ----------
+    ids
+        Of the pictures that can be read.
+    features
+        In each view, that of a prediction first.
+    fractions
+        The network's own cumulative fractions in the first view.
+    failures
+        What is wrong with the other pictures, by id.
+    """
+
+    ids: tuple[str, ...]
+    features: Float32[np.ndarray, "view galaxy feature"]
+    fractions: Float32[np.ndarray, "galaxy answer"]
+    failures: dict[str, ImageError]
+
+
+def spread_views(count: int) -> tuple[View, ...]:
+    """Return so many views, the upright one first, the others turned, mirrored and of slightly other sizes.
+
+    Parameters
+    ----------
+    count
+        At least 1.
+    """
+    return tuple(
+        replace(view, zoom=_ZOOMS[place % len(_ZOOMS)]) for place, view in enumerate(tta_views(count))
+    )
+
+
+def look(
+    predictor: Predictor,
+    sources: Sources,
+    views: Sequence[View],
+    settings: Settings,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Looked:
+    """Compute the features of pictures, each picture read once.
+
+    Parameters
+    ----------
+    predictor, sources
+        What looks, and at what.
+    views
+        In which orientations; see `spread_views`.
+    settings
+        How pictures are shown, as for a prediction.
+    on_progress
+        Called with how many pictures are done, and how many there are.
+    """
+    geometry, seen = predictor.geometry, predictor.card.network.geometry
+
+    def compute(read: Sequence[tuple[Source, Encoded | ImageError]]) -> list[_Row]:
+        shown = [predictor.show(one, data, settings.scale, settings.field_of_view) for one, data in read]
+        cutouts = np.zeros((len(read), geometry.pixels, geometry.pixels, 3), np.uint8)
+        for cutout, one in zip(cutouts, shown, strict=True):
+            if not isinstance(one, ImageError):
+                cutout[:] = one.cutout
+        outputs = [
+            predictor.backend.compute(network_input(cutouts, [view] * len(read), geometry, seen))
+            for view in views
+        ]
+        features = np.stack([found for _, found in outputs])
+        return [
+            (one.id, made if isinstance(made, ImageError) else (features[:, row], outputs[0][0][row]))
+            for row, ((one, _), made) in enumerate(zip(read, shown, strict=True))
+        ]
+
+    done, rows = 0, list[_Row]()
+    batches = in_batches(sources, BATCH)
+    read = lambda one: (one, try_read(one.read))  # noqa: E731
+    for batch in run_ahead(batches, read, compute, prefetch=3 * BATCH * count_cores()):
+        rows += batch
+        done += len(batch)
+        if on_progress is not None:
+            on_progress(done, len(sources))
+    good = {id_: made for id_, made in rows if not isinstance(made, ImageError)}
+    if not good:
+        raise CatalogueError(f"None of the pictures can be read, first of them {rows[0][0]}: {rows[0][1]}")
+    return Looked(
+        ids=tuple(good),
+        features=np.stack([features for features, _ in good.values()], axis=1),
+        fractions=np.stack([fractions for _, fractions in good.values()]),
+        failures={id_: made for id_, made in rows if isinstance(made, ImageError)},
+    )

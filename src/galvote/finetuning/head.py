@@ -1,0 +1,307 @@
+"""A regularised linear head: for each question a softmax regression on features."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import Float, Float32, Int
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax, softmax
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold, StratifiedKFold
+
+from galvote.trees import DecisionTree, asked_share, to_conditional, to_cumulative
+
+STRENGTHS = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+"""Inverse regularisations to choose from, for features whose variances sum to 1."""
+
+FOLDS = 5
+_INNER = 3
+_AXES = 256
+_PRIOR = 0.5  # of a galaxy with mean features: so many votes for each answer, that none is impossible
+
+Rows = Int[np.ndarray, " row"]
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Features and labels of some galaxies, as a head learns them.
+
+    Parameters
+    ----------
+    tree
+        The questions.
+    features
+        In each view, scaled.
+    shares
+        Conditional fractions of the answers.
+    weights
+        Of each galaxy's answer to each question, 1 on average; 0 where it is unknown or was not asked.
+    """
+
+    tree: DecisionTree
+    features: Float32[np.ndarray, "view galaxy feature"]
+    shares: Float[np.ndarray, "galaxy answer"]
+    weights: Float[np.ndarray, "galaxy question"]
+
+    @classmethod
+    def of(
+        cls,
+        tree: DecisionTree,
+        features: Float32[np.ndarray, "view galaxy feature"],
+        fractions: Float[np.ndarray, "galaxy answer"],
+        counts: Float[np.ndarray, "galaxy answer"] | None,
+    ) -> Known:
+        """Return what is known by votes.
+
+        Parameters
+        ----------
+        tree, features
+            The questions, and scaled features.
+        fractions, counts
+            Cumulative fractions, and numbers of votes if those are known.
+        """
+        shares = to_conditional(tree, fractions)
+        weights = np.nan_to_num(asked_share(tree, fractions))
+        for place, columns in enumerate(tree.slices.values()):
+            if counts is not None:
+                votes = counts[:, columns].sum(axis=1)
+                typical = np.nanmean(votes) if np.isfinite(votes).any() else 1.0
+                weights[:, place] = np.where(np.isfinite(votes), votes, weights[:, place] * typical)
+            weights[np.isnan(shares[:, columns]).any(axis=1), place] = 0
+        mean = weights.sum(axis=0) / np.maximum((weights > 0).sum(axis=0), 1)
+        return cls(tree, features, np.nan_to_num(shares), weights / np.where(mean > 0, mean, 1))
+
+    def __len__(self) -> int:
+        return len(self.shares)
+
+    def select(self, rows: Rows) -> Known:
+        """Return what is known of some galaxies.
+
+        Parameters
+        ----------
+        rows
+            Their numbers.
+        """
+        return replace(
+            self,
+            features=self.features[:, rows],
+            shares=self.shares[rows],
+            weights=self.weights[rows],
+        )
+
+    def folds(self, count: int = FOLDS, seed: int = 0) -> list[tuple[Rows, Rows]]:
+        """Divide the galaxies into parts of like classes; each is left out once.
+
+        Parameters
+        ----------
+        count, seed
+            How many parts there are, and the seed of the draw.
+
+        Returns
+        -------
+        Row numbers of the galaxies to learn from and of those that are left out.
+        """
+        root = next(iter(self.tree.slices.values()))
+        classes = self.shares[:, root].argmax(axis=1)
+        least = np.unique(classes, return_counts=True)[1].min()
+        splitter = StratifiedKFold if least >= count else KFold
+        return list(splitter(count, shuffle=True, random_state=seed).split(classes, classes))
+
+
+@dataclass(frozen=True, eq=False)
+class Scaling:
+    """Brings features to zero mean along the directions of their largest variances, which sum to 1.
+
+    Parameters
+    ----------
+    mean, axes
+        Of all features; row vectors along which they are measured.
+    """
+
+    mean: Float[np.ndarray, " feature"]
+    axes: Float[np.ndarray, "axis feature"]
+
+    @classmethod
+    def fit(cls, features: Float32[np.ndarray, "galaxy feature"]) -> Scaling:
+        """Return the scaling that pictures give, labelled or not.
+
+        Parameters
+        ----------
+        features
+            Of the encoder.
+        """
+        mean, spread = features.mean(axis=0), features.std(axis=0)
+        scale = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0)
+        found = PCA(min(_AXES, *features.shape), random_state=0).fit((features - mean) * scale)
+        return cls(mean, found.components_ * scale / np.sqrt(found.explained_variance_.sum()))
+
+    def apply(
+        self, features: Float32[np.ndarray, "view galaxy feature"]
+    ) -> Float32[np.ndarray, "view galaxy axis"]:
+        """Return scaled features.
+
+        Parameters
+        ----------
+        features
+            Of the encoder.
+        """
+        return np.asarray((features - self.mean) @ self.axes.T, dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A linear layer; each question's answers share the softmax of their outputs.
+
+    Parameters
+    ----------
+    tree
+        The questions.
+    weight, bias
+        Of the linear layer.
+    strengths
+        The inverse regularisation of each question.
+    """
+
+    tree: DecisionTree
+    weight: Float[np.ndarray, "answer feature"]
+    bias: Float[np.ndarray, " answer"]
+    strengths: tuple[float, ...]
+
+    def logits(self, features: Float[np.ndarray, "galaxy feature"]) -> Float[np.ndarray, "galaxy answer"]:
+        """Return the linear layer's outputs.
+
+        Parameters
+        ----------
+        features
+            As it learned them.
+        """
+        return np.asarray(features @ self.weight.T + self.bias, dtype=np.float64)
+
+    def unscaled(self, scaling: Scaling, temperatures: Float[np.ndarray, " question"]) -> Head:
+        """Return the head that takes the encoder's own features, and is calibrated.
+
+        Parameters
+        ----------
+        scaling
+            Of the features that it learned from.
+        temperatures
+            What each question's outputs are divided by.
+        """
+        per_answer = np.repeat(temperatures, [len(question.answers) for question in self.tree.questions])
+        weight = self.weight @ scaling.axes / per_answer[:, None]
+        return replace(self, weight=weight, bias=self.bias / per_answer - weight @ scaling.mean)
+
+
+def fit_head(known: Known, strengths: Sequence[float] | None = None) -> Head:
+    """Learn a head, each question by itself.
+
+    Parameters
+    ----------
+    known
+        Features and labels.
+    strengths
+        The inverse regularisation of each question; chosen by cross-validation if not given.
+    """
+    if strengths is None:
+        strengths = [_choose(known, place) for place in range(len(known.tree.questions))]
+    parts = [_fit(known, place, strength) for place, strength in enumerate(strengths)]
+    return Head(
+        known.tree,
+        np.concatenate([weight for weight, _ in parts]),
+        np.concatenate([bias for _, bias in parts]),
+        tuple(strengths),
+    )
+
+
+def _choose(known: Known, place: int) -> float:
+    """Return the strength whose head is the least surprised by answers that it did not learn."""
+    asked = known.select(np.flatnonzero(known.weights[:, place]))
+    if len(asked) < 2 * _INNER:
+        return STRENGTHS[0]
+    columns = known.tree.slices[known.tree.questions[place].name]
+    lost = np.zeros(len(STRENGTHS))
+    for learned, left_out in asked.folds(_INNER, seed=1):
+        some, others = asked.select(learned), asked.select(left_out)
+        for i, strength in enumerate(STRENGTHS):
+            weight, bias = _fit(some, place, strength)
+            log = log_softmax(others.features[0] @ weight.T + bias, axis=1)
+            lost[i] -= (others.weights[:, place, None] * others.shares[:, columns] * log).sum()
+    return STRENGTHS[int(lost.argmin())]
+
+
+def _fit(
+    known: Known, place: int, strength: float
+) -> tuple[Float[np.ndarray, "own feature"], Float[np.ndarray, " own"]]:
+    """Fit one question: a row for each view and answer, which weighs as much as the answer has votes."""
+    columns = known.tree.slices[known.tree.questions[place].name]
+    answers, (views, _, width) = columns.stop - columns.start, known.features.shape
+    votes = known.weights[:, place, None] * known.shares[:, columns]
+    galaxy, answer = np.nonzero(votes)
+    features = known.features[:, galaxy].reshape(-1, width)
+    model = LogisticRegression(C=strength, max_iter=300)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # next to the optimum is as good
+        model.fit(
+            np.concatenate([features, np.zeros((answers, width), np.float32)]),
+            np.concatenate([np.tile(answer, views), np.arange(answers)]),
+            np.concatenate([np.tile(votes[galaxy, answer] / views, views), np.full(answers, _PRIOR)]),
+        )
+    weight, bias = model.coef_, model.intercept_
+    if answers == 2:  # scikit-learn has the second answer's alone
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    return weight, bias
+
+
+def fit_temperatures(
+    known: Known, logits: Float[np.ndarray, "galaxy answer"]
+) -> Float[np.ndarray, " question"]:
+    """Return what the logits of each question are to be divided by, so that probabilities hold.
+
+    Parameters
+    ----------
+    known
+        The labels.
+    logits
+        Of heads that did not learn from these galaxies.
+
+    Notes
+    -----
+    Guo et al. 2017, arXiv:1706.04599.
+    """
+    found = []
+    for place, columns in enumerate(known.tree.slices.values()):
+        votes = known.weights[:, place, None] * known.shares[:, columns]
+
+        def lost(log: float, votes: np.ndarray = votes, own: np.ndarray = logits[:, columns]) -> float:
+            return float(-(votes * log_softmax(own * np.exp(-log), axis=1)).sum())
+
+        found.append(np.exp(minimize_scalar(lost, bounds=(-2, 2), method="bounded").x))
+    return np.array(found)
+
+
+def to_fractions(
+    tree: DecisionTree,
+    logits: Float[np.ndarray, "galaxy answer"],
+    temperatures: Float[np.ndarray, "*galaxy question"],
+) -> Float[np.ndarray, "galaxy answer"]:
+    """Return cumulative fractions.
+
+    Parameters
+    ----------
+    tree, logits
+        The questions, and a linear layer's outputs.
+    temperatures
+        Of each question, for all galaxies or each.
+    """
+    per_question = np.broadcast_to(temperatures, (len(logits), len(tree.questions)))
+    shares = [
+        softmax(logits[:, columns] / per_question[:, place, None], axis=1)
+        for place, columns in enumerate(tree.slices.values())
+    ]
+    return to_cumulative(tree, np.concatenate(shares, axis=1))

@@ -1,0 +1,98 @@
+"""Labels that can be learned: read, matched with pictures, and refused where nothing can come of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from galvote.errors import CatalogueError
+from galvote.io import Sources, list_sources
+from galvote.io.bands import Look
+from galvote.io.columns import list_names, one_has
+from galvote.io.positions import positions_of
+from galvote.labels import Match, Votes, match_ids, read_votes
+from galvote.trees import load_tree
+
+Place = str | Path
+
+LEAST = 10
+"""Galaxies that each class needs, and twice as many in all."""
+
+_MOST_UNLABELLED = 2000
+
+
+def read_labelled(
+    images: Place | Sequence[Place],
+    labels: Place | Sequence[Place],
+    *,
+    tree: Place | None,
+    column: str | None,
+    look: Look,
+    id_column: str | None,
+    skip_invalid: bool,
+    report: Callable[[str], None],
+) -> tuple[Match, Sources]:
+    """Read labels and match them with pictures.
+
+    Parameters
+    ----------
+    images, labels, tree, column, id_column, skip_invalid, report
+        As for `galvote.finetune`.
+    look
+        How the planes of FITS files are shown.
+
+    Returns
+    -------
+    Galaxies with a label and a picture; and the pictures to look at: theirs, and some without a label, which
+    tell how features are spread.
+    """
+    with one_has(id_column):
+        sources = list_sources(images, id_column=id_column, look=look)
+        places = [images] if isinstance(images, str | Path) else [*images]
+        votes = read_votes(
+            labels,
+            None if tree is None else load_tree(tree),
+            column=column,
+            id_column=id_column,
+            reference=positions_of(places, id_column=id_column),
+            skip_invalid=skip_invalid,
+            report=report,
+        )
+    report(f"{sources.describe()}.")
+    matched = match_ids(votes.select(np.isfinite(votes.fractions).any(axis=1)), sources)
+    report(matched.describe().replace("votes", "labels"))
+    refuse_few(matched.votes)
+    ids = set(matched.votes.ids)
+    others = np.array([id_ for id_ in sources.ids if id_ not in ids], object)
+    some = np.random.default_rng(0).permutation(len(others))[:_MOST_UNLABELLED]
+    return matched, sources.select({*ids, *others[some]})
+
+
+def refuse_few(votes: Votes) -> None:
+    """Raise `CatalogueError` unless there are enough labels, and of each class, to learn and to test.
+
+    Parameters
+    ----------
+    votes
+        Labels of galaxies with a picture.
+    """
+    if votes.form == "class":
+        answers, counts = votes.tree.answers, votes.fractions.sum(axis=0).astype(int)
+        named = zip(answers, counts, strict=True)
+        few = [f"{count} of {one.name!r}" for one, count in named if count < LEAST]
+        if max(counts) == len(votes):
+            raise CatalogueError(
+                f"All {len(votes):,} labels with a picture are {answers[counts.argmax()].name!r}; label "
+                "galaxies of another class, too."
+            )
+        if few:
+            raise CatalogueError(
+                f"There are only {list_names(few)} with a picture, and each class needs {LEAST}, to learn "
+                "from some and be tested on others. Label more of them, join classes, or take these out."
+            )
+    if len(votes) < 2 * LEAST:
+        raise CatalogueError(f"{len(votes)} galaxies have a label and a picture; at least {2 * LEAST} must.")
+    if not (np.nanmax(votes.fractions, axis=0) - np.nanmin(votes.fractions, axis=0) > 1e-6).any():
+        raise CatalogueError(f"All {len(votes):,} galaxies have the same labels; nothing can be learned.")

@@ -1,0 +1,39 @@
+"""Labels that are probably wrong."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from galvote.finetuning.result import Doubt
+from galvote.trees import DecisionTree
+
+
+def find_mislabelled(
+    tree: DecisionTree,
+    ids: tuple[str, ...],
+    actual: Float[np.ndarray, "galaxy answer"],
+    predicted: Float[np.ndarray, "galaxy answer"],
+) -> tuple[Doubt, ...]:
+    """Return labels that out-of-fold predictions contradict, the worst first.
+
+    Parameters
+    ----------
+    tree, ids
+        Of one question, the classes; and of the galaxies.
+    actual, predicted
+        1 for the given class and 0 for others; probabilities by a model that did not learn from the galaxy.
+
+    Notes
+    -----
+    Confident learning (Northcutt, Jiang & Chuang 2021, JAIR 70, 1373), as cleanlab does it.
+    """
+    from cleanlab.filter import find_label_issues
+
+    given = actual.argmax(axis=1)
+    suspects = find_label_issues(given, predicted, return_indices_ranked_by="self_confidence", n_jobs=1)
+    names = [answer.name for answer in tree.answers]
+    return tuple(
+        Doubt(ids[row], names[given[row]], names[predicted[row].argmax()], float(predicted[row, given[row]]))
+        for row in np.asarray(suspects).tolist()
+    )

@@ -1,0 +1,112 @@
+"""What came of learning a user's own labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from galvote.trees import DecisionTree
+
+
+class Score(NamedTuple):
+    """A score, and the ends of its central 95 % when galaxies are drawn again with replacement."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Point(NamedTuple):
+    """A point of a learning curve.
+
+    Parameters
+    ----------
+    labels
+        How many labelled galaxies were learned from.
+    mean, low, high
+        Mean score on galaxies that were not learned from, and the lowest and highest of the draws.
+    """
+
+    labels: int
+    mean: float
+    low: float
+    high: float
+
+
+class Doubt(NamedTuple):
+    """A label that is probably wrong.
+
+    Parameters
+    ----------
+    id
+        Of the galaxy.
+    given, suggested
+        Its label, and the class that the model gives it.
+    quality
+        Of the label, in [0, 1]: the probability that a model gives it that did not learn from it.
+    """
+
+    id: str
+    given: str
+    suggested: str
+    quality: float
+
+
+@dataclass(frozen=True, eq=False)
+class Finetuned:
+    """A model that learned a user's own labels, and how well it does on galaxies that it did not learn from.
+
+    Parameters
+    ----------
+    folder
+        Of the model.
+    tree
+        The questions that the labels answer.
+    mode
+        ``head`` or ``full``: what was trained.
+    ids
+        Of the labelled galaxies that have a picture.
+    actual
+        Their labels as cumulative fractions, in ``tree.columns`` order; NaN where unknown.
+    out_of_fold
+        What models that did not learn from a galaxy predict of it: calibrated cumulative fractions.
+    low, high
+        Ends of their intervals of level 0.9, calibrated on the galaxies of other folds.
+    scores
+        By name (``roc_auc``, ``average_precision``, ``accuracy``, ``log_loss``, ``brier``,
+        ``calibration_error``, ``rmse``), of `out_of_fold`; those that such labels have.
+    baselines
+        The same scores of predictions that took no training: by ``most frequent class`` (``mean`` of
+        fractions), and by the answer of the model that was begun with which is nearest to the labels.
+    confusion
+        How many galaxies of each class (row) are predicted to be of which (column); ``None`` for fractions.
+    metric
+        Which of the scores the curve shows.
+    curve
+        That score against the number of labels.
+    advice
+        Whether more labels would help, in a sentence.
+    mislabelled
+        Labels that are probably wrong, the worst first.
+    """
+
+    folder: Path
+    tree: DecisionTree
+    mode: str
+    ids: tuple[str, ...]
+    actual: Float[np.ndarray, "galaxy answer"]
+    out_of_fold: Float[np.ndarray, "galaxy answer"]
+    low: Float[np.ndarray, "galaxy answer"]
+    high: Float[np.ndarray, "galaxy answer"]
+    scores: Mapping[str, Score]
+    baselines: Mapping[str, Mapping[str, Score]]
+    confusion: Int[np.ndarray, "given predicted"] | None
+    metric: str
+    curve: tuple[Point, ...]
+    advice: str
+    mislabelled: tuple[Doubt, ...]

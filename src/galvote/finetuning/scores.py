@@ -1,0 +1,107 @@
+"""How well predictions agree with labels, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from galvote.finetuning.head import Known
+from galvote.finetuning.result import Score
+from galvote.metrics import squared_errors
+from galvote.metrics.reliability import BINS
+from galvote.trees import to_conditional
+
+DRAWS = 1000
+
+Fractions = Float[np.ndarray, "galaxy answer"]
+Times = Int[np.ndarray, "draw galaxy"]
+"""How often each galaxy occurs in each draw."""
+Values = Float[np.ndarray, " draw"]
+
+
+def measure_scores(
+    known: Known, predicted: Fractions, actual: Fractions, *, classes: bool, draws: int = DRAWS, seed: int = 0
+) -> dict[str, Score]:
+    """Score predictions, with intervals over galaxies.
+
+    Parameters
+    ----------
+    known
+        How much each galaxy's answers count.
+    predicted, actual
+        Cumulative fractions; labels are NaN where unknown.
+    classes
+        Whether labels are classes, one for each galaxy, so that there are ROC curves.
+    draws, seed
+        How often galaxies are drawn again with replacement for the central 95 %, and the seed.
+
+    Returns
+    -------
+    By name. ``roc_auc`` and ``average_precision`` are means over the classes, each against all others;
+    ``brier`` is the squared error of the classes' probabilities, of two classes half of it;
+    ``calibration_error`` is that of `galvote.metrics.Reliability`, over all answers.
+    """
+    count = len(known)
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws)
+    times = np.concatenate([np.ones((1, count), int), drawn])
+    found = {}
+    for name, values in _measure(known, predicted, actual, classes, times):
+        some = values[np.isfinite(values)]  # a draw may lack a class
+        low, high = np.percentile(some, [2.5, 97.5]) if len(some) else (np.nan, np.nan)
+        found[name] = Score(float(values[0]), float(low), float(high))
+    return found
+
+
+def _measure(
+    known: Known, predicted: Fractions, actual: Fractions, classes: bool, times: Times
+) -> Iterator[tuple[str, Values]]:
+    errors = squared_errors(predicted, actual)
+    shares = np.nan_to_num(to_conditional(known.tree, predicted))
+    lost, hits = np.zeros((2, len(known)))
+    for place, columns in enumerate(known.tree.slices.values()):
+        own, given, weight = shares[:, columns], known.shares[:, columns], known.weights[:, place]
+        lost -= weight * (given * np.log(np.maximum(own, 1e-12))).sum(axis=1)
+        hits += weight * (own.argmax(axis=1) == given.argmax(axis=1))
+    asked = times @ known.weights.sum(axis=1)
+    if classes:
+        ranked = [_rank(predicted[:, i], actual[:, i], times) for i in range(len(known.tree))]
+        yield "roc_auc", np.mean([area for area, _ in ranked], axis=0)
+        yield "average_precision", np.mean([precision for _, precision in ranked], axis=0)
+    else:
+        yield "rmse", np.sqrt(times @ np.nansum(errors, axis=1) / (times @ np.isfinite(errors).sum(axis=1)))
+    yield "accuracy", times @ hits / asked
+    yield "log_loss", times @ lost / asked
+    if classes:
+        yield "brier", times @ errors.sum(axis=1) / times.sum(axis=1) / (2 if len(known.tree) == 2 else 1)
+    yield "calibration_error", _calibration_error(known, predicted, actual, times)
+
+
+def _rank(
+    predicted: Float[np.ndarray, " galaxy"], label: Float[np.ndarray, " galaxy"], times: Times
+) -> tuple[Values, Values]:
+    """Return the area under the ROC curve and the average precision of each draw, which sorts only once."""
+    order = np.argsort(-predicted, kind="stable")
+    first = np.flatnonzero(np.diff(predicted[order], prepend=np.inf))  # of those with the same prediction
+    right, wrong = (
+        np.add.reduceat((times * own)[:, order], first, axis=1).astype(float) for own in (label, 1 - label)
+    )
+    above, false = right.cumsum(axis=1), wrong.cumsum(axis=1)
+    with np.errstate(invalid="ignore"):
+        area = ((above - right / 2) * wrong).sum(axis=1) / (above[:, -1] * false[:, -1])
+        precision = (right * above / np.maximum(above + false, 1)).sum(axis=1) / above[:, -1]
+    return area, precision
+
+
+def _calibration_error(known: Known, predicted: Fractions, actual: Fractions, times: Times) -> Values:
+    """Return the mean distance of predicted and given means in bins, over all answers."""
+    given = np.isfinite(actual)
+    apart = np.where(given, predicted - np.nan_to_num(actual), 0)
+    bins = np.minimum((predicted * BINS).astype(int), BINS - 1)
+    summed = np.zeros((len(known), len(known.tree.questions), BINS))
+    for place, columns in enumerate(known.tree.slices.values()):
+        for column in range(columns.start, columns.stop):
+            summed[np.arange(len(known)), place, bins[:, column]] += apart[:, column]
+    off = np.abs(times @ summed.reshape(len(known), -1)).sum(axis=1)
+    return np.asarray(off / np.maximum(times @ given.sum(axis=1), 1))

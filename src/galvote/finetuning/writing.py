@@ -1,0 +1,111 @@
+"""Write what was learned: the model, out-of-fold predictions, and scores."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from galvote.finetuning.crossfit import LEVEL
+from galvote.finetuning.learning import Learned
+from galvote.finetuning.result import Finetuned, Score
+from galvote.finetuning.saving import save_with_head, whole_folder
+from galvote.io.tables import write_table
+from galvote.models import Card
+
+PREDICTIONS, SCORES = "out_of_fold.csv", "scores.json"
+
+
+def write(
+    learned: Learned,
+    parent: Path,
+    card: Card,
+    out: Path,
+    data: Mapping[str, Any],
+    recipe: Mapping[str, Any],
+) -> Finetuned:
+    """Write a model with its numbers, all of it or nothing.
+
+    Parameters
+    ----------
+    learned
+        What is written.
+    parent, card
+        Folder and card of the model whose encoder is kept.
+    out
+        Where it goes.
+    data, recipe
+        What the card says of what it was made from, and how.
+    """
+    result = replace(learned.result, folder=out)
+    scores = to_plain(result)
+    value, low, high = result.scores[result.metric]
+    own = Card(
+        name=out.name,
+        description=(
+            f"{result.tree.title or result.tree.name}, from {len(result.ids):,} labels and {card.name}: "
+            f"{result.metric.replace('_', ' ')} {value:.3f} ({low:.3f} to {high:.3f}), out of fold"
+        ),
+        tree=result.tree.to_dict(),
+        cutout=card.cutout,
+        network=card.network.model_copy(update={"head": "softmax"}),
+        recipe={**recipe, "strengths": dict(zip(result.tree.slices, learned.head.strengths, strict=True))},
+        data=dict(data),
+        scores=scores,
+        parameters=card.parameters,
+    )
+    with whole_folder(out) as place:
+        save_with_head(parent, own, learned.head, learned.calibration, learned.measured, place)
+        (place / SCORES).write_text(json.dumps(scores, indent=1) + "\n")
+        write_table(_to_arrow(result, learned.sets), place / PREDICTIONS)
+    return result
+
+
+def to_plain(result: Finetuned) -> dict[str, Any]:
+    """Return the numbers of a result as plain data for JSON.
+
+    Parameters
+    ----------
+    result
+        Of `galvote.finetune`.
+    """
+    return {
+        "what": "labels against predictions by heads that did not learn from the galaxy",
+        "galaxies": len(result.ids),
+        "out_of_fold": _plain(result.scores),
+        "baselines": {name: _plain(scores) for name, scores in result.baselines.items()},
+        "confusion": None if result.confusion is None else result.confusion.tolist(),
+        "curve": {"metric": result.metric, "points": [point._asdict() for point in result.curve]},
+        "advice": result.advice,
+        "mislabelled": [doubt._asdict() for doubt in result.mislabelled],
+    }
+
+
+def _plain(scores: Mapping[str, Score]) -> dict[str, list[float]]:
+    return {name: [round(value, 4) for value in score] for name, score in scores.items()}
+
+
+def _to_arrow(result: Finetuned, sets: np.ndarray | None) -> pa.Table:
+    """Return a row for each galaxy: what is known of it, and what was predicted."""
+    tree, columns = result.tree, dict[str, Any]()
+    names = np.array([answer.name for answer in tree.answers])
+    if sets is not None:
+        suspects = {doubt.id for doubt in result.mislabelled}
+        columns["label"] = names[result.actual.argmax(axis=1)].tolist()
+        columns["predicted"] = names[result.out_of_fold.argmax(axis=1)].tolist()
+        columns[f"set_{LEVEL:g}"] = [" | ".join(names[own]) for own in sets]
+        columns["probably_mislabelled"] = [id_ in suspects for id_ in result.ids]
+    else:
+        columns |= {
+            f"{name}_label": pa.array(result.actual[:, i], from_pandas=True)
+            for i, name in enumerate(tree.columns)
+        }
+    columns |= dict(zip(tree.columns, result.out_of_fold.T, strict=True))
+    for i, name in enumerate(tree.columns):
+        columns |= {f"{name}_low": result.low[:, i], f"{name}_high": result.high[:, i]}
+    return pa.table({"id": pa.array(result.ids, pa.string()), **columns})

@@ -1,0 +1,35 @@
+"""A trained model with a graph, and labels of simulated galaxies."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def parent(calibrated, tmp_path_factory) -> Path:
+    """Return the folder of a tiny model that predicts without torch."""
+    import shutil
+
+    import galvote
+
+    folder = tmp_path_factory.mktemp("parent") / "tiny"
+    shutil.copytree(calibrated, folder)
+    galvote.export(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def labels(simulated, tmp_path_factory) -> Path:
+    """Return a table of classes: whether simulated volunteers saw features, in words and in numbers."""
+    import numpy as np
+
+    from galvote.labels import read_votes
+
+    votes = read_votes(simulated / "training_solutions.csv")
+    smooth = votes.fractions[:, 0] > np.median(votes.fractions[:, 0])
+    path = tmp_path_factory.mktemp("labels") / "labels.csv"
+    rows = (
+        f"{id_},{'smooth' if one else 'disc'},{one:d}\n" for id_, one in zip(votes.ids, smooth, strict=True)
+    )
+    path.write_text("id,look,number\n" + "".join(rows))
+    return path
