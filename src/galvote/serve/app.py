@@ -24,7 +24,7 @@ from galvote.serve import api
 from galvote.serve.engine import Engine
 from galvote.serve.errors import RequestError
 from galvote.serve.middleware import LOG, RequestMiddleware
-from galvote.serve.openapi import complete_openapi, make_examples
+from galvote.serve.openapi import SAMPLES, complete_openapi, make_examples
 from galvote.serve.security import Tokens, allow_script
 from galvote.serve.settings import ServeSettings
 
@@ -69,7 +69,8 @@ def create_app(predictors: Sequence[Predictor], settings: ServeSettings | None =
         description=(
             f"Limits of a request: {settings.max_megabytes:g} MB, {settings.max_files} images, "
             f"{settings.max_pixels / 1e6:g} million pixels each, {settings.timeout:g} seconds. Responses "
-            'have the member `schema`, "1": members may be added, but none goes or changes its meaning.'
+            'have the member `schema`, "1": members may be added, but none goes or changes its meaning.\n'
+            f"{SAMPLES}"
         ),
         lifespan=lifespan,
         docs_url=None,
@@ -113,6 +114,7 @@ async def _show_documentation() -> Response:
         swagger_js_url="/docs/swagger-ui-bundle.js",
         swagger_css_url="/docs/swagger-ui.css",
         swagger_favicon_url="/page/icon.svg",
+        swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": -1},
     )
     (script,) = re.findall(r"<script>(.*?)</script>", bytes(page.body).decode(), re.DOTALL)
     page.headers["Content-Security-Policy"] = allow_script(script)
