@@ -25,7 +25,7 @@ QUICK = ["training.epochs=2", "training.batch_size=8", "training.precision=float
 def _without_figures() -> Iterator[None]:
     """Draw none: they cost more than a tiny run."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("galvote.training.run_folder.plot_curves", lambda history, directory: None)
+        patch.setattr("galvote.training.run_folder.plot_curves", lambda *drawn: None)
         yield
 
 

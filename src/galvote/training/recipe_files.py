@@ -76,19 +76,18 @@ def _apply(data: dict[str, Any], setting: str) -> None:
 
 def _inherit(data: dict[str, Any]) -> None:
     """Fill in what a recipe without an encoder leaves open by what the model has that it begins from."""
-    network, training = data.get("network", {}), data.get("training", {})
-    if not isinstance(network, dict) or not isinstance(training, dict) or "encoder" in network:
+    own = {name: data.get(name, {}) for name in ("network", "cutout", "augmentation", "training")}
+    if not all(isinstance(section, dict) for section in own.values()) or "encoder" in own["network"]:
         return
-    first = training.get("pretrained", RANDOM)
+    first = own["training"].get("pretrained", RANDOM)
     if first in (RANDOM, IMAGENET, "teacher"):
         return
     card = load_card(find_model(str(first)))
-    data["network"] = {**card.network.model_dump(), **network}
-    for name, section in (
-        ("cutout", card.cutout.model_dump()),
-        ("augmentation", card.recipe.get("augmentation", {})),
-    ):
-        data[name] = {**section, **data.get(name, {})}
+    data["network"] = {**card.network.model_dump(), **own["network"]}
+    data["cutout"] = {**card.cutout.model_dump(), **own["cutout"]}
+    # Models whose head alone was fitted do not say how views are drawn.
+    drawn = card.recipe.get("augmentation", {"rotation": True, "flip": True})
+    data["augmentation"] = {**drawn, **own["augmentation"]}
 
 
 def _explain(data: Mapping[str, Any], problem: Any) -> str:

@@ -96,7 +96,7 @@ class GalaxyTask(LightningModule):
         # Devices bring gradients to their mean. That is the whole batch's if each one's loss is divided by
         # the terms that all of them know, and multiplied by their number.
         devices = self.trainer.world_size
-        known_to_all = self._sum(torch.stack([terms, classified])).clamp(min=1) / devices
+        known_to_all = self._sum(torch.stack([terms.detach(), classified])).clamp(min=1) / devices
         loss: Tensor = total / known_to_all[0]
         if self.class_head is not None:
             of_share = masked_cross_entropy(self.class_head(features), batch.classes)
