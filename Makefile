@@ -2,29 +2,33 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# The tests run side by side, each on one core.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 -q
+# Not quiet, so that it shows how far it is
+PIP := --disable-pip-version-check --no-input
+# The tests run side by side, each on one core; whoever has none left takes over the other's.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal -q
 
 .PHONY: demo test test-slow base browser lint types contracts clean
 
 $(VENV)/demo.stamp: pyproject.toml constraints.txt
+	@echo "Installing what the demo needs into $(VENV): it takes about a minute."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[field]'
-	touch $@
+	$(BIN)/pip install $(PIP) --no-compile -c constraints.txt -e '.[field]'
+	@touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install $(PIP) -c constraints.txt -e '.[dev]'
 	touch $@ $(VENV)/demo.stamp
 
-demo: $(VENV)/demo.stamp ## Find and classify the galaxies of the Hubble Deep Field
+demo: $(VENV)/demo.stamp ## Classify example galaxies and those of the Hubble Deep Field
 	$(BIN)/galvote demo --out demo --overwrite
+	@echo "Open demo/index.html. To use galvote in this shell: source $(BIN)/activate"
 
 test: $(VENV)/dev.stamp ## Run the default tests
 	$(PYTEST)
 
-test-slow: $(VENV)/dev.stamp ## Run every test, the slow ones too
-	$(PYTEST) -m 'slow or not slow'
+test-slow: $(VENV)/dev.stamp ## Run the tests that `make test` leaves out
+	$(PYTEST) -m slow
 
 base: ## Try what the base install does, in an environment without torch
 	$(PYTHON) -m venv .venv-base

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import json
 import re
 import shlex
 import subprocess
@@ -160,9 +161,21 @@ def test_example_recipe_is_valid(tmp_path: Path) -> None:
         load_recipe(path)
 
 
-def test_tutorial_runs_as_it_stands(command, tmp_path: Path, monkeypatch) -> None:
+SMALLER = {"--count 2000": "--count 100", "--count 200 ": "--count 40 ", "epochs = 10": "epochs = 2"}
+
+
+@pytest.mark.parametrize(
+    "changes", [SMALLER, pytest.param({}, marks=pytest.mark.slow)], ids=["small", "whole"]
+)
+def test_tutorial_runs_as_it_stands(command, tmp_path: Path, monkeypatch, changes: dict[str, str]) -> None:
+    """With a twentieth of the galaxies it is warned of, as a whole it teaches the network something."""
     monkeypatch.chdir(tmp_path)
-    for language, code in blocks(ROOT / "docs/tutorial.md", "bash", "python"):
+    page, said = tmp_path / "tutorial.md", ""
+    page.write_text((ROOT / "docs/tutorial.md").read_text())
+    for text, changed in changes.items():
+        assert text in page.read_text()
+        page.write_text(page.read_text().replace(text, changed))
+    for language, code in blocks(page, "bash", "python"):
         if language == "python":
             exec(compile(code, "tutorial.md", "exec"), {})
         elif code.startswith("galvote "):
@@ -170,6 +183,7 @@ def test_tutorial_runs_as_it_stands(command, tmp_path: Path, monkeypatch) -> Non
                 call, _, redirected = line.partition(" > ")
                 ran = command(*shlex.split(call)[1:])
                 assert ran.returncode == 0, f"{line}\n{ran.stderr}"
+                said += ran.stdout
                 if redirected:
                     Path(redirected).write_text(ran.stdout)
         else:
@@ -179,6 +193,9 @@ def test_tutorial_runs_as_it_stands(command, tmp_path: Path, monkeypatch) -> Non
         "catalogue.parquet submission.csv scores.json"
     )
     assert [name for name in promised.split() if not (tmp_path / name).is_file()] == []
+    assert ("Warning: after fewer than 1,000 steps" in said) == (changes is SMALLER)
+    scores = json.loads(Path("scores.json").read_text())
+    assert changes is SMALLER or scores["rmse"] < 0.85 * scores["baselines"]["mean"]
 
 
 def recipes_section(title: str) -> str:

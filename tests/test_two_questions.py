@@ -30,6 +30,7 @@ def model(command, two_questions, tiny_recipe, one_thread, quick, store) -> Path
         (
             "train", "--recipe", tiny_recipe, "--images", store, "--votes", two.votes, "--splits", two.splits,
             "--tree", two.tree, "--out", run, "--set", "training.epochs=2",
+            "--set", "network.widths=[8]", "--set", "network.depths=[1]",
         ),
         (
             "calibrate", run, "--images", store, "--votes", two.votes, "--splits", two.splits,

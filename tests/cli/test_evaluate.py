@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from PIL import Image
 
 import galvote
@@ -13,6 +14,7 @@ from galvote.errors import CatalogueError, GalvoteError, TreeError
 from galvote.io import write_table
 from galvote.labels import read_votes
 from galvote.metrics import METRICS, Comparison, register_metric
+from galvote.models import GalaxyNetwork, load_card, save_model
 from galvote.trees import load_tree, to_cumulative
 
 GZ2 = load_tree("gz2")
@@ -215,6 +217,25 @@ def test_report_has_the_images(command, arguments, galaxies):
     assert again.returncode == 2
     assert "--overwrite" in again.stderr
     assert again.stdout == ""
+
+
+def test_report_shows_a_models_curves_and_says_why_sigmoids_break_the_tree(
+    trained, simulated, packed, tmp_path
+):
+    torch.manual_seed(0)
+    card = load_card(trained / "last")
+    card = card.model_copy(update={"network": card.network.model_copy(update={"head": "sigmoid"})})
+    sigmoids = save_model(GalaxyNetwork(card.network, GZ2), card, tmp_path / "sigmoids")
+    votes = read_votes(simulated / "training_solutions.csv").select(np.arange(12))
+    pages = []
+    for name, model in (("curves", trained), ("sigmoids", sigmoids)):
+        evaluation = galvote.evaluate(votes, model=model, images=packed)
+        pages.append(evaluation.write_report(tmp_path / name).read_text(encoding="utf-8"))
+    curves, broken = pages
+    assert curves.count("data:image/png;base64,") == 2 and "sigmoids" not in curves
+    assert "data:image/png" not in broken
+    assert "12 of 12 galaxies break the decision tree, in 11 questions" in broken
+    assert "independent sigmoids break the tree by design" in broken
 
 
 def test_a_model_is_scored_and_says_that_it_was_calibrated_on_these_galaxies(

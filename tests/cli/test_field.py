@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
+from galvote.cli.demo import print_examples
 from galvote.inference import Predictor
 from galvote.io import read_table
 
@@ -50,6 +53,25 @@ def test_where_nothing_is_found_the_command_says_what_to_try(
     ran = command("field", tmp_path / "sky.png", "--out", tmp_path)
     assert ran.returncode == 0, ran.stderr
     assert "Nothing stands out" in ran.stdout
+
+
+def test_the_demo_shows_what_volunteers_said_beside_what_is_predicted(
+    calibrated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from galvote.field import examples
+
+    three = dict(list(examples.example_kinds().items())[:3])
+    monkeypatch.setattr(examples, "example_kinds", lambda: three)
+    shown = examples.predict_examples(Predictor.load(calibrated, "torch-float32"))
+    console = Console(record=True, width=100, file=StringIO())
+    print_examples(shown, console)
+    said = console.export_text()
+    assert "3 galaxies of the Sloan Digital Sky Survey" in said and "within the 90% intervals" in said
+    examples.write_examples(shown, tmp_path, more="next/index.html")
+    page = (tmp_path / "index.html").read_text()
+    assert page.count("<dt>volunteers</dt><dd>spiral 0.") == 3 and 'href="next/index.html"' in page
+    assert page.count("% voted so") == 3 * len(shown.prediction.tree)
+    assert (tmp_path / "examples.png").exists()
 
 
 @pytest.mark.parametrize("verb", ["field", "demo"])

@@ -100,8 +100,8 @@ def test_violations_are_counted_and_measured(crowd):
     predicted[3, GZ2.slices["odd"]] = [0.7, 0.5]
     predicted[8, GZ2.slices["bar"]] += 0.01
     violations = score_crowd(predicted, crowd.actual)["tree_violations"]
-    assert violations["galaxies"] == 2
-    # "odd" sums to 1.2, and the features of galaxy 3 to something else than 0.7.
+    assert (violations["galaxies"], violations["questions"]) == (2, 4)
+    # "odd" sums to 1.2, and the features of galaxy 3 to something else than 0.7; "bar" leads to "spiral".
     assert violations["largest"] >= 0.2
 
 

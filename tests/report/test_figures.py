@@ -28,11 +28,13 @@ def test_curves_are_drawn_and_redrawn(tmp_path):
     before = [pixels(path) for path in plot_curves(HISTORY[:2], run)]
     paths = plot_curves(HISTORY, run)
     assert sorted(path.name for path in run.iterdir()) == ["loss.png", "rmse.png"]
-    for path, earlier in zip(paths, before, strict=True):
-        image = pixels(path)
+    images = [pixels(path) for path in paths]
+    for image, earlier in zip(images, before, strict=True):
         assert min(image.shape[:2]) > 400
         assert len(np.unique(image.reshape(-1, 3), axis=0)) > 10
         assert image.shape != earlier.shape or (image != earlier).any()
+    loss, rmse = (pixels(path) for path in plot_curves(HISTORY, run, mean_rmse=0.15))
+    assert (loss == images[0]).all() and (rmse != images[1]).any(), "the mean predictor's line"
 
 
 @pytest.mark.parametrize(

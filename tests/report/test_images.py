@@ -11,7 +11,7 @@ from PIL import Image
 from galvote.errors import TreeError
 from galvote.report.field_image import Mark, draw_field
 from galvote.report.image_files import write_png
-from galvote.report.sheet import Card, draw_sheet
+from galvote.report.sheet import Bar, Card, draw_sheet
 from galvote.trees import load_tree, to_cumulative
 from galvote.trees.kinds import name_kind, strongest_first
 
@@ -37,7 +37,8 @@ def mark(number: int, x: float, y: float, colour: str = CYAN, label: str = "spir
 
 def card(number: int, path: str = "smooth, completely round → nothing odd") -> Card:
     cutout = np.full((64, 64, 3), 200, np.uint8)
-    return Card(number, "round 0.64", CYAN, cutout, path, (("smooth", 0.8), ("spiral", 0.1)), "crowded")
+    bars = Bar("smooth", 0.8, 0.7, 0.9, voted=0.75), Bar("spiral", 0.1)
+    return Card(number, "round 0.64", CYAN, cutout, path, bars, "crowded")
 
 
 def has_colour(

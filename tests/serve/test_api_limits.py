@@ -242,11 +242,26 @@ def test_tokens(serving, spiral):
     assert client.get("/openapi.json").json()["paths"]["/v1/predict"]["post"]["security"] == [{"token": []}]
 
 
+def test_pages_of_other_origins_may_ask_only_if_allowed(serving, client, spiral):
+    own, other = {"Origin": "https://example.org"}, {"Origin": "https://example.com"}
+    wanted = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    open_ = serving(origins=("https://example.org",), tokens=("a-token-of-some-length",))
+    assert open_.options("/v1/predict", headers=own | wanted).status_code == 200
+    refused = open_.post("/v1/predict", content=spiral, headers=own)  # errors can be read, too
+    assert refused.status_code == 401
+    assert refused.headers["Access-Control-Allow-Origin"] == "https://example.org"
+    assert open_.options("/v1/predict", headers=other | wanted).status_code == 400
+    for headers, server in ((other, open_), (own, client)):
+        assert "Access-Control-Allow-Origin" not in server.get("/v1/models", headers=headers).headers
+
+
 def test_settings_that_make_no_sense():
     with pytest.raises(GalvoteError, match="16 characters"):
         ServeSettings(tokens=("short",))
     with pytest.raises(GalvoteError, match="max_files, timeout"):
         ServeSettings(max_files=0, timeout=-1.0)
+    with pytest.raises(GalvoteError, match="without a path"):
+        ServeSettings(origins=("https://example.org/",))
     assert "secret" not in repr(ServeSettings(tokens=("a-secret-of-some-length",)))
 
 

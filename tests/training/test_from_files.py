@@ -34,6 +34,10 @@ def test_python_and_the_command_line_train_the_same(tiny_recipe, files, trained,
     assert best == tmp_path / "run" / "best"
     assert (tmp_path / "run" / weights).read_bytes() == (trained / weights).read_bytes()
     assert len([sentence for sentence in sentences if sentence.startswith("epoch")]) == 10
+    assert "Steps: 6 an epoch, 60 in all\nWarning: after fewer" in "\n".join(sentences)
+    assert "(training.epochs=167 or more) or smaller batches (training.batch_size, now 8)" in "\n".join(
+        sentences
+    )
     assert steps[-1] == (steps[-1][1], steps[-1][1]) and len(steps) == steps[-1][1]
 
 

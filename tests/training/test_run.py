@@ -84,6 +84,9 @@ def test_the_card_says_what_was_trained_on_what(reference, recipe, training_data
     assert Recipe.model_validate(card["recipe"]) == recipe
     assert card["data"]["training_galaxies"] == len(training_data.training) == 45
     assert card["data"]["validation_galaxies"] == 15
+    mean = training_data.training.fractions.mean(axis=0)
+    rmse = np.sqrt(np.mean((training_data.validation.fractions - mean) ** 2))
+    assert card["data"]["mean_predictor_rmse"] == pytest.approx(rmse)
     assert card["data"]["training_galaxies_with_class"] == 15
     assert card["data"]["training_sha256"] == training_data.training.digest()
     assert card["data"]["class_names"] == ["disc", "round"]

@@ -26,6 +26,10 @@ Token = Annotated[
     str | None,
     typer.Option(envvar="GALVOTE_TOKEN", show_default=False, help="One token; better as the variable."),
 ]
+AllowOrigin = Annotated[
+    list[str] | None,
+    typer.Option(help="Let pages of this origin ask from a browser, as https://example.org; repeatable."),
+]
 Timeout = Annotated[float, typer.Option(help="Seconds for a request, upload included.")]
 MaxMegabytes = Annotated[float, _limit(help="Largest body of a request.")]
 MaxPixels = Annotated[int, _limit(help="Largest image, by its header.")]
@@ -42,6 +46,7 @@ def serve(
     port: Port = 8000,
     token_file: TokenFile = None,
     token: Token = None,
+    allow_origin: AllowOrigin = None,
     timeout: Timeout = 60,
     max_megabytes: MaxMegabytes = 64,
     max_pixels: MaxPixels = 25_000_000,
@@ -71,6 +76,7 @@ def serve(
         batch=batch,
         batch_wait=batch_wait_ms / 1000,
         tokens=(*([token.strip()] if token else []), *_read_tokens(token_file)),
+        origins=tuple(allow_origin or ()),
     )
     if not settings.tokens and not _is_loopback(host):
         typer.secho(

@@ -4,26 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from galvote.field.detect import cut_out
 from galvote.field.field import OOD, Field
 from galvote.images import Geometry
+from galvote.inference import Prediction
 from galvote.io import write_table
 from galvote.io.atomic import refuse_existing, write_whole
 from galvote.report.canvas import MUTED
 from galvote.report.field_image import Mark, draw_field
 from galvote.report.field_page import draw_field_page
 from galvote.report.image_files import write_png
-from galvote.report.sheet import CARDS_PER_SHEET, Card, draw_sheet
+from galvote.report.sheet import CARDS_PER_SHEET, Bar, Card, draw_sheet
 from galvote.trees.kinds import UNKNOWN
 
 MAX_SHEETS = 10
 """Sheets of 40 galaxies that are drawn at most; the catalogue has all galaxies."""
 
-_SHEET = Geometry(field_of_view=4.0, pixels=160)
+SHEET = Geometry(field_of_view=4.0, pixels=160)
 _BARS = 4  # fractions that a card shows
 _OUTLINE = 1.7  # radii r90, so that the outline does not touch what it outlines
 
@@ -154,17 +156,32 @@ def _page(field: Field, cards: list[Card], rows: Sequence[int], catalogue: str) 
 
 
 def _card(field: Field, row: int) -> Card:
-    galaxy, finding, tree = field.galaxies[row], field.findings[row], field.prediction.tree
-    fractions = dict(zip(tree.labels, field.prediction.fractions[row].tolist(), strict=True))
-    largest = sorted(tree.highlights, key=lambda label: -fractions[label])[:_BARS]
+    galaxy = field.galaxies[row]
     notes = {OOD: field.ood[row], "at the edge": galaxy.touches_edge, "crowded": galaxy.crowded}
-    return Card(
+    return make_card(
+        field.prediction,
+        row,
         number=galaxy.number,
+        cutout=cut_out(field.image, galaxy, SHEET),
+        note=", ".join(note for note, true in notes.items() if true),
+    )
+
+
+def make_card(
+    prediction: Prediction, row: int, voted: Float[np.ndarray, " answer"] | None = None, **others: Any
+) -> Card:
+    """Return what a sheet shows of one galaxy of a prediction, beside what volunteers ``voted``."""
+    tree, finding = prediction.tree, prediction.finding(row)
+    known = prediction.fractions[row], *prediction.ends(row), voted
+    numbers = np.array([np.full(len(tree), np.nan) if each is None else each for each in known]).T.tolist()
+    bars = [Bar(label.replace("_", " "), *each) for label, each in zip(tree.labels, numbers, strict=True)]
+    places = [tree.labels.index(label) for label in tree.highlights]
+    largest = sorted(places, key=lambda place: -bars[place].fraction)[:_BARS]
+    return Card(
         label=finding.label,
         colour=finding.kind.colour,
-        cutout=cut_out(field.image, galaxy, _SHEET),
-        path=field.paths[row],
-        bars=tuple((name.replace("_", " "), fractions[name]) for name in tree.highlights if name in largest),
-        note=", ".join(note for note, true in notes.items() if true),
-        bold=not field.ood[row],
+        path=prediction.headline(row),
+        bars=tuple(bars[place] for place in places if place in largest),
+        bold=finding != UNKNOWN,
+        **others,
     )

@@ -174,7 +174,7 @@ class Prediction:
         row
             The galaxy's; it has a prediction.
         """
-        low, high = self._ends(row)
+        low, high = self.ends(row)
         return decision_path(self.tree, self.fractions[row], low, high)
 
     def finding(self, row: int) -> Finding:
@@ -185,7 +185,7 @@ class Prediction:
         row
             The galaxy's; it has a prediction.
         """
-        low, high = self._ends(row)
+        low, high = self.ends(row)
         return UNKNOWN if self._is_ood(row) else name_kind(self.tree, self.fractions[row], low, high)
 
     def headline(self, row: int) -> str:
@@ -200,7 +200,14 @@ class Prediction:
         words = describe_path(self.path(row)) if self.status[row] == "ok" else ""
         return f"unknown, at best {words}" if words and self._is_ood(row) else words
 
-    def _ends(self, row: int) -> tuple[Any, Any]:
+    def ends(self, row: int) -> tuple[Any, Any]:
+        """Return the ends of one galaxy's intervals, ``None`` twice if the model is not calibrated.
+
+        Parameters
+        ----------
+        row
+            The galaxy's.
+        """
         return (None, None) if self.low is None or self.high is None else (self.low[row], self.high[row])
 
     def _is_ood(self, row: int) -> bool:

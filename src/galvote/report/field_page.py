@@ -18,24 +18,33 @@ def draw_field_page(
     tree: DecisionTree,
     low: Float[np.ndarray, "card answer"] | None = None,
     high: Float[np.ndarray, "card answer"] | None = None,
+    voted: Float[np.ndarray, "card answer"] | None = None,
     *,
     title: str,
     found: str,
     catalogue: str,
+    image: tuple[str, str] = ("annotated.png", "The field with its galaxies outlined and named"),
+    heading: str = "Clearest galaxies of each kind",
+    more: str = "",
 ) -> str:
-    """Return the HTML of a page that shows ``annotated.png`` and some galaxies, in the look of the reports.
+    """Return the HTML of a page that shows an image and some galaxies, in the look of the reports.
 
-    `cards` are those of the sheets, `found` is a sentence that says what was found, and `catalogue` the name
-    of the file beside the page that has all galaxies.
+    `cards` are those of the sheets, `found` is a sentence that says what was found, `catalogue` the name of
+    the file beside the page that has all galaxies, `image` the file of the image and what it shows, and
+    `more` the address of a page that goes on.
     """
-    none = [None] * len(cards)
-    votes = zip(fractions, none if low is None else low, none if high is None else high, strict=True)
-    drawings = [draw_tree(tree, *each, width=NARROW) for each in votes]
+    arrays = [each if each is not None else [None] * len(cards) for each in (fractions, low, high, voted)]
+    drawings = [
+        draw_tree(tree, *each, voted=votes, width=NARROW) for *each, votes in zip(*arrays, strict=True)
+    ]
     return fill_template(
         "field.html",
         title=title or "A field",
         found=found,
         intervals=low is not None,
         catalogue=catalogue,
+        image=image,
+        heading=heading,
+        more=more,
         galaxies=[(card, to_data_url(card.cutout), draw) for card, draw in zip(cards, drawings, strict=True)],
     )

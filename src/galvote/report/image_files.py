@@ -23,7 +23,7 @@ def write_png(image: UInt8[np.ndarray, "y x 3"], path: Path, *, max_bytes: int =
     data = b""
     for dropped in range(5):
         file = io.BytesIO()
-        Image.fromarray((image >> dropped) << dropped).save(file, "PNG", compress_level=6)
+        Image.fromarray((image >> dropped) << dropped).save(file, "PNG", compress_level=4)
         data = file.getvalue()
         if len(data) <= max_bytes:
             break

@@ -1,5 +1,6 @@
 """Sheets of galaxies: each with its cutout, its decision path and a few of its fractions."""
 
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,17 @@ _LETTERS, _NAME = 46, 12  # letters in a line of a path, and before a bar
 
 
 @dataclass(frozen=True)
+class Bar:
+    """A fraction in [0, 1] with its interval, and what volunteers voted; NaN where unknown."""
+
+    name: str
+    fraction: float
+    low: float = math.nan
+    high: float = math.nan
+    voted: float = math.nan
+
+
+@dataclass(frozen=True)
 class Card:
     """What a sheet shows of one galaxy."""
 
@@ -28,8 +40,9 @@ class Card:
     colour: str  # of the label
     cutout: UInt8[np.ndarray, "p p 3"]
     path: str  # its decision path in words
-    bars: tuple[tuple[str, float], ...]  # names and fractions in [0, 1], four or fewer
+    bars: tuple[Bar, ...]  # four or fewer
     note: str = ""  # what to beware of
+    volunteers: str = ""  # kind and fraction by their votes
     bold: bool = True  # whether the label is
 
 
@@ -56,22 +69,26 @@ def _draw_card(axes: Axes, card: Card, left: int, top: int) -> None:
     axes.text(left, top + 14, f"{card.number}", color=MUTED, fontsize=11, va="center")
     weight = "bold" if card.bold else "normal"
     axes.text(left + 38, top + 14, card.label, color=card.colour, fontsize=12, fontweight=weight, va="center")
-    if card.note:
-        axes.text(left, top + 28, card.note, color=WARNING, fontsize=7, va="top")
+    if card.note or card.volunteers:
+        words, colour = (card.note, WARNING) if card.note else (f"volunteers: {card.volunteers}", MUTED)
+        axes.text(left, top + 28, words, color=colour, fontsize=7, va="top")
     lines = textwrap.wrap(card.path, _LETTERS)
     if len(lines) > 3:
         lines = [*lines[:2], textwrap.shorten(" ".join(lines[2:]), _LETTERS, placeholder=" …")]
-    below = top + (43 if card.note else 32)
+    below = top + (43 if card.note or card.volunteers else 32)
     axes.text(left, below, "\n".join(lines), color=INK, fontsize=7.8, va="top", linespacing=1.35)
-    for line, (name, fraction) in enumerate(reversed(card.bars)):
-        _draw_bar(axes, name, fraction, card.colour, left, top + size - 8 - 17 * line)
+    for line, bar in enumerate(reversed(card.bars)):
+        _draw_bar(axes, bar, card.colour, left, top + size - 8 - 17 * line)
 
 
-def _draw_bar(axes: Axes, name: str, fraction: float, colour: str, left: int, y: int) -> None:
+def _draw_bar(axes: Axes, bar: Bar, colour: str, left: int, y: int) -> None:
     room, start = _WIDTH - _HEIGHT - 24, left + 74
     longest = room - 74 - 34
-    words = name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+    words = bar.name if len(bar.name) <= _NAME else f"{bar.name[: _NAME - 1]}…"
     axes.text(left, y, words, color=MUTED, **_SMALL)
-    axes.text(left + room, y, f"{fraction:.2f}", color=MUTED, ha="right", **_SMALL)
-    for length, shade in ((longest, FAINT), (longest * min(max(fraction, 0), 1), colour)):
+    axes.text(left + room, y, f"{bar.fraction:.2f}", color=MUTED, ha="right", **_SMALL)
+    for length, shade in ((longest, FAINT), (longest * min(max(bar.fraction, 0), 1), colour)):
         axes.add_patch(Rectangle((start, y - 4), length, 8, color=shade, linewidth=0))
+    # matplotlib draws nothing where a number is NaN.
+    axes.plot([start + longest * end for end in (bar.low, bar.high)], [y, y], color=INK, linewidth=1)
+    axes.plot([start + longest * bar.voted], [y], "|", color=INK, markersize=8, markeredgewidth=2)

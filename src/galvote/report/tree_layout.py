@@ -54,6 +54,11 @@ class TreeLayout:
             rows.append(
                 [Place(key, shares[key]) if key[0] else self._question(questions(key[1])) for key in order]
             )
+        for row in rows:  # the only question of its row has room for long lines
+            asked = [place.question for place in row if place.question]
+            if len(asked) == 1 and self.look.spacious:
+                (place,) = (place for place in row if place.question)
+                place.heading = _wrap(asked[0].text, 2 * self.look.question_letters)
         return rows
 
     def _exits(self, row: Sequence[Place], depth: int) -> Iterator[tuple[Key, AnswerPlace | Place]]:
@@ -139,9 +144,9 @@ class TreeLayout:
             answers = bar + BAR + look.fan
             lines = max(len(answer.words) for place in row for answer in place.answers)
             numbers = answers + look.line * lines
-            scale = numbers + look.line * (1 if look.spacious else 2) + 9
-            stacked.append(Heights(y, bar, answers, numbers, scale, scale + 7))
-            y = scale + 7 + look.flow
+            scale = numbers + look.line * (1 if look.spacious else 2) + 5
+            stacked.append(Heights(y, bar, answers, numbers, scale, scale + 6))
+            y = scale + 6 + look.flow
         return stacked
 
     def _lead_bands(self) -> None:

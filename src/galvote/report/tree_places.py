@@ -27,13 +27,13 @@ class Look:
     def of(cls, width: int) -> "Look":
         """Return the look of a drawing of some width."""
         if width >= 600:
-            return cls(13.0, 12.0, 18, 36, True, 58.0, 0.2 * width, 24.0, 26.0, 16.0)
+            return cls(13.0, 12.5, 18, 40, True, 58.0, 0.2 * width, 8.0, 10.0, 16.0)
         return cls(11.0, 10.5, 7, 24, False, 30.0, 0.2 * width, 18.0, 18.0, 4.0)
 
     @property
     def line(self) -> float:
         """Distance of two lines of text."""
-        return self.text + 3
+        return self.text + 2
 
 
 @dataclass(eq=False)

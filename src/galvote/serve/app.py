@@ -12,6 +12,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
@@ -23,7 +24,7 @@ from galvote.serve import api
 from galvote.serve.engine import Engine
 from galvote.serve.errors import RequestError
 from galvote.serve.middleware import LOG, RequestMiddleware
-from galvote.serve.openapi import complete_openapi, make_examples
+from galvote.serve.openapi import SAMPLES, complete_openapi, make_examples
 from galvote.serve.security import Tokens, allow_script
 from galvote.serve.settings import ServeSettings
 
@@ -68,7 +69,8 @@ def create_app(predictors: Sequence[Predictor], settings: ServeSettings | None =
         description=(
             f"Limits of a request: {settings.max_megabytes:g} MB, {settings.max_files} images, "
             f"{settings.max_pixels / 1e6:g} million pixels each, {settings.timeout:g} seconds. Responses "
-            'have the member `schema`, "1": members may be added, but none goes or changes its meaning.'
+            'have the member `schema`, "1": members may be added, but none goes or changes its meaning.\n'
+            f"{SAMPLES}"
         ),
         lifespan=lifespan,
         docs_url=None,
@@ -86,6 +88,14 @@ def create_app(predictors: Sequence[Predictor], settings: ServeSettings | None =
     for error, answer in _ANSWERS.items():
         app.add_exception_handler(error, answer)
     app.add_middleware(RequestMiddleware, metrics=engine.metrics)
+    if settings.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization"],
+            expose_headers=["Retry-After"],
+        )
     return app
 
 
@@ -104,6 +114,7 @@ async def _show_documentation() -> Response:
         swagger_js_url="/docs/swagger-ui-bundle.js",
         swagger_css_url="/docs/swagger-ui.css",
         swagger_favicon_url="/page/icon.svg",
+        swagger_ui_parameters={"tryItOutEnabled": True, "defaultModelsExpandDepth": -1},
     )
     (script,) = re.findall(r"<script>(.*?)</script>", bytes(page.body).decode(), re.DOTALL)
     page.headers["Content-Security-Policy"] = allow_script(script)

@@ -16,6 +16,37 @@ from galvote.serve.examples import EXAMPLES
 
 EXAMPLE = "spiral"
 
+SAMPLES = """
+With curl:
+
+```bash
+curl -F files=@a.jpg -F files=@b.fits http://127.0.0.1:8000/v1/predict
+```
+
+In Python (with a token, add `"Authorization": "Bearer TOKEN"` to the headers):
+
+```python
+import json
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+headers = {"Content-Type": "image/jpeg"}
+request = Request("http://127.0.0.1:8000/v1/predict", Path("a.jpg").read_bytes(), headers)
+for galaxy in json.load(urlopen(request))["galaxies"]:
+    print(galaxy["id"], galaxy["summary"])
+```
+
+In JavaScript, on a page of this server or of an origin that `--allow-origin` names:
+
+```javascript
+const body = new FormData();
+for (const file of document.querySelector("input[type=file]").files) body.append("files", file);
+const answer = await fetch("http://127.0.0.1:8000/v1/predict", { method: "POST", body });
+for (const galaxy of (await answer.json()).galaxies) console.log(galaxy.id, galaxy.summary);
+```
+"""
+"""How to ask, in three languages, for the documentation's page."""
+
 PROBLEMS = {
     400: "The body is malformed.",
     401: "The server wants a token.",

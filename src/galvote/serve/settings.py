@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from galvote.errors import GalvoteError
@@ -38,6 +39,8 @@ class ServeSettings:
         Most images, times orientations, that a network takes at once; 1 is one request at a time.
     tokens
         A request must bear one of them; none is needed if there are none.
+    origins
+        Whose pages, besides the server's own, may ask from a browser: ``https://example.org``, or ``*``.
 
     Raises
     ------
@@ -55,9 +58,11 @@ class ServeSettings:
     batch_wait: float = 0.005
     batch: int = 64
     tokens: tuple[str, ...] = field(default=(), repr=False)
+    origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        limits = {name: value for name, value in vars(self).items() if name not in ("tokens", "batch_wait")}
+        others = ("tokens", "origins", "batch_wait")
+        limits = {name: value for name, value in vars(self).items() if name not in others}
         if wrong := [name for name, value in limits.items() if not value > 0]:
             raise GalvoteError(f"{', '.join(wrong)} must be more than 0, or no request could be answered.")
         if self.batch_wait < 0:
@@ -66,6 +71,11 @@ class ServeSettings:
             raise GalvoteError(
                 f"A token needs {SHORTEST_TOKEN} characters or more, or it can be guessed; "
                 "make one with: python -c 'import secrets; print(secrets.token_urlsafe())'"
+            )
+
+        if wrong := [one for one in self.origins if not re.fullmatch(r"https?://[^/\s]+|\*", one)]:
+            raise GalvoteError(
+                f"{wrong[0]!r} is no origin; write it as a browser does, without a path: https://example.org"
             )
 
     @property

@@ -2,6 +2,9 @@
 
 import re
 
+import numpy as np
+from PIL import Image
+
 from galvote.trees import load_tree
 
 GZ2 = load_tree("gz2")
@@ -34,6 +37,27 @@ def test_a_picture_becomes_a_path_and_a_tree_with_intervals(open_page, images, t
     assert rows.count() == len(GZ2)
     assert re.search(r"featur.* \d+ %\s+\d+–\d+", rows.nth(1).inner_text().replace("\t", " "))
     assert "featured → edge-on" in page.text_content("#status")
+
+
+def test_picture_words_and_tree_are_seen_without_scrolling(open_page):
+    page = open_page(viewport={"width": 1280, "height": 800})
+    page.click("#examples button:has-text('merger')")
+    page.wait_for_tree()
+    for part in ("#answer-title", "#aperture", "#tree svg"):
+        place = page.locator(part).bounding_box()
+        assert place["y"] >= 0 and place["y"] + place["height"] <= 800, part
+    assert "merger" in page.text("#answer-title")
+
+
+def test_what_is_unlike_training_galaxies_has_no_bold_words(open_page, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (424, 424, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    page = open_page()
+    page.choose(tmp_path / "noise.png")
+    page.wait_for_tree()
+    assert page.text("#answer-title").startswith("unknown, at best ")
+    weights = "all => all.map(each => Number(getComputedStyle(each).fontWeight))"
+    assert set(page.eval_on_selector_all("#answer-title, #tree .likely .words", weights)) == {400}
 
 
 def test_what_mattered_is_shown_for_the_answer_that_is_chosen(open_page):

@@ -107,7 +107,16 @@ def test_the_policy_allows_nothing_inline_and_nothing_from_elsewhere(address):
         assert place.startswith(("/", "#", "https://doi.org/")), place
 
 
-def test_the_documentation_needs_nothing_from_elsewhere(open_page):
-    page = open_page(path="docs")
+def test_the_documentation_has_samples_and_a_form(open_page, address, images, tmp_path, monkeypatch, capsys):
+    page = open_page(path="docs", expects="JsonSchema_string_binary")  # of Swagger UI itself
     page.click("[data-path='/v1/predict']")
     page.wait_for_selector("pre:has-text('galvote-small')")
+    page.set_input_files("input[type=file]", images / "edge-on.jpg")
+    page.click("button.execute")
+    page.wait_for_selector(".live-responses-table >> text=featured → edge-on")
+    assert page.locator(".info pre code").count() == 3
+    code = page.locator(".info pre:has-text('urllib')").inner_text()
+    (tmp_path / "a.jpg").write_bytes((images / "round.jpg").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    exec(code.replace("http://127.0.0.1:8000/", address))
+    assert "completely round" in capsys.readouterr().out

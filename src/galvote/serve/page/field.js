@@ -47,6 +47,7 @@ function plane(found, source, name, rows, colours, open) {
   const buttons = rows.map((row) => {
     const button = make("button", {
       type: "button",
+      className: row.ood ? "unknown" : "",
       title: `${row.id}: ${row.summary}`,
       attributes: { "aria-label": `Galaxy ${row.id}: ${row.summary}`, "aria-pressed": "false" },
       onclick: () => {

@@ -57,6 +57,7 @@ export async function showGalaxy(row) {
   byId("answer-title").textContent = row.summary;
   byId("back").hidden = byId("list").hidden;
   byId("answer-flag").hidden = !row.ood;
+  byId("answer").classList.toggle("unknown", Boolean(row.ood));
   const scaled = row.scale_factor ? ` Its r90 is ${row.r90_pixels?.toFixed(0) ?? "?"} pixels, ${row.scale_factor.toFixed(2)} times that of a GZ2 frame.` : "";
   byId("answer-model").textContent = `Answered by ${row.model.name}.${scaled} ${row.reason}`;
   const options = row.model.tree.questions.map(({ name, text }) => make("option", { value: name, textContent: text }));
