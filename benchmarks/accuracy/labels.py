@@ -33,8 +33,9 @@ from galvote.io import Sources, list_sources
 from galvote.labels import read_labels, read_votes
 from galvote.models import GalaxyNetwork, load_model, save_model
 from galvote.report.figures import new_figure, save_figure, style_axes
+from galvote.simulate import simulate_galaxies
 from galvote.training.pretrained import load_pretrained
-from galvote.trees import Answer, DecisionTree, Question, asked_share, to_conditional
+from galvote.trees import asked_share, class_tree, to_conditional
 
 SIZES = (25, 50, 100, 250, 500, 1000)
 DRAWS, MOST = 5, 1250
@@ -129,6 +130,13 @@ def encoders(folder: Path, views: int) -> Iterator[tuple[str, Callable[[Task], t
         torch.manual_seed(0)
         network = GalaxyNetwork(card.network, trained.head.tree)
         load_pretrained(network, source)
+        if source == "random":  # normalisation needs statistics of some pictures, or features vanish
+            galaxies = simulate_galaxies(64, seed=0)
+            for layer in network.modules():
+                if isinstance(layer, torch.nn.BatchNorm2d):
+                    layer.momentum = None
+            with torch.no_grad():
+                network.train()(torch.from_numpy(np.stack([galaxy.image for galaxy in galaxies])))
         place = save_model(network, card, folder / source)
         galvote.export(place)
         yield name, of(place)
@@ -138,7 +146,7 @@ def score(task: Task, ids: np.ndarray, features: np.ndarray) -> Scores:
     """Return ROC AUC, the mean over classes, of each draw by the number of labels."""
     names, own = np.unique([task.classes[id_] for id_ in ids], return_inverse=True)
     given, out = np.eye(len(names))[own], np.isin(ids, list(task.held_out))
-    tree = DecisionTree("own", (Question("own", "", tuple(Answer(one, one, one) for one in names)),))
+    tree = class_tree("own", names.tolist())
     scaled = Scaling.fit(features.reshape(-1, features.shape[2])).apply(features)
     known, found = Known.of(tree, scaled, given, None), Scores()
     for size in SIZES:

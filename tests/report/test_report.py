@@ -7,8 +7,8 @@ import pytest
 
 from galvote.errors import GalvoteError
 from galvote.metrics import Comparison, galaxy_rmse, measure_reliability, score
-from galvote.report import best_and_worst, write_report
-from galvote.trees import Answer, DecisionTree, Question, load_tree
+from galvote.report import best_and_worst, draw_finetuned_page, write_report
+from galvote.trees import Answer, DecisionTree, Question, class_tree, load_tree
 
 GZ2 = load_tree("gz2")
 
@@ -152,3 +152,44 @@ def test_one_question_of_hard_labels_is_reported_and_not_replaced_unasked(tmp_pa
     assert "first" in page.read_text(encoding="utf-8")
     write_report(tmp_path, *arguments, title="second", overwrite=True)
     assert "second" in page.read_text(encoding="utf-8")
+
+
+def finetuned(metric, confusion=None, mislabelled=(), gain=0.2):
+    """Return the numbers of a model that learned labels, as ``scores.json`` has them."""
+    points = [{"labels": n, "mean": 0.6, "low": 0.55, "high": 0.7} for n in (24, 48)]
+    return {
+        "galaxies": 40,
+        "out_of_fold": {metric: [0.8, 0.7, 0.9], "log_loss": [0.4, 0.3, 0.5]},
+        "baselines": {"tiny: bar": {metric: [0.8 - gain, 0.5, 0.6], "log_loss": [0.6, 0.5, 0.7]}},
+        "confusion": confusion,
+        "curve": {"metric": metric, "points": points},
+        "advice": "More labels would help.",
+        "mislabelled": mislabelled,
+    }
+
+
+def test_page_of_learned_classes_says_whether_it_was_worth_it_and_shows_doubtful_labels():
+    rng = np.random.default_rng(0)
+    tree, ids = class_tree("shape", ["bar", "ring", NASTY]), [f"g{i}" for i in range(39)] + [NASTY]
+    predicted = rng.dirichlet((1, 1, 1), 40)
+    actual = np.eye(3)[rng.integers(0, 3, 40)]
+    doubt = {"id": NASTY, "given": "bar", "suggested": "ring", "quality": 0.07}
+    scores = finetuned("roc_auc", [[9, 1, 0], [2, 8, 0], [0, 0, 20]], [doubt])
+    rest = (tree, ids, predicted, actual, 0 * predicted, predicted, {NASTY: image(90)})
+    page = Page(draw_finetuned_page(scores, *rest, sets=predicted > 0.2, title=NASTY))
+    assert page.open == [] and "<script" not in page.html and page.addresses == page.sources
+    assert "Training was worth it: ROC AUC 0.800 against 0.600" in page.text
+    assert scores["advice"] in page.text and "quality 0.07" in page.text
+    assert len([label for label in page.labels if label.startswith("ROC curve")]) == 3
+    assert "ROC AUC by the number of labels: 0.600 from 24, 0.600 from 48" in page.labels
+    lost = finetuned("roc_auc", scores["confusion"], gain=-0.1)
+    text = Page(draw_finetuned_page(lost, *rest, sets=predicted > 0.2, title="x")).text
+    assert "Training was not worth it" in text and "No label is contradicted" in text
+
+
+def test_page_of_learned_fractions_has_no_classes(crowd):
+    known = GZ2, crowd.ids, crowd.predicted, crowd.actual, crowd.predicted - 0.1, crowd.predicted + 0.1
+    page = Page(draw_finetuned_page(finetuned("rmse", gain=-0.2), *known, {}, sets=None, title="x"))
+    assert page.open == [] and not re.search(r"\bnan\b|\bNone\b", page.text)
+    assert "RMSE 0.800 against 1.000" in page.text and "Confusion" not in page.text
+    assert "may have been worth it" not in page.text

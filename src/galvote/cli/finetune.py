@@ -35,7 +35,7 @@ def finetune(
             help="Table of ids and a column of classes, or fractions or counts of a tree; may be given again."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the model and its numbers.")],
+    out: Annotated[Path, typer.Option(help="Folder for the model, its numbers and a page of them.")],
     column: Annotated[
         str | None, typer.Option(help="Column of the classes, if there are several or they are numbers.")
     ] = None,
@@ -104,4 +104,4 @@ def _print(console: Console, found: Finetuned) -> None:
     if found.mislabelled:
         worst = ", ".join(f"{one.id} ({one.given}, rather {one.suggested})" for one in found.mislabelled[:3])
         console.print(f"{len(found.mislabelled):,} labels are probably wrong, first of them {worst}.")
-    console.print(f"Model, scores.json and out_of_fold.csv: {found.folder}", soft_wrap=True)
+    console.print(f"Model, index.html, scores.json and out_of_fold.csv: {found.folder}", soft_wrap=True)

@@ -11,9 +11,10 @@ from galvote.errors import ModelError, require_learners
 from galvote.finetuning.labels import read_labelled
 from galvote.finetuning.result import Finetuned
 from galvote.inference.predictor import Predictor, Scale, Settings
-from galvote.io.atomic import refuse_existing
+from galvote.io.atomic import refuse_existing, write_whole
 from galvote.models import CARD, find_model
 from galvote.models.card import GRAPH, file_sha256
+from galvote.report import PAGE
 
 Place = str | Path
 Mode = Literal["auto", "head", "full"]
@@ -56,7 +57,8 @@ def finetune(
         Tables of labels, as `galvote.labels.read_votes` takes them: a column of classes, or fractions or
         counts of a tree.
     out
-        Folder for the model; there are also ``out_of_fold.csv`` and ``scores.json``.
+        Folder for the model; there are also ``index.html``, ``out_of_fold.csv`` and
+        ``scores.json``.
     tree
         Name or file of the labels' tree; if not given, a shipped one whose columns they have, or one of the
         classes.
@@ -97,6 +99,7 @@ def finetune(
     """
     require_learners("Learning labels")
     from galvote.finetuning.learning import gather, learn_head
+    from galvote.finetuning.page import draw_page
     from galvote.finetuning.writing import write
 
     if mode == "full":
@@ -139,4 +142,7 @@ def finetune(
         "stretch": stretch,
     }
     learned = learn_head(predictor, data)
-    return write(learned, parent, predictor.card, out, about, recipe)
+    page = draw_page(learned, out.name, predictor, pictures, settings)
+    found = write(learned, parent, predictor.card, out, about, recipe)
+    write_whole(out / PAGE, page)
+    return found

@@ -1,5 +1,6 @@
 """Curves, drawings of the tree, HTML reports."""
 
+from galvote.report.finetuned import choose_galaxies, draw_finetuned_page
 from galvote.report.plots import CURVES, plot_curves, plot_heat_map, plot_reliability
 from galvote.report.report import PAGE, best_and_worst, describe_left_out, write_report
 
@@ -7,7 +8,9 @@ __all__ = [
     "CURVES",
     "PAGE",
     "best_and_worst",
+    "choose_galaxies",
     "describe_left_out",
+    "draw_finetuned_page",
     "plot_curves",
     "plot_heat_map",
     "plot_reliability",
