@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 
 import galvote
 from galvote.images import Geometry, PackedStore
@@ -141,6 +142,13 @@ def peak_memory(process: subprocess.Popen[Any]) -> float:
             peak = memory(process.pid, "VmHWM")
         time.sleep(0.01)
     return peak
+
+
+def mark_sizes(axes: Axes, sizes: Sequence[int]) -> None:
+    """Give numbers of galaxies a logarithmic axis."""
+    axes.set_xscale("log")
+    axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    axes.minorticks_off()
 
 
 # Images.

@@ -109,9 +109,7 @@ def draw(scores: dict[int, list[float]], path: Path) -> None:
     for size, own in scores.items():
         axes.plot([size] * len(own), own, "o", color=VALIDATION, alpha=0.5, markersize=5)
     axes.plot(list(scores), [statistics.mean(own) for own in scores.values()], color=VALIDATION)
-    axes.set_xscale("log")
-    axes.set_xticks(list(scores), [f"{size:,}" for size in scores])
-    axes.minorticks_off()
+    common.mark_sizes(axes, list(scores))
     save_figure(figure, path)
 
 

@@ -12,8 +12,8 @@ def keep_freed_memory() -> None:
     """Let the C library keep all freed memory instead of handing it back to the system after each tensor.
 
     glibc maps every large block afresh and unmaps it when freed, so each activation of a large batch costs a
-    page fault for every 4 kB. Kept blocks are part of what `benchmarks.speed.training` measures; they stay
-    with the process until it ends. Does nothing on other C libraries. (`mallopt(3)`, man7.org.)
+    page fault for every 4 kB. Kept blocks stay with the process until it ends. Does nothing on other C
+    libraries. (`mallopt(3)`, man7.org.)
     """
     _set((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 64 * _MIB))
 
