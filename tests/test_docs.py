@@ -170,24 +170,7 @@ SMALLER = {"--count 2000": "--count 100", "--count 200 ": "--count 40 ", "epochs
 def test_tutorial_runs_as_it_stands(command, tmp_path: Path, monkeypatch, changes: dict[str, str]) -> None:
     """With a twentieth of the galaxies it is warned of, as a whole it teaches the network something."""
     monkeypatch.chdir(tmp_path)
-    page, said = tmp_path / "tutorial.md", ""
-    page.write_text((ROOT / "docs/tutorial.md").read_text())
-    for text, changed in changes.items():
-        assert text in page.read_text()
-        page.write_text(page.read_text().replace(text, changed))
-    for language, code in blocks(page, "bash", "python"):
-        if language == "python":
-            exec(compile(code, "tutorial.md", "exec"), {})
-        elif code.startswith("galvote "):
-            for line in code.splitlines():
-                call, _, redirected = line.partition(" > ")
-                ran = command(*shlex.split(call)[1:])
-                assert ran.returncode == 0, f"{line}\n{ran.stderr}"
-                said += ran.stdout
-                if redirected:
-                    Path(redirected).write_text(ran.stdout)
-        else:
-            subprocess.run(["bash", "-ec", code], check=True, capture_output=True)
+    said = run_page("tutorial.md", changes, command)
     promised = (
         "sheet.png run/loss.png run/rmse.png run/metrics.csv report/index.html "
         "catalogue.parquet submission.csv scores.json"
@@ -196,6 +179,45 @@ def test_tutorial_runs_as_it_stands(command, tmp_path: Path, monkeypatch, change
     assert ("Warning: after fewer than 1,000 steps" in said) == (changes is SMALLER)
     scores = json.loads(Path("scores.json").read_text())
     assert changes is SMALLER or scores["rmse"] < 0.85 * scores["baselines"]["mean"]
+
+
+FEWER = {"--count 300": "--count 60", "--out look": "--out look --views 1"}
+
+
+@pytest.mark.parametrize("changes", [FEWER, pytest.param({}, marks=pytest.mark.slow)], ids=["small", "whole"])
+def test_labels_of_ones_own_become_a_catalogue_and_a_page(
+    command, tmp_path: Path, monkeypatch, changes: dict[str, str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = run_page("finetuning.md", changes, command)
+    assert "labels are probably wrong" in said
+    assert "Training" in Path("look/index.html").read_text()
+    rows = Path("catalogue.csv").read_text().splitlines()
+    assert {"look_disc", "look_smooth", "look_disc_low"} <= set(rows[0].split(","))
+    assert len(rows) == 1 + (60 if changes else 300)
+
+
+def run_page(name: str, changes: dict[str, str], command) -> str:
+    """Run what a page of docs/ says, but servers, in the present folder; return what is printed."""
+    page, said = Path(name), ""
+    page.write_text((ROOT / "docs" / name).read_text())
+    for text, changed in changes.items():
+        assert text in page.read_text()
+        page.write_text(page.read_text().replace(text, changed))
+    for language, code in blocks(page, "bash", "python"):
+        if language == "python":
+            exec(compile(code, name, "exec"), {})
+        elif code.startswith("galvote ") and not code.startswith("galvote serve"):
+            for line in code.splitlines():
+                call, _, redirected = line.partition(" > ")
+                ran = command(*shlex.split(call)[1:])
+                assert ran.returncode == 0, f"{line}\n{ran.stderr}"
+                said += ran.stdout
+                if redirected:
+                    Path(redirected).write_text(ran.stdout)
+        elif not code.startswith("galvote "):
+            subprocess.run(["bash", "-ec", code], check=True, capture_output=True)
+    return said
 
 
 def recipes_section(title: str) -> str:
