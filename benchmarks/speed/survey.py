@@ -1,22 +1,25 @@
 """A survey end to end: galaxies a second, beside what else one could do.
 
-    python -m benchmarks.speed.survey [--frames DATA]
+    python -m benchmarks.speed.survey [--frames DATA] [--earlier SRC] [--zoobot PYTHON]
 
 Images are JPEGs of 424 × 424 pixels, simulated, or those of the challenge, linked under as many names as are
 wanted. Measured are, in turns, each model from files to shards on the disk; its network alone, on decoded
-cutouts; decoding alone; a plain PyTorch loop with the same network; ConvNeXt-Nano in such a loop, where timm
-is installed; and simulating galaxies, votes included. Files to shards cannot be faster than decoding to
-cutouts and the network one after the other on each core: the second column of the last table. Let nothing
-else run meanwhile.
+cutouts; decoding alone; a plain PyTorch loop with the same network; simulating galaxies, votes included; and
+as processes, start included: ``galvote predict`` of this version, of an earlier one whose ``src`` is given,
+and Zoobot's `predict_on_catalog` by the Python of its environment. Files to shards cannot be faster than
+decoding to cutouts and the network one after the other on each core: the second column of the last table. Let
+nothing else run meanwhile.
 """
 
 import argparse
+import os
+import shutil
 import statistics
+import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib.util import find_spec
 from itertools import cycle, islice
 from pathlib import Path
 
@@ -32,13 +35,11 @@ from galvote.inference import SHARD_SIZE, Manifest, Settings, Shards
 from galvote.inference.pipeline import in_batches, run_ahead
 from galvote.inference.predict_shards import fill_shards
 from galvote.io import list_sources
-from galvote.models import GalaxyNetwork, NetworkSpec, load_model
+from galvote.models import GalaxyNetwork, load_model
 from galvote.simulate import simulate_galaxies, write_galaxies
-from galvote.trees import load_tree
 
 BATCH = 256  # of the plain loops
 FRAME = 424
-NANO = "ConvNeXt-Nano, plain loop"
 
 
 def main() -> None:
@@ -46,14 +47,16 @@ def main() -> None:
     options.add_argument("--backends", nargs="+", default=["torch"])
     options.add_argument("--galaxies", type=int, default=8192, help="predicted in each round")
     options.add_argument("--plain", type=int, default=1024, help="predicted by a plain loop in each round")
-    options.add_argument("--convnext", type=int, default=128, help="predicted by ConvNeXt in each round")
+    options.add_argument("--earlier", type=Path, help="folder src of an earlier version")
+    options.add_argument("--zoobot", type=Path, help="the Python of an environment that has Zoobot")
     options.add_argument("--simulated", type=int, default=60, help="galaxies of 424 pixels")
     chosen = options.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         frames = common.find_frames(chosen.frames, folder)
         images = common.link(frames, chosen.galaxies, folder / "images")
-        rates = common.measure_rates(make_tasks(chosen, frames, images), chosen.rounds)
+        tasks = make_tasks(chosen, frames, images) | make_processes(chosen, frames, images)
+        rates = common.measure_rates(tasks, chosen.rounds)
     common.print_heading(f"torch on {torch.get_num_threads()} threads")
     table = common.Table("what | galaxies/s: median (lowest to highest)")
     for what, found in rates.items():
@@ -83,31 +86,51 @@ def make_tasks(
         whole = partial(cut_whole, predictor.geometry)
         tasks[f"`{name}`, the same of whole frames"] = partial(decode, whole, *few)
         tasks[f"`{name}`, plain loop"] = partial(run_plainly, load_model(name)[0], frames, chosen.plain)
-    if find_spec("timm"):
-        spec = {
-            "encoder": "timm/convnext_nano",
-            "pixels": 224,
-            "field_of_view": FRAME_WIDTH,
-            "head": "softmax",
-        }
-        nano = GalaxyNetwork(NetworkSpec.model_validate(spec), load_tree("gz2"))
-        tasks[NANO] = partial(run_plainly, nano, frames, chosen.convnext)
     tasks["simulating, 128 pixels, one thread"] = partial(simulate, 8 * chosen.simulated, 128)
     tasks["simulating, 424 pixels, one thread"] = partial(simulate, chosen.simulated, 424)
     return tasks
 
 
+def make_processes(
+    chosen: argparse.Namespace, frames: Sequence[Path], images: Path
+) -> dict[str, Callable[[], int]]:
+    """Return whole commands from JPEGs to a table; Zoobot's has an eighth of the images."""
+    few = common.link(frames, max(64, chosen.galaxies // 8), images.with_name("few"))
+    out, tasks = images.with_name("out"), dict[str, Callable[[], int]]()
+    versions = [("galvote predict", Path(galvote.__file__).parents[1])]
+    versions += [("galvote predict, earlier version", chosen.earlier)] if chosen.earlier else []
+    for what, source in versions:
+        for name in chosen.models:
+            command = [*common.GALVOTE, "predict", images, "--model", name, "--out", out / "votes.parquet"]
+            environment = os.environ | {"PYTHONPATH": str(source.resolve())}
+            tasks[f"`{name}`, {what}"] = partial(run, command, environment, out, chosen.galaxies)
+    if chosen.zoobot:
+        command = [chosen.zoobot, Path(__file__).with_name("zoobot_catalogue.py"), few, out / "votes.csv"]
+        tasks["Zoobot, predict_on_catalog"] = partial(
+            run, command, dict(os.environ), out, len(list(few.iterdir()))
+        )
+    return tasks
+
+
+def run(command: Sequence[Path | str], environment: dict[str, str], out: Path, galaxies: int) -> int:
+    """Run a command that writes a table to an empty folder."""
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir()
+    subprocess.run([*map(str, command)], env=environment, check=True, capture_output=True)
+    return galaxies
+
+
 def print_ratios(median: dict[str, float]) -> None:
     """Print each model's speed from files to shards beside the others'."""
     columns = "at most, with decoding | files to shards, of the network alone | × plain loop"
-    table = common.Table(f"model | {columns} | × {NANO}")
+    table = common.Table(f"model | {columns}")
     for what, whole in median.items():
         if what.endswith(", files to shards"):
             said = what.removesuffix(", files to shards")
             name, network = said.partition(",")[0], median[f"{said}, network alone"]
             most = 1 / (1 / network + 1 / median[f"{name}, decoding to cutouts"])
-            times = whole / median[f"{name}, plain loop"], whole / median.get(NANO, np.nan)
-            table.row(said, f"{most / network:.0%}", f"{whole / network:.0%}", *(f"{n:.1f}" for n in times))
+            times = whole / median[f"{name}, plain loop"]
+            table.row(said, f"{most / network:.0%}", f"{whole / network:.0%}", f"{times:.1f}")
 
 
 def make_shards(predictor: galvote.Predictor, images: Path) -> int:
