@@ -81,7 +81,7 @@ def draw_finetuned_page(
     title
         Name of the model.
     """
-    metric, names = scores["curve"]["metric"], [answer.text for answer in tree.answers]
+    metric, names = scores["curve"]["metric"], [answer.phrase for answer in tree.answers]
     galleries = choose_galaxies(scores, ids, predicted, actual, low, high)
     suggested = {doubt["id"]: doubt for doubt in scores["mislabelled"]}
 
