@@ -35,13 +35,13 @@ hook._JaxtypingLoader.exec_module = SourceFileLoader.exec_module
 
 
 @pytest.fixture(scope="session")
-def share(tmp_path_factory) -> Callable[..., Path]:
+def build_once(tmp_path_factory) -> Callable[..., Path]:
     """Have a folder made once for all the processes in which tests run side by side."""
     root = tmp_path_factory.getbasetemp()
     root = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "shared"
     root.mkdir(exist_ok=True)
 
-    def share(name: str, make: Callable[[Path], object]) -> Path:
+    def build_once(name: str, make: Callable[[Path], object]) -> Path:
         folder, made = root / name, root / f"{name}.made"
         with FileLock(root / f"{name}.lock"):
             if not made.exists():
@@ -49,14 +49,14 @@ def share(tmp_path_factory) -> Callable[..., Path]:
                 made.touch()
         return folder
 
-    return share
+    return build_once
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _own_cache(share) -> Iterator[None]:
+def _own_cache(build_once) -> Iterator[None]:
     """Keep what is measured of this machine out of the user's cache."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(share("cache", Path.mkdir)))
+        patch.setenv("XDG_CACHE_HOME", str(build_once("cache", Path.mkdir)))
         yield
 
 
@@ -70,7 +70,7 @@ def real_galaxies() -> Path:
 
 
 @pytest.fixture(scope="session")
-def simulated(share) -> Path:
+def simulated(build_once) -> Path:
     """Return a folder of 60 simulated galaxies in the challenge's layout, with classes and splits.
 
     ``classes.csv`` has a class for every third galaxy; in ``splits.csv`` every fourth is for validation.
@@ -85,7 +85,7 @@ def simulated(share) -> Path:
         splits = (f"{each.id},{'train' if i % 4 else 'validation'}\n" for i, each in enumerate(galaxies))
         (folder / "splits.csv").write_text("id,split\n" + "".join(splits))
 
-    return share("simulated", make)
+    return build_once("simulated", make)
 
 
 @pytest.fixture(scope="session")
@@ -129,13 +129,13 @@ def tiny_recipe(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def packed(simulated, share) -> Path:
+def packed(simulated, build_once) -> Path:
     """Return a packed store of the simulated galaxies, as the tiny recipe wants it."""
     from galvote.images import Geometry, pack
     from galvote.io import list_sources
 
     images = simulated / "images_training"
-    return share("packed", lambda folder: pack(list_sources(images), folder, Geometry(pixels=64)))
+    return build_once("packed", lambda folder: pack(list_sources(images), folder, Geometry(pixels=64)))
 
 
 @pytest.fixture(scope="session")
@@ -182,16 +182,16 @@ def quick() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def trained(training_data, tiny_recipe, share, one_thread) -> Path:
+def trained(training_data, tiny_recipe, build_once, one_thread) -> Path:
     """Return the folder of a finished run of the tiny recipe."""
     from galvote.training import fit, load_recipe
 
     with _quickly():
-        return share("trained", lambda folder: fit(load_recipe(tiny_recipe), training_data, folder))
+        return build_once("trained", lambda folder: fit(load_recipe(tiny_recipe), training_data, folder))
 
 
 @pytest.fixture(scope="session")
-def calibrated(trained, packed, simulated, share) -> Path:
+def calibrated(trained, packed, simulated, build_once) -> Path:
     """Return the folder of the same model, calibrated on half of the galaxies as if it had not seen them."""
     import numpy as np
 
@@ -209,7 +209,7 @@ def calibrated(trained, packed, simulated, share) -> Path:
         save_calibrated(find_model(trained), calibration, {"galaxies": 30}, folder)
 
     with _quickly():
-        return share("calibrated", make)
+        return build_once("calibrated", make)
 
 
 class TwoQuestions(NamedTuple):
@@ -277,7 +277,7 @@ def own_tree(two_questions) -> Any:
 
 
 @pytest.fixture(scope="session")
-def own_model(own_tree: Any, calibrated: Path, share) -> Path:
+def own_model(own_tree: Any, calibrated: Path, build_once) -> Path:
     """Return the folder of a calibrated model, without training, for a tree of two questions."""
     import numpy as np
     import torch
@@ -297,18 +297,21 @@ def own_model(own_tree: Any, calibrated: Path, share) -> Path:
         save_calibrated(model, calibration, {"galaxies": 30}, folder)
 
     with _quickly():
-        return share("two-questions", make)
+        return build_once("two-questions", make)
 
 
 @pytest.fixture(scope="session")
-def exported(calibrated, share) -> Path:
+def exported(calibrated, build_once) -> Path:
     """Return the same model as an ONNX file, or skip."""
     pytest.importorskip("onnxruntime")
     from galvote.inference.export import export_model
     from galvote.models import load_calibration, load_model
 
     model = load_model(calibrated), load_calibration(calibrated)
-    return share("exported", lambda path: export_model(*model[0], model[1], path / "tiny.onnx")) / "tiny.onnx"
+    return (
+        build_once("exported", lambda path: export_model(*model[0], model[1], path / "tiny.onnx"))
+        / "tiny.onnx"
+    )
 
 
 class Ran(NamedTuple):

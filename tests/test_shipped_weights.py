@@ -51,7 +51,7 @@ def test_real_galaxies_that_no_model_learned_from(name: str, real_galaxies: Path
     turned = [
         warp_cutout(cutout, View(angle=angle), SIDE) for cutout, angle in zip(some, angles, strict=True)
     ]
-    assert np.abs(predictor.predict(turned).fractions - found.fractions[::3]).mean() <= 0.01
+    assert np.abs(predictor.predict_cutouts(np.stack(turned)).fractions - found.fractions[::3]).mean() <= 0.01
 
 
 @pytest.mark.parametrize("name", SHIPPED)

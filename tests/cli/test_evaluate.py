@@ -1,6 +1,7 @@
 """Scores of predictions and of models: `galvote evaluate`, and `galvote.evaluate` behind it."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from galvote.io import write_table
 from galvote.labels import read_votes
 from galvote.metrics import METRICS, Comparison, register_metric
 from galvote.models import GalaxyNetwork, load_card, save_model
+from galvote.report import plot_curves
 from galvote.trees import load_tree, to_cumulative
 
 GZ2 = load_tree("gz2")
@@ -227,8 +229,9 @@ def test_report_shows_a_models_curves_and_says_why_sigmoids_break_the_tree(
     card = card.model_copy(update={"network": card.network.model_copy(update={"head": "sigmoid"})})
     sigmoids = save_model(GalaxyNetwork(card.network, GZ2), card, tmp_path / "sigmoids")
     votes = read_votes(simulated / "training_solutions.csv").select(np.arange(12))
-    pages = []
-    for name, model in (("curves", trained), ("sigmoids", sigmoids)):
+    run, pages = shutil.copytree(trained, tmp_path / "run"), []
+    plot_curves([{"epoch": 1, "validation_rmse": 0.2}], run)
+    for name, model in (("curves", run), ("sigmoids", sigmoids)):
         evaluation = galvote.evaluate(votes, model=model, images=packed)
         pages.append(evaluation.write_report(tmp_path / name).read_text(encoding="utf-8"))
     curves, broken = pages

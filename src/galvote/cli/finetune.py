@@ -44,7 +44,7 @@ def finetune(
     mode: Annotated[
         ModeName, _learning(help="Train the `head` alone, the `full` network, or, `auto`, what is better.")
     ] = ModeName.auto,
-    views: Annotated[int, _learning(min=1, help="Orientations in which each picture is looked at.")] = 4,
+    views: Annotated[int, _learning(min=1, help="Orientations in which each picture is looked at.")] = 2,
     backend: options.Backend = None,
     scale: options.Scale = None,
     pixel_scale: options.PixelScale = None,

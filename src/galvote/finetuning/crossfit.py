@@ -10,7 +10,7 @@ from jaxtyping import Float, Float32, Int
 
 from galvote.calibration import Calibration, Intervals, OodDetector
 from galvote.calibration.conformal import upper_quantile
-from galvote.finetuning.head import FOLDS, Head, Known, Rows, fit_head, fit_temperatures, to_fractions
+from galvote.finetuning.head import FOLDS, Head, Known, fit_head, fit_temperatures, to_fractions
 from galvote.inference.calibrate import Measured, measure
 
 LEVEL = 0.9
@@ -37,7 +37,7 @@ class OutOfFold:
     logits: Fractions
     fractions: Fractions
 
-    def others(self) -> list[tuple[Rows, Rows]]:
+    def others(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return the row numbers that are not in each part, and those that are."""
         return [
             (np.flatnonzero(self.fold != one), np.flatnonzero(self.fold == one))
@@ -50,7 +50,7 @@ def leave_out(
     seed: int = 0,
     *,
     fit: Callable[[Known], Head] = fit_head,
-    learn: Callable[[Rows], Rows] = lambda rows: rows,
+    learn: Callable[[np.ndarray], np.ndarray] = lambda rows: rows,
 ) -> OutOfFold:
     """Predict each galaxy with a head that learned from the others.
 

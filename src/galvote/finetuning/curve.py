@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from galvote.finetuning.crossfit import leave_out
-from galvote.finetuning.head import FOLDS, Head, Known, Rows, fit_head
+from galvote.finetuning.head import FOLDS, Head, Known, fit_head
 from galvote.finetuning.result import Point
 from galvote.finetuning.scores import measure_scores
 
@@ -46,7 +46,7 @@ def _measure(
     for draw in range(_DRAWS):
         rng = np.random.default_rng((draw, size))
 
-        def learn(rows: Rows, rng: np.random.Generator = rng) -> Rows:
+        def learn(rows: np.ndarray, rng: np.random.Generator = rng) -> np.ndarray:
             return rng.permutation(rows)[:size]
 
         found = leave_out(known, seed=draw, fit=fit, learn=learn)

@@ -29,7 +29,7 @@ def finetune(
     tree: Place | None = None,
     column: str | None = None,
     mode: Mode = "auto",
-    views: int = 4,
+    views: int = 2,
     scale: Scale | None = None,
     field_of_view: float | None = None,
     bands: str | None = None,

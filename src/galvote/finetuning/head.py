@@ -95,7 +95,7 @@ class Known:
             weights=self.weights[rows],
         )
 
-    def folds(self, count: int = FOLDS, seed: int = 0) -> list[tuple[Rows, Rows]]:
+    def folds(self, count: int = FOLDS, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
         """Divide the galaxies into parts of like classes; each is left out once.
 
         Parameters

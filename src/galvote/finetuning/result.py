@@ -14,7 +14,13 @@ from galvote.trees import DecisionTree
 
 
 class Score(NamedTuple):
-    """A score, and the ends of its central 95 % when galaxies are drawn again with replacement."""
+    """A score.
+
+    Parameters
+    ----------
+    value, low, high
+        The score, and the ends of its central 95 % when galaxies are drawn again with replacement.
+    """
 
     value: float
     low: float

@@ -111,10 +111,7 @@ def with_head(
     graph.initializer.extend(
         numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()
     )
-    outputs = [
-        helper.make_tensor_value_info("fractions", TensorProto.FLOAT, ["batch", len(tree)]),
-        *graph.output,
-    ]
-    del graph.output[:], graph.value_info[:]
-    graph.output.extend(outputs)
+    fractions = helper.make_tensor_value_info("fractions", TensorProto.FLOAT, ["batch", len(tree)])
+    graph.output.insert(0, fractions)
+    del graph.value_info[:]
     return made
