@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 import galvote
-from galvote.errors import CatalogueError, ModelError
+from galvote.errors import CatalogueError
 from galvote.io.tables import read_table
 from galvote.models import CARD, load_card
 
@@ -85,7 +85,6 @@ def test_labels_that_nothing_can_be_learned_from(refused, labels):
     twice = rows[0].replace("smooth", "x").replace("disc", "smooth").replace("x", "disc")
     assert rows[0].partition(",")[0] in refused("\n".join([header, *rows, twice]))
     assert "No id has both" in refused("id,look\n" + "".join(f"x{i},{'ab'[i % 2]}\n" for i in range(40)))
-    assert "--mode head" in refused("\n".join([header, *rows]), ModelError, mode="full")
 
 
 def test_command(command, parent, simulated, labels, tmp_path):

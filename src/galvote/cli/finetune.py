@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,14 +15,6 @@ if TYPE_CHECKING:
     from galvote.finetuning import Finetuned
 
 _learning = options.group("How it is learned")
-
-
-class ModeName(StrEnum):
-    """What is trained."""
-
-    auto = "auto"
-    head = "head"
-    full = "full"
 
 
 def finetune(
@@ -41,9 +32,6 @@ def finetune(
     ] = None,
     tree: options.Tree = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model in the folder.")] = False,
-    mode: Annotated[
-        ModeName, _learning(help="Train the `head` alone, the `full` network, or, `auto`, what is better.")
-    ] = ModeName.auto,
     views: Annotated[int, _learning(min=1, help="Orientations in which each picture is looked at.")] = 2,
     backend: options.Backend = None,
     scale: options.Scale = None,
@@ -73,7 +61,6 @@ def finetune(
             out,
             tree=tree,
             column=column,
-            mode=mode.value,
             views=views,
             scale=options.choose_scale(scale, pixel_scale, catalogue, size_column, size_factor, id_column),
             field_of_view=field_of_view,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
 
 from galvote.errors import ModelError, require_learners
 from galvote.finetuning.labels import read_labelled
@@ -17,7 +16,6 @@ from galvote.models.card import GRAPH, file_sha256
 from galvote.report import PAGE
 
 Place = str | Path
-Mode = Literal["auto", "head", "full"]
 
 
 def finetune(
@@ -28,7 +26,6 @@ def finetune(
     *,
     tree: Place | None = None,
     column: str | None = None,
-    mode: Mode = "auto",
     views: int = 2,
     scale: Scale | None = None,
     field_of_view: float | None = None,
@@ -64,8 +61,6 @@ def finetune(
         classes.
     column
         Name of the column of classes, if the table has several or they are numbers.
-    mode
-        ``head`` trains the head alone, ``full`` the whole network, ``auto`` the better one.
     views
         In how many orientations each picture is looked at.
     scale, field_of_view, bands, stretch
@@ -102,8 +97,6 @@ def finetune(
     from galvote.finetuning.page import draw_page
     from galvote.finetuning.writing import write
 
-    if mode == "full":
-        raise ModelError("The whole network cannot be trained on labels yet; train its head: --mode head.")
     parent, out = find_model(model), Path(out)
     if not (parent / GRAPH).is_file():
         raise ModelError(f"{parent} has no {GRAPH}; write it with: galvote export --model {parent}")

@@ -154,7 +154,6 @@ def _judge(predictor: Predictor, data: Data, known: Known, found: crossfit.OutOf
     return Finetuned(
         folder=Path(),
         tree=tree,
-        mode="head",
         ids=data.votes.ids,
         actual=actual,
         out_of_fold=predicted,

@@ -73,8 +73,6 @@ class Finetuned:
         Of the model.
     tree
         The questions that the labels answer.
-    mode
-        ``head`` or ``full``: what was trained.
     ids
         Of the labelled galaxies that have a picture.
     actual
@@ -103,7 +101,6 @@ class Finetuned:
 
     folder: Path
     tree: DecisionTree
-    mode: str
     ids: tuple[str, ...]
     actual: Float[np.ndarray, "galaxy answer"]
     out_of_fold: Float[np.ndarray, "galaxy answer"]
