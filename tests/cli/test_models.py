@@ -75,3 +75,9 @@ def test_a_name_that_does_not_exist(command):
     ran = command("models", "galvote-huge")
     assert ran.returncode == 2
     assert "galvote-small" in ran.stderr
+
+
+def test_models_in_a_folder_are_listed(command, calibrated):
+    listed = command("models", calibrated.parent, "--json")
+    assert calibrated.name in [model["name"] for model in json.loads(listed.stdout)]
+    assert calibrated.name in command("models", calibrated.parent).stdout

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 def models(
     name: Annotated[
-        str | None, typer.Argument(help="Show the whole card of this model: a shipped name, or a folder.")
+        str | None,
+        typer.Argument(
+            help="Show all about a model: a shipped name, or its folder; or list a folder of models."
+        ),
     ] = None,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     speed: Annotated[
         bool, typer.Option("--speed", help="Measure what computes galvote-small the fastest here.")
     ] = False,
 ) -> None:
-    """List the models that ship, or show all that is known about one."""
+    """List the models that ship, or those in a folder, or show all that is known about one."""
     from rich.console import Console
 
     from galvote.weights import list_models, summarise_model
@@ -34,12 +37,14 @@ def models(
     if speed:
         _print_speeds(console)
         return
-    if name is None:
-        shipped = list_models()
+    is_model = name is not None and any(Path(name, part, "card.json").is_file() for part in ("", "best"))
+    own = () if name is None or is_model else list_models(name)
+    if name is None or own:
+        listed = own or list_models()
         if json_:
-            typer.echo(json.dumps([asdict(model) for model in shipped], indent=2))
+            typer.echo(json.dumps([asdict(model) for model in listed], indent=2))
         else:
-            _print_list(console, shipped)
+            _print_list(console, listed)
         return
     from galvote.models import find_model, load_card
 
@@ -70,17 +75,18 @@ def _read_card(directory: str) -> dict[str, Any]:
     return card
 
 
-def _print_list(console: Console, shipped: Iterable[ModelSummary]) -> None:
+def _print_list(console: Console, models: Sequence[ModelSummary]) -> None:
     from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
     from rich.table import Table
 
     table, notes = Table("model", box=SIMPLE_HEAD, pad_edge=False), dict[str, None]()
     for heading in ("RMSE\n1 view", "RMSE\n8 views", "galaxies/s\n1 view", "parameters", "MB", "calibrated"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for model in shipped:
+    for model in models:
         speed = model.speed["galaxies_per_second"].get("1") if model.speed else None
         table.add_row(
-            f"[bold]{model.name}[/]",
+            f"[bold]{escape(model.name)}[/]",
             *(_number(score, ".4f") for score in (model.rmse_1_view, model.rmse_8_views)),
             _number(speed, ",.0f"),
             f"{model.parameters:,}",
@@ -92,8 +98,8 @@ def _print_list(console: Console, shipped: Iterable[ModelSummary]) -> None:
         if model.speed is not None and speed is not None:
             notes[f"Galaxies/s: {model.speed['what']}, one thread; {model.speed['machine']}."] = None
     console.print(table)
-    for model in shipped:
-        console.print(f"[bold]{model.name}[/]: {model.description}.", soft_wrap=True)
+    for model in models:
+        console.print(f"[bold]{escape(model.name)}[/]: {escape(model.description)}.", soft_wrap=True)
     for note in (*notes, "`galvote models NAME` shows all that is known about one."):
         console.print(note, style="dim", soft_wrap=True)
 

@@ -45,8 +45,13 @@ class ModelSummary:
     directory: str
 
 
-def list_models() -> tuple[ModelSummary, ...]:
-    """List the models that ship with galvote, by name.
+def list_models(folder: str | Path = FOLDER) -> tuple[ModelSummary, ...]:
+    """List the models that ship with galvote, or those in a folder of models, by name.
+
+    Parameters
+    ----------
+    folder
+        Of models, each in a folder of its own.
 
     Returns
     -------
@@ -54,7 +59,7 @@ def list_models() -> tuple[ModelSummary, ...]:
     """
     return tuple(
         summarise_model(card.parent, json.loads(card.read_bytes()))
-        for card in sorted(FOLDER.glob("*/card.json"))
+        for card in sorted(Path(folder).glob("*/card.json"))
     )
 
 
