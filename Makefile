@@ -32,7 +32,7 @@ test-slow: $(VENV)/dev.stamp ## Run the tests that `make test` leaves out
 
 base: ## Try what the base install does, in an environment without torch
 	$(PYTHON) -m venv .venv-base
-	.venv-base/bin/pip install --quiet -c constraints.txt '.[field,serve]'
+	.venv-base/bin/pip install --quiet -c constraints.txt '.[field,finetune,serve]'
 	OMP_NUM_THREADS=1 .venv-base/bin/python tests/without_torch.py .venv-base/tried
 
 browser: ## Install the browser that the page's tests drive, where that is possible; without it they are skipped

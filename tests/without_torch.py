@@ -41,6 +41,12 @@ def check(folder: Path, model: str = "galvote-small") -> None:
     run("recipes")
     run("train", "--recipe", "residual", *known, "--out", folder / "run", ends_with=2)
     run("export", "--out", folder / "small.onnx", ends_with=2)
+    if find_spec("sklearn") is not None:
+        labels = folder / "labels.csv"
+        classes = (f"{name},{('disc', 'round')[place % 2]}\n" for place, name in enumerate(names[:30]))
+        labels.write_text("id,look\n" + "".join(classes))
+        learned = ("finetune", "galvote-small", "--images", images, "--labels", labels, "--views", 1)
+        run(*learned, "--out", folder / "look", "--overwrite")
     if find_spec("fastapi") is not None:
         from galvote.serve import ServeSettings, create_app
 
