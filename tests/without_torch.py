@@ -35,7 +35,15 @@ def check(folder: Path, model: str = "galvote-small") -> None:
     run("pack", images, "--out", folder / "store", "--overwrite")
     run("evaluate", "--model", model, *known, "--report", folder / "report", "--overwrite")
     run("calibrate", "galvote-small", *known, "--splits", splits, "--out", folder / "own", "--overwrite")
-    run("predict", images / f"{names[0]}.jpg", "--model", folder / "own", "--out", folder / "one.csv")
+    run(
+        "predict",
+        images / f"{names[0]}.jpg",
+        "--model",
+        folder / "own",
+        "--out",
+        folder / "one.csv",
+        "--overwrite",
+    )
     run("models")
     run("tree", "gz2")
     run("recipes")

@@ -40,6 +40,8 @@ def test_scores_are_those_of_galaxies_that_were_left_out(learned):
     assert frequent["roc_auc"].value == pytest.approx(0.5, abs=0.2)
     assert nearest["roc_auc"].value > 0.5
     assert found.confusion.sum() == len(found.ids) == 60
+    sets = json.loads((found.folder / "scores.json").read_text())["sets"]
+    assert sets["level"] == 0.9 and sets["held"] >= 0.8 and 1 <= sets["classes"] <= 2
     assert [point.labels for point in found.curve] == [24, 48]
     assert "labels" in found.advice
 

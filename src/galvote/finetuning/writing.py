@@ -44,6 +44,9 @@ def write(
     """
     result = replace(learned.result, folder=out)
     scores = to_plain(result)
+    if learned.sets is not None:
+        held = float(learned.sets[result.actual == 1].mean())
+        scores["sets"] = {"level": LEVEL, "held": held, "classes": float(learned.sets.sum(axis=1).mean())}
     value, low, high = result.scores[result.metric]
     own = Card(
         name=out.name,
