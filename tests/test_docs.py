@@ -233,10 +233,17 @@ def recipe_keys() -> Iterator[tuple[str, str]]:
         sections = ENCODERS.values() if name == "network" else (field.annotation,)
         for section in sections:
             if isinstance(section, type) and issubclass(section, BaseModel):
-                for key, setting in section.model_fields.items():
-                    yield f"{name}.{key}", as_told(setting.default)
+                yield from section_keys(name, section)
             else:
                 yield name, "the file's name" if name == "name" else as_told(field.default)
+
+
+def section_keys(name: str, section: type[BaseModel]) -> Iterator[tuple[str, str]]:
+    for key, setting in section.model_fields.items():
+        if isinstance(setting.default, BaseModel):
+            yield from section_keys(f"{name}.{key}", type(setting.default))
+        else:
+            yield f"{name}.{key}", as_told(setting.default)
 
 
 def as_told(default: object) -> str:

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from galvote.errors import TrainingError
+from galvote.errors import RecipeError, TrainingError
 from galvote.images import Geometry, PackedStore
 from galvote.labels import Votes, split_by_id
 from galvote.training import TrainingData, load_recipe
 from galvote.training.batches import Batch, GalaxyBatches, make_loaders
+from galvote.training.changes import change
 from galvote.training.examples import gather_examples
+from galvote.training.recipe import ChangesSection
 from galvote.training.world import World
 from galvote.trees import load_tree
 
@@ -38,7 +40,7 @@ def votes() -> Votes:
 def recipe_for(name: str = "galvote-small", *settings: str):
     small = ["network.pixels=12", "training.batch_size=8", "cutout.pixels=16", VALIDATION]
     if name == "galvote-small":
-        small.append("training.progressive_resizing=12")
+        small += ["training.progressive_resizing=12", "data.unlabelled=false", "augmentation.changes.share=0"]
     return load_recipe(name, [*small, *settings])
 
 
@@ -341,3 +343,53 @@ def test_a_batch_has_to_be_large_enough_for_the_devices(store, votes):
     data = gather_examples(recipe, store, votes)
     with pytest.raises(TrainingError, match=r"too small for 5 devices.*--set training\.batch_size=10"):
         make_loaders(recipe, data, World(devices=5))
+
+
+SOME = ("augmentation.changes.share=0.5", "augmentation.rotation=false", "augmentation.flip=false")
+STILL = ("augmentation.shift=0", "augmentation.zoom=1", "augmentation.changes.zoom=1")
+
+
+def test_a_share_of_the_pictures_is_changed_and_labels_are_not(store, votes):
+    store.cutouts[:] = np.random.default_rng(0).integers(60, 200, (1, 16, 16, 3))
+    votes.fractions[:, 0] = np.arange(COUNT) / COUNT
+    plain = batches_of(recipe_for("galvote-small", *SOME[1:], *STILL), store, votes)
+    batches = batches_of(recipe_for("galvote-small", *SOME, *STILL), store, votes)
+    pairs = [(batches[(0, i)], plain[(0, i)]) for i in range(len(batches))]
+    changed = np.concatenate([(a.images != b.images).flatten(1).any(1).numpy() for a, b in pairs])
+    assert 0.25 < changed.mean() < 0.75
+    assert all(torch.equal(a.fractions, b.fractions) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    ("kept", "seen_in"),
+    [
+        ("single_band=1", lambda image: (image == image[..., :1]).all()),
+        ("gamma=3", lambda image: len(np.unique(image.reshape(-1, 3), axis=0)) == 2),
+        ("white_balance=2", lambda image: (image[..., 0] != image[..., 1]).any()),
+        ("blur=0.5", lambda image: len(np.unique(image)) > 4),
+        ("noise=0.2", lambda image: len(np.unique(image)) > 20),
+        ("jpeg_quality=1", lambda image: len(np.unique(image)) > 4),
+    ],
+)
+def test_each_change_can_be_had_alone(kept, seen_in):
+    neutral = {"blur": 0, "noise": 0, "gamma": 1, "asinh": 0, "white_balance": 1, "single_band": 0}
+    name, value = kept.split("=")
+    changes = ChangesSection.model_validate({**neutral, "jpeg_quality": 100, name: float(value)})
+    picture = np.full((32, 32, 3), 40, np.uint8)
+    picture[8:20, 8:20] = (200, 200, 200) if name != "single_band" else (200, 150, 90)
+    made = [change(picture, 8.0, changes, random) for random in np.random.default_rng(0).spawn(30)]
+    different = [image for image in made if (image != picture).any()]
+    assert len(different) >= 4
+    assert all(image.shape == picture.shape and image.dtype == np.uint8 for image in made)
+    assert all(map(seen_in, different))
+
+
+def test_pictures_of_which_nothing_is_known_are_left_to_a_teacher(store, votes):
+    some = votes.select(np.arange(COUNT) < 30)
+    splits = {galaxy: "train" if i < 20 else "validation" for i, galaxy in enumerate(IDS[:30])}
+    taught = recipe_for("galvote-small", "data.unlabelled=true", "data.representative=0")
+    assert gather_examples(taught, store, some, splits=splits).training.ids == (*IDS[:20], *IDS[30:])
+    alone = recipe_for("galvote-small", "data.unlabelled=false", "data.representative=0")
+    assert gather_examples(alone, store, some, splits=splits).training.ids == IDS[:20]
+    with pytest.raises(RecipeError, match=r"unlabelled = true.*teacher"):
+        recipe_for("sharma2020", "data.unlabelled=true")

@@ -6,12 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from galvote.errors import TrainingError
 from galvote.images import PackedStore, View, network_input
+from galvote.training.changes import change
 from galvote.training.examples import Examples, TrainingData
 from galvote.training.recipe import AugmentationSection, Recipe
 from galvote.training.world import ALONE, World
@@ -176,22 +177,37 @@ class GalaxyBatches(Dataset[Batch]):
     ) -> UInt8[np.ndarray, "share y x 3"]:
         """Return the pictures of a share of a batch; views are drawn for all of it, whoever gets them."""
         cutouts = self.store.cutouts[self.examples.rows[batch[own]]]
-        if random is None or self.augmentation is None:
-            views = [View()] * len(cutouts)
-        else:
-            views = [random_view(random, self.augmentation) for _ in batch][own]
         seen = self.recipe.network.geometry.model_copy(update={"pixels": self.pixels(epoch)})
-        images = network_input(cutouts, views, self.store.geometry, seen)
-        if random is not None and self.augmentation is not None and self.colours is not None:
-            weights = random.normal(0, self.augmentation.colour, (len(batch), 3)).astype(np.float32)[own]
+        augmentation = self.augmentation
+        if random is None or augmentation is None:
+            return network_input(cutouts, [View()] * len(cutouts), self.store.geometry, seen)
+        views, changed = self._draw_views(random, len(batch), augmentation)
+        images = network_input(cutouts, views[own], self.store.geometry, seen)
+        if self.colours is not None:
+            weights = random.normal(0, augmentation.colour, (len(batch), 3)).astype(np.float32)[own]
             shift = (weights @ self.colours * 255)[:, None, None, :]
             images = np.clip(images + shift, 0, 255).astype(np.uint8)
+        # A stream for each picture: it is the same on any number of devices.
+        streams = random.spawn(len(batch))[own]
+        for i in np.flatnonzero(changed[own]):
+            images[i] = change(images[i], seen.pixels / seen.field_of_view, augmentation.changes, streams[i])
         return images
 
+    def _draw_views(
+        self, random: np.random.Generator, galaxies: int, augmentation: AugmentationSection
+    ) -> tuple[list[View], Bool[np.ndarray, " galaxy"]]:
+        """Draw each galaxy's view, and whether its picture is changed."""
+        changes = augmentation.changes
+        changed = np.zeros(galaxies, dtype=bool)
+        if changes.share:
+            changed = random.random(galaxies) < changes.share
+        zooms = np.where(changed, np.maximum(changes.zoom, augmentation.zoom), augmentation.zoom)
+        return [random_view(random, augmentation, float(zoom)) for zoom in zooms], changed
 
-def random_view(random: np.random.Generator, augmentation: AugmentationSection) -> View:
-    """Draw one view."""
-    stretch = math.log(augmentation.zoom)
+
+def random_view(random: np.random.Generator, augmentation: AugmentationSection, zoom: float) -> View:
+    """Draw one view, magnified at most by a factor or its inverse."""
+    stretch = math.log(zoom)
     return View(
         angle=float(random.uniform(0, 360)) if augmentation.rotation else 0.0,
         flip=bool(random.random() < 0.5) if augmentation.flip else False,

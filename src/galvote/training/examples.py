@@ -197,6 +197,7 @@ def _align(
     rows = np.array([[table.get(galaxy, -1) for table in row_of] for galaxy in store.ids], dtype=np.int64)
     rows = rows.reshape(len(store), len(tables))
     known = (rows >= 0).any(axis=1) | np.array([galaxy in classes for galaxy in store.ids], dtype=bool)
+    known |= recipe.data.unlabelled
     # At -1, the end, stands that nothing is lacking of who is not in the table.
     lacking = ~np.append(tables[0].complete, True)[rows[:, 0]] & (recipe.data.labels == "complete")
     kept = np.flatnonzero(known & ~lacking)
@@ -244,8 +245,8 @@ def _divide(
     drawn = split_by_id(examples.ids, {"train": 1 - share, "validation": share}, recipe.seed)
     split = [name if voted[i] else "train" for i, name in enumerate(drawn)]
     if splits is not None:
-        # Splits were made for the first table.
-        own = [voted[i] and not listed[i, 0] for i in range(len(split))]
+        # Splits were made for the first table, not for pictures of which nothing is known.
+        own = ~listed[:, 0] & (voted | (examples.classes < 0))
         split = [splits.get(galaxy, split[i] if own[i] else "") for i, galaxy in enumerate(examples.ids)]
     training = examples.select([i for i, name in enumerate(split) if name == "train"])
     validation = examples.select([i for i, name in enumerate(split) if name == "validation" and voted[i]])

@@ -29,7 +29,22 @@ class DataSection(_Section):
     labels: Literal["all", "complete"] = "all"
     hard_label_fraction: float = Field(1.0, ge=0, le=1)
     representative: float = Field(0.0, ge=0, lt=1)
+    unlabelled: bool = False
     validation: float = Field(0.1, gt=0, lt=1)
+
+
+class ChangesSection(_Section):
+    """How pictures are changed as those of other surveys are; by default none is."""
+
+    share: float = Field(0.0, ge=0, le=1)
+    zoom: float = Field(1.35, ge=1, le=4)
+    blur: float = Field(0.07, ge=0, le=1)
+    noise: float = Field(0.04, ge=0, le=1)
+    gamma: float = Field(1.8, ge=1, le=4)
+    asinh: float = Field(5.0, ge=0)
+    white_balance: float = Field(1.35, ge=1, le=4)
+    single_band: float = Field(0.15, ge=0, le=1)
+    jpeg_quality: int = Field(30, ge=1, le=100)
 
 
 class AugmentationSection(_Section):
@@ -40,6 +55,7 @@ class AugmentationSection(_Section):
     shift: float = Field(0.0, ge=0, le=0.5)
     zoom: float = Field(1.0, ge=1, le=4)
     colour: float = Field(0.0, ge=0)
+    changes: ChangesSection = ChangesSection()
 
 
 class TrainingSection(_Section):
@@ -150,6 +166,15 @@ class Recipe(_Section):
         if first > network.pixels:
             raise ValueError(
                 f"training.progressive_resizing = {first} is more than network.pixels = {network.pixels}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_unlabelled(self) -> "Recipe":
+        if self.data.unlabelled and not self.training.has_teacher:
+            raise ValueError(
+                "data.unlabelled = true learns what a teacher says of pictures without labels: give "
+                "training.teacher or training.teacher_recipe, or leave it out"
             )
         return self
 
