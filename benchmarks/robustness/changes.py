@@ -11,6 +11,7 @@ import itertools
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import cv2
@@ -66,11 +67,12 @@ def main() -> None:
     options = common.parser(__doc__, "--data", "--models", "--rounds")
     options.add_argument("--changes", nargs="+", default=list(CHANGES), choices=list(CHANGES))
     options.add_argument("--scales", nargs="+", default=SCALES, choices=SCALES)
+    options.add_argument("--splits", type=Path, help="another table, such as an ablation's dev.csv")
     options.add_argument("--galaxies", type=int, default=400)
     options.add_argument("--speed", action="store_true", help="only time files to predictions, in turns")
     chosen = options.parse_args()
     votes = read_votes([chosen.data / "training_solutions.csv"])
-    split = read_labels(chosen.data / "splits.csv", "split")
+    split = read_labels(chosen.splits or chosen.data / "splits.csv", "split")
     rows = {name: row for row, name in enumerate(votes.ids) if split.get(name) == "validation"}
     files = sorted(file for file in (chosen.data / "images_training").glob("*.jpg") if file.stem in rows)
     files = files[: chosen.galaxies]
@@ -89,17 +91,18 @@ def main() -> None:
     frames = [decode_image(file.read_bytes()) for file in files]
     table = common.Table(f"model | scale | change | {COLUMNS}")
     for name, scale in itertools.product(chosen.models, chosen.scales):
-        compare(galvote.load(name), scale, frames, actual, {it: CHANGES[it] for it in chosen.changes}, table)
+        compare(name, scale, frames, actual, {it: CHANGES[it] for it in chosen.changes}, table)
 
 
 def compare(
-    model: galvote.Predictor,
+    name: str,
     scale: Scale,
     frames: list[np.ndarray],
     actual: np.ndarray,
     changes: dict[str, Change],
     table: common.Table,
 ) -> None:
+    model = galvote.load(name)
     errors, scores, coverages = [], [], []
     for change, make in changes.items():
         random = np.random.default_rng(0)
@@ -112,13 +115,13 @@ def compare(
         coverages.append(((said.low <= actual) & (actual <= said.high)).mean())
         width, flagged = (said.high - said.low).mean(), said.ood.mean()
         cells = f"{coverages[-1]:.3f}", f"{width:.3f}", f"{flagged:.1%}", ""
-        table.row(f"`{model.card.name}`", scale, change, *common.describe_score(errors[-1]), *cells)
+        table.row(f"`{name}`", scale, change, *common.describe_score(errors[-1]), *cells)
     if len(errors) > 1:
         mean = np.mean([common.rmse(one) for one in errors[1:]])
         large = np.concatenate(errors) > np.quantile(np.concatenate(errors), 0.9)
         auc = roc_auc_score(large, np.concatenate(scores))
         held = f"{min(coverages[1:]):.3f} to {max(coverages[1:]):.3f}"
-        table.row(f"`{model.card.name}`", scale, "mean of all", f"{mean:.4f}", "", held, "", "", f"{auc:.3f}")
+        table.row(f"`{name}`", scale, "mean of all", f"{mean:.4f}", "", held, "", "", f"{auc:.3f}")
 
 
 if __name__ == "__main__":
