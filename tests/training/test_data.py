@@ -7,13 +7,11 @@ import pytest
 import torch
 
 from galvote.errors import RecipeError, TrainingError
-from galvote.images import Geometry, PackedStore
+from galvote.images import Changes, Geometry, PackedStore, change
 from galvote.labels import Votes, split_by_id
 from galvote.training import TrainingData, load_recipe
 from galvote.training.batches import Batch, GalaxyBatches, make_loaders
-from galvote.training.changes import change
 from galvote.training.examples import gather_examples
-from galvote.training.recipe import ChangesSection
 from galvote.training.world import World
 from galvote.trees import load_tree
 
@@ -374,7 +372,7 @@ def test_a_share_of_the_pictures_is_changed_and_labels_are_not(store, votes):
 def test_each_change_can_be_had_alone(kept, seen_in):
     neutral = {"blur": 0, "noise": 0, "gamma": 1, "asinh": 0, "white_balance": 1, "single_band": 0}
     name, value = kept.split("=")
-    changes = ChangesSection.model_validate({**neutral, "jpeg_quality": 100, name: float(value)})
+    changes = Changes.model_validate({**neutral, "jpeg_quality": 100, name: float(value)})
     picture = np.full((32, 32, 3), 40, np.uint8)
     picture[8:20, 8:20] = (200, 200, 200) if name != "single_band" else (200, 150, 90)
     made = [change(picture, 8.0, changes, random) for random in np.random.default_rng(0).spawn(30)]

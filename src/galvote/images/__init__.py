@@ -4,6 +4,7 @@ Cutouts by position (`sky`, `services`) and what measures galaxies (`measure`) k
 importing this package loads neither astropy nor photutils.
 """
 
+from galvote.images.changes import Changes, change
 from galvote.images.decode import Encoded, decode_image
 from galvote.images.geometry import (
     COMPACT,
@@ -22,10 +23,12 @@ __all__ = [
     "COMPACT",
     "FRAME_WIDTH",
     "MAX_PIXELS",
+    "Changes",
     "Encoded",
     "Geometry",
     "PackedStore",
     "View",
+    "change",
     "decode_cutout",
     "decode_image",
     "is_store",

@@ -11,8 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from galvote.errors import TrainingError
-from galvote.images import PackedStore, View, network_input
-from galvote.training.changes import change
+from galvote.images import PackedStore, View, change, network_input
 from galvote.training.examples import Examples, TrainingData
 from galvote.training.recipe import AugmentationSection, Recipe
 from galvote.training.world import ALONE, World

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StringConstraints, model_validator
 
-from galvote.images import Geometry
+from galvote.images import Changes, Geometry
 from galvote.models.description import HeadKind
 from galvote.models.encoders import ENCODERS, NetworkSpec
 from galvote.models.losses import LossKind
@@ -33,20 +33,6 @@ class DataSection(_Section):
     validation: float = Field(0.1, gt=0, lt=1)
 
 
-class ChangesSection(_Section):
-    """How pictures are changed as those of other surveys are; by default none is."""
-
-    share: float = Field(0.0, ge=0, le=1)
-    zoom: float = Field(1.35, ge=1, le=4)
-    blur: float = Field(0.07, ge=0, le=1)
-    noise: float = Field(0.04, ge=0, le=1)
-    gamma: float = Field(1.8, ge=1, le=4)
-    asinh: float = Field(5.0, ge=0)
-    white_balance: float = Field(1.35, ge=1, le=4)
-    single_band: float = Field(0.15, ge=0, le=1)
-    jpeg_quality: int = Field(30, ge=1, le=100)
-
-
 class AugmentationSection(_Section):
     """How views are drawn in training; by default every view is the identity."""
 
@@ -55,7 +41,7 @@ class AugmentationSection(_Section):
     shift: float = Field(0.0, ge=0, le=0.5)
     zoom: float = Field(1.0, ge=1, le=4)
     colour: float = Field(0.0, ge=0)
-    changes: ChangesSection = ChangesSection()
+    changes: Changes = Changes()
 
 
 class TrainingSection(_Section):

@@ -9,18 +9,54 @@ import math
 import cv2
 import numpy as np
 from jaxtyping import Float64, UInt8
-
-from galvote.training.recipe import ChangesSection
+from pydantic import BaseModel, ConfigDict, Field
 
 _SHARE = 1 / 3
 """How many of the changed pictures have a certain change."""
 
+
+class Changes(BaseModel):
+    """How pictures are changed; by default none is.
+
+    Parameters
+    ----------
+    share
+        Share of the pictures that is changed.
+    zoom
+        Magnification at most, or its inverse; for who draws the view, not for `change`.
+    blur
+        Largest σ of a Gaussian, in r90.
+    noise
+        Largest σ, as a share of white.
+    gamma
+        Largest exponent, or its inverse.
+    asinh
+        Largest softening of an asinh stretch.
+    white_balance
+        Largest factor of a channel, or its inverse.
+    single_band
+        Share of the changed pictures that becomes grey: one band, or a mixture.
+    jpeg_quality
+        Lowest quality that a picture is stored with in between.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    share: float = Field(0.0, ge=0, le=1)
+    zoom: float = Field(1.35, ge=1, le=4)
+    blur: float = Field(0.07, ge=0, le=1)
+    noise: float = Field(0.04, ge=0, le=1)
+    gamma: float = Field(1.8, ge=1, le=4)
+    asinh: float = Field(5.0, ge=0)
+    white_balance: float = Field(1.35, ge=1, le=4)
+    single_band: float = Field(0.15, ge=0, le=1)
+    jpeg_quality: int = Field(30, ge=1, le=100)
+
+
 Picture = UInt8[np.ndarray, "y x 3"]
 
 
-def change(
-    picture: Picture, r90_pixels: float, changes: ChangesSection, random: np.random.Generator
-) -> Picture:
+def change(picture: Picture, r90_pixels: float, changes: Changes, random: np.random.Generator) -> Picture:
     """Change a picture at random, each way in a third of the cases.
 
     Parameters
@@ -33,6 +69,10 @@ def change(
         How far each change goes.
     random
         Draws which are made, and how far.
+
+    Returns
+    -------
+    The changed picture, of the same size.
     """
     if (blur := changes.blur) and _happens(random):
         picture = cv2.GaussianBlur(picture, (0, 0), random.uniform(0.2, 1) * blur * r90_pixels)
@@ -55,7 +95,7 @@ def change(
     return picture
 
 
-def _levels(changes: ChangesSection, random: np.random.Generator) -> Float64[np.ndarray, "level 3"]:
+def _levels(changes: Changes, random: np.random.Generator) -> Float64[np.ndarray, "level 3"]:
     """Return what each of the 256 levels becomes in each channel, from 0 to 1."""
     levels = np.linspace(0, 1, 256)[:, None].repeat(3, axis=1)
     if _happens(random):
