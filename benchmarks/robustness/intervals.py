@@ -51,12 +51,16 @@ class OneWidth:
     apart: np.ndarray
 
     @classmethod
-    def fit(cls, predicted: np.ndarray, actual: np.ndarray) -> "OneWidth":
+    def fit(
+        cls, predicted: np.ndarray, actual: np.ndarray, surprisal: np.ndarray | None = None
+    ) -> "OneWidth":
         """Sort the distances of votes from their prediction."""
         apart = np.sort(np.abs(actual - predicted), axis=0)
         return cls(np.append(apart, np.full((1, apart.shape[1]), np.inf), axis=0))
 
-    def ends(self, predicted: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
+    def ends(
+        self, predicted: np.ndarray, level: float, surprisal: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the lower and the upper end for each prediction."""
         apart = self.apart[int(np.ceil(round(level * len(self.apart), 9))) - 1]
         return np.clip(predicted - apart, 0, 1), np.clip(predicted + apart, 0, 1)

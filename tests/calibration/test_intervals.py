@@ -157,3 +157,33 @@ def test_cross_fit_foretells_the_coverage(galaxies, fresh, intervals):
     assert found[1].coverage.mean_width == pytest.approx(real.mean_width, rel=0.1)
     assert found[1].coverage.questions.keys() == set(GZ2.slices)
     assert 0 < found[1].spread < 0.03
+
+
+def test_they_are_wider_for_surprising_images_and_hold_there_too(galaxies, fresh):
+    def blur(drawn: Galaxies, seed: int) -> tuple[Galaxies, np.ndarray]:
+        """Predictions are wrong by as much as the image is surprising; of half of them it is not."""
+        rng = np.random.default_rng(seed)
+        surprisal = rng.exponential(size=len(drawn.predicted)) + 4 * (np.arange(len(drawn.predicted)) % 2)
+        wrong = drawn.predicted + 0.03 * surprisal[:, None] * rng.normal(size=drawn.predicted.shape)
+        return Galaxies(wrong.clip(0, 1).astype(np.float32), drawn.actual), surprisal
+
+    (learned, its), (new, surprisal) = blur(galaxies, 2), blur(fresh, 3)
+    low, high = Intervals.fit(*learned, its).ends(new.predicted, 0.9, surprisal)
+    blind = Intervals.fit(*learned).ends(new.predicted, 0.9)
+    strange = surprisal > 4
+    assert held(new, (low, high))[strange].mean() == pytest.approx(0.9, abs=0.03)
+    assert held(new, blind)[strange].mean() < held(new, (low, high))[strange].mean() - 0.02
+    assert (high - low)[strange].mean() > 1.3 * (high - low)[~strange].mean()
+
+
+def test_copies_of_a_galaxy_are_in_one_half(galaxies):
+    noise = np.random.default_rng(5).normal(0, 0.1, galaxies.predicted.shape)
+    changed = (galaxies.predicted + noise).clip(0, 1).astype(np.float32)
+    twice = np.concatenate([galaxies.predicted, changed]), np.concatenate([galaxies.actual] * 2)
+    surprisal = np.repeat([0.5, 6.0], len(galaxies.actual))
+    found = [
+        cross_fit(*twice, GZ2, (0.9,), surprisal=surprisal, copies=2, copy=copy, halves=4)[0].coverage
+        for copy in range(2)
+    ]
+    assert [one.overall for one in found] == pytest.approx([0.9, 0.9], abs=0.04)
+    assert found[1].mean_width > 1.1 * found[0].mean_width

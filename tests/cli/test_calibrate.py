@@ -158,3 +158,12 @@ def test_noise_is_flagged(command, calibrate, tmp_path):
     ran = command("predict", folder, "--model", model, "--out", out)
     assert "5 galaxies" in ran.stderr and "5 unlike the training galaxies" in ran.stderr
     assert read_table(out)["ood"].to_pylist() == [True] * 5
+
+
+def test_intervals_are_calibrated_on_changed_images_too(calibrate, tmp_path):
+    ran = calibrate(tmp_path / "calibrated", "--changes")
+    assert ran.returncode == 0, ran.stderr
+    assert "changed images" in ran.stdout
+    card = json.loads((tmp_path / "calibrated" / "card.json").read_text())["calibration"]
+    assert card["galaxies"] == 30
+    assert 0.7 < card["changed"]["0.9"]["coverage"] <= 1

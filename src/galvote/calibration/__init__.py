@@ -4,7 +4,7 @@ from galvote.calibration.calibration import Calibration
 from galvote.calibration.conditional import LEAST_ASKED, ConditionalIntervals, known_conditional
 from galvote.calibration.conformal import random_halves
 from galvote.calibration.intervals import CrossFit, Intervals, check_level, cross_fit
-from galvote.calibration.ood import OodDetector, measure_false_alarms
+from galvote.calibration.ood import OodDetector, measure_false_alarms, surprisal
 
 __all__ = [
     "LEAST_ASKED",
@@ -18,4 +18,5 @@ __all__ = [
     "known_conditional",
     "measure_false_alarms",
     "random_halves",
+    "surprisal",
 ]

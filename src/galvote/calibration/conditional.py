@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from galvote.calibration.intervals import Intervals
+from galvote.calibration.intervals import Intervals, Surprisal
 from galvote.trees import DecisionTree, asked_share, to_conditional
 
 LEAST_ASKED = 0.1
@@ -33,7 +33,13 @@ class ConditionalIntervals:
     intervals: Intervals
 
     @classmethod
-    def fit(cls, tree: DecisionTree, predicted: Fractions, actual: Fractions) -> "ConditionalIntervals":
+    def fit(
+        cls,
+        tree: DecisionTree,
+        predicted: Fractions,
+        actual: Fractions,
+        surprisal: Surprisal | None = None,
+    ) -> "ConditionalIntervals":
         """Return intervals calibrated on galaxies that the model was not trained on; see `Intervals.fit`.
 
         Parameters
@@ -42,11 +48,15 @@ class ConditionalIntervals:
             The tree, and cumulative fractions in [0, 1] of its answers.
         actual
             What `known_conditional` returns.
+        surprisal
+            Of the images.
         """
         conditional = np.nan_to_num(to_conditional(tree, predicted))
-        return cls(tree, Intervals.fit(conditional, actual, _asked(tree, predicted)))
+        return cls(tree, Intervals.fit(conditional, actual, surprisal, _asked(tree, predicted)))
 
-    def ends(self, predicted: Fractions, level: float) -> tuple[Fractions, Fractions]:
+    def ends(
+        self, predicted: Fractions, level: float, surprisal: Surprisal | None = None
+    ) -> tuple[Fractions, Fractions]:
         """Return the lower and upper ends, in [0, 1], of each conditional fraction's interval.
 
         They are 0 and 1 where fewer than `LEAST_ASKED` are asked; NaN where there is no prediction.
@@ -57,9 +67,11 @@ class ConditionalIntervals:
             Cumulative fractions in [0, 1]; NaN where there is no prediction.
         level
             Share of the conditional fractions that the intervals are to hold, in (0, 1).
+        surprisal
+            Of the images.
         """
         conditional, asked = to_conditional(self.tree, predicted), _asked(self.tree, predicted)
-        low, high = self.intervals.ends(np.nan_to_num(conditional), level, np.maximum(asked, 1e-6))
+        low, high = self.intervals.ends(np.nan_to_num(conditional), level, surprisal, np.maximum(asked, 1e-6))
         few = ~(asked >= LEAST_ASKED) | np.isnan(conditional)
         missing = np.isnan(predicted)
         low, high = np.where(few, 0, low), np.where(few, 1, high)

@@ -28,13 +28,16 @@ _LEAST_VARIANCE = 1e-8
 _STEPS = 100
 
 Fractions = Float[np.ndarray, "galaxy answer"]
+Surprisal = Float[np.ndarray, " galaxy"]
 
 
 class Ends(Protocol):
     """What gives the ends of intervals."""
 
-    def ends(self, predicted: Fractions, level: float) -> tuple[Fractions, Fractions]:
-        """Return the lower and the upper end for each prediction."""
+    def ends(
+        self, predicted: Fractions, level: float, surprisal: Surprisal | None = None
+    ) -> tuple[Fractions, Fractions]:
+        """Return the lower and the upper end for each prediction of an image with some surprisal."""
         ...
 
 
@@ -45,8 +48,8 @@ class Intervals:
     Parameters
     ----------
     variance
-        σ² = variance[0] + variance[1] · p (1 − p) of a prediction p. For conditional fractions
-        variance[2] · (p (1 − p) + 0.02) / a is added, a being the share of volunteers that is asked.
+        σ² = variance[0] + variance[1] · p (1 − p) + (variance[2] · s + variance[3] / a) · (p (1 − p) + 0.02)
+        of a prediction p, s being how surprising the image is, and a the share of volunteers that is asked.
     levels
         Increasing, in (0, 1).
     lower, upper
@@ -59,7 +62,13 @@ class Intervals:
     upper: Float32[np.ndarray, "level answer"]
 
     @classmethod
-    def fit(cls, predicted: Fractions, actual: Fractions, asked: Fractions | None = None) -> "Intervals":
+    def fit(
+        cls,
+        predicted: Fractions,
+        actual: Fractions,
+        surprisal: Surprisal | None = None,
+        asked: Fractions | None = None,
+    ) -> "Intervals":
         """Calibrate on galaxies that the model was not trained on.
 
         Parameters
@@ -68,6 +77,8 @@ class Intervals:
             Fractions in [0, 1].
         actual
             The volunteers' fractions; NaN where unknown. Where a column has none, its intervals are [0, 1].
+        surprisal
+            Of the images, as `galvote.calibration.surprisal` gives it: the more, the wider are intervals.
         asked
             Share of the volunteers that was asked, as predicted, in (0, 1]: the fewer, the wider intervals
             have to be.
@@ -83,8 +94,9 @@ class Intervals:
         Choosing σ and f with the same galaxies makes the promise of `conformal` an approximate one;
         `cross_fit` measures what is left of it.
         """
-        variance = _fit_variance(predicted, actual, asked)
-        sigma = _sigma(variance, predicted, asked)
+        terms = _terms(predicted, surprisal, asked)
+        variance = _fit_variance(predicted, actual, terms)
+        sigma = _sigma(variance, terms)
         lower = np.full((len(LEVELS), predicted.shape[1]), -np.inf)
         upper = np.full_like(lower, np.inf)
         misses = 1 - LEVELS
@@ -110,7 +122,11 @@ class Intervals:
         )
 
     def ends(
-        self, predicted: Fractions, level: float, asked: Fractions | None = None
+        self,
+        predicted: Fractions,
+        level: float,
+        surprisal: Surprisal | None = None,
+        asked: Fractions | None = None,
     ) -> tuple[Fractions, Fractions]:
         """Return the lower and upper ends, in [0, 1], of the interval around each prediction.
 
@@ -121,8 +137,8 @@ class Intervals:
         level
             Share of votes that the intervals are to hold, in (0, 1). It is rounded up to the next of
             `levels`; beyond the last, every interval is [0, 1].
-        asked
-            As in `fit`, if it was given there.
+        surprisal, asked
+            As in `fit`, if they were given there.
 
         Raises
         ------
@@ -133,7 +149,7 @@ class Intervals:
         place = int(np.searchsorted(self.levels, np.float32(level) - np.float32(1e-6)))
         if place == len(self.levels):
             return np.zeros_like(predicted), np.ones_like(predicted)
-        sigma = _sigma(self.variance, predicted, asked)
+        sigma = _sigma(self.variance, _terms(predicted, surprisal, asked))
         low, high = _clip(
             predicted, predicted + self.lower[place] * sigma, predicted + self.upper[place] * sigma
         )
@@ -175,7 +191,10 @@ def cross_fit(
     tree: DecisionTree,
     levels: Sequence[float],
     *,
-    fit: Callable[[Fractions, Fractions], Ends] = Intervals.fit,
+    surprisal: Surprisal | None = None,
+    copies: int = 1,
+    copy: int = 0,
+    fit: Callable[[Fractions, Fractions, Surprisal | None], Ends] = Intervals.fit,
     halves: int = 50,
     seed: int = 0,
 ) -> tuple[CrossFit, ...]:
@@ -187,17 +206,26 @@ def cross_fit(
         Cumulative fractions in [0, 1], in ``tree.columns`` order; votes are NaN where unknown.
     tree, levels
         Whose columns they are, and shares of votes that intervals are to hold.
+    surprisal
+        Of the images; see `Intervals.fit`.
+    copies, copy
+        The galaxies stand so many times one after the other, in differently changed images; intervals are
+        calibrated on all and measured on this copy, from 0.
     fit
-        What calibrates, from predictions and votes.
+        What calibrates, from predictions, votes and surprisals.
     halves, seed
         How many random halves are drawn, and their seed.
     """
     measured: dict[float, list[Coverage]] = {level: [] for level in levels}
-    for half in random_halves(len(predicted), halves, seed):
-        intervals = fit(predicted[half], actual[half])
+    galaxies = len(predicted) // copies
+    surprisal = np.zeros(len(predicted)) if surprisal is None else surprisal
+    for half in random_halves(galaxies, halves, seed):
+        own = np.tile(half, copies)
+        intervals = fit(predicted[own], actual[own], surprisal[own])
+        rest = np.flatnonzero(~half) + copy * galaxies
         for level, found in measured.items():
-            low, high = intervals.ends(predicted[~half], level)
-            if coverage := measure_coverage(actual[~half], low, high, tree):
+            low, high = intervals.ends(predicted[rest], level, surprisal[rest])
+            if coverage := measure_coverage(actual[rest], low, high, tree):
                 found.append(coverage)
     return tuple(
         CrossFit(level, _mean_coverage(found), float(np.std([one.overall for one in found])))
@@ -223,22 +251,25 @@ def _clip(
     return np.minimum(low, predicted).clip(0, 1), np.maximum(high, predicted).clip(0, 1)
 
 
-def _terms(predicted: Fractions, asked: Fractions | None) -> Float[np.ndarray, "term galaxy answer"]:
+def _terms(
+    predicted: Fractions, surprisal: Surprisal | None, asked: Fractions | None
+) -> Float[np.ndarray, "term galaxy answer"]:
     spread = predicted * (1 - predicted)
-    # A sum of a few votes scatters by p (1 − p) over their number, and a little where p is 0 or 1, too.
-    few = [] if asked is None else [(spread + 0.02) / asked]
-    return np.stack([np.ones_like(predicted), spread, *few])
+    # Errors, and a sum of few votes, scatter a little where p is 0 or 1, too.
+    wider, unknown = spread + 0.02, np.zeros_like(predicted)
+    surprising = unknown if surprisal is None else wider * surprisal[:, None]
+    few = unknown if asked is None else wider / asked
+    return np.stack([np.ones_like(predicted), spread, surprising, few])
 
 
 def _sigma(
-    variance: Float[np.ndarray, "term answer"], predicted: Fractions, asked: Fractions | None
+    variance: Float[np.ndarray, "term answer"], terms: Float[np.ndarray, "term galaxy answer"]
 ) -> Fractions:
-    terms = (variance[:, None] * _terms(predicted, asked)).sum(axis=0)
-    return np.asarray(np.sqrt(np.maximum(terms, _LEAST_VARIANCE)))
+    return np.asarray(np.sqrt(np.maximum((variance[:, None] * terms).sum(axis=0), _LEAST_VARIANCE)))
 
 
 def _fit_variance(
-    predicted: Fractions, actual: Fractions, asked: Fractions | None
+    predicted: Fractions, actual: Fractions, terms: Float[np.ndarray, "term galaxy answer"]
 ) -> Float[np.ndarray, "term answer"]:
     """Fit σ² to the squared residuals as of normal distributions, with parameters that are never negative.
 
@@ -247,7 +278,7 @@ def _fit_variance(
     """
     known = np.isfinite(actual)
     squared = np.where(known, np.square(actual - predicted, dtype=np.float64), 0)
-    terms = _terms(predicted.astype(np.float64), asked) * known
+    terms = terms.astype(np.float64) * known
     variance = np.full((len(terms), predicted.shape[1]), 0.02)
     for _ in range(_STEPS):
         fitted = np.maximum((variance[:, None] * terms).sum(axis=0), _LEAST_VARIANCE)

@@ -170,6 +170,17 @@ class OodDetector:
         return replace(self, threshold=threshold)
 
 
+def surprisal(score: Float32[np.ndarray, " galaxy"]) -> Float64[np.ndarray, " galaxy"]:
+    """Return how surprising images are: −ln of the share of held-out galaxies with a higher score.
+
+    Parameters
+    ----------
+    score
+        As `OodDetector.score` gives it.
+    """
+    return np.asarray(-np.log1p(-np.minimum(score.astype(np.float64), 100 - 1e-4) / 100))
+
+
 def measure_false_alarms(
     distances: Float64[np.ndarray, " galaxy"], false_alarms: float, *, halves: int = 200, seed: int = 0
 ) -> tuple[float, float]:

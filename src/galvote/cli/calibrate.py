@@ -37,6 +37,10 @@ def calibrate(
     false_alarms: Annotated[
         float, typer.Option(min=0, max=0.5, help="Share of real galaxies that may be flagged.")
     ] = 0.015,
+    changes: Annotated[
+        bool,
+        typer.Option("--changes", help="Calibrate also on images changed as other surveys' would be."),
+    ] = False,
     tta: options.Tta = 1,
     field_of_view: options.FieldOfView = None,
     id_column: options.IdColumn = None,
@@ -63,6 +67,7 @@ def calibrate(
             train_split=train_split,
             train_images=train_images,
             false_alarms=false_alarms,
+            changes=changes,
             tta=tta,
             field_of_view=field_of_view,
             overwrite=overwrite,
@@ -88,7 +93,11 @@ def _print(console: Console, calibrated: Calibrated) -> None:
         title=f"Calibrated on {calibrated.galaxies:,} galaxies; measured on halves that were left out",
         title_justify="left",
     )
-    for name, fits in (("of all votes", calibrated.intervals), ("of those asked", calibrated.conditional)):
+    for name, fits in (
+        ("of all votes", calibrated.intervals),
+        ("of those asked", calibrated.conditional),
+        ("of all votes, changed images", calibrated.changed),
+    ):
         for one in fits:
             # Questions without votes have no share.
             shares = [share for share in one.coverage.questions.values() if isfinite(share)]

@@ -144,4 +144,4 @@ def calibrate(
     ood = replace(ood, held_out=np.sort(distances).astype(np.float32)[:: len(distances) // 1000 + 1])
     calibration, measured = measure(known.tree, found.fractions, actual, features, features, FALSE_ALARMS)
     flagged = float((distances > ood.threshold).mean())
-    return replace(calibration, ood=ood), (*measured[:2], flagged)
+    return replace(calibration, ood=ood), measured._replace(flagged=flagged)

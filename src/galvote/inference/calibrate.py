@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -22,10 +22,15 @@ from galvote.calibration import (
     cross_fit,
     known_conditional,
     measure_false_alarms,
+    surprisal,
 )
 from galvote.errors import CatalogueError
+from galvote.images import Changes, View, change, try_read, warp_cutout
+from galvote.images.scale import Shown
+from galvote.inference.backends import Outputs
+from galvote.inference.pipeline import in_batches
 from galvote.inference.prediction import Prediction
-from galvote.inference.predictor import Predictor
+from galvote.inference.predictor import BATCH, Predictor
 from galvote.inference.votes import read_votes_of
 from galvote.io import Sources, list_sources
 from galvote.io.atomic import refuse_existing
@@ -43,7 +48,26 @@ _FEWEST = 20
 
 Fractions = Float[np.ndarray, "galaxy answer"]
 Features = Float32[np.ndarray, "galaxy feature"]
-Measured = tuple[tuple[CrossFit, ...], tuple[CrossFit, ...], float]
+
+
+class Measured(NamedTuple):
+    """What a calibration keeps on galaxies that it was not made with.
+
+    Parameters
+    ----------
+    intervals, conditional
+        What intervals of cumulative and of conditional fractions hold, for some levels.
+    flagged
+        Share of galaxies that is flagged as out of distribution, in [0, 1].
+    changed
+        What intervals of cumulative fractions hold where images are changed; empty if they were not
+        calibrated with such.
+    """
+
+    intervals: tuple[CrossFit, ...]
+    conditional: tuple[CrossFit, ...]
+    flagged: float
+    changed: tuple[CrossFit, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +86,8 @@ class Calibrated:
         What intervals of conditional fractions hold.
     flagged
         Share of real galaxies that is flagged as out of distribution, in [0, 1].
+    changed
+        What intervals of cumulative fractions hold where images are changed; empty if there are none.
     """
 
     folder: Path
@@ -69,6 +95,7 @@ class Calibrated:
     intervals: tuple[CrossFit, ...]
     conditional: tuple[CrossFit, ...]
     flagged: float
+    changed: tuple[CrossFit, ...]
 
 
 def calibrate(
@@ -82,6 +109,7 @@ def calibrate(
     train_split: str = "train",
     train_images: int = 3000,
     false_alarms: float = 0.015,
+    changes: bool = False,
     tta: int = 1,
     field_of_view: float | None = None,
     overwrite: bool = False,
@@ -114,6 +142,10 @@ def calibrate(
         How many of those are looked at, drawn at random.
     false_alarms
         Share of real galaxies that may be flagged as out of distribution, in [0, 0.5].
+    changes
+        Calibrate also on a randomly changed copy of each image, as other surveys and image processing would
+        have it (`galvote.images.change`): intervals then widen with the out-of-distribution score, and hold
+        for such images, too.
     tta
         Orientations averaged for each prediction.
     field_of_view
@@ -175,6 +207,10 @@ def calibrate(
         f"{predictor.tree.name}, which {predictor.card.name} must not have been trained on; what it knows is "
         f"learned from {len(learned):,} of the split {train_split!r}."
     )
+    changed = None
+    if changes:
+        again = sources.select(held_out.ids)
+        changed = _predict_changed(predictor, again, tta, field_of_view)
     assert held_out.features is not None and learned.features is not None
     calibration, measured = measure(
         predictor.tree,
@@ -183,6 +219,7 @@ def calibrate(
         held_out.features,
         learned.features,
         false_alarms,
+        changed=changed,
     )
     about = {
         "galaxies": len(actual),
@@ -202,6 +239,8 @@ def measure(
     held_out: Features,
     learned: Float32[np.ndarray, "train_galaxy feature"],
     false_alarms: float = 0.015,
+    *,
+    changed: tuple[Fractions, Features] | None = None,
 ) -> tuple[Calibration, Measured]:
     """Calibrate with predictions and votes, and measure the calibration on random halves.
 
@@ -219,24 +258,31 @@ def measure(
         Those of galaxies that it was trained on.
     false_alarms
         Share of real galaxies that may be flagged.
+    changed
+        Cumulative fractions and features of the held-out galaxies in changed images, to calibrate with, too.
 
     Returns
     -------
-    The calibration; what intervals of cumulative and of conditional fractions hold, and the share of galaxies
-    that is flagged, each measured on halves after calibrating on the others.
+    The calibration, and what it keeps, measured on halves after calibrating on the others.
     """
+    ood = OodDetector.fit(learned, held_out, false_alarms=false_alarms)
+    distances, rarity, copies = ood.distances(held_out), None, 1
+    if changed is not None:
+        predicted, copies = np.concatenate([predicted, changed[0]]), 2
+        actual = np.concatenate([actual, actual])
+        rarity = surprisal(ood.score(np.concatenate([distances, ood.distances(changed[1])])))
     known = known_conditional(tree, predicted, actual)
     fit_conditional = partial(ConditionalIntervals.fit, tree)
-    calibration = Calibration(
-        intervals=Intervals.fit(predicted, actual),
-        conditional=fit_conditional(predicted, known).intervals,
-        ood=OodDetector.fit(learned, held_out, false_alarms=false_alarms),
-    )
-    flagged, _ = measure_false_alarms(calibration.ood.distances(held_out), false_alarms)
-    return calibration, (
-        cross_fit(predicted, actual, tree, LEVELS),
-        cross_fit(predicted, known, tree, LEVELS, fit=fit_conditional),
-        flagged,
+    measure_fit = partial(cross_fit, tree=tree, levels=LEVELS, surprisal=rarity, copies=copies)
+    return Calibration(
+        intervals=Intervals.fit(predicted, actual, rarity),
+        conditional=fit_conditional(predicted, known, rarity).intervals,
+        ood=ood,
+    ), Measured(
+        measure_fit(predicted, actual),
+        measure_fit(predicted, known, fit=fit_conditional),
+        measure_false_alarms(distances, false_alarms)[0],
+        measure_fit(predicted, actual, copy=1) if changed is not None else (),
     )
 
 
@@ -250,7 +296,8 @@ def describe(measured: Measured, false_alarms: float) -> dict[str, Any]:
     false_alarms
         Share of real galaxies that may be flagged.
     """
-    intervals, conditional, flagged = measured
+    intervals, conditional, flagged, changed = measured
+    of_changed = {"changed": {f"{one.level:g}": _describe(one) for one in changed}} if changed else {}
     return {
         "what": "means over random halves of the galaxies, each measured after calibrating on the other",
         "levels": {f"{one.level:g}": _describe(one) for one in intervals},
@@ -259,6 +306,7 @@ def describe(measured: Measured, false_alarms: float) -> dict[str, Any]:
             "levels": {f"{one.level:g}": _describe(one) for one in conditional},
         },
         "ood": {"aimed_at": false_alarms, "galaxies_flagged": round(flagged, 4)},
+        **of_changed,
     }
 
 
@@ -311,3 +359,23 @@ def _predict(
         return found[found.ok]
 
     return predict(chosen[0], tta, 0), predict(chosen[1], 1, len(chosen[0]))
+
+
+def _predict_changed(
+    predictor: Predictor, sources: Sources, tta: int, field_of_view: float | None
+) -> tuple[Fractions, Features]:
+    """Predict each galaxy in a changed image; all of them can be read."""
+    changes, geometry = Changes(), predictor.geometry
+    streams = iter(np.random.default_rng(0).spawn(len(sources)))
+    found = list[Outputs]()
+    for batch in in_batches(sources, BATCH):
+        cutouts = []
+        for source, random in zip(batch, streams, strict=False):
+            shown = predictor.show(source, try_read(source.read), field_of_view=field_of_view)
+            assert isinstance(shown, Shown)
+            zoom = changes.zoom ** random.uniform(-1, 1)
+            cutout = warp_cutout(shown.cutout, View(zoom=zoom), geometry.pixels)
+            cutouts.append(change(cutout, geometry.pixels / geometry.field_of_view, changes, random))
+        found.append(predictor.predict_features(np.stack(cutouts), tta))
+    fractions, features = zip(*found, strict=True)
+    return np.concatenate(fractions), np.concatenate(features)

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float32, Int, UInt8
 
-from galvote.calibration import Calibration, ConditionalIntervals
+from galvote.calibration import Calibration, ConditionalIntervals, surprisal
 from galvote.errors import ImageError
 from galvote.images.scale import Shown
 from galvote.inference.columns import prediction_schema
@@ -226,7 +226,8 @@ class Prediction:
         if self.calibration is None or self.level is None:
             return Conditional(fractions, None, None)
         intervals = ConditionalIntervals(self.tree, self.calibration.conditional)
-        low, high = intervals.ends(self.fractions, self.level)
+        rarity = None if self.ood_score is None else surprisal(self.ood_score)
+        low, high = intervals.ends(self.fractions, self.level, rarity)
         return Conditional(fractions, low.astype(np.float32), high.astype(np.float32))
 
     def to_arrow(self, conditional: bool = False) -> pa.Table:
@@ -407,8 +408,8 @@ def make_prediction(
 
     low = high = ood = score = None
     if calibration is not None:
-        low, high = map(known, calibration.intervals.ends(fractions, level or LEVEL))
         ood, score = calibration.ood.judge(features, cutouts)
+        low, high = map(known, calibration.intervals.ends(fractions, level or LEVEL, surprisal(score)))
         ood, score = ood & ~failed, known(score)
     return Prediction(
         tree=tree,
