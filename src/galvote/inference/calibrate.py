@@ -15,9 +15,11 @@ from jaxtyping import Float, Float32
 from galvote.calibration import (
     LEAST_ASKED,
     Calibration,
+    ClassSets,
     ConditionalIntervals,
     CrossFit,
     Intervals,
+    NumberIntervals,
     OodDetector,
     cross_fit,
     known_conditional,
@@ -183,6 +185,7 @@ def calibrate(
         held_out.features,
         learned.features,
         false_alarms,
+        classes=actual.form == "class",
     )
     about = {
         "galaxies": len(actual),
@@ -202,6 +205,8 @@ def measure(
     held_out: Features,
     learned: Float32[np.ndarray, "train_galaxy feature"],
     false_alarms: float = 0.015,
+    *,
+    classes: bool = False,
 ) -> tuple[Calibration, Measured]:
     """Calibrate with predictions and votes, and measure the calibration on random halves.
 
@@ -219,6 +224,8 @@ def measure(
         Those of galaxies that it was trained on.
     false_alarms
         Share of real galaxies that may be flagged.
+    classes
+        Whether each galaxy has one class, so that sets of them can be given.
 
     Returns
     -------
@@ -231,6 +238,8 @@ def measure(
         intervals=Intervals.fit(predicted, actual),
         conditional=fit_conditional(predicted, known).intervals,
         ood=OodDetector.fit(learned, held_out, false_alarms=false_alarms),
+        numbers=NumberIntervals.fit(tree, predicted, actual).intervals if tree.numbers else None,
+        sets=ClassSets.fit(predicted, actual) if classes else None,
     )
     flagged, _ = measure_false_alarms(calibration.ood.distances(held_out), false_alarms)
     return calibration, (
