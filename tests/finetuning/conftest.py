@@ -33,3 +33,15 @@ def labels(simulated, tmp_path_factory) -> Path:
     )
     path.write_text("id,look,number\n" + "".join(rows))
     return path
+
+
+@pytest.fixture(scope="session")
+def numbers(simulated, tmp_path_factory) -> Path:
+    """Return a table of numbers, 3 to 8 kpc, which fall with the fraction that saw no features."""
+    from galvote.labels import read_votes
+
+    votes = read_votes(simulated / "training_solutions.csv")
+    path = tmp_path_factory.mktemp("numbers") / "numbers.csv"
+    rows = (f"{id_},{8 - 5 * one[0]:.4f}\n" for id_, one in zip(votes.ids, votes.fractions, strict=True))
+    path.write_text("id,bar length\n" + "".join(rows))
+    return path

@@ -1,6 +1,7 @@
 """A user's own labels become a model like those that ship, with numbers that hold."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from sklearn.metrics import average_precision_score, brier_score_loss, log_loss,
 
 import galvote
 from galvote.errors import CatalogueError
-from galvote.io.tables import read_table
+from galvote.io.tables import read_table, write_table
+from galvote.labels import read_votes
 from galvote.models import CARD, load_card
 
 
@@ -51,7 +53,7 @@ def test_model_is_like_those_that_ship(learned, simulated, labels):
     card = load_card(found.folder)
     assert card.data["pretrained"]["name"] == "tiny" and len(card.data["labels_sha256"]) == 64
     images = simulated / "images_training"
-    prediction = galvote.predict(images, found.folder, scale="gz2")
+    prediction = galvote.predict(images, found.folder, scale="gz2", backend="onnx")
     assert prediction.tree.columns == found.tree.columns
     assert prediction.ood is not None and prediction.low is not None
     other = galvote.predict(images, found.folder, scale="gz2", backend="torch-float32")
@@ -62,6 +64,68 @@ def test_model_is_like_those_that_ship(learned, simulated, labels):
     assert plain["out_of_fold"]["roc_auc"][0] == pytest.approx(found.scores["roc_auc"].value, abs=1e-4)
     table = read_table(found.folder / "out_of_fold.csv")
     assert table["id"].to_pylist() == list(found.ids)
+
+
+def test_classes_that_a_galaxy_may_have_are_in_tables(learned, command, simulated, tmp_path):
+    found, _ = learned
+    images, sets = simulated / "images_training", dict[str, list[str]]()
+    for level in ("0.9", "0.5"):
+        words = ("predict", images, "--model", found.folder, "--scale", "gz2", "--level", level)
+        ran = command(*words, "--out", tmp_path / f"{level}.csv")
+        assert ran.returncode == 0, ran.stderr
+        table = read_table(tmp_path / f"{level}.csv")
+        sets[level] = table[f"set_{level}"].to_pylist()
+        likeliest = np.where(np.array(table["look_disc"]) > np.array(table["look_smooth"]), "disc", "smooth")
+        assert all(best in own.split(" | ") for best, own in zip(likeliest, sets[level], strict=True))
+    assert set(sets["0.9"]) <= {"disc", "smooth", "disc | smooth"}
+    sizes = {level: sum(own.count("|") for own in each) for level, each in sets.items()}
+    assert sizes["0.5"] <= sizes["0.9"]
+    given = {id_: found.actual[row, 1] for row, id_ in enumerate(found.ids)}
+    held = [
+        ("disc", "smooth")[int(given[id_])] in own
+        for id_, own in zip(table["id"].to_pylist(), sets["0.9"], strict=True)
+    ]
+    assert np.mean(held) >= 0.85
+    whole = galvote.predict(images, found.folder, scale="gz2")
+    assert whole.sets().sum(axis=1).tolist() == [own.count("|") + 1 for own in sets["0.9"]]
+
+
+@pytest.mark.parametrize("form", ["fractions", "counts"])
+def test_votes_on_a_tree(form, parent, simulated, two_questions, own_tree, tmp_path, command, quick):
+    labels, out = two_questions.votes, tmp_path / "own"
+    if form == "fractions":
+        votes = read_votes(labels, own_tree)
+        labels = tmp_path / "fractions.csv"
+        write_table(replace(votes, counts=None).to_arrow(), labels)
+    said = list[str]()
+    found = galvote.finetune(
+        parent,
+        two_questions.images,
+        labels,
+        out,
+        tree=two_questions.tree,
+        views=1,
+        scale="gz2",
+        report=said.append,
+    )
+    assert found.tree == own_tree and found.confusion is None and found.metric == "rmse"
+    apart = found.out_of_fold - found.actual
+    assert found.scores["rmse"].value == pytest.approx(np.sqrt(np.nanmean(apart**2)))
+    assert found.scores["rmse"].value < found.baselines["mean"]["rmse"].value
+    busy = found.out_of_fold[:, 1]
+    np.testing.assert_allclose(found.out_of_fold[:, 2:].sum(axis=1), busy, atol=1e-6)
+    words = ("predict", two_questions.images, "--model", out, "--scale", "gz2", "--out", tmp_path / "all.csv")
+    ran = command(*words)
+    assert ran.returncode == 0, ran.stderr
+    table = read_table(tmp_path / "all.csv")
+    assert "set_0.9" not in table.column_names
+    predicted = np.stack([table[name] for name in own_tree.columns], axis=1)
+    order = [table["id"].to_pylist().index(id_) for id_ in found.ids]
+    assert np.sqrt(np.nanmean((predicted[order] - found.actual) ** 2)) < found.scores["rmse"].value
+    low, high = (
+        np.stack([table[f"{name}_{end}"] for name in own_tree.columns], axis=1) for end in ("low", "high")
+    )
+    assert (low <= predicted + 1e-6).all() and (predicted <= high + 1e-6).all()
 
 
 @pytest.fixture

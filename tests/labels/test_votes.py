@@ -10,7 +10,7 @@ from galvote.errors import CatalogueError, FractionError
 from galvote.io import read_table, write_table
 from galvote.io.positions import Positions
 from galvote.labels import Votes, read_labels, read_votes
-from galvote.trees import find_violations, load_tree, to_cumulative
+from galvote.trees import expected_numbers, find_violations, load_tree, to_cumulative
 
 GZ2 = load_tree("gz2")
 
@@ -383,3 +383,52 @@ def test_classes_of_galaxy_zoo_1(real_galaxies: Path) -> None:
     own, survey_ = read_votes(path), read_votes(path, load_tree("gz1"))
     assert (len(own.tree), len(survey_.tree), len(own)) == (5, 6, len(survey_))
     assert survey_.fractions[:, survey_.tree.labels.index("merger")].sum() == 0
+
+
+def numbers(path: Path, values: list[object], **options: object) -> Votes:
+    table = pa.table({"id": [f"g{i}" for i in range(len(values))], "T": values})
+    return read_votes(write(table, path / f"{len(list(path.iterdir()))}.csv"), column="T", **options)
+
+
+def test_numbers_are_shared_between_answers_whose_mean_they_are(tmp_path: Path) -> None:
+    said, values = list[str](), [*np.random.default_rng(0).normal(size=99).tolist(), None]
+    votes = numbers(tmp_path, values, unit="kpc", report=said.append)
+    assert votes.form == "number" and votes.tree.number.unit == "kpc" and len(votes.tree) == 12
+    assert "holds numbers" in " ".join(said) and "kpc" in " ".join(said)
+    np.testing.assert_allclose(votes.fractions[:99].sum(axis=1), 1)
+    assert ((votes.fractions[:99] > 0).sum(axis=1) <= 2).all() and np.isnan(votes.fractions[99]).all()
+    found = expected_numbers(votes.tree, votes.fractions)[:99, 0]
+    np.testing.assert_allclose(found, values[:99], rtol=1e-12)
+    assert numbers(tmp_path, [0, 1] * 20).form == "class"
+    assert numbers(tmp_path, [*range(30)]).form == "number"
+    table = pa.table({"id": ["a", "b"], "class": [3, 4]})
+    assert read_votes(write(table, tmp_path / "own.csv"), column="class", unit="").form == "number"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("long", r"row 8 of the column `T` is no number: 'long'"),
+        ("inf", r"row 8 \(g7\): inf.*--skip-invalid"),
+        (-999, r"row 8 \(g7\): -999"),
+    ],
+)  # fmt: skip
+def test_numbers_that_cannot_be(tmp_path: Path, change: object, message: str) -> None:
+    values: list[object] = [i + 0.5 for i in range(30)]
+    values[7] = change if isinstance(change, str) and change != "inf" else float(change)
+    with pytest.raises(CatalogueError, match=message):
+        numbers(tmp_path, [str(each) for each in values])
+    if change != "long":
+        said = list[str]()
+        left = numbers(tmp_path, [str(each) for each in values], skip_invalid=True, report=said.append)
+        assert len(left) == 29 and "Left out 1 of 30" in " ".join(said)
+
+
+def test_whole_numbers_that_may_be_classes(tmp_path: Path) -> None:
+    with pytest.raises(CatalogueError, match=r"9 different whole numbers, from 0 to 8.*--unit.*'class'"):
+        numbers(tmp_path, [i % 9 for i in range(60)])
+    with pytest.raises(CatalogueError, match="are the same: 2"):
+        numbers(tmp_path, [2.0] * 30, unit="")
+    model = numbers(tmp_path, [1.5, 2.5, 3.5]).tree
+    with pytest.raises(CatalogueError, match=r"beyond those that are known, 1.5 to 3.5: row 2 \(g1\): 9"):
+        read_votes(write(pa.table({"id": ["g0", "g1"], "T": [2, 9]}), tmp_path / "more.csv"), model)

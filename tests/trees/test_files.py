@@ -1,12 +1,24 @@
 """Trees in TOML files: what they say, and what a wrong one is told."""
 
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from galvote.errors import CatalogueError, TreeError
-from galvote.trees import FORMS, class_tree, find_tree, list_trees, load_tree
+from galvote.trees import (
+    FORMS,
+    DecisionTree,
+    class_tree,
+    decision_path,
+    describe_path,
+    expected_numbers,
+    find_tree,
+    list_trees,
+    load_tree,
+)
 
 OWN = """\
 name = "own"
@@ -111,3 +123,38 @@ def test_classes_make_a_tree() -> None:
         class_tree("bar", ["bar"])
     with pytest.raises(TreeError, match=r"must be unique.*no_bar"):
         class_tree("bar", ["no bar", "no-bar"])
+
+
+NUMBERS = """\
+name = "own"
+
+[[questions]]
+name = "arms"
+unit = ""
+answers = [{ name = "1", value = 1 }, { name = "2", value = 2 }, { name = "more", value = 4.5 }]
+"""
+
+
+def test_answers_that_are_numbers(tmp_path: Path) -> None:
+    tree = load_tree(write(tmp_path, NUMBERS))
+    assert tree.number is not None and tree.number.values == (1, 2, 4.5) and tree.number.unit == ""
+    assert DecisionTree.from_dict(json.loads(json.dumps(tree.to_dict()))) == tree
+    assert expected_numbers(tree, np.array([[0.5, 0.3, 0.2]]))[0, 0] == pytest.approx(2.0)
+    assert describe_path(decision_path(tree, np.array([0.5, 0.3, 0.2]))) == "arms 2"
+    assert load_tree("gz2").number is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (", value = 2", "", "line 4: Some answers of question 'arms' have a value and others have none"),
+        ("value = 1", "value = 3", "line 4: The values.* must increase, and be finite; they are 3, 2, 4.5"),
+        ("value = 1", "value = 'x'", "'value' of answer '1' of question 'arms' is wrong"),
+    ],
+)
+def test_values_that_are_wrong(tmp_path: Path, old: str, new: str, message: str) -> None:
+    with pytest.raises(TreeError, match=message):
+        load_tree(write(tmp_path, NUMBERS.replace(old, new)))
+    plain = re.sub(", value = [0-9.]+", "", NUMBERS)
+    with pytest.raises(TreeError, match="has a unit, and its answers no values"):
+        load_tree(write(tmp_path, plain))

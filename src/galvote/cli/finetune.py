@@ -23,12 +23,19 @@ def finetune(
     labels: Annotated[
         list[Path],
         typer.Option(
-            help="Table of ids and a column of classes, or fractions or counts of a tree; may be given again."
+            help="Table of ids and a column of classes or numbers, or fractions or counts of a tree; may be "
+            "given again."
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for the model, its numbers and a page of them.")],
     column: Annotated[
-        str | None, typer.Option(help="Column of the classes, if there are several or they are numbers.")
+        str | None, typer.Option(help="Column of the classes or numbers, if there are several.")
+    ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            help='Unit of the numbers, as kpc, or "" for a pure number; whole numbers are no classes then.'
+        ),
     ] = None,
     tree: options.Tree = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model in the folder.")] = False,
@@ -61,6 +68,7 @@ def finetune(
             out,
             tree=tree,
             column=column,
+            unit=unit,
             views=views,
             scale=options.choose_scale(scale, pixel_scale, catalogue, size_column, size_factor, id_column),
             field_of_view=field_of_view,
@@ -79,14 +87,18 @@ def finetune(
 def _print(console: Console, found: Finetuned) -> None:
     from rich.table import Table
 
+    from galvote.report import say_number
+
     table = Table("score", "this model", *found.baselines, title_justify="left")
     table.title = f"{len(found.ids):,} galaxies, each predicted without having been learned; 95 % intervals"
     for name, own in found.scores.items():
         numbers = [own, *(scores[name] for scores in found.baselines.values())]
         table.add_row(
-            name.replace("_", " "), *(f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})" for one in numbers)
+            name.replace("_", " "), *("{} ({} to {})".format(*map(say_number, one)) for one in numbers)
         )
     console.print(table)
+    if found.numbers is not None:
+        console.print(f"{found.numbers.held.mean():.1%} of the labels lie in their 90 % interval.")
     console.print(found.advice)
     if found.mislabelled:
         worst = ", ".join(f"{one.id} ({one.given}, rather {one.suggested})" for one in found.mislabelled[:3])

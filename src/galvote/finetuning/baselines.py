@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -10,8 +11,8 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from galvote.finetuning.crossfit import OutOfFold, leave_out
-from galvote.finetuning.head import Head, Known, fit_head
-from galvote.trees import DecisionTree
+from galvote.finetuning.head import FOLDS, Head, Known, fit_head
+from galvote.trees import DecisionTree, Question, share_numbers
 
 _STRENGTH = 100.0
 
@@ -19,13 +20,15 @@ Fractions = Float[np.ndarray, "galaxy answer"]
 
 
 def most_frequent(known: Known) -> OutOfFold:
-    """Predict of each galaxy how frequent the answers are among the others.
+    """Predict of each galaxy how frequent the answers are among the others, or the mean of their numbers.
 
     Parameters
     ----------
     known
         The labels.
     """
+    if known.tree.number is not None:
+        return _leave_out(known, known.tree.number, lambda numbers, others, own: numbers[others].mean())
     blind = replace(known, features=np.zeros((1, len(known), 1), np.float32))
     return leave_out(blind, fit=_learn)
 
@@ -45,13 +48,25 @@ def nearest_answers(
     Returns
     -------
     Predictions, and the names of the answers that are chosen in most parts. One answer's fraction becomes a
-    probability by a logistic curve of two numbers (Platt), which the other galaxies give.
+    probability by a logistic curve of two numbers (Platt), which the other galaxies give; a number by a
+    straight line, and of one answer only.
     """
+    chosen = Counter[int]()
+    if known.tree.number is not None:
+        ranks = rankdata(fractions, axis=0)
+
+        def predict(numbers: np.ndarray, others: np.ndarray, rows: np.ndarray) -> np.ndarray:
+            column = int(_agree(ranks[others], rankdata(numbers[others])[:, None]).argmax())
+            chosen[column] += 1
+            line = np.polynomial.Polynomial.fit(fractions[others, column], numbers[others], 1)
+            return np.asarray(line(fractions[rows, column]))
+
+        found = _leave_out(known, known.tree.number, predict)
+        return found, (own.labels[chosen.most_common(1)[0][0]],)
     clipped = np.clip(fractions.astype(np.float64), 1e-4, 1 - 1e-4)
     logits = np.log(clipped / (1 - clipped))
     spread = np.where(logits.std(axis=0) > 1e-9, logits.std(axis=0), 1)
     scaled = ((logits - logits.mean(axis=0)) / spread).astype(np.float32)
-    chosen = Counter[int]()
 
     def fit(part: Known) -> Head:
         columns = _choose(part)
@@ -78,9 +93,27 @@ def _choose(part: Known) -> list[int]:
         asked = part.weights[:, place] > 0
         if asked.sum() < 3:
             continue
-        both = np.concatenate([ranks[asked], part.shares[asked, columns]], axis=1)
-        both = both - both.mean(axis=0)
-        both = both / np.maximum(np.linalg.norm(both, axis=0), 1e-12)
-        agreement = np.abs(both[:, : ranks.shape[1]].T @ both[:, ranks.shape[1] :])
-        chosen.update(agreement.argmax(axis=0).tolist())
+        chosen.update(_agree(ranks[asked], part.shares[asked, columns]).argmax(axis=0).tolist())
     return sorted(chosen or {0})
+
+
+def _agree(
+    ranks: Float[np.ndarray, "galaxy own"], values: Float[np.ndarray, "galaxy column"]
+) -> Float[np.ndarray, "own column"]:
+    """Return the absolute correlations of columns with others."""
+    both = np.concatenate([ranks, values], axis=1)
+    both = both - both.mean(axis=0)
+    both = both / np.maximum(np.linalg.norm(both, axis=0), 1e-12)
+    return np.asarray(np.abs(both[:, : ranks.shape[1]].T @ both[:, ranks.shape[1] :]))
+
+
+def _leave_out(
+    known: Known, question: Question, predict: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+) -> OutOfFold:
+    """Predict numbers of each part's galaxies, given all numbers and the rows of the others and of these."""
+    numbers = known.shares @ question.values
+    fold, shares = np.zeros(len(known), int), np.zeros_like(known.shares)
+    for place, (others, own) in enumerate(known.folds(FOLDS)):
+        fold[own] = place
+        shares[own] = share_numbers(question, np.broadcast_to(predict(numbers, others, own), len(own)))
+    return OutOfFold(fold, shares, shares)

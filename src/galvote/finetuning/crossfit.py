@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float, Float32, Int
 
-from galvote.calibration import Calibration, Intervals, OodDetector
-from galvote.calibration.conformal import upper_quantile
+from galvote.calibration import Calibration, ClassSets, Intervals, OodDetector
+from galvote.calibration.intervals import Ends
 from galvote.finetuning.head import FOLDS, Head, Known, fit_head, fit_temperatures, to_fractions
 from galvote.inference.calibrate import Measured, measure
 
@@ -76,7 +76,9 @@ def leave_out(
     return replace(found, fractions=to_fractions(known.tree, logits, temperatures))
 
 
-def cross_intervals(found: OutOfFold, actual: Fractions) -> tuple[Fractions, Fractions]:
+def cross_intervals(
+    found: OutOfFold, actual: Fractions, fit: Callable[[Fractions, Fractions], Ends] = Intervals.fit
+) -> tuple[Float[np.ndarray, "galaxy end"], Float[np.ndarray, "galaxy end"]]:
     """Return the ends of intervals that are calibrated on the other parts' galaxies.
 
     Parameters
@@ -85,11 +87,15 @@ def cross_intervals(found: OutOfFold, actual: Fractions) -> tuple[Fractions, Fra
         Predictions.
     actual
         Labels as cumulative fractions; NaN where unknown.
+    fit
+        What calibrates, from predictions and labels.
     """
-    low, high = np.zeros_like(actual), np.ones_like(actual)
-    for others, own in found.others():
-        intervals = Intervals.fit(found.fractions[others], actual[others])
-        low[own], high[own] = intervals.ends(found.fractions[own], LEVEL)
+    parts = [
+        fit(found.fractions[others], actual[others]).ends(found.fractions[own], LEVEL)
+        for others, own in found.others()
+    ]
+    order = np.argsort(np.concatenate([own for _, own in found.others()]))
+    low, high = (np.concatenate(ends)[order] for ends in zip(*parts, strict=True))
     return low, high
 
 
@@ -103,21 +109,24 @@ def cross_sets(found: OutOfFold, actual: Fractions) -> np.ndarray:
     actual
         1 for the class, 0 for the others.
 
-    Notes
-    -----
-    The least ambiguous sets of Sadinle, Lei & Wasserman 2019, JASA 114, 223; thresholds are of the other
-    parts' galaxies. The likeliest class always belongs to a set.
+    Returns
+    -------
+    What `ClassSets` that are calibrated on the other parts' galaxies hold.
     """
-    given = (found.fractions * actual).sum(axis=1)
-    least = np.zeros(len(given))
+    sets = np.zeros(actual.shape, bool)
     for others, own in found.others():
-        least[own] = 1 - upper_quantile(1 - given[others], np.array([LEVEL]))[0]
-    best = found.fractions.max(axis=1, keepdims=True)
-    return np.asarray((found.fractions >= least[:, None]) | (found.fractions == best))
+        calibrated = ClassSets.fit(found.fractions[others], actual[others])
+        sets[own] = calibrated.hold(found.fractions[own], LEVEL)
+    return sets
 
 
 def calibrate(
-    known: Known, found: OutOfFold, actual: Fractions, features: Float32[np.ndarray, "galaxy feature"]
+    known: Known,
+    found: OutOfFold,
+    actual: Fractions,
+    features: Float32[np.ndarray, "galaxy feature"],
+    *,
+    classes: bool,
 ) -> tuple[Calibration, Measured]:
     """Calibrate a model with out-of-fold predictions, and describe the pictures that it learned from.
 
@@ -129,6 +138,8 @@ def calibrate(
         Labels as cumulative fractions; NaN where unknown.
     features
         The encoder's, unscaled.
+    classes
+        Whether each label is one class.
 
     Returns
     -------
@@ -142,6 +153,8 @@ def calibrate(
         distances[own] = OodDetector.fit(*parts, axes=axes).distances(parts[1])
     ood = OodDetector.fit(features, features, axes=axes).with_threshold(distances, FALSE_ALARMS)
     ood = replace(ood, held_out=np.sort(distances).astype(np.float32)[:: len(distances) // 1000 + 1])
-    calibration, measured = measure(known.tree, found.fractions, actual, features, features, FALSE_ALARMS)
+    calibration, measured = measure(
+        known.tree, found.fractions, actual, features, features, FALSE_ALARMS, classes=classes
+    )
     flagged = float((distances > ood.threshold).mean())
     return replace(calibration, ood=ood), measured._replace(flagged=flagged)

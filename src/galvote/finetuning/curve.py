@@ -9,6 +9,7 @@ from galvote.finetuning.crossfit import leave_out
 from galvote.finetuning.head import FOLDS, Head, Known, fit_head
 from galvote.finetuning.result import Point
 from galvote.finetuning.scores import measure_scores
+from galvote.report import say_number
 
 _DRAWS = 3
 _LEAST = 20
@@ -71,12 +72,13 @@ def advise(curve: tuple[Point, ...], metric: str, *, higher: bool) -> str:
     if len(curve) < 2:
         return "There are too few labels to say whether more would help; they almost surely would."
     before, last = curve[-2:]
+    least = 0.003 if higher else 0.03 * last.mean
     gain = (last.mean - before.mean) * (1 if higher else -1)
     noise = max(point.high - point.low for point in (before, last)) / 2
     said = (
-        f"From {before.labels:,} to {last.labels:,} labels the {name} went from {before.mean:.3f} to "
-        f"{last.mean:.3f}"
+        f"From {before.labels:,} to {last.labels:,} labels the {name} went from {say_number(before.mean)} to "
+        f"{say_number(last.mean)}"
     )
-    if gain > max(noise, 0.003):
+    if gain > max(noise, least):
         return f"{said}: more labels would help."
-    return f"{said}, which is within the scatter of {noise:.3f}: more labels would help little."
+    return f"{said}, which is within the scatter of {say_number(noise)}: more labels would help little."

@@ -26,6 +26,7 @@ def finetune(
     *,
     tree: Place | None = None,
     column: str | None = None,
+    unit: str | None = None,
     views: int = 2,
     scale: Scale | None = None,
     field_of_view: float | None = None,
@@ -52,7 +53,7 @@ def finetune(
         features are spread.
     labels
         Tables of labels, as `galvote.labels.read_votes` takes them: a column of classes, or fractions or
-        counts of a tree.
+        counts of a tree, or a column of numbers.
     out
         Folder for the model; there are also ``index.html``, ``out_of_fold.csv`` and
         ``scores.json``.
@@ -60,7 +61,10 @@ def finetune(
         Name or file of the labels' tree; if not given, a shipped one whose columns they have, or one of the
         classes.
     column
-        Name of the column of classes, if the table has several or they are numbers.
+        Name of the column of classes or numbers, if the table has several.
+    unit
+        Unit of the numbers, as astropy writes it (``kpc``), empty for a pure number; with it, a column of
+        whole numbers never holds classes.
     views
         In how many orientations each picture is looked at.
     scale, field_of_view, bands, stretch
@@ -108,6 +112,7 @@ def finetune(
         labels,
         tree=tree,
         column=column,
+        unit=unit,
         look=settings.look,
         id_column=id_column,
         skip_invalid=skip_invalid,

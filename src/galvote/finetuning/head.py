@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Float32, Int
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
@@ -250,6 +250,8 @@ def _fit(
 ) -> tuple[Float[np.ndarray, "own feature"], Float[np.ndarray, " own"]]:
     """Fit one question: a row for each view and answer, which weighs as much as the answer has votes."""
     columns = known.tree.slices[known.tree.questions[place].name]
+    if known.tree.questions[place].values:
+        return _fit_steps(known, place, strength)
     answers, (views, _, width) = columns.stop - columns.start, known.features.shape
     votes = known.weights[:, place, None] * known.shares[:, columns]
     galaxy, answer = np.nonzero(votes)
@@ -266,6 +268,34 @@ def _fit(
     if answers == 2:  # scikit-learn has the second answer's alone
         weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
     return weight, bias
+
+
+def _fit_steps(
+    known: Known, place: int, strength: float
+) -> tuple[Float[np.ndarray, "own feature"], Float[np.ndarray, " own"]]:
+    """Fit one question whose answers are numbers: features change the odds of every step up them alike.
+
+    These are adjacent-category logits (Agresti 2010, *Analysis of Ordinal Categorical Data*, section 4.1).
+    One direction of the features tells larger numbers from smaller ones, so that few labels are enough.
+    """
+    columns = known.tree.slices[known.tree.questions[place].name]
+    answers, (views, _, width) = columns.stop - columns.start, known.features.shape
+    asked = np.flatnonzero(known.weights[:, place])
+    shares = known.weights[asked, place, None] * known.shares[asked, columns] / views
+    features = np.concatenate([*known.features[:, asked], np.zeros((1, width))])  # the last are the prior's
+    votes = np.concatenate([np.tile(shares, (views, 1)), np.full((1, answers), 2 * _PRIOR / answers)])
+    total, steps = votes.sum(axis=1, keepdims=True), np.linspace(-1, 1, answers)
+    steps /= np.linalg.norm(steps)
+
+    def lose(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        direction, bias = parameters[:width], parameters[width:]
+        log = log_softmax((features @ direction)[:, None] * steps + bias, axis=1)
+        apart = total * np.exp(log) - votes
+        loss = -(votes * log).sum() + (direction @ direction) / (2 * strength)
+        return loss, np.concatenate([(apart @ steps) @ features + direction / strength, apart.sum(axis=0)])
+
+    found = minimize(lose, np.zeros(width + answers), jac=True, method="L-BFGS-B", options={"ftol": 1e-7}).x
+    return steps[:, None] * found[:width], found[width:]
 
 
 def fit_temperatures(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from galvote.io.bands import Look
 from galvote.io.columns import list_names, one_has
 from galvote.io.positions import positions_of
 from galvote.labels import Match, Votes, match_ids, read_votes
+from galvote.labels.numbers import on_own_bins
 from galvote.trees import load_tree
 
 Place = str | Path
@@ -29,6 +31,7 @@ def read_labelled(
     *,
     tree: Place | None,
     column: str | None,
+    unit: str | None,
     look: Look,
     id_column: str | None,
     skip_invalid: bool,
@@ -38,7 +41,7 @@ def read_labelled(
 
     Parameters
     ----------
-    images, labels, tree, column, id_column, skip_invalid, report
+    images, labels, tree, column, unit, id_column, skip_invalid, report
         As for `galvote.finetune`.
     look
         How the planes of FITS files are shown.
@@ -55,6 +58,7 @@ def read_labelled(
             labels,
             None if tree is None else load_tree(tree),
             column=column,
+            unit=unit,
             id_column=id_column,
             reference=positions_of(places, id_column=id_column),
             skip_invalid=skip_invalid,
@@ -64,6 +68,8 @@ def read_labelled(
     matched = match_ids(votes.select(np.isfinite(votes.fractions).any(axis=1)), sources)
     report(matched.describe().replace("votes", "labels"))
     refuse_few(matched.votes)
+    if matched.votes.form == "number":
+        matched = replace(matched, votes=on_own_bins(matched.votes))
     ids = set(matched.votes.ids)
     others = np.array([id_ for id_ in sources.ids if id_ not in ids], object)
     some = np.random.default_rng(0).permutation(len(others))[:_MOST_UNLABELLED]

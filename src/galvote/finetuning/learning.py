@@ -12,19 +12,20 @@ import numpy as np
 from jaxtyping import Float32
 from sklearn.metrics import confusion_matrix
 
-from galvote.calibration import Calibration
+from galvote.calibration import Calibration, NumberIntervals
 from galvote.finetuning import baselines, crossfit
 from galvote.finetuning.curve import advise, learning_curve
 from galvote.finetuning.features import look, spread_views
 from galvote.finetuning.head import Head, Known, Scaling, fit_head, fit_temperatures
 from galvote.finetuning.labels import refuse_few
 from galvote.finetuning.mislabelled import find_mislabelled
-from galvote.finetuning.result import Finetuned
+from galvote.finetuning.result import Finetuned, Numbers
 from galvote.finetuning.scores import measure_scores
 from galvote.inference.calibrate import describe
 from galvote.inference.predictor import Predictor, Settings
 from galvote.io import Sources
 from galvote.labels import Votes
+from galvote.trees import expected_numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +128,7 @@ def learn_head(predictor: Predictor, data: Data) -> Learned:
     known = Known.of(tree, scaling.apply(data.features), actual, None if data.classes else data.votes.counts)
     found = crossfit.leave_out(known)
     temperatures = fit_temperatures(known, found.logits)
-    calibration, measured = crossfit.calibrate(known, found, actual, data.features[0])
+    calibration, measured = crossfit.calibrate(known, found, actual, data.features[0], classes=data.classes)
     return Learned(
         head=fit_head(known).unscaled(scaling, temperatures),
         calibration=calibration,
@@ -171,4 +172,13 @@ def _judge(predictor: Predictor, data: Data, known: Known, found: crossfit.OutOf
         curve=curve,
         advice=advise(curve, metric, higher=data.classes),
         mislabelled=find_mislabelled(tree, data.votes.ids, actual, predicted) if data.classes else (),
+        numbers=None if tree.number is None else _numbers(found, known, actual),
     )
+
+
+def _numbers(found: crossfit.OutOfFold, known: Known, actual: np.ndarray) -> Numbers:
+    """Return labels that are numbers, and what heads say of them that did not learn from the galaxy."""
+    tree = known.tree
+    ends = crossfit.cross_intervals(found, actual, partial(NumberIntervals.fit, tree))
+    columns = [expected_numbers(tree, one) for one in (actual, found.fractions)]
+    return Numbers(*(column[:, 0] for column in (*columns, *ends)))

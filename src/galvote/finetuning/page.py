@@ -26,7 +26,7 @@ def draw_page(
     result = learned.result
     scores = to_plain(result)
     galaxies = result.ids, result.out_of_fold, result.actual, result.low, result.high
-    rows = {row for rows in choose_galaxies(scores, *galaxies).values() for row in rows}
+    rows = {row for rows in choose_galaxies(scores, *galaxies, result.numbers).values() for row in rows}
     shown = {
         one.id: predictor.show(one, try_read(one.read), settings.scale, settings.field_of_view)
         for one in pictures.select({result.ids[row] for row in rows})
@@ -37,5 +37,6 @@ def draw_page(
         *galaxies,
         {id_: one.cutout for id_, one in shown.items() if isinstance(one, Shown)},
         sets=learned.sets,
+        numbers=result.numbers,
         title=name,
     )

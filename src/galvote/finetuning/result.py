@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from galvote.trees import DecisionTree
 
@@ -63,6 +63,30 @@ class Doubt(NamedTuple):
     quality: float
 
 
+class Numbers(NamedTuple):
+    """Labels that are numbers, in their unit.
+
+    Parameters
+    ----------
+    given
+        The labels.
+    predicted, low, high
+        What a model predicts that did not learn from the galaxy, and the ends of its interval of level 0.9,
+        calibrated on the galaxies of other folds.
+    """
+
+    given: Float[np.ndarray, " galaxy"]
+    predicted: Float[np.ndarray, " galaxy"]
+    low: Float[np.ndarray, " galaxy"]
+    high: Float[np.ndarray, " galaxy"]
+
+    @property
+    def held(self) -> Bool[np.ndarray, " galaxy"]:
+        """Which intervals hold the label, but for rounding."""
+        room = 1e-9 * np.ptp(self.given)
+        return np.asarray((self.given >= self.low - room) & (self.given <= self.high + room))
+
+
 @dataclass(frozen=True, eq=False)
 class Finetuned:
     """A model that learned a user's own labels, and how well it does on galaxies that it did not learn from.
@@ -83,12 +107,13 @@ class Finetuned:
         Ends of their intervals of level 0.9, calibrated on the galaxies of other folds.
     scores
         By name (``roc_auc``, ``average_precision``, ``accuracy``, ``log_loss``, ``brier``,
-        ``calibration_error``, ``rmse``), of `out_of_fold`; those that such labels have.
+        ``calibration_error``, ``rmse``, ``mae``, ``r2``, ``rank_correlation``), of `out_of_fold`; those that
+        such labels have. ``rmse`` and ``mae`` of numbers are in their unit.
     baselines
         The same scores of predictions that took no training: by ``most frequent class`` (``mean`` of
         fractions), and by the answer of the model that was begun with which is nearest to the labels.
     confusion
-        How many galaxies of each class (row) are predicted to be of which (column); ``None`` for fractions.
+        How many galaxies of each class (row) are predicted to be of which (column); ``None`` of other labels.
     metric
         Which of the scores the curve shows.
     curve
@@ -96,7 +121,9 @@ class Finetuned:
     advice
         Whether more labels would help, in a sentence.
     mislabelled
-        Labels that are probably wrong, the worst first.
+        Classes that are probably wrong, the worst first.
+    numbers
+        Labels that are numbers, and what is predicted; ``None`` of other labels.
     """
 
     folder: Path
@@ -113,3 +140,4 @@ class Finetuned:
     curve: tuple[Point, ...]
     advice: str
     mislabelled: tuple[Doubt, ...]
+    numbers: Numbers | None = None

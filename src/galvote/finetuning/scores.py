@@ -9,9 +9,9 @@ from jaxtyping import Float, Int
 
 from galvote.finetuning.head import Known
 from galvote.finetuning.result import Score
-from galvote.metrics import squared_errors
+from galvote.metrics import score_numbers, squared_errors
 from galvote.metrics.reliability import BINS
-from galvote.trees import to_conditional
+from galvote.trees import expected_numbers, to_conditional
 
 DRAWS = 1000
 
@@ -41,7 +41,8 @@ def measure_scores(
     -------
     By name. ``roc_auc`` and ``average_precision`` are means over the classes, each against all others;
     ``brier`` is the squared error of the classes' probabilities, of two classes half of it;
-    ``calibration_error`` is that of `galvote.metrics.Reliability`, over all answers.
+    ``calibration_error`` is that of `galvote.metrics.Reliability`, over all answers. Of numbers, those of
+    `score_numbers`.
     """
     count = len(known)
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws)
@@ -57,6 +58,10 @@ def measure_scores(
 def _measure(
     known: Known, predicted: Fractions, actual: Fractions, classes: bool, times: Times
 ) -> Iterator[tuple[str, Values]]:
+    if known.tree.number is not None:
+        numbers = (expected_numbers(known.tree, one)[:, 0] for one in (predicted, actual))
+        yield from _measure_numbers(times, *numbers)
+        return
     errors = squared_errors(predicted, actual)
     shares = np.nan_to_num(to_conditional(known.tree, predicted))
     lost, hits = np.zeros((2, len(known)))
@@ -76,6 +81,15 @@ def _measure(
     if classes:
         yield "brier", times @ errors.sum(axis=1) / times.sum(axis=1) / (2 if len(known.tree) == 2 else 1)
     yield "calibration_error", _calibration_error(known, predicted, actual, times)
+
+
+def _measure_numbers(
+    times: Times, predicted: Float[np.ndarray, " galaxy"], actual: Float[np.ndarray, " galaxy"]
+) -> Iterator[tuple[str, Values]]:
+    rows = (np.repeat(np.arange(len(actual)), own) for own in times)
+    scores = [score_numbers(predicted[own], actual[own]) for own in rows]
+    for name in scores[0]:
+        yield name, np.array([each[name] for each in scores])
 
 
 def _rank(

@@ -13,10 +13,11 @@ import pyarrow as pa
 
 from galvote.finetuning.crossfit import LEVEL
 from galvote.finetuning.learning import Learned
-from galvote.finetuning.result import Finetuned, Score
+from galvote.finetuning.result import Finetuned, Numbers, Score
 from galvote.finetuning.saving import save_with_head, whole_folder
 from galvote.io.tables import write_table
 from galvote.models import Card
+from galvote.report import say_number
 
 PREDICTIONS, SCORES = "out_of_fold.csv", "scores.json"
 
@@ -47,12 +48,12 @@ def write(
     if learned.sets is not None:
         held = float(learned.sets[result.actual == 1].mean())
         scores["sets"] = {"level": LEVEL, "held": held, "classes": float(learned.sets.sum(axis=1).mean())}
-    value, low, high = result.scores[result.metric]
+    value, low, high = map(say_number, result.scores[result.metric])
     own = Card(
         name=out.name,
         description=(
             f"{result.tree.title or result.tree.name}, from {len(result.ids):,} labels and {card.name}: "
-            f"{result.metric.replace('_', ' ')} {value:.3f} ({low:.3f} to {high:.3f}), out of fold"
+            f"{result.metric.replace('_', ' ')} {value} ({low} to {high}), out of fold"
         ),
         tree=result.tree.to_dict(),
         cutout=card.cutout,
@@ -83,14 +84,20 @@ def to_plain(result: Finetuned) -> dict[str, Any]:
         "out_of_fold": _plain(result.scores),
         "baselines": {name: _plain(scores) for name, scores in result.baselines.items()},
         "confusion": None if result.confusion is None else result.confusion.tolist(),
+        "numbers": None if result.numbers is None else _describe(result.numbers),
         "curve": {"metric": result.metric, "points": [point._asdict() for point in result.curve]},
         "advice": result.advice,
         "mislabelled": [doubt._asdict() for doubt in result.mislabelled],
     }
 
 
+def _describe(numbers: Numbers) -> dict[str, float]:
+    width = float((numbers.high - numbers.low).mean())
+    return {"level": LEVEL, "held": float(numbers.held.mean()), "mean_width": width}
+
+
 def _plain(scores: Mapping[str, Score]) -> dict[str, list[float]]:
-    return {name: [round(value, 4) for value in score] for name, score in scores.items()}
+    return {name: [float(f"{value:.5g}") for value in score] for name, score in scores.items()}
 
 
 def _to_arrow(result: Finetuned, sets: np.ndarray | None) -> pa.Table:
@@ -103,12 +110,15 @@ def _to_arrow(result: Finetuned, sets: np.ndarray | None) -> pa.Table:
         columns["predicted"] = names[result.out_of_fold.argmax(axis=1)].tolist()
         columns[f"set_{LEVEL:g}"] = [" | ".join(names[own]) for own in sets]
         columns["probably_mislabelled"] = [id_ in suspects for id_ in result.ids]
+    elif result.numbers is not None and tree.number is not None:
+        endings = ("_label", "", "_low", "_high")
+        columns = {tree.number.name + end: own for end, own in zip(endings, result.numbers, strict=True)}
     else:
         columns |= {
             f"{name}_label": pa.array(result.actual[:, i], from_pandas=True)
             for i, name in enumerate(tree.columns)
         }
     columns |= dict(zip(tree.columns, result.out_of_fold.T, strict=True))
-    for i, name in enumerate(tree.columns):
+    for i, name in enumerate(() if result.numbers else tree.columns):
         columns |= {f"{name}_low": result.low[:, i], f"{name}_high": result.high[:, i]}
     return pa.table({"id": pa.array(result.ids, pa.string()), **columns})

@@ -15,9 +15,11 @@ from jaxtyping import Float, Float32
 from galvote.calibration import (
     LEAST_ASKED,
     Calibration,
+    ClassSets,
     ConditionalIntervals,
     CrossFit,
     Intervals,
+    NumberIntervals,
     OodDetector,
     cross_fit,
     known_conditional,
@@ -220,6 +222,7 @@ def calibrate(
         learned.features,
         false_alarms,
         changed=changed,
+        classes=actual.form == "class",
     )
     about = {
         "galaxies": len(actual),
@@ -241,6 +244,7 @@ def measure(
     false_alarms: float = 0.015,
     *,
     changed: tuple[Fractions, Features] | None = None,
+    classes: bool = False,
 ) -> tuple[Calibration, Measured]:
     """Calibrate with predictions and votes, and measure the calibration on random halves.
 
@@ -260,6 +264,8 @@ def measure(
         Share of real galaxies that may be flagged.
     changed
         Cumulative fractions and features of the held-out galaxies in changed images, to calibrate with, too.
+    classes
+        Whether each galaxy has one class, so that sets of them can be given.
 
     Returns
     -------
@@ -278,6 +284,8 @@ def measure(
         intervals=Intervals.fit(predicted, actual, rarity),
         conditional=fit_conditional(predicted, known, rarity).intervals,
         ood=ood,
+        numbers=NumberIntervals.fit(tree, predicted, actual).intervals if tree.numbers else None,
+        sets=ClassSets.fit(predicted, actual) if classes else None,
     ), Measured(
         measure_fit(predicted, actual),
         measure_fit(predicted, known, fit=fit_conditional),

@@ -27,6 +27,14 @@ _ENDS = (
 """Ending, description and UCD of an answer's columns."""
 
 
+_NUMBER = (
+    ("", 'Predicted number, the mean of the answers to "{question}"', "stat.mean"),
+    ("_low", 'Lower end of the {level}interval of the number in "{question}"', "stat.min"),
+    ("_high", 'Upper end of the {level}interval of the number in "{question}"', "stat.max"),
+)
+"""Ending, description and UCD of the columns of a question whose answers are numbers."""
+
+
 def prediction_schema(
     tree: DecisionTree,
     level: float | None,
@@ -35,8 +43,13 @@ def prediction_schema(
     features: int = 0,
     conditional: bool = False,
     scaled: bool = False,
+    bounded: bool = False,
+    sets: bool = False,
 ) -> pa.Schema:
-    """Return the columns of a prediction, with what each one means in the fields' metadata."""
+    """Return the columns of a prediction, with what each one means in the fields' metadata.
+
+    Numbers have intervals if they are ``bounded``; there is a column of ``sets`` of classes if asked for.
+    """
     promised = "" if level is None else f"{level:.12g} "
 
     def answers(names: Sequence[str], endings: Sequence[tuple[str, str, str]], voters: str) -> list[pa.Field]:
@@ -55,6 +68,21 @@ def prediction_schema(
     fields = [pa.field(name, pa.string()) for name in ("id", "status", "reason")]
     fields += [pa.field(name, pa.float32()) for name in ("r90_pixels", "scale_factor")] if scaled else []
     fields += [pa.field("ood", pa.bool_()), pa.field("ood_score", pa.float32())] if calibrated else []
+    for question in tree.numbers:
+        fields += [
+            describe(
+                pa.field(question.name + ending, pa.float32()),
+                what.format(level=promised, question=question.text),
+                question.unit,
+                ucd,
+            )
+            for ending, what, ucd in (_NUMBER if bounded else _NUMBER[:1])
+        ]
+    if sets:
+        about = (
+            f'Classes of which one is right for {level:.12g} of the galaxies, in "{tree.questions[0].text}"'
+        )
+        fields.append(describe(pa.field(set_name(level), pa.string()), about, None, "meta.code.class"))
     fields = [*fields, *answers(tree.columns, _ENDS[:1], "all votes")]
     fields += answers(tree.columns, _ENDS[1:], "all votes") if calibrated else []
     if conditional:
@@ -64,6 +92,11 @@ def prediction_schema(
     return pa.schema(
         [describe(field, *_ABOUT[field.name]) if field.name in _ABOUT else field for field in fields]
     )
+
+
+def set_name(level: float | None) -> str:
+    """Return the column of the classes that a galaxy may have, as ``set_0.9``."""
+    return f"set_{level:.12g}"
 
 
 def conditional_names(tree: DecisionTree) -> tuple[str, ...]:

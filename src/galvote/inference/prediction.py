@@ -10,12 +10,19 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Bool, Float32, Int, UInt8
 
-from galvote.calibration import Calibration, ConditionalIntervals, surprisal
+from galvote.calibration import Calibration, ConditionalIntervals, NumberIntervals, surprisal
 from galvote.errors import ImageError
 from galvote.images.scale import Shown
 from galvote.inference.columns import prediction_schema
 from galvote.io.astropy_tables import to_astropy
-from galvote.trees import DecisionTree, Step, decision_path, describe_path, to_conditional
+from galvote.trees import (
+    DecisionTree,
+    Step,
+    decision_path,
+    describe_path,
+    expected_numbers,
+    to_conditional,
+)
 from galvote.trees.kinds import UNKNOWN, Finding, name_kind
 
 if TYPE_CHECKING:
@@ -24,6 +31,9 @@ if TYPE_CHECKING:
 
 LEVEL = 0.9
 """Share of the votes that the intervals of a calibrated model hold unless another is asked for."""
+
+SET_JOINT = " | "
+"""What stands between the classes of a set."""
 
 Fractions = Float32[np.ndarray, "galaxy answer"]
 
@@ -38,6 +48,22 @@ class Conditional(NamedTuple):
     fractions: Fractions
     low: Fractions | None
     high: Fractions | None
+
+
+class Number(NamedTuple):
+    """What a question asks whose answers are numbers, of each galaxy, in the question's unit.
+
+    Parameters
+    ----------
+    value
+        Mean of the answers' values; NaN where there is no prediction.
+    low, high
+        Ends of its interval; ``None`` if the model has none.
+    """
+
+    value: Float32[np.ndarray, " galaxy"]
+    low: Float32[np.ndarray, " galaxy"] | None
+    high: Float32[np.ndarray, " galaxy"] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +95,7 @@ class Prediction:
     features
         The encoder's features; ``None`` if they were not asked for.
     calibration
-        What gives the intervals of conditional fractions.
+        What gives the intervals of conditional fractions and of numbers, and the sets of classes.
     r90_pixels, scale_factor
         r90 in pixels of each image, and how many times larger than in a GZ2 frame the galaxy was taken to be;
         ``None`` unless images were brought to scale.
@@ -230,6 +256,26 @@ class Prediction:
         low, high = intervals.ends(self.fractions, self.level, rarity)
         return Conditional(fractions, low.astype(np.float32), high.astype(np.float32))
 
+    def numbers(self) -> dict[str, Number]:
+        """Return what is predicted of questions whose answers are numbers, by the question's name."""
+        values = expected_numbers(self.tree, self.fractions).astype(np.float32).T
+        names = [question.name for question in self.tree.numbers]
+        if self.calibration is None or self.calibration.numbers is None or self.level is None:
+            return {name: Number(own, None, None) for name, own in zip(names, values, strict=True)}
+        intervals = NumberIntervals(self.tree, self.calibration.numbers)
+        ends = (end.astype(np.float32).T for end in intervals.ends(self.fractions, self.level))
+        return {name: Number(*own) for name, *own in zip(names, values, *ends, strict=True)}
+
+    def sets(self) -> Bool[np.ndarray, "galaxy answer"] | None:
+        """Return which classes each galaxy may have: a share `level` of the sets hold the right one.
+
+        They are ``None`` unless the model is one of classes, and calibrated. Without a prediction there is no
+        class in the set.
+        """
+        if self.calibration is None or self.calibration.sets is None or self.level is None:
+            return None
+        return self.calibration.sets.hold(self.fractions, self.level)
+
     def to_arrow(self, conditional: bool = False) -> pa.Table:
         """Return a row for each galaxy.
 
@@ -241,14 +287,22 @@ class Prediction:
         Returns
         -------
         Columns ``id``, ``status``, ``reason``; if images were brought to scale, ``r90_pixels`` and
-        ``scale_factor``; of a calibrated model ``ood`` and ``ood_score``; the tree's columns; of a calibrated
-        model ``<column>_low`` and ``<column>_high`` of each; if asked for, ``<label>`` of each answer with
+        ``scale_factor``; of a calibrated model ``ood`` and ``ood_score``; ``<question>`` of each whose
+        answers are numbers, in its unit, with ``<question>_low`` and ``<question>_high``; of a calibrated
+        model of classes ``set_<level>``, the classes that the galaxy may have, as ``bar | no bar``; the
+        tree's columns; of a calibrated model ``<column>_low`` and ``<column>_high`` of each; if asked for,
+        ``<label>`` of each answer with
         ``<label>_low`` and ``<label>_high``; ``features``, float16, if there are any. Null where there is no
         prediction. The fields' metadata say what each one means, the table's have ``computed_by`` and the
         ``remark``.
         """
         missing = ~self.ok
-        values = [array for array in (self.ood, self.ood_score) if array is not None]
+        values: list[np.ndarray] = [array for array in (self.ood, self.ood_score) if array is not None]
+        numbers, sets = self.numbers(), self.sets()
+        values += [part for number in numbers.values() for part in number if part is not None]
+        if sets is not None:
+            names = np.array([answer.name for answer in self.tree.answers])
+            values.append(np.array([SET_JOINT.join(names[own]) for own in sets], object))
         values += [*self.fractions.T]
         if self.low is not None and self.high is not None:
             values += [end for both in zip(self.low.T, self.high.T, strict=True) for end in both]
@@ -261,8 +315,8 @@ class Prediction:
         width = 0
         if self.features is not None:
             width = self.features.shape[1]
-            numbers = pa.array(self.features.astype(np.float16).ravel())
-            columns.append(pa.FixedSizeListArray.from_arrays(numbers, width, mask=pa.array(missing)))
+            flat = pa.array(self.features.astype(np.float16).ravel())
+            columns.append(pa.FixedSizeListArray.from_arrays(flat, width, mask=pa.array(missing)))
         schema = prediction_schema(
             self.tree,
             self.level,
@@ -270,6 +324,8 @@ class Prediction:
             features=width,
             conditional=conditional,
             scaled=self.scale_factor is not None,
+            bounded=any(number.low is not None for number in numbers.values()),
+            sets=sets is not None,
         )
         notes = {name: text for name in _NOTES if (text := getattr(self, name))}
         schema = schema.with_metadata(notes)
@@ -319,7 +375,7 @@ class Prediction:
         level
             Of the intervals, which the table's columns do not say.
         calibration
-            What gives the intervals of conditional fractions.
+            What gives the intervals of conditional fractions and of numbers, and the sets of classes.
 
         Returns
         -------

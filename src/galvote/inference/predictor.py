@@ -364,6 +364,8 @@ class Predictor:
             features=self.backend.width if settings.features else 0,
             conditional=settings.conditional,
             scaled=settings.scaled,
+            bounded=self.calibration is not None and self.calibration.numbers is not None,
+            sets=self.calibration is not None and self.calibration.sets is not None,
         )
 
     def check_level(self, level: float | None) -> None:

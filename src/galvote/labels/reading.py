@@ -17,6 +17,7 @@ from galvote.io.positions import Positions
 from galvote.io.tables import read_table
 from galvote.labels.classes import class_columns, tree_of_classes, votes_of_classes
 from galvote.labels.conversion import ROUNDING, known_to_cumulative, published_to_conditional
+from galvote.labels.numbers import holds_numbers, only_column, tree_of_numbers, votes_of_numbers
 from galvote.labels.votes import Votes
 from galvote.trees import DecisionTree, Form, find_tree, find_violations, near_columns
 
@@ -33,6 +34,7 @@ def read_votes(
     *,
     form: Form | None = None,
     column: str | None = None,
+    unit: str | None = None,
     id_column: str | None = None,
     reference: Positions | None = None,
     skip_invalid: bool = False,
@@ -42,7 +44,8 @@ def read_votes(
 
     A table has a column of ids and the columns of a tree in one of its published forms, all or some (those
     absent are unknown, not zero). Or it has one column of words: then the classes are the answers to one
-    question, and each is the vote of one person.
+    question, and each is the vote of one person. Or a column of numbers: then the answers are some numbers,
+    and each number is shared between the two next to it.
 
     Parameters
     ----------
@@ -55,7 +58,12 @@ def read_votes(
         One of `galvote.trees.FORMS`; by default the first of `PREFERRED` that the table has, and counts where
         that has nothing.
     column
-        Name of a column of classes, which may be numbers; by default the only one of words.
+        Name of a column of classes, or of numbers: those with a fraction, or more than 20 different whole
+        ones. Up to five different whole numbers are classes; between, `unit` tells. By default the only one
+        of words, or with a unit the only one of numbers.
+    unit
+        Unit of the numbers, as astropy writes it (``kpc``); empty for a pure number. With it, a column of
+        numbers never holds classes.
     id_column
         Column of ids; by default the first of `galvote.io.columns.ID_COLUMNS` that is there.
     reference
@@ -70,7 +78,8 @@ def read_votes(
     Raises
     ------
     CatalogueError
-        If a file cannot be read, has no column of ids or votes, or an id occurs twice, in one file or in two.
+        If a file cannot be read, has no column of ids or votes, or an id occurs twice, in one file or in two;
+        if numbers are infinite, the same for all galaxies, or may be classes, too.
     FractionError
         If fractions are out of range, break the tree by more than 1e-4, or, as shares of those who were
         asked, do not sum to 1 within 0.005.
@@ -83,8 +92,16 @@ def read_votes(
         for file in files:
             rows, ids = with_ids(read_table(file), file, id_column, reference, report or _LOG.info)
             tables.append(_Table(file, rows, ids, class_columns(rows, file, id_column, column)))
+    tell = report or _LOG.info
+    if tree is None and column is None and unit is not None:
+        column = only_column([table.table for table in tables], files[0], id_column)
+        tables = [replace(table, classes=(column,)) for table in tables if column is not None]
     if tree is None and column is not None:
-        tree = tree_of_classes([table.table for table in tables], tables[0].classes[0], files[0])
+        tree = _tree_of_column(tables, column, unit, tell)
+    elif unit is not None:
+        raise CatalogueError(
+            "A unit is that of a column of numbers; name it with --column (column=), and give no tree."
+        )
     chosen = _choose_tree(tables) if tree is None else tree
 
     def keep(votes: Votes, wrong: Bool[np.ndarray, " galaxy"], error: GalvoteError) -> Votes:
@@ -98,10 +115,10 @@ def read_votes(
 
     votes = Votes.stack([_read(table, chosen, form, column and table.classes[0], keep) for table in tables])
     others = [other for other in tables[0].forms(chosen) if other not in votes.form.split(", ")]
-    if tree is None or (others and form is None):
+    if (tree is None and not chosen.numbers) or (others and form is None):
         also = f" Another form can be chosen: {', '.join(others)}." if others and form is None else ""
         kind = votes.form if votes.form in ("count", "class") else f"{votes.form} fractions"
-        (report or _LOG.info)(f"Votes are those of the tree {chosen.name!r}, read from its {kind}.{also}")
+        tell(f"Votes are those of the tree {chosen.name!r}, read from its {kind}.{also}")
     return _keep_first(votes, files, keep)
 
 
@@ -138,9 +155,31 @@ def _choose_tree(tables: Sequence[_Table]) -> DecisionTree:
     return tree_of_classes([table.table for table in tables], column, tables[0].path)
 
 
+def _tree_of_column(
+    tables: Sequence[_Table], column: str, unit: str | None, tell: Callable[[str], None]
+) -> DecisionTree:
+    """Return the tree of a column of classes or numbers, and say which it is taken for."""
+    rows, path = [table.table for table in tables], tables[0].path
+    if unit is None and not holds_numbers(rows, column, path):
+        tree = tree_of_classes(rows, column, path)
+        classes = list_names([answer.name for answer in tree.answers], 4)
+        tell(f"The column {column!r} holds {len(tree)} classes: {classes}.")
+        return tree
+    tree = tree_of_numbers(rows, column, unit, path)
+    low, *_, high = (answer.text for answer in tree.answers)
+    tell(f"The column {column!r} holds numbers, from {low} to {high}.")
+    return tree
+
+
 def _read(table: _Table, tree: DecisionTree, form: Form | None, named: str | None, keep: _Keep) -> Votes:
     forms = table.forms(tree)
-    if (named or not forms) and len(tree.questions) == 1 and (column := named or _find_classes(table, tree)):
+    if tree.numbers and (named or not forms) and len(tree.questions) == 1:
+        name = named or tree.questions[0].name
+        if name in table.table.column_names:
+            return keep(*votes_of_numbers(table.table, name, table.ids, tree, table.path))
+    elif (
+        (named or not forms) and len(tree.questions) == 1 and (column := named or _find_classes(table, tree))
+    ):
         return votes_of_classes(table.table, column, table.ids, tree, table.path)
     if not forms or (form is not None and form not in forms):
         raise _nothing_to_read(table, tree, form)

@@ -10,6 +10,7 @@ from galvote.metrics import violations  # noqa: F401
 from galvote.metrics.coverage import Coverage, measure_coverage
 from galvote.metrics.reliability import Reliability, measure_reliability
 from galvote.metrics import ranking  # noqa: F401
+from galvote.metrics.numbers import score_numbers
 from galvote.metrics import likelihood  # noqa: F401
 # isort: on
 
@@ -25,5 +26,6 @@ __all__ = [
     "measure_reliability",
     "register_metric",
     "score",
+    "score_numbers",
     "squared_errors",
 ]

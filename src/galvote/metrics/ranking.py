@@ -21,11 +21,22 @@ def _rank_correlation(compared: Comparison) -> dict[str, Any]:
     for place, column in enumerate(compared.tree.columns):
         known = compared.known[:, place]
         if known.any():
-            ranks = _ranks(compared.predicted[known, place]), _ranks(compared.actual[known, place])
-            spread = ranks[0].std() * ranks[1].std()
-            covariance = np.mean(ranks[0] * ranks[1]) - ranks[0].mean() * ranks[1].mean()
-            found[column] = float(covariance / spread) if spread > 0 else np.nan
+            found[column] = rank_correlation(compared.predicted[known, place], compared.actual[known, place])
     return {"mean": float(known_mean(np.array(list(found.values())))), "columns": found}
+
+
+def rank_correlation(values: Float[np.ndarray, " galaxy"], others: Float[np.ndarray, " galaxy"]) -> float:
+    """Return Spearman's ρ, in [-1, 1]; NaN where all values of one kind are the same.
+
+    Parameters
+    ----------
+    values, others
+        Of the same galaxies.
+    """
+    ranks = _ranks(values), _ranks(others)
+    spread = ranks[0].std() * ranks[1].std()
+    covariance = np.mean(ranks[0] * ranks[1]) - ranks[0].mean() * ranks[1].mean()
+    return float(covariance / spread) if spread > 0 else np.nan
 
 
 def _ranks(values: Float[np.ndarray, " galaxy"]) -> Float[np.ndarray, " galaxy"]:

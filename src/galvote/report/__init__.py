@@ -1,6 +1,7 @@
 """Curves, drawings of the tree, HTML reports."""
 
 from galvote.report.finetuned import choose_galaxies, draw_finetuned_page
+from galvote.report.pages import say_number
 from galvote.report.plots import CURVES, plot_curves, plot_heat_map, plot_reliability
 from galvote.report.report import PAGE, best_and_worst, describe_left_out, write_report
 
@@ -14,5 +15,6 @@ __all__ = [
     "plot_curves",
     "plot_heat_map",
     "plot_reliability",
+    "say_number",
     "write_report",
 ]

@@ -9,15 +9,25 @@ from jaxtyping import Bool, Float, UInt8
 
 from galvote.metrics import Reliability, galaxy_rmse, measure_reliability
 from galvote.report.image_files import to_data_url
-from galvote.report.pages import fill_template
+from galvote.report.pages import fill_template, say_number
 from galvote.trees import DecisionTree
 
 SHOWN = 8
 """How many galaxies each gallery has at most."""
 
-_NAMES = {"roc_auc": "ROC AUC", "rmse": "RMSE", "brier": "Brier score"}
-_HIGHER = ("roc_auc", "average_precision", "accuracy")
-_MOST_PANELS = 12
+_NAMES = {
+    "roc_auc": "ROC AUC",
+    "rmse": "RMSE",
+    "brier": "Brier score",
+    "mae": "mean absolute error",
+    "r2": "R²",
+    "rank_correlation": "Spearman's ρ",
+}
+_HIGHER = ("roc_auc", "average_precision", "accuracy", "r2", "rank_correlation")
+_MOST_PANELS, _MOST_DOTS = 12, 2000
+
+Numbers = tuple[Float[np.ndarray, " galaxy"], ...]
+"""Labels that are numbers, what is predicted, and the ends of its interval."""
 
 Fractions = Float[np.ndarray, "galaxy answer"]
 
@@ -29,6 +39,7 @@ def choose_galaxies(
     actual: Fractions,
     low: Fractions,
     high: Fractions,
+    numbers: Numbers | None = None,
 ) -> dict[str, list[int]]:
     """Return the rows of the galaxies to look at, by gallery; none of the worst is mislabelled already.
 
@@ -40,11 +51,17 @@ def choose_galaxies(
         Galaxies, out-of-fold predictions, and labels; NaN where unknown.
     low, high
         Ends of the predictions' intervals.
+    numbers
+        If labels are numbers: they decide then.
     """
     place = {id_: row for row, id_ in enumerate(ids)}
     doubted = [place[doubt["id"]] for doubt in scores["mislabelled"]][:SHOWN]
-    order = np.argsort(galaxy_rmse(predicted, actual), kind="stable").tolist()
+    wrong = galaxy_rmse(predicted, actual)
     unsure = np.nanmean(high - low, axis=1) if scores["confusion"] is None else -predicted.max(axis=1)
+    if numbers is not None:
+        given, said, bottom, top = numbers
+        wrong, unsure = np.abs(said - given), top - bottom
+    order = np.argsort(wrong, kind="stable").tolist()
     return {
         "mislabelled": doubted,
         "worst": [row for row in reversed(order) if row not in doubted][:SHOWN],
@@ -64,6 +81,7 @@ def draw_finetuned_page(
     images: Mapping[str, UInt8[np.ndarray, "y x 3"]],
     *,
     sets: Bool[np.ndarray, "galaxy answer"] | None,
+    numbers: Numbers | None = None,
     title: str,
 ) -> str:
     """Return the HTML of the page, which needs nothing from elsewhere.
@@ -77,12 +95,14 @@ def draw_finetuned_page(
     images
         RGB images by id; a galaxy without one is shown without.
     sets
-        Which classes each galaxy may have; ``None`` of fractions.
+        Which classes each galaxy may have; ``None`` of other labels.
+    numbers
+        Of labels that are numbers, those that `choose_galaxies` takes.
     title
         Name of the model.
     """
     metric, names = scores["curve"]["metric"], [answer.phrase for answer in tree.answers]
-    galleries = choose_galaxies(scores, ids, predicted, actual, low, high)
+    galleries = choose_galaxies(scores, ids, predicted, actual, low, high, numbers)
     suggested = {doubt["id"]: doubt for doubt in scores["mislabelled"]}
 
     def describe(row: int) -> dict[str, Any]:
@@ -90,18 +110,20 @@ def draw_finetuned_page(
         own = int(predicted[row].argmax() if sets is not None else apart.argmax())
         doubt, image = suggested.get(ids[row]), images.get(ids[row])
         given = f"{actual[row, own]:.2f}" if sets is None else names[int(actual[row].argmax())]
+        ends = predicted[row, own], low[row, own], high[row, own]
         return {
             "id": ids[row],
             "image": None if image is None else to_data_url(image),
             "said": names[own],
             "given": given,
-            "predicted": float(predicted[row, own]),
-            "interval": (float(low[row, own]), float(high[row, own])),
+            "predicted": float(ends[0]),
+            "interval": (float(ends[1]), float(ends[2])),
+            "number": None if numbers is None else [say_number(column[row]) for column in numbers],
             "may_be": [] if sets is None else [names[i] for i in np.flatnonzero(sets[row])],
             "quality": doubt and doubt["quality"],
         }
 
-    reliability = measure_reliability(predicted, actual, tree)
+    reliability = measure_reliability(predicted, actual, tree) if numbers is None else {}
     if sets is not None:
         reliability = {name: _with_errors(found) for name, found in reliability.items()}
     return fill_template(
@@ -115,6 +137,9 @@ def draw_finetuned_page(
         verdict=_judge(scores, metric),
         classes=None if sets is None else names,
         roc=dict(_roc_curves(tree, predicted, actual)) if sets is not None else {},
+        unit=(tree.number and tree.number.unit) or "",
+        quantity=tree.questions[0].name,
+        scatter=None if numbers is None else _place_dots(*numbers[:2]),
         reliability=dict(list(reliability.items())[:_MOST_PANELS]),
         curve=_place(scores["curve"]["points"]),
         galleries={name: [describe(row) for row in rows] for name, rows in galleries.items()},
@@ -127,7 +152,8 @@ def _judge(scores: Mapping[str, Any], metric: str) -> str:
     value, *ends = scores["out_of_fold"][metric]
     name, best = max(scores["baselines"].items(), key=lambda each: sign * each[1][metric][0])
     gain, surely = sign * (value - best[metric][0]), min(sign * end for end in ends) > sign * best[metric][0]
-    said = f"{_NAMES[metric]} {value:.3f} against {best[metric][0]:.3f} of “{name}”, without training"
+    numbers = f"{say_number(value)} against {say_number(best[metric][0])}"
+    said = f"{_NAMES[metric]} {numbers} of “{name}”, without training"
     if gain <= 0:
         return f"Training was not worth it: {said}."
     return (
@@ -163,14 +189,25 @@ def _roc_curves(tree: DecisionTree, predicted: Fractions, actual: Fractions) -> 
         )
 
 
+def _place_dots(
+    given: Float[np.ndarray, " galaxy"], predicted: Float[np.ndarray, " galaxy"]
+) -> dict[str, Any]:
+    """Return where galaxies lie in a square of 100, both sides of which are as long as the labels' range."""
+    bottom, top = float(given.min()), float(given.max())
+    some = np.random.default_rng(0).permutation(len(given))[:_MOST_DOTS]
+    x, y = (100 * (one[some] - bottom) / (top - bottom) for one in (given, predicted))
+    return {"dots": list(zip(x, 100 - y, strict=True)), "bottom": bottom, "top": top}
+
+
 def _place(points: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return where the points of a learning curve lie in a square of 100, labels on a logarithmic scale."""
     if len(points) < 2:
         return {}
     ends = [point[end] for point in points for end in ("low", "high")]
-    bottom, top = np.floor(20 * min(ends)) / 20, np.ceil(20 * max(ends)) / 20
+    step = 10 ** np.ceil(np.log10(max(max(ends), 1e-300))) / 20  # of scores up to 1, 0.05
+    bottom, top = np.floor(min(ends) / step) * step, np.ceil(max(ends) / step) * step
     first, last = points[0]["labels"], points[-1]["labels"]
-    height = (top - bottom) or 0.05
+    height = (top - bottom) or step
     placed = [
         {
             **point,

@@ -14,6 +14,20 @@ def fill_template(name: str, **values: Any) -> str:
     return _environment().get_template(name).render(values)
 
 
+def say_number(value: float) -> str:
+    """Return a number of any size with three decimals or, if it is large or very small, three digits or so.
+
+    Parameters
+    ----------
+    value
+        A score, perhaps in a user's unit.
+    """
+    size = abs(value)
+    if size and not 0.01 <= size < 1e6:
+        return f"{value:.3g}"
+    return f"{value:,.{3 - sum(size >= least for least in (10, 100, 1000))}f}"
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -26,5 +40,6 @@ def _environment() -> Environment:
     environment.globals["style_sheet"] = style_sheet
     environment.filters["log1p"] = log1p
     environment.filters["px"] = lambda pixels: f"{pixels:.1f}"
+    environment.filters["say"] = say_number
     environment.filters["words"] = lambda name: name.replace("_", " ")
     return environment

@@ -162,6 +162,7 @@ def _describe_galaxy(
         low, high = prediction.low[row], prediction.high[row]
     if prediction.ood is not None and prediction.ood_score is not None:
         ood, score = bool(prediction.ood[row]), _round(prediction.ood_score[row], 2)
+    numbers, sets = prediction.numbers(), prediction.sets()
     return texts | {
         "r90_pixels": _known(prediction.r90_pixels, row),
         "scale_factor": _known(prediction.scale_factor, row),
@@ -186,6 +187,19 @@ def _describe_galaxy(
             )
             for i, column in enumerate(tree.columns)
         },
+        "numbers": {
+            question.name: schema.Number(
+                **{
+                    name: None if values is None else float(f"{values[row]:.6g}")
+                    for name, values in numbers[question.name]._asdict().items()
+                },
+                unit=question.unit,
+            )
+            for question in tree.numbers
+        },
+        "classes": None
+        if sets is None
+        else [answer.name for answer, held in zip(tree.answers, sets[row], strict=True) if held],
         "figures": None
         if cutout is None
         else schema.Figures(

@@ -79,6 +79,15 @@ class Fraction(_Part):
     high: float | None
 
 
+class Number(_Part):
+    """What a question asks whose answers are numbers."""
+
+    value: float = Field(description="mean of the answers' values")
+    low: float | None = Field(description="end of the interval; null if the model gives none")
+    high: float | None
+    unit: str | None = Field(description="of all three; empty for a pure number, null if unknown")
+
+
 class Figures(_Part):
     """What a page shows of one galaxy."""
 
@@ -108,6 +117,14 @@ class Galaxy(_Part):
     path: list[Step] = Field([], description="down the tree along the answers with most votes")
     summary: str = Field("", description="the path in words", examples=["featured → edge-on"])
     fractions: dict[str, Fraction] | None = Field(None, description="by column; null without a prediction")
+    numbers: dict[str, Number] | None = Field(
+        None, description="by question, if its answers are numbers; null without a prediction"
+    )
+    classes: list[str] | None = Field(
+        None,
+        description="of a calibrated model of classes: those that it may be; the share `level` of such lists "
+        "hold the right one",
+    )
     figures: Figures | None = Field(None, description="if they were asked for")
 
 

@@ -11,8 +11,9 @@ from galvote.trees.fractions import (
     to_conditional,
     to_cumulative,
 )
+from galvote.trees.numbers import expected_numbers, number_ends, share_numbers
 from galvote.trees.questions import FORMS, Answer, Form, Kind, Question
-from galvote.trees.recognise import class_tree, find_tree, near_columns
+from galvote.trees.recognise import class_tree, find_tree, near_columns, number_tree
 
 __all__ = [
     "FORMS",
@@ -26,13 +27,17 @@ __all__ = [
     "class_tree",
     "decision_path",
     "describe_path",
+    "expected_numbers",
     "find_tree",
     "find_violations",
     "list_trees",
     "load_tree",
     "load_workflow",
     "near_columns",
+    "number_ends",
+    "number_tree",
     "plain_label",
+    "share_numbers",
     "to_conditional",
     "to_cumulative",
 ]

@@ -1,6 +1,8 @@
 """What must hold for the questions of a decision tree."""
 
 from collections.abc import Sequence
+from itertools import pairwise
+from math import isfinite
 
 from galvote.errors import TreeError
 from galvote.trees.questions import FORMS, Answer, Question
@@ -44,6 +46,7 @@ def _check_names(questions: Sequence[Question]) -> None:
             *[("name", repeated[0])] * 2,
         )
     for question in questions:
+        _check_values(question)
         if len(question.answers) < 2:
             raise TreeError(f"Question {question.name!r} needs two answers or more.", ("name", question.name))
         if repeated := _repeated([answer.name for answer in question.answers]):
@@ -52,6 +55,28 @@ def _check_names(questions: Sequence[Question]) -> None:
                 ("name", question.name),
                 *[("name", repeated[0])] * 2,
             )
+
+
+def _check_values(question: Question) -> None:
+    values = question.values
+    if values and len(values) < len(question.answers):
+        raise TreeError(
+            f"Some answers of question {question.name!r} have a value and others have none; give one to each "
+            "or to none.",
+            ("name", question.name),
+        )
+    if not all(map(isfinite, values)) or any(one >= other for one, other in pairwise(values)):
+        raise TreeError(
+            f"The values of the answers of question {question.name!r} must increase, and be finite; they are "
+            f"{', '.join(f'{value:g}' for value in values)}.",
+            ("name", question.name),
+        )
+    if question.unit is not None and not values:
+        raise TreeError(
+            f"Question {question.name!r} has a unit, and its answers no values; give each its `value`.",
+            ("name", question.name),
+            ("unit", ""),
+        )
 
 
 def _check_columns(questions: Sequence[Question]) -> None:
@@ -65,12 +90,13 @@ def _check_columns(questions: Sequence[Question]) -> None:
                 *_place(*pairs[second]),
             )
     published = [column for _, answer in pairs for column in answer.columns.values() if column]
-    ends = [f"{name}_{end}" for name in columns for end in ("low", "high")]
-    if repeated := _repeated([*RESERVED, *columns, *published, *ends]):
+    numbers = [question.name for question in questions if question.values]
+    ends = [f"{name}_{end}" for name in (*columns, *numbers) for end in ("low", "high")]
+    if repeated := _repeated([*RESERVED, *numbers, *columns, *published, *ends]):
         raise TreeError(
             f"A column can mean one thing only; these mean two: {', '.join(repeated)}. Tables have columns "
-            f"of each form ({', '.join(FORMS)}), NAME_low and NAME_high of the cumulative ones, and "
-            f"{', '.join(RESERVED)}.",
+            f"of each form ({', '.join(FORMS)}), those of questions whose answers are numbers, NAME_low and "
+            f"NAME_high of these and of the cumulative ones, and {', '.join(RESERVED)}.",
             ("columns", ""),
         )
 

@@ -41,7 +41,8 @@ class DecisionTree:
     TreeError
         If a name or column occurs twice, an answer leads to an unknown question, a question cannot be
         reached from the root, questions lead back to themselves, what follows a question that is always
-        asked can be reached without it, or a kind or highlight names no answer.
+        asked can be reached without it, answers' values do not increase or only some have one, or a kind or
+        highlight names no answer.
     """
 
     name: str
@@ -87,6 +88,16 @@ class DecisionTree:
     def answers(self) -> tuple[Answer, ...]:
         """All answers, in column order."""
         return tuple(answer for question in self.questions for answer in question.answers)
+
+    @cached_property
+    def numbers(self) -> tuple[Question, ...]:
+        """The questions whose answers are numbers, in order."""
+        return tuple(question for question in self.questions if question.values)
+
+    @cached_property
+    def number(self) -> Question | None:
+        """The only question, if its answers are numbers."""
+        return self.numbers[0] if len(self.questions) == len(self.numbers) == 1 else None
 
     @cached_property
     def slices(self) -> Mapping[str, slice]:

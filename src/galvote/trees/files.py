@@ -33,6 +33,7 @@ class _Answer(_Entry):
     label: str = ""
     stem: str = ""
     columns: dict[Form, str] = Field(default_factory=dict)
+    value: float | None = None
 
 
 class _Question(_Entry):
@@ -40,6 +41,7 @@ class _Question(_Entry):
     stem: str = ""
     always_asked: bool = False
     qualifies: bool = False
+    unit: str | None = None
     answers: list[_Answer]
 
 
@@ -190,13 +192,13 @@ def _build(file: _Tree) -> DecisionTree:
             plain = answer.name if names[answer.name] == 1 else f"{question.name}_{answer.name}"
             answers.append(
                 Answer(
-                    **answer.model_dump(include={"name", "text", "phrase", "leads_to"}),
+                    **answer.model_dump(include={"name", "text", "phrase", "leads_to", "value"}),
                     label=answer.label or re.sub(r"\W", "_", plain),
                     column=columns.pop("cumulative"),
                     columns=columns,
                 )
             )
-        settings = question.model_dump(include={"name", "text", "always_asked", "qualifies"})
+        settings = question.model_dump(include={"name", "text", "always_asked", "qualifies", "unit"})
         questions.append(Question(**settings, answers=tuple(answers)))
     kinds = [kind.name for kind in file.kinds]
     if twice := sorted({name for name in kinds if kinds.count(name) > 1}):

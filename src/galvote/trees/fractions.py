@@ -178,6 +178,8 @@ class Step:
         Answers that are about even with it.
     sure
         Whether its interval excludes a tie with any other.
+    number
+        Mean of the answers' values, if they are numbers: then it is said in place of the answer.
     """
 
     question: Question
@@ -185,10 +187,13 @@ class Step:
     fraction: float
     rivals: tuple[Answer, ...] = ()
     sure: bool = True
+    number: float | None = None
 
     @property
     def text(self) -> str:
-        """The answer in words, hedged: ``featured or smooth, about even``, ``probably barred``."""
+        """The answer in words, hedged: ``featured or smooth, about even``, ``probably barred``, ``T 3.2``."""
+        if self.number is not None:
+            return f"{self.question.name} {self.number:.3g} {self.question.unit or ''}".rstrip()
         if not self.rivals:
             return self.answer.phrase if self.sure else f"probably {self.answer.phrase}"
         *others, last = (one.phrase for one in (self.answer, *self.rivals))
@@ -232,6 +237,11 @@ def _walk(
         if not total > 0:
             return
         best = int(fractions.argmax())
+        if question.values:  # those about even are neighbours, and their mean says it
+            number = float(fractions @ question.values / total)
+            yield Step(question, question.answers[best], float(fractions[best] / total), number=number)
+            name = question.answers[best].leads_to
+            continue
         tied = np.zeros(len(fractions), bool)
         if low is not None and high is not None:
             tie = (fractions + fractions[best]) / 2

@@ -37,6 +37,8 @@ class Answer:
         Readable name, unique in the tree: ``bar``, ``edge_on``; the name if empty.
     columns
         Columns of the answer in other published forms, by form (`FORMS`).
+    value
+        The number that the answer stands for, in the question's unit; None where answers are no numbers.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Answer:
     column: str = ""
     label: str = ""
     columns: Mapping[Form, str] = field(default_factory=dict, hash=False)
+    value: float | None = None
 
     def __post_init__(self) -> None:
         for member, default in (("text", self.name), ("column", self.name), ("label", self.name)):
@@ -70,6 +73,9 @@ class Question:
     qualifies
         The answer describes the one before it further (how many arms, how tightly wound), so a decision
         path joins the two with a comma.
+    unit
+        Of the answers' values, as astropy writes it; empty for a pure number, None where it is unknown or
+        the answers are no numbers.
     """
 
     name: str
@@ -77,6 +83,12 @@ class Question:
     answers: tuple[Answer, ...]
     always_asked: bool = False
     qualifies: bool = False
+    unit: str | None = None
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The answers' values, increasing; empty where the answers are no numbers."""
+        return tuple(answer.value for answer in self.answers if answer.value is not None)
 
 
 @dataclass(frozen=True)

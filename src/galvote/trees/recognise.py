@@ -5,10 +5,16 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from galvote.errors import CatalogueError
+import numpy as np
+from jaxtyping import Float
+
+from galvote.errors import CatalogueError, TreeError
 from galvote.trees.decision_tree import DecisionTree
 from galvote.trees.files import list_trees, load_tree
 from galvote.trees.questions import FORMS, Answer, Question
+
+MOST_BINS = 12
+"""Answers of a question whose answers are numbers that a table gives."""
 
 
 def find_tree(columns: Sequence[str], path: str | Path) -> DecisionTree:
@@ -33,7 +39,8 @@ def find_tree(columns: Sequence[str], path: str | Path) -> DecisionTree:
         f"{path} has no column of votes of a tree that galvote knows"
         + (f" ({'; '.join(near)})" if near else "")
         + f": its columns are {', '.join(columns[:8])}{' …' if len(columns) > 8 else ''}. Name the tree with "
-        f"--tree (tree=): one of {', '.join(list_trees())}, or a TOML file of your own."
+        f"--tree (tree=): one of {', '.join(list_trees())}, or a TOML file of your own. "
+        "`galvote finetune` also takes a column of classes or numbers, if --column (column=) names it."
     )
 
 
@@ -77,6 +84,48 @@ def class_tree(name: str, classes: Sequence[str]) -> DecisionTree:
         Answer(name=each, column=f"{_word(name)}_{_word(each)}", label=_word(each)) for each in classes
     )
     return DecisionTree(name, (Question(name, f"{name}?", answers),), title=f"Classes of the column {name!r}")
+
+
+def number_tree(name: str, numbers: Float[np.ndarray, " galaxy"], unit: str | None = None) -> DecisionTree:
+    """Return a tree of one question whose answers are numbers; their columns are ``NAME_bin_1`` and so on.
+
+    Parameters
+    ----------
+    name
+        What is measured, as the name of the column of numbers says it: ``t_type``.
+    numbers
+        Finite. The answers' values are at their quantiles, from the lowest to the highest: `MOST_BINS`, one
+        for four numbers if they are few, or one for each if they are few different ones.
+    unit
+        As of a `Question`.
+
+    Raises
+    ------
+    TreeError
+        If all numbers are the same.
+    """
+    bins = min(MOST_BINS, max(2, len(numbers) // 4))
+    values = np.unique(numbers)
+    if len(values) > bins:
+        values = np.unique(np.quantile(numbers, np.linspace(0, 1, bins)))
+    if len(values) < 2:
+        raise TreeError(
+            f"All {len(numbers):,} numbers of {name!r} are the same: {', '.join(map(str, values))}."
+        )
+    digits = next(i for i in range(3, 18) if len({f"{value:.{i}g}" for value in values}) == len(values))
+    answers = tuple(
+        Answer(
+            name=f"{value:.{digits}g}",
+            text=f"{value:.{digits}g} {unit or ''}".rstrip(),
+            phrase=f"about {value:.{digits}g} {unit or ''}".rstrip(),
+            column=f"{_word(name)}_bin_{place}",
+            label=f"bin_{place}",
+            value=float(value),
+        )
+        for place, value in enumerate(values, start=1)
+    )
+    question = Question(name, f"{name}?", answers, unit=unit)
+    return DecisionTree(name, (question,), title=f"Numbers of the column {name!r}")
 
 
 def _word(text: str) -> str:
