@@ -284,7 +284,7 @@ def measure(
         intervals=Intervals.fit(predicted, actual, rarity),
         conditional=fit_conditional(predicted, known, rarity).intervals,
         ood=ood,
-        numbers=NumberIntervals.fit(tree, predicted, actual).intervals if tree.numbers else None,
+        numbers=NumberIntervals.fit(tree, predicted, actual, rarity).intervals if tree.numbers else None,
         sets=ClassSets.fit(predicted, actual) if classes else None,
     ), Measured(
         measure_fit(predicted, actual),

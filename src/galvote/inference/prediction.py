@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from jaxtyping import Bool, Float32, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 from galvote.calibration import Calibration, ConditionalIntervals, NumberIntervals, surprisal
 from galvote.errors import ImageError
@@ -252,8 +252,7 @@ class Prediction:
         if self.calibration is None or self.level is None:
             return Conditional(fractions, None, None)
         intervals = ConditionalIntervals(self.tree, self.calibration.conditional)
-        rarity = None if self.ood_score is None else surprisal(self.ood_score)
-        low, high = intervals.ends(self.fractions, self.level, rarity)
+        low, high = intervals.ends(self.fractions, self.level, self._rarity)
         return Conditional(fractions, low.astype(np.float32), high.astype(np.float32))
 
     def numbers(self) -> dict[str, Number]:
@@ -263,7 +262,7 @@ class Prediction:
         if self.calibration is None or self.calibration.numbers is None or self.level is None:
             return {name: Number(own, None, None) for name, own in zip(names, values, strict=True)}
         intervals = NumberIntervals(self.tree, self.calibration.numbers)
-        ends = (end.astype(np.float32).T for end in intervals.ends(self.fractions, self.level))
+        ends = (end.astype(np.float32).T for end in intervals.ends(self.fractions, self.level, self._rarity))
         return {name: Number(*own) for name, *own in zip(names, values, *ends, strict=True)}
 
     def sets(self) -> Bool[np.ndarray, "galaxy answer"] | None:
@@ -275,6 +274,10 @@ class Prediction:
         if self.calibration is None or self.calibration.sets is None or self.level is None:
             return None
         return self.calibration.sets.hold(self.fractions, self.level)
+
+    @property
+    def _rarity(self) -> Float[np.ndarray, " galaxy"] | None:
+        return None if self.ood_score is None else surprisal(self.ood_score)
 
     def to_arrow(self, conditional: bool = False) -> pa.Table:
         """Return a row for each galaxy.
