@@ -212,7 +212,7 @@ def calibrate(
     changed = None
     if changes:
         again = sources.select(held_out.ids)
-        changed = _predict_changed(predictor, again, tta, field_of_view)
+        changed = predict_changed(predictor, again, tta, field_of_view)
     assert held_out.features is not None and learned.features is not None
     calibration, measured = measure(
         predictor.tree,
@@ -369,10 +369,22 @@ def _predict(
     return predict(chosen[0], tta, 0), predict(chosen[1], 1, len(chosen[0]))
 
 
-def _predict_changed(
-    predictor: Predictor, sources: Sources, tta: int, field_of_view: float | None
+def predict_changed(
+    predictor: Predictor, sources: Sources, tta: int = 1, field_of_view: float | None = None
 ) -> tuple[Fractions, Features]:
-    """Predict each galaxy in a changed image; all of them can be read."""
+    """Predict each galaxy in an image that is changed at random, the same each time.
+
+    Parameters
+    ----------
+    predictor, tta, field_of_view
+        The model, and how images are shown.
+    sources
+        Images that can be read.
+
+    Returns
+    -------
+    Cumulative fractions in [0, 1], and the encoder's features.
+    """
     changes, geometry = Changes(), predictor.geometry
     streams = iter(np.random.default_rng(0).spawn(len(sources)))
     found = list[Outputs]()
