@@ -2,11 +2,11 @@
 
     python -m benchmarks.robustness.changes --data DATA --models galvote-small [--speed]
 
-Frames of 424 pixels of the validation split; the files are decoded, changed, and given as arrays. Intervals of
-90 % are calibrated as by `galvote calibrate --changes` on random halves of the galaxies, not with the changes
-of the table but with random ones, and measured on the other halves, ten times. The last column is the area
-under the curve with which the out-of-distribution score tells errors above the 90th percentile, of all images
-together.
+Frames of 424 pixels of the validation split; the files are decoded, changed, and given as arrays. Intervals
+of 90 % are calibrated as by `galvote calibrate --changes` on random halves of the galaxies, not with the
+changes of the table but with random ones, and measured on the other halves, ten times. The last column is the
+area under the curve with which the out-of-distribution score tells errors above the 90th percentile, of all
+images together.
 """
 
 import itertools
