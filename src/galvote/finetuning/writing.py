@@ -92,9 +92,9 @@ def to_plain(result: Finetuned) -> dict[str, Any]:
     }
 
 
-def _describe(numbers: Numbers) -> dict[str, float]:
+def _describe(numbers: Numbers) -> dict[str, Any]:
     width = float((numbers.high - numbers.low).mean())
-    return {"level": LEVEL, "held": float(numbers.held.mean()), "mean_width": width}
+    return {"level": LEVEL, **_plain({"held": numbers.held}), "mean_width": width}
 
 
 def _plain(scores: Mapping[str, Score]) -> dict[str, list[float]]:
