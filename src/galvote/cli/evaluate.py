@@ -125,7 +125,7 @@ def _print(evaluation: Evaluation, *, as_json: bool) -> None:
 def _summary(evaluation: Evaluation) -> Table:
     from rich.table import Table
 
-    from galvote.report import describe_left_out
+    from galvote.report import describe_left_out, say_number
 
     scores, tree = evaluation.scores, evaluation.compared.tree
     (low, high), baselines = scores["rmse_interval"], scores["baselines"]
@@ -141,6 +141,14 @@ def _summary(evaluation: Evaluation) -> Table:
     table.add_row("break the tree", off)
     if ranks["mean"] is not None:
         table.add_row("rank correlation", f"{ranks['mean']:.3f}  (Spearman's ρ, mean of the columns)")
+    for question in tree.numbers:
+        if own := scores.get("numbers", {}).get(question.name):
+            told = ", ".join(
+                f"{word} {say_number(own[key])}"
+                for word, key in (("RMSE", "rmse"), ("R²", "r2"), ("Spearman's ρ", "rank_correlation"))
+                if own[key] is not None
+            )
+            table.add_row(f"{question.name} {question.unit or ''}".rstrip(), told)
     if coverage := scores.get("coverage"):
         aim = "" if coverage["level"] is None else f"{coverage['level']:.12g} promised, "
         width = f"mean width {coverage['mean_width']:.3f}"

@@ -98,7 +98,8 @@ def _print(console: Console, found: Finetuned) -> None:
         )
     console.print(table)
     if found.numbers is not None:
-        console.print(f"{found.numbers.held.mean():.1%} of the labels lie in their 90 % interval.")
+        share, low, high = found.numbers.held
+        console.print(f"{share:.1%} ({low:.1%} to {high:.1%}) of the labels lie in their 90 % interval.")
     console.print(found.advice)
     if found.mislabelled:
         worst = ", ".join(f"{one.id} ({one.given}, rather {one.suggested})" for one in found.mislabelled[:3])

@@ -283,7 +283,7 @@ def _fit_steps(
     asked = np.flatnonzero(known.weights[:, place])
     shares = known.weights[asked, place, None] * known.shares[asked, columns] / views
     features = np.concatenate([*known.features[:, asked], np.zeros((1, width))])  # the last are the prior's
-    votes = np.concatenate([np.tile(shares, (views, 1)), np.full((1, answers), 2 * _PRIOR / answers)])
+    votes = np.concatenate([np.tile(shares, (views, 1)), np.full((1, answers), _PRIOR)])
     total, steps = votes.sum(axis=1, keepdims=True), np.linspace(-1, 1, answers)
     steps /= np.linalg.norm(steps)
 
@@ -312,10 +312,14 @@ def fit_temperatures(
 
     Notes
     -----
-    Guo et al. 2017, arXiv:1706.04599.
+    Guo et al. 2017, arXiv:1706.04599. Where answers are numbers it is 1: few labels tell it badly, their
+    mean depends on it, and its intervals are calibrated anyway.
     """
     found = []
     for place, columns in enumerate(known.tree.slices.values()):
+        if known.tree.questions[place].values:
+            found.append(1.0)
+            continue
         votes = known.weights[:, place, None] * known.shares[:, columns]
 
         def lost(log: float, votes: np.ndarray = votes, own: np.ndarray = logits[:, columns]) -> float:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from galvote.trees import DecisionTree
 
@@ -81,10 +81,14 @@ class Numbers(NamedTuple):
     high: Float[np.ndarray, " galaxy"]
 
     @property
-    def held(self) -> Bool[np.ndarray, " galaxy"]:
-        """Which intervals hold the label, but for rounding."""
+    def held(self) -> Score:
+        """Share of the labels that lie in their interval, but for rounding."""
         room = 1e-9 * np.ptp(self.given)
-        return np.asarray((self.given >= self.low - room) & (self.given <= self.high + room))
+        share = float(((self.given >= self.low - room) & (self.given <= self.high + room)).mean())
+        # The number of hits among galaxies that are drawn again is binomial.
+        drawn = np.random.default_rng(0).binomial(len(self.given), share, 1000) / len(self.given)
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        return Score(share, float(low), float(high))
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from galvote.finetuning.crossfit import LEVEL
 from galvote.finetuning.learning import Learned
 from galvote.finetuning.result import Finetuned, Numbers, Score
 from galvote.finetuning.saving import save_with_head, whole_folder
+from galvote.inference.columns import SET_JOINT, set_name
 from galvote.io.tables import write_table
 from galvote.models import Card
 from galvote.report import say_number
@@ -91,9 +92,9 @@ def to_plain(result: Finetuned) -> dict[str, Any]:
     }
 
 
-def _describe(numbers: Numbers) -> dict[str, float]:
+def _describe(numbers: Numbers) -> dict[str, Any]:
     width = float((numbers.high - numbers.low).mean())
-    return {"level": LEVEL, "held": float(numbers.held.mean()), "mean_width": width}
+    return {"level": LEVEL, **_plain({"held": numbers.held}), "mean_width": width}
 
 
 def _plain(scores: Mapping[str, Score]) -> dict[str, list[float]]:
@@ -108,7 +109,7 @@ def _to_arrow(result: Finetuned, sets: np.ndarray | None) -> pa.Table:
         suspects = {doubt.id for doubt in result.mislabelled}
         columns["label"] = names[result.actual.argmax(axis=1)].tolist()
         columns["predicted"] = names[result.out_of_fold.argmax(axis=1)].tolist()
-        columns[f"set_{LEVEL:g}"] = [" | ".join(names[own]) for own in sets]
+        columns[set_name(LEVEL)] = [SET_JOINT.join(names[own]) for own in sets]
         columns["probably_mislabelled"] = [id_ in suspects for id_ in result.ids]
     elif result.numbers is not None and tree.number is not None:
         endings = ("_label", "", "_low", "_high")

@@ -27,6 +27,9 @@ _ENDS = (
 """Ending, description and UCD of an answer's columns."""
 
 
+SET_JOINT = " | "
+"""What stands between the classes of a set."""
+
 _NUMBER = (
     ("", 'Predicted number, the mean of the answers to "{question}"', "stat.mean"),
     ("_low", 'Lower end of the {level}interval of the number in "{question}"', "stat.min"),

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Float32, Int, UInt8
 from galvote.calibration import Calibration, ConditionalIntervals, NumberIntervals, surprisal
 from galvote.errors import ImageError
 from galvote.images.scale import Shown
-from galvote.inference.columns import prediction_schema
+from galvote.inference.columns import SET_JOINT, prediction_schema
 from galvote.io.astropy_tables import to_astropy
 from galvote.trees import (
     DecisionTree,
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 
 LEVEL = 0.9
 """Share of the votes that the intervals of a calibrated model hold unless another is asked for."""
-
-SET_JOINT = " | "
-"""What stands between the classes of a set."""
 
 Fractions = Float32[np.ndarray, "galaxy answer"]
 

@@ -112,7 +112,7 @@ def number_tree(name: str, numbers: Float[np.ndarray, " galaxy"], unit: str | No
         raise TreeError(
             f"All {len(numbers):,} numbers of {name!r} are the same: {', '.join(map(str, values))}."
         )
-    digits = next(i for i in range(3, 18) if len({f"{value:.{i}g}" for value in values}) == len(values))
+    digits = next(i for i in range(4, 18) if len({f"{value:.{i}g}" for value in values}) == len(values))
     answers = tuple(
         Answer(
             name=f"{value:.{digits}g}",

@@ -103,13 +103,17 @@ function arrange() {
 
 function download() {
   const answers = Object.keys(rows.find((row) => row.fractions)?.fractions ?? {});
+  const measured = Object.keys(rows.find((row) => row.numbers)?.numbers ?? {});
+  const sets = rows.some((row) => row.classes) ? ["classes"] : [];
   const places = rows.some((row) => row.box) ? ["x", "y", "r90"] : [];
   const scale = rows.some((row) => row.scale_factor) ? ["r90_pixels", "scale_factor"] : [];
-  const names = ["id", "status", "reason", "ood", "ood_score", "kind", "path", ...places, ...scale, ...answers, ...answers.flatMap((column) => [`${column}_low`, `${column}_high`])];
+  const names = ["id", "status", "reason", "ood", "ood_score", "kind", "path", ...places, ...scale, ...measured.flatMap((name) => [name, `${name}_low`, `${name}_high`]), ...sets, ...answers, ...answers.flatMap((column) => [`${column}_low`, `${column}_high`])];
   const lines = rows.map((row) => {
     const fractions = answers.map((column) => row.fractions?.[column] ?? {});
     return [
       row.id, row.status, row.reason, row.ood, row.ood_score, row.kind, row.summary, ...[...places, ...scale].map((name) => row[name]),
+      ...measured.map((name) => row.numbers?.[name] ?? {}).flatMap(({ value, low, high }) => [value, low, high]),
+      ...sets.map(() => row.classes?.join(" | ")),
       ...fractions.map(({ value }) => value), ...fractions.flatMap(({ low, high }) => [low, high]),
     ];
   });
