@@ -193,9 +193,19 @@ class Head:
         temperatures
             What each question's outputs are divided by.
         """
+        weight = self.weight @ scaling.axes
+        return replace(self, weight=weight, bias=self.bias - weight @ scaling.mean).softened(temperatures)
+
+    def softened(self, temperatures: Float[np.ndarray, " question"]) -> Head:
+        """Return the head with each question's outputs divided by a temperature.
+
+        Parameters
+        ----------
+        temperatures
+            Of each question.
+        """
         per_answer = np.repeat(temperatures, [len(question.answers) for question in self.tree.questions])
-        weight = self.weight @ scaling.axes / per_answer[:, None]
-        return replace(self, weight=weight, bias=self.bias / per_answer - weight @ scaling.mean)
+        return replace(self, weight=self.weight / per_answer[:, None], bias=self.bias / per_answer)
 
 
 def fit_head(known: Known, strengths: Sequence[float] | None = None) -> Head:

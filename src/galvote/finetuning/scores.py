@@ -43,15 +43,44 @@ def measure_scores(
     ``brier`` is the squared error of the classes' probabilities, of two classes half of it;
     ``calibration_error`` is that of `galvote.metrics.Reliability`, over all answers.
     """
-    count = len(known)
+    times = _draw(len(known), draws, seed)
+    return {name: _sum_up(values) for name, values in _measure(known, predicted, actual, classes, times)}
+
+
+def compare_scores(
+    known: Known,
+    predicted: Fractions,
+    others: Fractions,
+    actual: Fractions,
+    *,
+    classes: bool,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict[str, Score]:
+    """Return by how much the scores of predictions are above those of others, with intervals over galaxies.
+
+    Parameters
+    ----------
+    known, predicted, actual, classes, draws, seed
+        As for `measure_scores`.
+    others
+        Predictions of the same galaxies, which are drawn together with `predicted`.
+    """
+    times = _draw(len(known), draws, seed)
+    own, theirs = (_measure(known, each, actual, classes, times) for each in (predicted, others))
+    return {name: _sum_up(ours - values) for (name, ours), (_, values) in zip(own, theirs, strict=True)}
+
+
+def _draw(count: int, draws: int, seed: int) -> Times:
+    """Return the galaxies once each, then drawn with replacement so many times."""
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws)
-    times = np.concatenate([np.ones((1, count), int), drawn])
-    found = {}
-    for name, values in _measure(known, predicted, actual, classes, times):
-        some = values[np.isfinite(values)]  # a draw may lack a class
-        low, high = np.percentile(some, [2.5, 97.5]) if len(some) else (np.nan, np.nan)
-        found[name] = Score(float(values[0]), float(low), float(high))
-    return found
+    return np.concatenate([np.ones((1, count), int), drawn])
+
+
+def _sum_up(values: Values) -> Score:
+    some = values[np.isfinite(values)]  # a draw may lack a class
+    low, high = np.percentile(some, [2.5, 97.5]) if len(some) else (np.nan, np.nan)
+    return Score(float(values[0]), float(low), float(high))
 
 
 def _measure(
