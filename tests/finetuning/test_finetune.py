@@ -51,7 +51,7 @@ def test_model_is_like_those_that_ship(learned, simulated, labels):
     card = load_card(found.folder)
     assert card.data["pretrained"]["name"] == "tiny" and len(card.data["labels_sha256"]) == 64
     images = simulated / "images_training"
-    prediction = galvote.predict(images, found.folder, scale="gz2")
+    prediction = galvote.predict(images, found.folder, scale="gz2", backend="onnx")
     assert prediction.tree.columns == found.tree.columns
     assert prediction.ood is not None and prediction.low is not None
     other = galvote.predict(images, found.folder, scale="gz2", backend="torch-float32")
