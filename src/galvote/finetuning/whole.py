@@ -44,7 +44,7 @@ class OverBudgetError(GalvoteError):
 
     def __init__(self, minutes: float, budget: float) -> None:
         self.reason = (
-            f"training the whole network would take up to {minutes:.2g} minutes, and the budget is {budget:g}"
+            f"training the whole network would take up to {minutes:.1f} minutes, and the budget is {budget:g}"
         )
         super().__init__(
             f"{self.reason}. Give it a larger --budget (budget=), or learn a head alone: --mode head."
