@@ -123,6 +123,8 @@ def finetune(
         require_torch("Training the whole network")
     asked = _can_train(mode, budget, report)
     require_learners("Learning labels")
+    from threadpoolctl import threadpool_limits
+
     from galvote.finetuning.features import cut_out
     from galvote.finetuning.learning import compare, fit_heads, gather, judge
     from galvote.finetuning.page import draw_page
@@ -165,7 +167,9 @@ def finetune(
         "bands": bands,
         "stretch": stretch,
     }
-    fitted, work, trained = fit_heads(data), out / WORK, None
+    with threadpool_limits(1):  # heads are small: several threads wait for each other longer than they work
+        fitted = fit_heads(data)
+    work, trained = out / WORK, None
     if asked:
         store = cut_out(predictor, pictures, data.votes.ids, shown)
         labels_of = parent, store, data.votes, fitted.known, fitted.heads, fitted.found
@@ -187,7 +191,8 @@ def finetune(
             kept = trained if gains["log_loss"].value < 0 else None
             comparison += f" {'The whole network' if kept else 'A head alone'} is kept."
         report(comparison)
-    learned = judge(predictor, parent, data, fitted, kept)
+    with threadpool_limits(1):
+        learned = judge(predictor, parent, data, fitted, kept)
     learned = replace(learned, result=replace(learned.result, gains=gains, comparison=comparison))
     page = draw_page(learned, out.name, predictor, pictures, shown)
     found = write(learned, predictor.card.name, out, page, about, recipe)

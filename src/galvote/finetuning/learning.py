@@ -150,7 +150,7 @@ def fit_heads(data: Data) -> HeadFit:
     heads = list[Head]()
 
     def fit(part: Known) -> Head:
-        heads.append(fit_head(part))
+        heads.append(fit_head(part, near=heads[-1].strengths if heads else None))
         return heads[-1]
 
     found = crossfit.leave_out(known, fit=fit)
