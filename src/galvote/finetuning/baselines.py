@@ -10,7 +10,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from galvote.finetuning.crossfit import OutOfFold, leave_out
-from galvote.finetuning.head import Head, Known, fit_head
+from galvote.finetuning.head import Head, Known, fit_head, to_fractions
 from galvote.trees import DecisionTree
 
 _STRENGTH = 100.0
@@ -18,16 +18,22 @@ _STRENGTH = 100.0
 Fractions = Float[np.ndarray, "galaxy answer"]
 
 
-def most_frequent(known: Known) -> OutOfFold:
-    """Predict of each galaxy how frequent the answers are among the others.
+def most_frequent(known: Known) -> Fractions:
+    """Predict the same of each galaxy: how frequent the answers are.
 
     Parameters
     ----------
     known
-        The labels.
+        The labels, of which none is left out: without a part, what is frequent there would be rarer, and the
+        baseline worse than chance.
+
+    Returns
+    -------
+    Cumulative fractions.
     """
-    blind = replace(known, features=np.zeros((1, len(known), 1), np.float32))
-    return leave_out(blind, fit=_learn)
+    blind = np.zeros((1, len(known), 1), np.float32)
+    head = _learn(replace(known, features=blind))
+    return to_fractions(known.tree, head.logits(blind[0]), np.ones(len(known.tree.questions)))
 
 
 def nearest_answers(

@@ -234,7 +234,7 @@ def _judge(predictor: Predictor, data: Data, known: Known, found: crossfit.OutOf
         high=high,
         scores=score(predicted=predicted),
         baselines={
-            "most frequent class" if data.classes else "mean": score(predicted=frequent.fractions),
+            "most frequent class" if data.classes else "mean": score(predicted=frequent),
             f"{predictor.card.name}: {', '.join(answers)}": score(predicted=nearest.fractions),
         },
         confusion=confusion_matrix(actual.argmax(axis=1), predicted.argmax(axis=1), labels=classes)

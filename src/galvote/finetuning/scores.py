@@ -41,7 +41,8 @@ def measure_scores(
     -------
     By name. ``roc_auc`` and ``average_precision`` are means over the classes, each against all others;
     ``brier`` is the squared error of the classes' probabilities, of two classes half of it;
-    ``calibration_error`` is that of `galvote.metrics.Reliability`, over all answers.
+    ``calibration_error`` is the mean distance of predicted and given means in bins of each answer by itself
+    (the classwise one of Kull et al. 2019, arXiv:1910.12656).
     """
     times = _draw(len(known), draws, seed)
     return {name: _sum_up(values) for name, values in _measure(known, predicted, actual, classes, times)}
@@ -124,13 +125,11 @@ def _rank(
 
 
 def _calibration_error(known: Known, predicted: Fractions, actual: Fractions, times: Times) -> Values:
-    """Return the mean distance of predicted and given means in bins, over all answers."""
+    """Return the mean distance of predicted and given means in bins of each answer."""
     given = np.isfinite(actual)
     apart = np.where(given, predicted - np.nan_to_num(actual), 0)
     bins = np.minimum((predicted * BINS).astype(int), BINS - 1)
-    summed = np.zeros((len(known), len(known.tree.questions), BINS))
-    for place, columns in enumerate(known.tree.slices.values()):
-        for column in range(columns.start, columns.stop):
-            summed[np.arange(len(known)), place, bins[:, column]] += apart[:, column]
+    summed = np.zeros((*apart.shape, BINS))
+    np.put_along_axis(summed, bins[:, :, None], apart[:, :, None], axis=2)
     off = np.abs(times @ summed.reshape(len(known), -1)).sum(axis=1)
     return np.asarray(off / np.maximum(times @ given.sum(axis=1), 1))
