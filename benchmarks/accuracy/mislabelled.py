@@ -2,8 +2,8 @@
 
     python -m benchmarks.accuracy.mislabelled --data DATA --rings RINGS --gz1 GZ1
 
-The galaxies are those of `benchmarks.accuracy.labels`; a head on features of galvote-small learns the labels, and
-each galaxy is predicted by a head that did not learn from it. Labels that were wrong before count as right.
+The galaxies are those of `benchmarks.accuracy.labels`; a head on features of galvote-small learns the labels,
+and each galaxy is predicted by a head that did not learn from it. What was wrong before counts as right.
 """
 
 from pathlib import Path

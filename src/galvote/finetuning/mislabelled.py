@@ -8,7 +8,6 @@ from jaxtyping import Float
 from galvote.finetuning.result import Doubt
 from galvote.trees import DecisionTree
 
-
 _UNLIKELY = 0.2
 """Of hard classes, confident learning alone would doubt a quarter of the labels, most of them right."""
 
