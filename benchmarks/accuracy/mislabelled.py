@@ -33,7 +33,7 @@ def main() -> None:
     tasks = {"DECaLS rings": of_folder(chosen.rings), "Galaxy Zoo 1": of_folder(chosen.gz1)}
     tasks |= of_challenge(chosen.data)
     common.print_heading(f"{DRAWS} draws")
-    table = common.Table("labels | galaxies | what doubts | doubted | right | of the flipped")
+    table = common.Table("labels | galaxies | what doubts | doubted | of them flipped | of the flipped")
     for name, task in tasks.items():
         with threadpool_limits(1):
             doubted = count(task)
