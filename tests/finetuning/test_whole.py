@@ -32,7 +32,7 @@ def learn(parent, simulated, labels):
 
 @pytest.fixture(scope="module")
 def head(learn, tmp_path_factory):
-    return learn(tmp_path_factory.mktemp("head") / "look", mode="head")
+    return learn(tmp_path_factory.mktemp("head") / "look", mode="head", settings=())
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,8 @@ def test_too_small_a_budget(learn, head, tmp_path):
     assert not (tmp_path / "full").exists()
     with pytest.raises(GalvoteError, match="no mode 'whole'"):
         learn(tmp_path / "full", mode="whole")
+    with pytest.raises(GalvoteError, match="add --mode full"):
+        learn(tmp_path / "full", mode="head")
 
 
 def test_ctrl_c_leaves_no_model(learn, tmp_path):

@@ -115,12 +115,18 @@ def finetune(
     OutputError
         If there is a model in `out`.
     GalvoteError
-        If there is no such mode or setting, or ``full`` would take longer than `budget`.
+        If there is no such mode or setting, `settings` or `budget` are given for a head, or ``full`` would
+        take longer than `budget`.
     """
     if mode not in ("auto", "head", "full"):
         raise GalvoteError(f'There is no mode {mode!r}: it is "auto", "head" or "full".')
     if mode == "full":
         require_torch("Training the whole network")
+    if (settings or budget is not None) and (mode == "head" or (mode == "auto" and budget is None)):
+        raise GalvoteError(
+            "--set and --budget (settings=, budget=) are of training the whole network, which is not asked "
+            "for: add --mode full, or --budget and no --mode."
+        )
     asked = _can_train(mode, budget, report)
     require_learners("Learning labels")
     from threadpoolctl import threadpool_limits
@@ -180,7 +186,7 @@ def finetune(
             report(f"Stopped. The same command goes on with the training, which is kept in {work}.")
             raise
         except OverBudgetError as error:
-            _tidy(work)
+            _remove_empty(work, out)
             if mode == "full":
                 raise
             report(f"{_ALONE}: {error.reason}.")
@@ -196,7 +202,8 @@ def finetune(
     learned = replace(learned, result=replace(learned.result, gains=gains, comparison=comparison))
     page = draw_page(learned, out.name, predictor, pictures, shown)
     found = write(learned, predictor.card.name, out, page, about, recipe)
-    _tidy(work)
+    if trained is not None:
+        shutil.rmtree(work, ignore_errors=True)
     return found
 
 
@@ -211,8 +218,7 @@ def _can_train(mode: Asked, budget: float | None, report: Callable[[str], None])
     return mode != "head"
 
 
-def _tidy(work: Path) -> None:
-    """Remove what a stopped run would have gone on with, and its folder if there is nothing else."""
-    shutil.rmtree(work, ignore_errors=True)
-    with suppress(OSError):
-        work.parent.rmdir()
+def _remove_empty(*folders: Path) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()

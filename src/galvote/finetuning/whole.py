@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -124,7 +125,7 @@ def train_network(
 
     load_recipe(RECIPE, [f"training.pretrained={json.dumps(str(parent))}", *settings])  # before the long part
     place = work / _digest(parent, store, votes, settings)
-    if place.exists():
+    if going_on := place.exists():
         report(f"Going on with the training in {work}.")
     folds = [[votes.ids[row] for row in own] for _, own in parts.others()]
     starts = [(head.weight.astype(np.float32), head.bias.astype(np.float32)) for head in heads]
@@ -132,16 +133,21 @@ def train_network(
     report(
         f"Training the whole network {len(folds) + 1} times: without each of {len(folds)} parts, then on all."
     )
-    predicted = predict_folds(
-        parent,
-        store,
-        votes,
-        folds,
-        place,
-        heads=starts[:-1],
-        settings=settings,
-        on_progress=progress.of_folds,
-    )
+    try:
+        predicted = predict_folds(
+            parent,
+            store,
+            votes,
+            folds,
+            place,
+            heads=starts[:-1],
+            settings=settings,
+            on_progress=progress.of_folds,
+        )
+    except OverBudgetError:
+        if not going_on:
+            shutil.rmtree(place, ignore_errors=True)
+        raise
     best = finetune_network(
         parent,
         store,
