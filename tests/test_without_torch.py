@@ -33,4 +33,5 @@ def test_every_verb_of_the_base_install(exported, tmp_path):
     )
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert "works without torch" in ran.stdout
-    assert ran.stderr.count("pip install 'galvote[train]'") == 2
+    assert ran.stderr.count("pip install 'galvote[train]'") == 3
+    assert "A head alone is learned: training the whole network needs PyTorch" in ran.stdout

@@ -54,7 +54,8 @@ def check(folder: Path, model: str = "galvote-small") -> None:
         classes = (f"{name},{('disc', 'round')[place % 2]}\n" for place, name in enumerate(names[:30]))
         labels.write_text("id,look\n" + "".join(classes))
         learned = ("finetune", "galvote-small", "--images", images, "--labels", labels, "--views", 1)
-        run(*learned, "--out", folder / "look", "--overwrite")
+        run(*learned, "--out", folder / "look", "--overwrite", "--budget", 5)
+        run(*learned, "--out", folder / "whole", "--mode", "full", ends_with=2)
     if find_spec("fastapi") is not None:
         from galvote.serve import ServeSettings, create_app
 

@@ -25,6 +25,7 @@ def learned(parent, simulated, labels, tmp_path_factory):
 def test_scores_are_those_of_galaxies_that_were_left_out(learned):
     found, said = learned
     assert "60 galaxies with labels and an image" in " ".join(said)
+    assert "A head alone is learned; a --budget" in " ".join(said)
     given, predicted = found.actual[:, 1], found.out_of_fold[:, 1]
     known = {
         "roc_auc": roc_auc_score(given, predicted),
@@ -39,7 +40,7 @@ def test_scores_are_those_of_galaxies_that_were_left_out(learned):
     for score in found.scores.values():
         assert score.low <= score.value <= score.high
     frequent, nearest = found.baselines.values()
-    assert frequent["roc_auc"].value == pytest.approx(0.5, abs=0.2)
+    assert frequent["roc_auc"] == pytest.approx((0.5, 0.5, 0.5)), "a constant ranks by chance"
     assert nearest["roc_auc"].value > 0.5
     assert found.confusion.sum() == len(found.ids) == 60
     sets = json.loads((found.folder / "scores.json").read_text())["sets"]
@@ -60,10 +61,17 @@ def test_model_is_like_those_that_ship(learned, simulated, labels):
     np.testing.assert_allclose(other.fractions, prediction.fractions, atol=1e-5)
     scores = galvote.evaluate(labels, model=found.folder, images=images, scale="gz2").scores
     assert scores["galaxies"] == 60
+    predicted = galvote.evaluate(labels, predictions=_written(prediction, found.folder)).scores
+    assert predicted["rmse"] == pytest.approx(scores["rmse"], rel=0.05), "labels say what its columns mean"
     plain = json.loads((found.folder / "scores.json").read_text())
     assert plain["out_of_fold"]["roc_auc"][0] == pytest.approx(found.scores["roc_auc"].value, abs=1e-4)
     table = read_table(found.folder / "out_of_fold.csv")
     assert table["id"].to_pylist() == list(found.ids)
+
+
+def _written(prediction, folder):
+    write_table(prediction.to_arrow(), path := folder.parent / "predicted.csv")
+    return path
 
 
 def test_classes_that_a_galaxy_may_have_are_in_tables(learned, command, simulated, tmp_path):

@@ -164,6 +164,8 @@ def finetuned(metric, confusion=None, mislabelled=(), gain=0.2):
         "confusion": confusion,
         "curve": {"metric": metric, "points": points},
         "advice": "More labels would help.",
+        "mode": "full",
+        "comparison": "Training the whole network changes log loss by -0.1 against a head alone.",
         "mislabelled": mislabelled,
     }
 
@@ -179,6 +181,7 @@ def test_page_of_learned_classes_says_whether_it_was_worth_it_and_shows_doubtful
     page = Page(draw_finetuned_page(scores, *rest, sets=predicted > 0.2, title=NASTY))
     assert page.open == [] and "<script" not in page.html and page.addresses == page.sources
     assert "Training was worth it: ROC AUC 0.800 against 0.600" in page.text
+    assert scores["comparison"] in page.text and "of a head alone" in page.text
     assert scores["advice"] in page.text and "quality 0.07" in page.text
     assert len([label for label in page.labels if label.startswith("ROC curve")]) == 3
     assert "ROC AUC by the number of labels: 0.600 from 24, 0.600 from 48" in page.labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
     from galvote.finetuning import Finetuned
 
 _learning = options.group("How it is learned")
+
+
+class Mode(StrEnum):
+    """What learns."""
+
+    auto = "auto"
+    head = "head"
+    full = "full"
 
 
 def finetune(
@@ -39,6 +48,14 @@ def finetune(
     ] = None,
     tree: options.Tree = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a model in the folder.")] = False,
+    mode: Annotated[
+        Mode,
+        _learning(help="Train a head alone, the whole network, or the better of both that is in the budget."),
+    ] = Mode.auto,
+    budget: Annotated[
+        float | None, _learning(metavar="MINUTES", help="How long the whole network may be trained.")
+    ] = None,
+    set_: options.Settings = None,
     views: Annotated[int, _learning(min=1, help="Orientations in which each picture is looked at.")] = 2,
     backend: options.Backend = None,
     scale: options.Scale = None,
@@ -54,18 +71,22 @@ def finetune(
 ) -> None:
     """Teach a model labels of your own, from some dozens of galaxies on.
 
-    The result is a calibrated model, with scores on galaxies that it did not learn from.
+    The result is a calibrated model, with scores on galaxies that it did not learn from. A training of the
+    whole network may be stopped at any moment: the same command goes on with it.
     """
     import galvote
     from galvote.cli.progress import plain_console, show_progress
 
     console = plain_console()
-    with show_progress(console, "looking") as on_progress:
+    with show_progress(console, "learning") as on_progress:
         found = galvote.finetune(
             model,
             images,
             labels,
             out,
+            mode=mode.value,
+            budget=budget,
+            settings=set_ or [],
             tree=tree,
             column=column,
             unit=unit,

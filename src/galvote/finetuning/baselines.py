@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from galvote.finetuning.crossfit import OutOfFold, leave_out
-from galvote.finetuning.head import FOLDS, Head, Known, fit_head
+from galvote.finetuning.head import FOLDS, Head, Known, fit_head, to_fractions
 from galvote.trees import DecisionTree, Question, share_numbers
 
 _STRENGTH = 100.0
@@ -19,18 +19,25 @@ _STRENGTH = 100.0
 Fractions = Float[np.ndarray, "galaxy answer"]
 
 
-def most_frequent(known: Known) -> OutOfFold:
-    """Predict of each galaxy how frequent the answers are among the others, or the mean of their numbers.
+def most_frequent(known: Known) -> Fractions:
+    """Predict the same of each galaxy: how frequent the answers are, or the mean of the others' numbers.
 
     Parameters
     ----------
     known
-        The labels.
+        The labels. Of classes none is left out: without a part, what is frequent there would be rarer, and
+        the baseline worse than chance.
+
+    Returns
+    -------
+    Cumulative fractions.
     """
     if known.tree.number is not None:
-        return _leave_out(known, known.tree.number, lambda numbers, others, own: numbers[others].mean())
-    blind = replace(known, features=np.zeros((1, len(known), 1), np.float32))
-    return leave_out(blind, fit=_learn)
+        found = _leave_out(known, known.tree.number, lambda numbers, others, own: numbers[others].mean())
+        return found.fractions
+    blind = np.zeros((1, len(known), 1), np.float32)
+    head = _learn(replace(known, features=blind))
+    return to_fractions(known.tree, head.logits(blind[0]), np.ones(len(known.tree.questions)))
 
 
 def nearest_answers(

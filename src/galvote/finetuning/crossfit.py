@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,6 +69,19 @@ def leave_out(
     for number, (others, own) in enumerate(known.folds(FOLDS, seed)):
         head = fit(known.select(learn(others)))
         fold[own], logits[own] = number, head.logits(known.features[0, own])
+    return with_temperatures(known, fold, logits)
+
+
+def with_temperatures(known: Known, fold: Int[np.ndarray, " galaxy"], logits: Fractions) -> OutOfFold:
+    """Return predictions, each calibrated by a temperature that the other parts' labels give.
+
+    Parameters
+    ----------
+    known
+        The labels.
+    fold, logits
+        In which part each galaxy was left out, and what was said of it.
+    """
     found = OutOfFold(fold, logits, logits)
     temperatures = np.ones((len(known), len(known.tree.questions)))
     for others, own in found.others():
@@ -120,11 +133,31 @@ def cross_sets(found: OutOfFold, actual: Fractions) -> np.ndarray:
     return sets
 
 
+def measure_distances(
+    found: OutOfFold, features: Sequence[Float32[np.ndarray, "galaxy feature"]]
+) -> Float[np.ndarray, " galaxy"]:
+    """Return how far each galaxy's picture is from those of the other parts.
+
+    Parameters
+    ----------
+    found
+        Tells the parts.
+    features
+        By part, those of all galaxies by an encoder that did not learn from the part.
+    """
+    distances = np.zeros(len(found.fold))
+    for (others, own), seen in zip(found.others(), features, strict=True):
+        detector = OodDetector.fit(seen[others], seen[own], axes=_axes(len(distances)))
+        distances[own] = detector.distances(seen[own])
+    return distances
+
+
 def calibrate(
     known: Known,
     found: OutOfFold,
     actual: Fractions,
     features: Float32[np.ndarray, "galaxy feature"],
+    distances: Float[np.ndarray, " galaxy"],
     *,
     classes: bool,
 ) -> tuple[Calibration, Measured]:
@@ -138,6 +171,8 @@ def calibrate(
         Labels as cumulative fractions; NaN where unknown.
     features
         The encoder's, unscaled.
+    distances
+        As `measure_distances` returns them.
     classes
         Whether each label is one class.
 
@@ -146,15 +181,15 @@ def calibrate(
     What `galvote.inference.calibrate.measure` does; distances from the pictures are of parts that are left
     out.
     """
-    axes = max(1, min(128, len(features) // 4))
-    distances = np.zeros(len(features))
-    for others, own in found.others():
-        parts = features[others], features[own]
-        distances[own] = OodDetector.fit(*parts, axes=axes).distances(parts[1])
-    ood = OodDetector.fit(features, features, axes=axes).with_threshold(distances, FALSE_ALARMS)
+    ood = OodDetector.fit(features, features, axes=_axes(len(features)))
+    ood = ood.with_threshold(distances, FALSE_ALARMS)
     ood = replace(ood, held_out=np.sort(distances).astype(np.float32)[:: len(distances) // 1000 + 1])
     calibration, measured = measure(
         known.tree, found.fractions, actual, features, features, FALSE_ALARMS, classes=classes
     )
     flagged = float((distances > ood.threshold).mean())
     return replace(calibration, ood=ood), measured._replace(flagged=flagged)
+
+
+def _axes(galaxies: int) -> int:
+    return max(1, min(128, galaxies // 4))

@@ -9,11 +9,13 @@ import numpy as np
 from jaxtyping import Float32
 
 from galvote.errors import CatalogueError, ImageError
-from galvote.images import Encoded, View, network_input, try_read, tta_views
+from galvote.images import Encoded, PackedStore, View, network_input, try_read, tta_views
+from galvote.images.scale import Shown
 from galvote.inference.cores import count_cores
 from galvote.inference.pipeline import in_batches, run_ahead
 from galvote.inference.predictor import BATCH, Predictor, Settings
 from galvote.io import Source, Sources
+from galvote.io.threads import map_in_threads
 
 _ZOOMS = (1.0, 1.08, 0.93)
 """Sizes at which a galaxy is looked at, in turn; the first view is the picture as it is predicted."""
@@ -111,3 +113,32 @@ def look(
         fractions=np.stack([fractions for _, fractions in good.values()]),
         failures={id_: made for id_, made in rows if isinstance(made, ImageError)},
     )
+
+
+def cut_out(predictor: Predictor, sources: Sources, ids: Sequence[str], settings: Settings) -> PackedStore:
+    """Return what the network is shown of some pictures, for training.
+
+    Parameters
+    ----------
+    predictor, sources, settings
+        As for `look`.
+    ids
+        Of the pictures, in the order of the cutouts.
+
+    Raises
+    ------
+    ImageError
+        If one of them cannot be read any more.
+    """
+    row = {id_: place for place, id_ in enumerate(ids)}
+    side = predictor.geometry.pixels
+    cutouts = np.zeros((len(ids), side, side, 3), np.uint8)
+
+    def show(one: Source) -> tuple[str, Shown | ImageError]:
+        return one.id, predictor.show(one, try_read(one.read), settings.scale, settings.field_of_view)
+
+    for id_, shown in map_in_threads(show, sources.select(row)):
+        if isinstance(shown, ImageError):
+            raise shown
+        cutouts[row[id_]] = shown.cutout
+    return PackedStore(tuple(ids), cutouts, predictor.geometry)

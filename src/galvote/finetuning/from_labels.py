@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
-from galvote.errors import ModelError, require_learners
+from galvote.errors import GalvoteError, ModelError, require_learners, require_torch
 from galvote.finetuning.labels import read_labelled
-from galvote.finetuning.result import Finetuned
+from galvote.finetuning.result import Finetuned, Score
 from galvote.inference.predictor import Predictor, Scale, Settings
-from galvote.io.atomic import refuse_existing, write_whole
+from galvote.io.atomic import refuse_existing
 from galvote.models import CARD, find_model
 from galvote.models.card import GRAPH, file_sha256
-from galvote.report import PAGE
 
 Place = str | Path
+Asked = Literal["auto", "head", "full"]
+OnProgress = Callable[[int, int], None]
+
+_ALONE = "A head alone is learned"
 
 
 def finetune(
@@ -24,6 +33,9 @@ def finetune(
     labels: Place | Sequence[Place],
     out: Place,
     *,
+    mode: Asked = "auto",
+    budget: float | None = None,
+    settings: Sequence[str] = (),
     tree: Place | None = None,
     column: str | None = None,
     unit: str | None = None,
@@ -37,12 +49,13 @@ def finetune(
     id_column: str | None = None,
     skip_invalid: bool = False,
     report: Callable[[str], None] = lambda sentence: None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Finetuned:
     """Teach a trained model a user's own labels.
 
-    Its encoder looks at the pictures, and a regularised linear head learns the labels. Each galaxy is also
-    predicted by a head that did not learn from it: these predictions are scored, and calibrate the model.
+    Its encoder looks at the pictures, and a regularised linear head learns the labels; all weights may learn
+    then. Each galaxy is also predicted by a model that did not learn from it: these predictions are scored,
+    and calibrate the model.
 
     Parameters
     ----------
@@ -57,6 +70,15 @@ def finetune(
     out
         Folder for the model; there are also ``index.html``, ``out_of_fold.csv`` and
         ``scores.json``.
+    mode
+        ``head``: the encoder stays as it is. ``full``: the whole network is trained, by the recipe
+        ``finetune``, which needs torch. ``auto``: both, if `budget` allows it, and that with the lower log
+        loss on galaxies that were left out is kept.
+    budget
+        Minutes that training the whole network may take, as its first steps tell. Without one ``auto`` is
+        ``head``, and ``full`` takes as long as it takes; stopped, the same call goes on with it.
+    settings
+        Changes to the recipe ``finetune``, such as ``training.epochs=5``.
     tree
         Name or file of the labels' tree; if not given, a shipped one whose columns they have, or one of the
         classes.
@@ -80,7 +102,8 @@ def finetune(
     report
         Is told, in sentences, what was understood and what was left out.
     on_progress
-        Called with how many pictures are looked at, and how many there are.
+        Called with how much is done and how much there is: pictures that are looked at, then steps of
+        training.
 
     Returns
     -------
@@ -95,10 +118,27 @@ def finetune(
         If there is no such model, it has no graph, or a package is missing.
     OutputError
         If there is a model in `out`.
+    GalvoteError
+        If there is no such mode or setting, `settings` or `budget` are given for a head, or ``full`` would
+        take longer than `budget`.
     """
+    if mode not in ("auto", "head", "full"):
+        raise GalvoteError(f'There is no mode {mode!r}: it is "auto", "head" or "full".')
+    if mode == "full":
+        require_torch("Training the whole network")
+    if (settings or budget is not None) and (mode == "head" or (mode == "auto" and budget is None)):
+        raise GalvoteError(
+            "--set and --budget (settings=, budget=) are of training the whole network, which is not asked "
+            "for: add --mode full, or --budget and no --mode."
+        )
+    asked = _can_train(mode, budget, report)
     require_learners("Learning labels")
-    from galvote.finetuning.learning import gather, learn_head
+    from threadpoolctl import threadpool_limits
+
+    from galvote.finetuning.features import cut_out
+    from galvote.finetuning.learning import compare, fit_heads, gather, judge
     from galvote.finetuning.page import draw_page
+    from galvote.finetuning.whole import WORK, OverBudgetError, train_network
     from galvote.finetuning.writing import write
 
     parent, out = find_model(model), Path(out)
@@ -106,21 +146,21 @@ def finetune(
         raise ModelError(f"{parent} has no {GRAPH}; write it with: galvote export --model {parent}")
     refuse_existing(out / CARD, overwrite=overwrite)
     predictor = Predictor.load(parent, backend)
-    settings = Settings(field_of_view=field_of_view, bands=bands, stretch=stretch, scale=scale)
+    shown = Settings(field_of_view=field_of_view, bands=bands, stretch=stretch, scale=scale)
     matched, pictures = read_labelled(
         images,
         labels,
         tree=tree,
         column=column,
         unit=unit,
-        look=settings.look,
+        look=shown.look,
         id_column=id_column,
         skip_invalid=skip_invalid,
         report=report,
     )
-    if remark := predictor.check_scale(matched.sources, settings):
+    if remark := predictor.check_scale(matched.sources, shown):
         report(remark)
-    data = gather(predictor, pictures, matched.votes, views, settings, report, on_progress)
+    data = gather(predictor, pictures, matched.votes, views, shown, report, on_progress)
     files = [labels] if isinstance(labels, str | Path) else labels
     about = {
         "galaxies": len(data.votes),
@@ -132,15 +172,58 @@ def finetune(
         "pretrained": {"name": predictor.card.name, "sha256": predictor.card.weights_sha256},
     }
     recipe = {
-        "mode": "head",
         "views": views,
         "scale": scale if isinstance(scale, str | None) else "sizes",
         "field_of_view": field_of_view,
         "bands": bands,
         "stretch": stretch,
     }
-    learned = learn_head(predictor, data)
-    page = draw_page(learned, out.name, predictor, pictures, settings)
-    found = write(learned, parent, predictor.card, out, about, recipe)
-    write_whole(out / PAGE, page)
+    with threadpool_limits(1):  # heads are small: several threads wait for each other longer than they work
+        fitted = fit_heads(data)
+    work, trained = out / WORK, None
+    if asked:
+        store = cut_out(predictor, pictures, data.votes.ids, shown)
+        labels_of = parent, store, data.votes, fitted.known, fitted.heads, fitted.found
+        train = partial(train_network, *labels_of, work, settings=settings, budget=budget)
+        try:
+            trained = train(report=report, on_progress=on_progress)
+        except KeyboardInterrupt:
+            report(f"Stopped. The same command goes on with the training, which is kept in {work}.")
+            raise
+        except OverBudgetError as error:
+            _remove_empty(work, out)
+            if mode == "full":
+                raise
+            report(f"{_ALONE}: {error.reason}.")
+    gains, comparison, kept = dict[str, Score](), "", trained
+    if trained is not None:
+        gains, comparison = compare(data, fitted, trained)
+        if mode == "auto":
+            kept = trained if gains["log_loss"].value < 0 else None
+            comparison += f" {'The whole network' if kept else 'A head alone'} is kept."
+        report(comparison)
+    with threadpool_limits(1):
+        learned = judge(predictor, parent, data, fitted, kept)
+    learned = replace(learned, result=replace(learned.result, gains=gains, comparison=comparison))
+    page = draw_page(learned, out.name, predictor, pictures, shown)
+    found = write(learned, predictor.card.name, out, page, about, recipe)
+    if trained is not None:
+        shutil.rmtree(work, ignore_errors=True)
     return found
+
+
+def _can_train(mode: Asked, budget: float | None, report: Callable[[str], None]) -> bool:
+    """Tell whether the whole network is to be trained, and say why not if that might be wanted."""
+    if mode == "auto" and budget is None:
+        report(f"{_ALONE}; a --budget (budget=) of some minutes lets the whole network be tried as well.")
+        return False
+    if mode == "auto" and find_spec("torch") is None:
+        report(f"{_ALONE}: training the whole network needs PyTorch: pip install 'galvote[train]'")
+        return False
+    return mode != "head"
+
+
+def _remove_empty(*folders: Path) -> None:
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax, softmax
+from sklearn import config_context
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -20,6 +21,7 @@ from galvote.trees import DecisionTree, asked_share, to_conditional, to_cumulati
 STRENGTHS = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 """Inverse regularisations to choose from, for features whose variances sum to 1."""
 
+_FIRST = 3.0
 FOLDS = 5
 _INNER = 3
 _AXES = 256
@@ -193,12 +195,24 @@ class Head:
         temperatures
             What each question's outputs are divided by.
         """
+        weight = self.weight @ scaling.axes
+        return replace(self, weight=weight, bias=self.bias - weight @ scaling.mean).softened(temperatures)
+
+    def softened(self, temperatures: Float[np.ndarray, " question"]) -> Head:
+        """Return the head with each question's outputs divided by a temperature.
+
+        Parameters
+        ----------
+        temperatures
+            Of each question.
+        """
         per_answer = np.repeat(temperatures, [len(question.answers) for question in self.tree.questions])
-        weight = self.weight @ scaling.axes / per_answer[:, None]
-        return replace(self, weight=weight, bias=self.bias / per_answer - weight @ scaling.mean)
+        return replace(self, weight=self.weight / per_answer[:, None], bias=self.bias / per_answer)
 
 
-def fit_head(known: Known, strengths: Sequence[float] | None = None) -> Head:
+def fit_head(
+    known: Known, strengths: Sequence[float] | None = None, *, near: Sequence[float] | None = None
+) -> Head:
     """Learn a head, each question by itself.
 
     Parameters
@@ -207,9 +221,12 @@ def fit_head(known: Known, strengths: Sequence[float] | None = None) -> Head:
         Features and labels.
     strengths
         The inverse regularisation of each question; chosen by cross-validation if not given.
+    near
+        Where to begin to look for it, such as what was chosen for other galaxies.
     """
     if strengths is None:
-        strengths = [_choose(known, place) for place in range(len(known.tree.questions))]
+        near = near or [_FIRST] * len(known.tree.questions)
+        strengths = [_choose(known, place, first) for place, first in enumerate(near)]
     parts = [_fit(known, place, strength) for place, strength in enumerate(strengths)]
     return Head(
         known.tree,
@@ -219,10 +236,10 @@ def fit_head(known: Known, strengths: Sequence[float] | None = None) -> Head:
     )
 
 
-def _choose(known: Known, place: int) -> float:
+def _choose(known: Known, place: int, first: float) -> float:
     """Return the strength whose head is the least surprised by answers that it did not learn.
 
-    Beginning at one, the better neighbour is taken while there is one, since each costs several fits.
+    Beginning at the first, the better neighbour is taken while there is one, since each costs several fits.
     """
     asked = known.select(np.flatnonzero(known.weights[:, place]))
     if len(asked) < 2 * _INNER:
@@ -238,7 +255,7 @@ def _choose(known: Known, place: int) -> float:
             total -= float((others.weights[:, place, None] * others.shares[:, columns] * log).sum())
         return total
 
-    losses, best = dict[int, float](), STRENGTHS.index(1.0)
+    losses, best = dict[int, float](), STRENGTHS.index(first)
     while new := {best - 1, best, best + 1} & {*range(len(STRENGTHS))} - losses.keys():
         losses |= {i: loss(STRENGTHS[i]) for i in sorted(new)}
         best = min(losses, key=losses.__getitem__)
@@ -257,7 +274,8 @@ def _fit(
     galaxy, answer = np.nonzero(votes)
     features = known.features[:, galaxy].reshape(-1, width)
     model = LogisticRegression(C=strength, max_iter=300, tol=1e-3)
-    with warnings.catch_warnings():
+    # Of a large tree, checks of what is known to be sound take as long as the fits themselves.
+    with warnings.catch_warnings(), config_context(assume_finite=True, skip_parameter_validation=True):
         warnings.simplefilter("ignore", ConvergenceWarning)  # next to the optimum is as good
         model.fit(
             np.concatenate([features, np.zeros((answers, width), np.float32)]),

@@ -1,9 +1,9 @@
-"""Learn a head from labels and features, and measure it on galaxies that it did not learn from."""
+"""Learn heads from labels and features, and measure what was learned on galaxies that were left out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from galvote.finetuning.features import look, spread_views
 from galvote.finetuning.head import Head, Known, Scaling, fit_head, fit_temperatures
 from galvote.finetuning.labels import refuse_few
 from galvote.finetuning.mislabelled import find_mislabelled
-from galvote.finetuning.result import Finetuned, Numbers
-from galvote.finetuning.scores import measure_scores
+from galvote.finetuning.result import Finetuned, Numbers, Score
+from galvote.finetuning.scores import compare_scores, measure_scores
+from galvote.finetuning.whole import Trained
 from galvote.inference.calibrate import describe
 from galvote.inference.predictor import Predictor, Settings
 from galvote.io import Sources
@@ -56,11 +57,33 @@ class Data:
 
 
 @dataclass(frozen=True, eq=False)
-class Learned:
-    """A head with its calibration, and how well it does.
+class HeadFit:
+    """A head on the features of a network as it is, and what such heads say of galaxies they did not learn.
 
     Parameters
     ----------
+    known
+        Scaled features and labels.
+    heads
+        On the encoder's own features: of each part of the galaxies the head that learned from the others,
+        then the head that learned from all.
+    found
+        Out-of-fold predictions.
+    """
+
+    known: Known
+    heads: tuple[Head, ...]
+    found: crossfit.OutOfFold
+
+
+@dataclass(frozen=True, eq=False)
+class Learned:
+    """A model with its calibration, and how well it does.
+
+    Parameters
+    ----------
+    folder
+        Of the saved network whose encoder it has.
     head
         On the encoder's own features.
     calibration, measured
@@ -71,6 +94,7 @@ class Learned:
         Which classes each galaxy may have; ``None`` of fractions.
     """
 
+    folder: Path
     head: Head
     calibration: Calibration
     measured: dict[str, Any]
@@ -112,34 +136,85 @@ def gather(
     return Data(seen, looked.features[:, rows], looked.fractions[rows], looked.features[:, rest])
 
 
-def learn_head(predictor: Predictor, data: Data) -> Learned:
-    """Learn labels by a head alone.
+def fit_heads(data: Data) -> HeadFit:
+    """Learn labels by a head alone, of all galaxies and without each part of them.
 
     Parameters
     ----------
-    predictor
-        Whose encoder made the features.
     data
         What is learned.
     """
-    tree, actual = data.votes.tree, data.votes.fractions
     every = np.concatenate([data.features, data.others], axis=1)
     scaling = Scaling.fit(every.reshape(-1, every.shape[2]))
-    known = Known.of(tree, scaling.apply(data.features), actual, None if data.classes else data.votes.counts)
-    found = crossfit.leave_out(known)
-    temperatures = fit_temperatures(known, found.logits)
-    calibration, measured = crossfit.calibrate(known, found, actual, data.features[0], classes=data.classes)
+    counts = None if data.classes else data.votes.counts
+    known = Known.of(data.votes.tree, scaling.apply(data.features), data.votes.fractions, counts)
+    heads = list[Head]()
+
+    def fit(part: Known) -> Head:
+        heads.append(fit_head(part, near=heads[-1].strengths if heads else None))
+        return heads[-1]
+
+    found = crossfit.leave_out(known, fit=fit)
+    fit(known)
+    plain = np.ones(len(known.tree.questions))
+    return HeadFit(known, tuple(head.unscaled(scaling, plain) for head in heads), found)
+
+
+def judge(
+    predictor: Predictor, parent: Path, data: Data, fitted: HeadFit, trained: Trained | None
+) -> Learned:
+    """Calibrate and score what was learned.
+
+    Parameters
+    ----------
+    predictor, parent
+        The model that was begun with, and its folder.
+    data, fitted
+        What was learned, and the heads.
+    trained
+        The whole network, if it was trained and is to be kept.
+    """
+    known, actual = fitted.known, data.votes.fractions
+    if trained is None:
+        folder, found, head, features = parent, fitted.found, fitted.heads[-1], data.features[0]
+        distances = crossfit.measure_distances(found, [features] * (len(fitted.heads) - 1))
+    else:
+        folder, found, head, features = trained.folder, trained.found, trained.head, trained.features
+        distances = trained.distances
+    calibration, measured = crossfit.calibrate(
+        known, found, actual, features, distances, classes=data.classes
+    )
     return Learned(
-        head=fit_head(known).unscaled(scaling, temperatures),
+        folder=folder,
+        head=head.softened(fit_temperatures(known, found.logits)),
         calibration=calibration,
         measured={
             "galaxies": len(data.votes),
             "galaxies_sha256": data.votes.digest(),
             **describe(measured, crossfit.FALSE_ALARMS),
         },
-        result=_judge(predictor, data, known, found),
+        result=replace(_judge(predictor, data, known, found), mode="head" if trained is None else "full"),
         sets=crossfit.cross_sets(found, actual) if data.classes else None,
     )
+
+
+def compare(data: Data, fitted: HeadFit, trained: Trained) -> tuple[dict[str, Score], str]:
+    """Return by how much a network that was trained whole is better than a head alone, also in a sentence.
+
+    Parameters
+    ----------
+    data, fitted, trained
+        The labels, the heads, and the network.
+    """
+    predicted = trained.found.fractions, fitted.found.fractions
+    gains = compare_scores(fitted.known, *predicted, data.votes.fractions, classes=data.classes)
+    named = {"log_loss": "log loss", "roc_auc": "ROC AUC", "rmse": "RMSE"}
+    parts = (
+        f"{name} by {gain.value:+.3f} ({gain.low:+.3f} to {gain.high:+.3f})"
+        for key, name in named.items()
+        if (gain := gains.get(key)) is not None
+    )
+    return gains, f"Training the whole network changes {' and '.join(parts)} against a head alone."
 
 
 def _judge(predictor: Predictor, data: Data, known: Known, found: crossfit.OutOfFold) -> Finetuned:
@@ -162,7 +237,7 @@ def _judge(predictor: Predictor, data: Data, known: Known, found: crossfit.OutOf
         high=high,
         scores=score(predicted=predicted),
         baselines={
-            "most frequent class" if data.classes else "mean": score(predicted=frequent.fractions),
+            "most frequent class" if data.classes else "mean": score(predicted=frequent),
             f"{predictor.card.name}: {', '.join(answers)}": score(predicted=nearest.fractions),
         },
         confusion=confusion_matrix(actual.argmax(axis=1), predicted.argmax(axis=1), labels=classes)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from galvote.trees import DecisionTree
+
+Mode = Literal["head", "full"]
 
 
 class Score(NamedTuple):
@@ -128,6 +130,14 @@ class Finetuned:
         Classes that are probably wrong, the worst first.
     numbers
         Labels that are numbers, and what is predicted; ``None`` of other labels.
+        Labels that are probably wrong, the worst first.
+    mode
+        ``head`` if the encoder stayed as it was, ``full`` if the whole network was trained.
+    gains
+        By how much each score of the whole network is above that of a head alone, over the same galaxies
+        drawn again; empty if no network was trained.
+    comparison
+        The same in a sentence.
     """
 
     folder: Path
@@ -145,3 +155,6 @@ class Finetuned:
     advice: str
     mislabelled: tuple[Doubt, ...]
     numbers: Numbers | None = None
+    mode: Mode = "head"
+    gains: Mapping[str, Score] = field(default_factory=dict)
+    comparison: str = ""

@@ -83,7 +83,8 @@ def save_with_head(
         update={
             "parameters": card.parameters - replaced + sum(values.size for values in own.values()),
             "weights_sha256": file_sha256(folder / WEIGHTS),
-            "versions": {name: version(name) for name in ("galvote", "numpy", "scikit-learn")},
+            "versions": card.versions
+            | {name: version(name) for name in ("galvote", "numpy", "scikit-learn")},
             "saved": datetime.now(UTC).isoformat(timespec="seconds"),
         }
     )

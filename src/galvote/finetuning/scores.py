@@ -41,18 +41,48 @@ def measure_scores(
     -------
     By name. ``roc_auc`` and ``average_precision`` are means over the classes, each against all others;
     ``brier`` is the squared error of the classes' probabilities, of two classes half of it;
-    ``calibration_error`` is that of `galvote.metrics.Reliability`, over all answers. Of numbers, those of
+    ``calibration_error`` is the mean distance of predicted and given means in bins of each answer by itself
+    (the classwise one of Kull et al. 2019, arXiv:1910.12656). Of numbers, those of
     `score_numbers`.
     """
-    count = len(known)
+    times = _draw(len(known), draws, seed)
+    return {name: _sum_up(values) for name, values in _measure(known, predicted, actual, classes, times)}
+
+
+def compare_scores(
+    known: Known,
+    predicted: Fractions,
+    others: Fractions,
+    actual: Fractions,
+    *,
+    classes: bool,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> dict[str, Score]:
+    """Return by how much the scores of predictions are above those of others, with intervals over galaxies.
+
+    Parameters
+    ----------
+    known, predicted, actual, classes, draws, seed
+        As for `measure_scores`.
+    others
+        Predictions of the same galaxies, which are drawn together with `predicted`.
+    """
+    times = _draw(len(known), draws, seed)
+    own, theirs = (_measure(known, each, actual, classes, times) for each in (predicted, others))
+    return {name: _sum_up(ours - values) for (name, ours), (_, values) in zip(own, theirs, strict=True)}
+
+
+def _draw(count: int, draws: int, seed: int) -> Times:
+    """Return the galaxies once each, then drawn with replacement so many times."""
     drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws)
-    times = np.concatenate([np.ones((1, count), int), drawn])
-    found = {}
-    for name, values in _measure(known, predicted, actual, classes, times):
-        some = values[np.isfinite(values)]  # a draw may lack a class
-        low, high = np.percentile(some, [2.5, 97.5]) if len(some) else (np.nan, np.nan)
-        found[name] = Score(float(values[0]), float(low), float(high))
-    return found
+    return np.concatenate([np.ones((1, count), int), drawn])
+
+
+def _sum_up(values: Values) -> Score:
+    some = values[np.isfinite(values)]  # a draw may lack a class
+    low, high = np.percentile(some, [2.5, 97.5]) if len(some) else (np.nan, np.nan)
+    return Score(float(values[0]), float(low), float(high))
 
 
 def _measure(
@@ -109,13 +139,11 @@ def _rank(
 
 
 def _calibration_error(known: Known, predicted: Fractions, actual: Fractions, times: Times) -> Values:
-    """Return the mean distance of predicted and given means in bins, over all answers."""
+    """Return the mean distance of predicted and given means in bins of each answer."""
     given = np.isfinite(actual)
     apart = np.where(given, predicted - np.nan_to_num(actual), 0)
     bins = np.minimum((predicted * BINS).astype(int), BINS - 1)
-    summed = np.zeros((len(known), len(known.tree.questions), BINS))
-    for place, columns in enumerate(known.tree.slices.values()):
-        for column in range(columns.start, columns.stop):
-            summed[np.arange(len(known)), place, bins[:, column]] += apart[:, column]
+    summed = np.zeros((*apart.shape, BINS))
+    np.put_along_axis(summed, bins[:, :, None], apart[:, :, None], axis=2)
     off = np.abs(times @ summed.reshape(len(known), -1)).sum(axis=1)
     return np.asarray(off / np.maximum(times @ given.sum(axis=1), 1))

@@ -17,17 +17,17 @@ from galvote.finetuning.result import Finetuned, Numbers, Score
 from galvote.finetuning.saving import save_with_head, whole_folder
 from galvote.inference.columns import SET_JOINT, set_name
 from galvote.io.tables import write_table
-from galvote.models import Card
-from galvote.report import say_number
+from galvote.models import Card, load_card
+from galvote.report import PAGE, say_number
 
 PREDICTIONS, SCORES = "out_of_fold.csv", "scores.json"
 
 
 def write(
     learned: Learned,
-    parent: Path,
-    card: Card,
+    begun: str,
     out: Path,
+    page: str,
     data: Mapping[str, Any],
     recipe: Mapping[str, Any],
 ) -> Finetuned:
@@ -37,10 +37,12 @@ def write(
     ----------
     learned
         What is written.
-    parent, card
-        Folder and card of the model whose encoder is kept.
+    begun
+        Name of the model that was begun with.
     out
         Where it goes.
+    page
+        Beside the model, as HTML.
     data, recipe
         What the card says of what it was made from, and how.
     """
@@ -50,22 +52,27 @@ def write(
         held = float(learned.sets[result.actual == 1].mean())
         scores["sets"] = {"level": LEVEL, "held": held, "classes": float(learned.sets.sum(axis=1).mean())}
     value, low, high = map(say_number, result.scores[result.metric])
+    base, whole = load_card(learned.folder), result.mode == "full"
+    strengths = dict(zip(result.tree.slices, learned.head.strengths, strict=True))
+    trained = {**base.recipe, "training": {**base.recipe["training"], "pretrained": begun}} if whole else {}
     own = Card(
         name=out.name,
         description=(
-            f"{result.tree.title or result.tree.name}, from {len(result.ids):,} labels and {card.name}: "
+            f"{result.tree.title or result.tree.name}, from {len(result.ids):,} labels and {begun}: "
             f"{result.metric.replace('_', ' ')} {value} ({low} to {high}), out of fold"
         ),
         tree=result.tree.to_dict(),
-        cutout=card.cutout,
-        network=card.network.model_copy(update={"head": "softmax"}),
-        recipe={**recipe, "strengths": dict(zip(result.tree.slices, learned.head.strengths, strict=True))},
-        data=dict(data),
+        cutout=base.cutout,
+        network=base.network.model_copy(update={"head": "softmax"}),
+        recipe={**trained, **recipe, "mode": result.mode, "strengths": strengths},
+        data={**(base.data if whole else {}), **data},
         scores=scores,
-        parameters=card.parameters,
+        parameters=base.parameters,
+        versions=base.versions if whole else {},
     )
     with whole_folder(out) as place:
-        save_with_head(parent, own, learned.head, learned.calibration, learned.measured, place)
+        save_with_head(learned.folder, own, learned.head, learned.calibration, learned.measured, place)
+        (place / PAGE).write_text(page)
         (place / SCORES).write_text(json.dumps(scores, indent=1) + "\n")
         write_table(_to_arrow(result, learned.sets), place / PREDICTIONS)
     return result
@@ -80,14 +87,21 @@ def to_plain(result: Finetuned) -> dict[str, Any]:
         Of `galvote.finetune`.
     """
     return {
-        "what": "labels against predictions by heads that did not learn from the galaxy",
+        "what": "labels against predictions by models that did not learn from the galaxy",
         "galaxies": len(result.ids),
         "out_of_fold": _plain(result.scores),
         "baselines": {name: _plain(scores) for name, scores in result.baselines.items()},
         "confusion": None if result.confusion is None else result.confusion.tolist(),
         "numbers": None if result.numbers is None else _describe(result.numbers),
-        "curve": {"metric": result.metric, "points": [point._asdict() for point in result.curve]},
+        "curve": {
+            "of": "head",
+            "metric": result.metric,
+            "points": [point._asdict() for point in result.curve],
+        },
         "advice": result.advice,
+        "mode": result.mode,
+        "gains": _plain(result.gains),
+        "comparison": result.comparison,
         "mislabelled": [doubt._asdict() for doubt in result.mislabelled],
     }
 

@@ -17,11 +17,11 @@ from galvote.inference.prediction import Prediction
 from galvote.inference.predictor import Predictor, Scale
 from galvote.inference.scored import match_predictions, read_predictions
 from galvote.inference.votes import read_votes_of, refuse_other_tree
-from galvote.io import Sources, list_sources
+from galvote.io import Sources, list_sources, read_table
 from galvote.io.bands import Look
 from galvote.io.columns import one_has
 from galvote.io.positions import positions_of
-from galvote.labels import Votes, match_ids, read_labels
+from galvote.labels import Votes, match_ids, read_labels, read_votes
 from galvote.metrics import Comparison, column_means, score
 from galvote.report import CURVES, best_and_worst, write_report
 from galvote.trees import DecisionTree
@@ -140,7 +140,8 @@ def evaluate(
     images
         Places of images. With `predictions` they are only for `Evaluation.write_report`.
     tree
-        The tree of a table of predictions; by default that whose columns it has. A model has its own.
+        The tree of a table of predictions; by default that whose columns it has, a shipped one or that of the
+        classes in `votes`. A model has its own.
     splits, split
         A table with a column ``split``, and the split to be scored. The mean predictor says the mean votes of
         the split ``train``.
@@ -184,7 +185,7 @@ def evaluate(
             )
             report(f"{sources.describe()}.")
         if predictor is None:
-            predicted, title = _open_predictions(predictions, tree, id_column, report)
+            predicted, title = _open_predictions(predictions, tree, votes, id_column, report)
             own = predicted.tree
         else:
             own, title = predictor.tree, f"{predictor.card.name}, {tta} orientation{'s' if tta > 1 else ''}"
@@ -252,6 +253,7 @@ def _refuse_ambiguity(
 def _open_predictions(
     predictions: Prediction | Place | None,
     tree: DecisionTree | None,
+    votes: Votes | Place | Sequence[Place],
     id_column: str | None,
     report: Callable[[str], None],
 ) -> tuple[Prediction, str]:
@@ -259,7 +261,16 @@ def _open_predictions(
         refuse_other_tree(tree, predictions.tree, "The tree that was named")
         return predictions, "Predictions"
     assert predictions is not None
-    found = read_predictions(Path(predictions), tree, id_column=id_column)
+    try:
+        found = read_predictions(Path(predictions), tree, id_column=id_column)
+    except CatalogueError:
+        # Of a user's own classes, the labels say what the columns mean.
+        own = None
+        with suppress(GalvoteError):
+            own = votes.tree if isinstance(votes, Votes) else read_votes(votes, skip_invalid=True).tree
+        if tree is not None or own is None or not {*own.columns} <= {*read_table(predictions).column_names}:
+            raise
+        found = read_predictions(Path(predictions), own, id_column=id_column)
     report(f"The predictions have the columns of the tree {found.tree.name}.")
     return found, Path(predictions).name
 
@@ -288,7 +299,12 @@ def _curves(predictor: Predictor | None) -> tuple[Path, ...]:
 
 def _remarks(predictor: Predictor | None, scored: Votes, predicted: Prediction) -> tuple[str, ...]:
     remarks = [predicted.remark] if predicted.remark else []
-    measured = {} if predictor is None else predictor.card.calibration
+    learned, measured = ({}, {}) if predictor is None else (predictor.card.data, predictor.card.calibration)
+    if learned.get("labels_sha256") == scored.digest():
+        remarks.append(
+            "The model has learned these labels, so no score here is a test of it; its card has scores on "
+            "galaxies that were left out."
+        )
     if measured.get("galaxies_sha256") == scored.digest():
         remarks.append(
             "These galaxies calibrated the model's intervals, so the share of votes in their interval is no "

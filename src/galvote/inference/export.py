@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-3
 """How far fractions of an exported model may be from those of torch in float32."""
 
+_ROUNDED = 5
+"""So many times further they may be if the graph makes the network's input, too, a grey level off here and
+there: heads that learned from few labels are steep."""
+
 _CHECKED = 16
 
 
@@ -136,7 +140,7 @@ def export_model(
 ) -> float:
     """Write a model as one ONNX file; return how far its fractions are from those of torch in float32.
 
-    The file appears whole or, at any failure, not at all: if they differ by more than `TOLERANCE`, too.
+    The file appears whole or, at any failure, not at all: if they differ by more than is allowed, too.
     """
     refuse_unexportable(path, overwrite)
     model = _put_input_before(export_network(network), card)
@@ -153,7 +157,7 @@ def export_model(
     data = model.SerializeToString()
     cutouts, session = _draw_cutouts(card), open_session(data)
     found = [session.run(["fractions"], {"cutouts": part})[0] for part in (cutouts[:1], cutouts[1:])]
-    difference = _compare(np.concatenate(found), network, card, cutouts)
+    difference = _compare(np.concatenate(found), network, card, cutouts, _ROUNDED * TOLERANCE)
     write_whole(path, data, unique=True)
     return difference
 
@@ -203,7 +207,7 @@ def _write_graph(folder: Path, overwrite: bool) -> float:
         path.chmod(0o644)
         cutouts = _draw_cutouts(card)
         found = predict_tta(OnnxBackend(path).compute, card.network.geometry, cutouts, card.cutout, tta=1)[0]
-        return _compare(found, network, card, cutouts)
+        return _compare(found, network, card, cutouts, TOLERANCE)
 
 
 def refuse_unexportable(path: Path, overwrite: bool) -> None:
@@ -231,14 +235,15 @@ def _compare(
     network: GalaxyNetwork,
     card: Card,
     cutouts: UInt8[np.ndarray, "galaxy p p 3"],
+    allowed: float,
 ) -> float:
     """Return the largest difference of fractions from those of torch in float32, or refuse it."""
     exact = partial(run_network, network, precision=torch.float32)
     expected = predict_tta(exact, card.network.geometry, cutouts, card.cutout, tta=1)[0]
     difference = float(np.abs(found - expected).max())
-    if not difference <= TOLERANCE:
+    if not difference <= allowed:
         raise ModelError(
-            f"The exported model's fractions are up to {difference:.1e} from torch's, and {TOLERANCE:.0e} is "
+            f"The exported model's fractions are up to {difference:.1e} from torch's, and {allowed:.0e} is "
             "allowed, so nothing is written; predict with torch, or update onnxruntime and torch."
         )
     return difference

@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32
 
 from galvote.images import PackedStore
 from galvote.inference import Predictor
-from galvote.labels import Votes, split_by_id
+from galvote.labels import Votes
 from galvote.models import GalaxyNetwork, find_model, load_model, save_model
 from galvote.training.examples import gather_examples
 from galvote.training.recipe_files import load_recipe
@@ -20,8 +20,8 @@ from galvote.training.run_folder import START, OnProgress, say_nothing
 from galvote.trees import DecisionTree
 
 RECIPE = "finetune"
-SHARES = {"training": 0.85, "early stop": 0.15}
-"""How the galaxies outside a fold are divided."""
+EARLY_STOP = 7
+"""Of each class, one galaxy of so many is not learned from, but tells when to stop."""
 Head = tuple[Float[np.ndarray, "answer feature"], Float[np.ndarray, " answer"]]
 """Weights and biases of a linear head whose softmax in each question divides it among its answers."""
 
@@ -76,6 +76,28 @@ def finetune_network(
     return fit(recipe, data, out, resume=resume, overwrite=overwrite, report=report, on_progress=on_progress)
 
 
+def draw_early_stop(votes: Votes, ids: Sequence[str], seed: int = 0) -> tuple[list[str], list[str]]:
+    """Divide galaxies into those to learn from, and one of `EARLY_STOP` of each class.
+
+    Parameters
+    ----------
+    votes
+        Their labels; a galaxy is of the class that has the largest fraction.
+    ids
+        At least four; of fewer than fourteen, two end the training.
+    seed
+        Of the draw.
+    """
+    row = {galaxy: i for i, galaxy in enumerate(votes.ids)}
+    classes = np.nan_to_num(votes.fractions[[row[galaxy] for galaxy in ids]]).argmax(axis=1)
+    order = np.lexsort((np.random.default_rng(seed).random(len(ids)), classes))
+    every = min(EARLY_STOP, len(ids) // 2)
+    watched = {ids[i] for i in order[every // 2 :: every]}
+    return [galaxy for galaxy in ids if galaxy not in watched], [
+        galaxy for galaxy in ids if galaxy in watched
+    ]
+
+
 def predict_folds(
     model: str | Path,
     store: PackedStore,
@@ -89,7 +111,7 @@ def predict_folds(
     settings: Sequence[str] = (),
     report: Callable[[str], None] = say_nothing,
     on_progress: OnProgress | None = None,
-) -> list[Float32[np.ndarray, "galaxy answer"]]:
+) -> list[tuple[Float32[np.ndarray, "own answer"], Float32[np.ndarray, "galaxy feature"]]]:
     """Predict each fold's galaxies by a model that was fine-tuned without them; stopped, it goes on.
 
     Parameters
@@ -97,7 +119,7 @@ def predict_folds(
     model, store, votes, settings, report
         As for `finetune_network`.
     folds
-        Ids, each in one fold; a share of the other folds, drawn by id and seed, stops each training early.
+        Ids, each in one fold; some of the other folds', as `draw_early_stop` has it, end each training.
     out
         Folder of a run for each fold.
     heads
@@ -111,22 +133,17 @@ def predict_folds(
 
     Returns
     -------
-    Cumulative fractions of each fold's galaxies.
+    By fold, cumulative fractions of its galaxies, and the features of all of the store's by its model.
     """
     predicted, row = [], {galaxy: i for i, galaxy in enumerate(store.ids)}
     for number, held_out in enumerate(folds):
         report(f"Fold {number + 1} of {len(folds)}")
         others = [galaxy for fold in folds if fold is not held_out for galaxy in fold]
-        drawn = split_by_id(others, SHARES, seed)
-        learned, watched = (
-            [galaxy for galaxy, own in zip(others, drawn, strict=True) if own == part] for part in SHARES
-        )
         best = finetune_network(
             model,
             store,
             votes,
-            learned,
-            watched,
+            *draw_early_stop(votes, others, seed),
             out / f"fold-{number + 1}",
             head=heads[number] if heads is not None else None,
             settings=settings,
@@ -134,8 +151,8 @@ def predict_folds(
             report=report,
             on_progress=on_progress and partial(_tell_of_fold, on_progress, number, len(folds)),
         )
-        cutouts = store.cutouts[[row[galaxy] for galaxy in held_out]]
-        predicted.append(Predictor.load(best, "torch").predict_features(cutouts, tta)[0])
+        fractions, features = Predictor.load(best, "torch").predict_features(store.cutouts, tta)
+        predicted.append((fractions[[row[galaxy] for galaxy in held_out]], features))
     return predicted
 
 

@@ -1,0 +1,215 @@
+"""All weights of a network learn: fold by fold to be tested, then from all labels."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Float32
+from safetensors.numpy import load_file
+
+from galvote.errors import GalvoteError
+from galvote.finetuning import crossfit
+from galvote.finetuning.head import Head, Known
+from galvote.images import PackedStore
+from galvote.inference.predictor import Predictor
+from galvote.labels import Votes
+from galvote.models import find_model, load_card
+from galvote.models.card import GRAPH, WEIGHTS
+from galvote.trees import to_conditional
+
+WORK = "unfinished-training"
+"""Where a model's folder keeps what a stopped run goes on with."""
+
+_TIMED = 8  # steps that tell how long all take, after a first one
+
+OnProgress = Callable[[int, int], None]
+
+
+class OverBudgetError(GalvoteError):
+    """A training that would take longer than it may.
+
+    Parameters
+    ----------
+    minutes
+        That it would take at most.
+    budget
+        Minutes that it may take.
+    """
+
+    def __init__(self, minutes: float, budget: float) -> None:
+        self.reason = (
+            f"training the whole network would take up to {minutes:.1f} minutes, and the budget is {budget:g}"
+        )
+        super().__init__(
+            f"{self.reason}. Give it a larger --budget (budget=), or learn a head alone: --mode head."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """A network that was trained whole, and what it says of galaxies that it did not learn from.
+
+    Parameters
+    ----------
+    folder
+        Of the network, saved with its graph.
+    head
+        Its head.
+    found
+        Out-of-fold predictions.
+    features
+        Of the labelled galaxies, by the network.
+    distances
+        Of each galaxy from those that a network learned from without it; see `crossfit.measure_distances`.
+    """
+
+    folder: Path
+    head: Head
+    found: crossfit.OutOfFold
+    features: Float32[np.ndarray, "galaxy feature"]
+    distances: Float[np.ndarray, " galaxy"]
+
+
+def train_network(
+    parent: Path,
+    store: PackedStore,
+    votes: Votes,
+    known: Known,
+    heads: Sequence[Head],
+    parts: crossfit.OutOfFold,
+    work: Path,
+    *,
+    settings: Sequence[str] = (),
+    budget: float | None = None,
+    report: Callable[[str], None],
+    on_progress: OnProgress | None,
+) -> Trained:
+    """Train a network once without each part of the galaxies, and once on all of them.
+
+    Parameters
+    ----------
+    parent
+        Folder of the model that training begins from.
+    store, votes, known
+        Cutouts and labels of the same galaxies, in the same order.
+    heads
+        On the features of the parent: those of the parts, each fitted to the others, then that of all.
+    parts
+        In which part each galaxy is left out.
+    work
+        Folder that a stopped run goes on with, if parent, cutouts, labels and settings are the same.
+    settings
+        Changes to the recipe ``finetune``.
+    budget
+        Minutes that all of it may take; no limit if not given.
+    report, on_progress
+        Told what is trained; called with how many steps are done and how many there are at most.
+
+    Raises
+    ------
+    OverBudgetError
+        If the first steps tell that it takes longer.
+    GalvoteError
+        If the settings do not fit.
+    """
+    import galvote
+    from galvote.training.finetune import RECIPE, draw_early_stop, finetune_network, predict_folds
+    from galvote.training.recipe_files import load_recipe
+
+    load_recipe(RECIPE, [f"training.pretrained={json.dumps(str(parent))}", *settings])  # before the long part
+    place = work / _digest(parent, store, votes, settings)
+    if going_on := place.exists():
+        report(f"Going on with the training in {work}.")
+    folds = [[votes.ids[row] for row in own] for _, own in parts.others()]
+    starts = [(head.weight.astype(np.float32), head.bias.astype(np.float32)) for head in heads]
+    progress = _Progress(len(folds), budget, on_progress)
+    report(
+        f"Training the whole network {len(folds) + 1} times: without each of {len(folds)} parts, then on all."
+    )
+    try:
+        predicted = predict_folds(
+            parent,
+            store,
+            votes,
+            folds,
+            place,
+            heads=starts[:-1],
+            settings=settings,
+            on_progress=progress.of_folds,
+        )
+    except OverBudgetError:
+        if not going_on:
+            shutil.rmtree(place, ignore_errors=True)
+        raise
+    best = finetune_network(
+        parent,
+        store,
+        votes,
+        *draw_early_stop(votes, votes.ids),
+        place / "all",
+        head=starts[-1],
+        settings=settings,
+        resume=True,
+        on_progress=progress.of_all,
+    )
+    if not (best / GRAPH).is_file():
+        galvote.export(best)
+    fractions = np.zeros(known.shares.shape)
+    for (_, own), (ours, _) in zip(parts.others(), predicted, strict=True):
+        fractions[own] = ours
+    shares = np.nan_to_num(to_conditional(known.tree, fractions))
+    tensors = load_file(best / WEIGHTS)
+    weight, bias = (tensors[f"head.linear.{name}"].astype(np.float64) for name in ("weight", "bias"))
+    return Trained(
+        folder=best,
+        head=replace(heads[-1], weight=weight, bias=bias),
+        found=crossfit.with_temperatures(known, parts.fold, np.log(np.maximum(shares, 1e-6))),
+        features=Predictor.load(best, "onnx").predict_features(store.cutouts)[1],
+        distances=crossfit.measure_distances(parts, [features for _, features in predicted]),
+    )
+
+
+class _Progress:
+    """Tells how far training in all folds and on all galaxies is, and stops it if it would take too long."""
+
+    def __init__(self, folds: int, budget: float | None, on_progress: OnProgress | None) -> None:
+        self.folds, self.budget, self.on_progress = folds, budget, on_progress
+        self.begun = time.monotonic()
+        self.first: tuple[int, float] | None = None
+
+    def of_folds(self, done: int, total: int) -> None:
+        # On all galaxies an epoch has more steps than without a fold.
+        in_all = total + -(-total // (self.folds - 1))
+        if self.first is None:
+            self.first = done, time.monotonic()  # what is made at the first step is made once
+        elif done - self.first[0] >= _TIMED and self.budget is not None:
+            before, begun = self.first
+            a_step = (time.monotonic() - begun) / (done - before)
+            minutes = (begun - self.begun + a_step * (in_all - before)) / 60
+            if minutes > self.budget:
+                raise OverBudgetError(minutes, self.budget)
+            self.budget = None  # asked once, so that no training is thrown away near its end
+        self._tell(done, in_all)
+
+    def of_all(self, done: int, total: int) -> None:
+        before = total * (self.folds - 1)
+        self._tell(before + done, before + total)
+
+    def _tell(self, done: int, total: int) -> None:
+        if self.on_progress is not None:
+            self.on_progress(done, total)
+
+
+def _digest(parent: Path, store: PackedStore, votes: Votes, settings: Sequence[str]) -> str:
+    """Return a name for a training that no other has, so that none is gone on with by mistake."""
+    begun = load_card(find_model(parent)).weights_sha256
+    digest = sha256(json.dumps([begun, votes.ids, votes.digest(), list(settings)]).encode())
+    digest.update(np.ascontiguousarray(store.cutouts).data)
+    return digest.hexdigest()[:12]
