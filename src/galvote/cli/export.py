@@ -25,9 +25,9 @@ def export(
     With --out, one file that other programs run, too: uint8 cutouts in, vote fractions out. It is compared
     with torch before it is written.
 
-    With --quantise, the graph in 8-bit integers, which ONNX Runtime computes faster and then takes by default;
-    the ranges of numbers are measured on the first 512 of these images, which the model is not to be scored or
-    calibrated on. Calibrate the model anew afterwards.
+    With --quantise, the graph in 8-bit integers, which ONNX Runtime computes faster and then takes by
+    default. The ranges of numbers are measured on the first 512 of these images, which the model is not to be
+    scored or calibrated on. Calibrate the model anew afterwards.
     """
     from rich.console import Console
 

@@ -78,8 +78,8 @@ def quantise(
         )
         if not change <= TOLERANCE:
             raise ModelError(
-                f"In 8-bit integers a fraction changes by {change:.2f}, and {TOLERANCE} is allowed, so nothing "
-                "is written; measure the ranges on more galaxies, or keep the model in float32."
+                f"In 8-bit integers a fraction changes by {change:.2f}, and {TOLERANCE} is allowed, so "
+                "nothing is written; measure the ranges on more galaxies, or keep the model in float32."
             )
     return change
 
@@ -108,8 +108,8 @@ def quantise_on_images(model: str | Path, images: Sequence[Path], *, overwrite: 
     cutouts = [cutout for cutout in tried if not isinstance(cutout, ImageError)]
     if len(cutouts) < _LEAST:
         raise ModelError(
-            f"Of the images for the ranges of numbers {len(cutouts)} can be read, and {_LEAST} are the fewest; "
-            "give some hundred galaxies that the model was trained on."
+            f"Of the images for the ranges of numbers {len(cutouts)} can be read, and {_LEAST} are the "
+            "fewest; give some hundred galaxies that the model was trained on."
         )
     return quantise(model, np.stack(cutouts), overwrite=overwrite)
 
