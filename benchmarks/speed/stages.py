@@ -1,6 +1,6 @@
 """Where the time goes from JPEGs of 424 × 424 pixels to rows in a Parquet file, on one thread.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.speed.stages --frames DATA [--models galvote-small] [--backend onnx]
+    OMP_NUM_THREADS=1 python -m benchmarks.speed.stages --frames DATA [--models NAME] [--backend onnx]
 
 Each stage is what `galvote predict` calls, done for a batch of 64 galaxies after the stage before it; its
 processor time is that of a galaxy in the median batch. Written are 4,096 rows at once, as in a shard.

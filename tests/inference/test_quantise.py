@@ -61,10 +61,6 @@ def test_another_head_is_on_the_same_features(quantised, tmp_path):
         np.stack([galvote.images.decode_cutout(file.read_bytes(), card.cutout) for file in FILES])
     )
     np.testing.assert_allclose(found[1], features, rtol=1e-4, atol=1e-4)
-    assert (
-        load_file(tmp_path / "weights.safetensors").keys()
-        == load_file(quantised / "weights.safetensors").keys()
-    )
 
 
 def test_what_is_too_far_from_float32_is_not_written(quantised, simulated, tmp_path, monkeypatch):
