@@ -4,8 +4,10 @@
 
 What is scored is the float16 model that ships, on the validation split, with `--tta` 1 and 8. Speed is that
 from decoded cutouts to vote fractions, on one thread and on all cores; let nothing else run meanwhile.
-Calibrate afterwards, with `galvote calibrate NAME --out src/galvote/weights/NAME --overwrite`, because a
-calibration belongs to these very weights and is removed with them.
+Write its graphs afterwards, with `galvote export --model src/galvote/weights/NAME` and
+`python -m benchmarks.accuracy.quantise`, and then calibrate, with `galvote calibrate NAME --out
+src/galvote/weights/NAME --overwrite`, because a calibration belongs to these very weights and is removed with
+them.
 """
 
 import tempfile

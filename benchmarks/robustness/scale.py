@@ -3,7 +3,8 @@
     python -m benchmarks.robustness.scale --data DATA --out src/galvote/images/scale.json
 
 Each frame is cut, or extended by its sky, at random, every other one made brighter or darker besides. Scatter
-is of galaxies that were left out (five parts in turn).
+is of galaxies that were left out (five parts in turn), and so is how often one frame as it is, alone, is
+remarked upon.
 """
 
 import json
@@ -16,7 +17,7 @@ import numpy as np
 from benchmarks import common
 from galvote.images import decode_image
 from galvote.images.geometry import FRAME_PIXELS, R90_PIXELS
-from galvote.images.scale import Fit, outline_sizes
+from galvote.images.scale import Fit, Shown, describe_scale, outline_sizes
 from galvote.labels import read_labels
 
 WIDTHS = 160, 850  # pixels of a frame
@@ -32,7 +33,7 @@ def main() -> None:
     split = read_labels(chosen.data / "splits.csv", "split")
     files = sorted((chosen.data / "images_training").glob("*.jpg"))
     files = [file for file in files if split.get(file.stem) == "train"][: chosen.galaxies]
-    sizes, widths, galaxies = draw(files)
+    sizes, widths, galaxies, frames = draw(files)
     actual = np.log(R90_PIXELS / widths)
     predicted = np.empty(len(actual))
     for part in range(5):
@@ -45,13 +46,16 @@ def main() -> None:
         some = (widths >= low) & (widths <= high)
         off = (predicted - actual)[some]
         table.row(f"{low} to {high}", some.sum(), f"{off.mean():+.1%}", f"{off.std():.1%}")
+    nothing = np.zeros((0, 0, 3), np.uint8)
+    alone = [[Shown(nothing, measured=factor)] for factor in np.exp(predicted - actual)[frames]]
+    print(f"\nRemarked upon: {sum(map(bool, map(describe_scale, alone)))} of {len(alone)} frames, each alone")
     whole = fit(sizes, actual)
     numbers = {name: np.round(getattr(whole, name), 5).tolist() for name in Fit._fields}
     chosen.out.write_text(json.dumps(numbers) + "\n")
 
 
-def draw(files: list[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return sizes, width of the picture and number of the galaxy of each measured picture."""
+def draw(files: list[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return sizes, width, number of the galaxy, and whether it is a frame as it is, of each picture."""
     random = np.random.default_rng(0)
     rows = []
     for number, file in enumerate(files):
@@ -63,9 +67,9 @@ def draw(files: list[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 curve = 255 * np.linspace(0, 1, 256) ** math.exp(random.uniform(-0.5, 0.5))
                 picture = cv2.LUT(picture, curve.astype(np.uint8))
             if (sizes := outline_sizes(picture, width)) is not None:
-                rows.append((sizes, width, number))
-    sizes, widths, galaxies = (np.array(column) for column in zip(*rows, strict=True))
-    return sizes, widths, galaxies
+                rows.append((sizes, width, number, turn == 0))
+    sizes, widths, galaxies, frames = (np.array(column) for column in zip(*rows, strict=True))
+    return sizes, widths, galaxies, frames
 
 
 def cut(frame: np.ndarray, width: int, random: np.random.Generator) -> np.ndarray:
@@ -91,7 +95,7 @@ def fit(sizes: np.ndarray, actual: np.ndarray) -> Fit:
     solved = np.linalg.solve(terms.T @ terms + RIDGE * np.eye(terms.shape[1]), terms.T @ actual)
     square = np.zeros((x.shape[1], x.shape[1]))
     square[first, second] = solved[1 + x.shape[1] :]
-    return Fit(mean, scale, solved[0], solved[1 : 1 + x.shape[1]], square)
+    return Fit(mean, solved[0], solved[1 : 1 + x.shape[1]] / scale, square / np.outer(scale, scale))
 
 
 if __name__ == "__main__":

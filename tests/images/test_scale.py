@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+import galvote
 from galvote.images import Geometry
 from galvote.images.scale import describe_scale, measure, show
 from galvote.simulate import simulate_galaxies
@@ -23,10 +24,10 @@ def middle(frame: np.ndarray, width: int) -> np.ndarray:
 
 
 def test_cuts_of_a_frame_are_shown_at_its_scale(frames):
-    for width, least in ((424, 0), (250, 10), (190, 11)):
+    for width, least in ((424, 0), (250, 8), (190, 11)):
         shown = [show(middle(frame, width), CUTOUT, SEEN, measured="applied") for frame in frames]
         factors = np.log([one.factor * width / 424 for one in shown])
-        assert abs(np.median(factors)) < 0.12 and np.abs(factors).max() < 0.5
+        assert abs(np.median(factors)) < 0.2 and np.abs(factors).max() < 0.7
         assert sum(one.factor > 1.1 for one in shown) >= least
     whole = [show(frame, CUTOUT, SEEN).cutout for frame in frames]
     assert np.array_equal(show(frames[0], CUTOUT, SEEN, r90=50.0).cutout, whole[0])
@@ -65,3 +66,14 @@ def test_the_scale_of_images_is_said_once_it_differs(frames):
     said = describe_scale(cut)
     assert "larger than in GZ2 frames" in said and "--scale auto" in said and "12 images" in said
     assert all(one.factor == 1 for one in cut)
+
+
+def test_no_example_alone_is_remarkable():
+    for path in galvote.example_images():
+        assert describe_scale([show(path.read_bytes(), CUTOUT, SEEN, measured="only")]) == "", path.stem
+
+
+def test_a_neighbour_does_not_count(frames):
+    alone, beside = frames[0], frames[0].copy()
+    beside[20:160, 300:420] = np.maximum(beside[20:160, 300:420], alone[142:282, 152:272])
+    assert measure(beside) == pytest.approx(measure(alone), rel=0.15)

@@ -6,6 +6,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import galvote
+import galvote.examples
 from galvote.errors import CatalogueError, FractionError
 from galvote.io import read_table, write_table
 from galvote.io.positions import Positions
@@ -187,6 +189,26 @@ def test_out_of_range(tmp_path: Path, value: float) -> None:
     assert "--skip-invalid" in str(error.value)
     assert "  10:" not in str(error.value)
     assert_skipped(path, ("10", "11", "13"), "Left out 1 of 4 galaxies")
+
+
+def test_rounded_to_three_digits(tmp_path: Path) -> None:
+    table = challenge_table(tuple(str(number) for number in range(20)))
+    rounded = np.round(fractions_of(table), 3)
+    assert find_violations(GZ2, rounded).galaxies.any()
+    table = pa.table({"GalaxyID": table["GalaxyID"]} | dict(zip(GZ2.columns, rounded.T, strict=True)))
+    np.testing.assert_array_equal(read_votes(write(table, tmp_path / "votes.csv")).fractions, rounded)
+    off = change(table, "Class2.1", 3, rounded[3, GZ2.columns.index("Class2.1")] + 0.003)
+    with pytest.raises(FractionError, match=r"1 of 20 galaxies.*\n  3: Class2.1"):
+        read_votes(write(off, tmp_path / "off.csv"))
+
+
+@pytest.mark.parametrize("name", ["weighted.csv", "debiased.csv"])
+def test_the_examples_fractions_are_read_whole(name: str) -> None:
+    votes = read_votes(galvote.examples.FOLDER / name)
+    assert len(votes) == len(galvote.example_images())
+    row = votes.ids.index("gz2-588016526098497670")  # hardly edge-on, and nobody said which bulge
+    unknown = np.isnan(votes.fractions[row])
+    assert [GZ2.columns[i] for i in np.flatnonzero(unknown)] == ["Class9.1", "Class9.2", "Class9.3"]
 
 
 def test_against_the_tree(tmp_path: Path) -> None:

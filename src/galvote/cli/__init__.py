@@ -2,10 +2,11 @@
 
 import sys
 from importlib import import_module
-from itertools import pairwise
-from typing import Annotated, NoReturn
+from itertools import chain, pairwise
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from galvote.errors import GalvoteError
 
@@ -16,8 +17,22 @@ VERBS = {
 }
 """The verbs by their group in the help; each is a function of that name in a module of that name."""
 
+
+class _Verbs(TyperGroup):
+    """Lists the verbs by their group without rich, which takes longer to import than all else together."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        super(TyperGroup, self).format_help(ctx, formatter)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for group, names in VERBS.items():
+            with formatter.section(group):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(200)) for name in names])
+
+
 app = typer.Typer(
     name="galvote",
+    cls=_Verbs,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -44,10 +59,8 @@ def _galvote(
     """Predict from an image of a galaxy what Galaxy Zoo volunteers would say about it."""
 
 
-for _group, _names in VERBS.items():
-    for _name in _names:
-        _verb = getattr(import_module(f"galvote.cli.{_name}"), _name)
-        app.command(rich_help_panel=_group)(_verb)
+for _name in chain.from_iterable(VERBS.values()):
+    app.command()(getattr(import_module(f"galvote.cli.{_name}"), _name))
 
 
 def _fail(reason: object) -> NoReturn:

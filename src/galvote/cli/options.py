@@ -33,7 +33,8 @@ Tta = Annotated[int, typer.Option(min=1, help="Orientations averaged for each pr
 Backend = Annotated[
     str | None,
     prediction(
-        help="What computes: auto, the fastest here, if not given; onnx, openvino, torch, torch-float32."
+        help="What computes: auto, the fastest here, if not given; onnx, onnx-float32, openvino, torch, "
+        "torch-float32."
     ),
 ]
 Level = Annotated[

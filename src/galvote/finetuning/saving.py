@@ -18,7 +18,7 @@ from galvote.errors import OutputError
 from galvote.finetuning.head import Head
 from galvote.inference.graph import take_weights_from, with_head
 from galvote.models import CARD, Card, save_calibrated
-from galvote.models.card import GRAPH, WEIGHTS, file_sha256
+from galvote.models.card import GRAPH, QUANTISED, WEIGHTS, file_sha256
 
 _LAYER = "head.linear"
 
@@ -76,9 +76,11 @@ def save_with_head(
     tensors |= {f"{_LAYER}.{name}": values for name, values in own.items()}
     save_file(tensors, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # safetensors writes for the owner alone
-    graph = with_head(onnx.load(parent / GRAPH, load_external_data=False), head.tree, **own)
-    take_weights_from(folder / WEIGHTS, graph)
-    (folder / GRAPH).write_bytes(graph.SerializeToString())
+    for name in (GRAPH, QUANTISED):
+        if (parent / name).is_file():
+            graph = with_head(onnx.load(parent / name, load_external_data=False), head.tree, **own)
+            take_weights_from(folder / WEIGHTS, graph)
+            (folder / name).write_bytes(graph.SerializeToString())
     complete = card.model_copy(
         update={
             "parameters": card.parameters - replaced + sum(values.size for values in own.values()),

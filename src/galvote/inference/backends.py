@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -16,11 +16,11 @@ from galvote.inference.cores import count_cores
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-BACKENDS = ("auto", "onnx", "openvino", "torch", "torch-float32")
+BACKENDS = ("auto", "onnx", "onnx-float32", "openvino", "torch", "torch-float32")
 """What may be asked for; `auto` is the fastest here, see `galvote.inference.speed`."""
 
-_EXTRAS = {"onnx": "onnx", "openvino": "openvino", "torch": "train", "torch-float32": "train"}
-_PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino", "torch": "torch", "torch-float32": "torch"}
+_EXTRAS = {"onnx": "onnx", "openvino": "openvino", "torch": "train"}
+_PACKAGES = {"onnx": "onnxruntime", "openvino": "openvino", "torch": "torch"}
 
 _OUTPUTS = ("fractions", "features")
 
@@ -55,17 +55,18 @@ class Backend(Protocol):
 
 
 class OnnxBackend:
-    """ONNX Runtime on the processor, in float32.
+    """ONNX Runtime on the processor.
 
     Parameters
     ----------
     network
         ONNX file or bytes that take ``images`` and give ``fractions`` and ``features``.
+    precision
+        What the graph computes in.
     """
 
-    name = "onnx float32 cpu"
-
-    def __init__(self, network: Path | bytes) -> None:
+    def __init__(self, network: Path | bytes, precision: Literal["float32", "int8"] = "float32") -> None:
+        self.name = f"onnx {precision} cpu"
         self._session = open_session(network)
         self.width = int(self._session.get_outputs()[1].shape[1])
 
@@ -138,8 +139,9 @@ def check_backend(name: str) -> None:
     """
     if name not in BACKENDS:
         raise ModelError(f"There is no backend {name!r}; choose one of {', '.join(BACKENDS)}.")
-    if name != "auto" and find_spec(_PACKAGES[name]) is None:
+    kind = name.removesuffix("-float32")
+    if name != "auto" and find_spec(_PACKAGES[kind]) is None:
         raise ModelError(
-            f"The backend {name} needs {_PACKAGES[name]}, which is not installed: "
-            f"pip install 'galvote[{_EXTRAS[name]}]'"
+            f"The backend {name} needs {_PACKAGES[kind]}, which is not installed: "
+            f"pip install 'galvote[{_EXTRAS[kind]}]'"
         )

@@ -13,7 +13,7 @@ from galvote.inference.backends import Backend, OnnxBackend, OpenVinoBackend, ch
 from galvote.inference.exported import read_exported
 from galvote.inference.speed import fastest_backend
 from galvote.models import Card, find_model, load_calibration, load_card
-from galvote.models.card import GRAPH, check_weights
+from galvote.models.card import GRAPH, QUANTISED, check_weights
 
 
 class Opened(NamedTuple):
@@ -54,6 +54,8 @@ def open_model(name: str | os.PathLike[str], backend: str | None = None) -> Open
     if has_graph and not backend.startswith("torch"):
         card = load_card(folder)
         check_weights(folder, card)
+        if backend == "onnx" and (folder / QUANTISED).is_file():
+            return Opened(OnnxBackend(folder / QUANTISED, "int8"), card, calibration, folder)
         return Opened(_open_graph(folder / GRAPH, backend), card, calibration, folder)
     if find_spec("torch") is None:
         raise ModelError(

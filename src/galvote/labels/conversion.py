@@ -19,6 +19,39 @@ ROUNDING = 0.005
 """How far the published fractions of a question may sum from 1: ten times half a digit in the third place."""
 
 
+HARDLY_ASKED = 0.02
+"""Share of the volunteers of whom one alone is more: what such a question's zeros mean is not known."""
+
+
+def sum_tolerance(
+    tree: DecisionTree, cumulative: Float[np.ndarray, "galaxy answer"]
+) -> Float[np.ndarray, " question"]:
+    """Return how far each question's sum may be from the share that was asked.
+
+    Of numbers that are all rounded to three digits, each of the sum's and of the share's may be off by half a
+    digit.
+    """
+    thousandths = 1000 * cumulative[np.isfinite(cumulative)]
+    half = 0.0005 if np.allclose(thousandths, np.rint(thousandths), rtol=0, atol=1e-4) else 0.0
+    added = [len(question.answers) + len(tree.parents[question.name]) for question in tree.questions]
+    return TOLERANCE + half * np.array(added)
+
+
+def forget_unanswered(
+    tree: DecisionTree,
+    cumulative: Float[np.ndarray, "galaxy answer"],
+    tolerance: Float[np.ndarray, " question"],
+) -> Float[np.ndarray, "galaxy answer"]:
+    """Return fractions with NaN for zeros that break the tree, of questions that hardly anybody was asked."""
+    cumulative = cumulative.copy()
+    asked = asked_share(tree, cumulative)
+    for i, columns in enumerate(tree.slices.values()):
+        unanswered = (cumulative[:, columns] == 0).all(axis=1)
+        unanswered &= (asked[:, i] > tolerance[i]) & (asked[:, i] < HARDLY_ASKED)
+        cumulative[unanswered, columns] = np.nan
+    return cumulative
+
+
 def published_to_conditional(
     tree: DecisionTree, values: Float[np.ndarray, "galaxy answer"], form: Form
 ) -> tuple[Float[np.ndarray, "galaxy answer"], Bool[np.ndarray, "galaxy question"]]:

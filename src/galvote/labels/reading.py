@@ -16,7 +16,13 @@ from galvote.io.matching import with_ids
 from galvote.io.positions import Positions
 from galvote.io.tables import read_table
 from galvote.labels.classes import class_columns, tree_of_classes, votes_of_classes
-from galvote.labels.conversion import ROUNDING, known_to_cumulative, published_to_conditional
+from galvote.labels.conversion import (
+    ROUNDING,
+    forget_unanswered,
+    known_to_cumulative,
+    published_to_conditional,
+    sum_tolerance,
+)
 from galvote.labels.numbers import holds_numbers, only_column, tree_of_numbers, votes_of_numbers
 from galvote.labels.votes import Votes
 from galvote.trees import DecisionTree, Form, find_tree, find_violations, near_columns
@@ -189,7 +195,9 @@ def _read(table: _Table, tree: DecisionTree, form: Form | None, named: str | Non
     votes = Votes(tree, table.ids, values, counts, chosen)
     if chosen != "cumulative":
         return _convert(votes, chosen, counts if form is None else None, table.path, keep)
-    violations = find_violations(tree, votes.fractions)
+    tolerance = sum_tolerance(tree, values)
+    votes = replace(votes, fractions=forget_unanswered(tree, values, tolerance))
+    violations = find_violations(tree, votes.fractions, tolerance)
     what = "have fractions that cannot be true"
     return keep(
         votes,

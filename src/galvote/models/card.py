@@ -27,6 +27,7 @@ from galvote.weights import FOLDER
 FORMAT = 2
 WEIGHTS, CARD, CALIBRATION = "weights.safetensors", "card.json", "calibration.safetensors"
 GRAPH = "network.onnx"
+QUANTISED = "network-int8.onnx"
 
 
 class Card(BaseModel):
@@ -97,8 +98,9 @@ def save_calibrated(
     """
     card = load_card(model)
     if directory.resolve() != model.resolve():
-        (directory / GRAPH).unlink(missing_ok=True)
-        for name in (WEIGHTS, GRAPH):
+        for name in (GRAPH, QUANTISED):
+            (directory / name).unlink(missing_ok=True)
+        for name in (WEIGHTS, GRAPH, QUANTISED):
             if (model / name).is_file():
                 with atomic_file(directory / name) as copy:
                     shutil.copyfile(model / name, copy)

@@ -14,6 +14,7 @@ from galvote.models.card import (
     CALIBRATION,
     CARD,
     GRAPH,
+    QUANTISED,
     WEIGHTS,
     Card,
     check_weights,
@@ -59,7 +60,7 @@ def save_model(
             }
         )
         description.write_text(complete.model_dump_json(indent=2) + "\n")
-    for name in (CALIBRATION, GRAPH):
+    for name in (CALIBRATION, GRAPH, QUANTISED):
         (directory / name).unlink(missing_ok=True)
     return directory
 

@@ -118,7 +118,7 @@ class Violations:
     tree: DecisionTree
     out_of_range: Bool[np.ndarray, "galaxy answer"]  # where a known fraction is not in [0, 1]
     off_tree: Float[np.ndarray, "galaxy question"]  # |sum of the answers − share that was asked|
-    tolerance: float  # what off_tree may be
+    tolerance: float | Float[np.ndarray, " question"]  # what off_tree may be
 
     @property
     def galaxies(self) -> Bool[np.ndarray, " galaxy"]:
@@ -136,7 +136,9 @@ class Violations:
 
 
 def find_violations(
-    tree: DecisionTree, cumulative: Float[np.ndarray, "galaxy answer"], tolerance: float = TOLERANCE
+    tree: DecisionTree,
+    cumulative: Float[np.ndarray, "galaxy answer"],
+    tolerance: float | Float[np.ndarray, " question"] = TOLERANCE,
 ) -> Violations:
     """Return which galaxies' cumulative fractions are out of range or break the tree, and where.
 
@@ -148,7 +150,7 @@ def find_violations(
         In ``tree.columns`` order; NaN where unknown. Only questions with all their answers, and the answers
         that lead to them, known are held against the tree.
     tolerance
-        How far a question's sum may be from the share of volunteers that were asked it.
+        How far each question's sum may be from the share of volunteers that were asked it.
     """
     known = ~np.isnan(cumulative)
     with np.errstate(invalid="ignore"):  # infinities, which are out of range anyway
@@ -158,7 +160,7 @@ def find_violations(
             off_tree[:, i] = np.abs(cumulative[:, tree.slices[question.name]].sum(axis=1) - asked[:, i])
     return Violations(
         tree=tree,
-        out_of_range=known & ~_in_range(cumulative, tolerance),
+        out_of_range=known & ~_in_range(cumulative),
         off_tree=np.nan_to_num(off_tree, nan=0.0, posinf=np.inf),
         tolerance=tolerance,
     )
@@ -274,8 +276,6 @@ def describe_path(steps: Sequence[Step]) -> str:
     return said
 
 
-def _in_range(
-    fractions: Float[np.ndarray, "galaxy answer"], tolerance: float = TOLERANCE
-) -> Bool[np.ndarray, "galaxy answer"]:
+def _in_range(fractions: Float[np.ndarray, "galaxy answer"]) -> Bool[np.ndarray, "galaxy answer"]:
     with np.errstate(invalid="ignore"):
-        return np.asarray((fractions >= -tolerance) & (fractions <= 1 + tolerance))
+        return np.asarray((fractions >= -TOLERANCE) & (fractions <= 1 + TOLERANCE))
