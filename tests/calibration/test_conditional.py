@@ -53,3 +53,13 @@ def test_where_hardly_anybody_is_asked_they_say_nothing():
     assert (low[few, 2:] == 0).all() and (high[few, 2:] == 1).all()
     conditional = to_conditional(TREE, predicted)
     assert (low <= conditional).all() and (conditional <= high).all()
+
+
+def test_a_question_that_is_put_to_nobody_at_all_does_no_harm():
+    predicted, actual = draw(500)
+    predicted[:5] = [0, 1, 0, 0]
+    low, high = ConditionalIntervals.fit(TREE, predicted, known_conditional(TREE, predicted, actual)).ends(
+        predicted, 0.9
+    )
+    assert (low[:5, 2:] == 0).all() and (high[:5, 2:] == 1).all()
+    assert ((high - low)[predicted[:, 0] > 0.9, 2] < 0.6).all()

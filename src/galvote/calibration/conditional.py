@@ -71,7 +71,7 @@ class ConditionalIntervals:
             Of the images.
         """
         conditional, asked = to_conditional(self.tree, predicted), _asked(self.tree, predicted)
-        low, high = self.intervals.ends(np.nan_to_num(conditional), level, surprisal, np.maximum(asked, 1e-6))
+        low, high = self.intervals.ends(np.nan_to_num(conditional), level, surprisal, asked)
         few = ~(asked >= LEAST_ASKED) | np.isnan(conditional)
         missing = np.isnan(predicted)
         low, high = np.where(few, 0, low), np.where(few, 1, high)
@@ -95,7 +95,8 @@ def known_conditional(tree: DecisionTree, predicted: Fractions, actual: Fraction
 
 
 def _asked(tree: DecisionTree, predicted: Fractions) -> Fractions:
-    """Return for each answer the predicted share of volunteers that its question is put to."""
-    return np.repeat(
+    """Return for each answer the predicted share of volunteers that its question is put to, above zero."""
+    shares = np.repeat(
         asked_share(tree, predicted), [len(question.answers) for question in tree.questions], axis=1
     )
+    return np.asarray(np.maximum(shares, 1e-6))  # NaN stays
