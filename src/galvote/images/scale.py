@@ -108,8 +108,8 @@ def describe_scale(shown: Iterable[Shown]) -> str:
         return ""
     median = float(np.median(sizes))
     scatter = float(np.diff(np.percentile(sizes, [16, 84]))[0]) / 2
-    few = 0.5 / len(sizes)
-    off, scattered = abs(median) > math.log(1.15) + few, scatter > 0.15 + few
+    few = 0.4 / len(sizes)
+    off, scattered = abs(median) > math.log(1.25) + few, scatter > 0.15 + few
     if not (off or scattered):
         return ""
     larger = f"{abs(math.exp(median) - 1):.0%} {'larger' if median > 0 else 'smaller'} than in GZ2 frames"
