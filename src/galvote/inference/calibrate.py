@@ -114,6 +114,7 @@ def calibrate(
     changes: bool = False,
     tta: int = 1,
     field_of_view: float | None = None,
+    backend: str | None = None,
     overwrite: bool = False,
     id_column: str | None = None,
     recursive: bool = False,
@@ -152,6 +153,8 @@ def calibrate(
         Orientations averaged for each prediction.
     field_of_view
         Width of the images, in r90.
+    backend
+        What computes the predictions, as for `galvote.load`.
     overwrite
         Replace a model in `out`.
     id_column
@@ -187,7 +190,7 @@ def calibrate(
             "--train-split (split=, train_split=)."
         )
     saved, out = find_model(model), Path(out)  # which an exported file is not
-    predictor = Predictor.load(saved)
+    predictor = Predictor.load(saved, backend)
     refuse_existing(out / CARD, overwrite=overwrite)
     with one_has(id_column):
         known = read_votes_of(
