@@ -106,13 +106,13 @@ def describe_scale(shown: Iterable[Shown]) -> str:
     sizes = np.log([one.measured for one in shown if one.measured > 0])
     if not len(sizes):
         return ""
-    median = float(np.median(sizes))
+    median = math.exp(np.median(sizes))
     scatter = float(np.diff(np.percentile(sizes, [16, 84]))[0]) / 2
-    few = 0.4 / len(sizes)
-    off, scattered = abs(median) > math.log(1.25) + few, scatter > 0.15 + few
+    few = 0.7 / len(sizes)
+    off, scattered = abs(median - 1) > 0.15 + few, scatter > 0.15 + few
     if not (off or scattered):
         return ""
-    larger = f"{abs(math.exp(median) - 1):.0%} {'larger' if median > 0 else 'smaller'} than in GZ2 frames"
+    larger = f"{abs(median - 1):.0%} {'larger' if median > 1 else 'smaller'} than in GZ2 frames"
     said = f"r90 is {larger}" + (f" and scatters by {scatter:.0%} (GZ2's by some 10%)" if scattered else "")
     number = f"the first {len(sizes)} images" if len(sizes) > 1 else "the image"
     return (
