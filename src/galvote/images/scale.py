@@ -7,6 +7,8 @@ extended at random, some of them brighter or darker
 picture that may well be a GZ2 frame is left as it is.
 """
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Iterable
