@@ -11,8 +11,8 @@ def test_recipes_are_listed_with_scores_and_teachers(command):
     lines = ran.stdout.splitlines()
     at = lines.index("galvote-base")
     assert lines[at + 1].startswith("  galvote's accurate network")
-    assert lines[at + 2].startswith("  RMSE 0.0847 ± 0.0006 on the validation split")
-    assert lines[at + 3] == "  teacher: galvote-teacher-3"
+    assert lines[at + 2].startswith("  RMSE 0.0853 on the validation split")
+    assert lines[at + 3] == "  teacher: galvote-teacher-4"
     listed = json.loads(command("recipes", "--json").stdout)
     assert [recipe["name"] for recipe in listed] == [recipe.name for recipe in galvote.list_recipes()]
     assert {"sharma2020", "residual"} <= {recipe["name"] for recipe in listed}

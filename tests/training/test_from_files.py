@@ -46,13 +46,13 @@ def test_teachers_are_announced_before_anything_is_read(tmp_path):
     with pytest.raises(TrainingError) as refused:
         galvote.train("galvote-base", **nothing)
     lines = str(refused.value).splitlines()
-    assert lines[0] == "galvote-base is distilled from a teacher; 4 networks are trained in turn:"
-    assert [line.split(":")[0].strip() for line in lines[1:5]] == [
-        "galvote-teacher", "galvote-teacher-2", "galvote-teacher-3", "galvote-base",
+    assert lines[0] == "galvote-base is distilled from a teacher; 5 networks are trained in turn:"
+    assert [line.split(":")[0].strip() for line in lines[1:6]] == [
+        "galvote-teacher", "galvote-teacher-2", "galvote-teacher-3", "galvote-teacher-4", "galvote-base",
     ]  # fmt: skip
     assert f"{load_recipe('galvote-teacher-3').training.epochs} epochs; RMSE 0.08" in lines[3]
     assert "73 minutes" in lines[3]
-    assert "--yes" in lines[5] and "--teacher" in lines[5]
+    assert "--yes" in lines[6] and "--teacher" in lines[6]
     assert not (tmp_path / "run").exists()
 
 
