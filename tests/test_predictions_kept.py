@@ -1,7 +1,7 @@
 """What the shipped models say of an image does not change unless somebody means it to.
 
-`tests/data/shipped_predictions.parquet` holds what the weights of 2026-11-29 said, in float32 and one view, of
-50 rendered galaxies and of the challenge's 500 validation galaxies: numbers alone, neither images nor votes.
+`tests/data/shipped_predictions.parquet` holds what the weights of 2026-11-29 said, in float32 and one view,
+of 50 rendered galaxies and of the challenge's 500 validation galaxies: numbers, neither images nor votes.
 """
 
 from pathlib import Path
