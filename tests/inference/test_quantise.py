@@ -14,7 +14,7 @@ from galvote.errors import ModelError
 from galvote.finetuning.head import Head
 from galvote.finetuning.saving import save_with_head
 from galvote.inference import quantise as module
-from galvote.models import load_calibration, load_card
+from galvote.models import load_calibration, load_card, load_model, save_model
 from galvote.models.card import QUANTISED
 from galvote.trees import class_tree
 from galvote.weights import FOLDER
@@ -75,3 +75,12 @@ def test_what_is_too_far_from_float32_is_not_written(quantised, simulated, tmp_p
     assert (tmp_path / "model" / QUANTISED).read_bytes() == before
     with pytest.raises(ModelError, match="32 are the fewest"):
         module.quantise_on_images(tmp_path / "model", FILES, overwrite=True)
+
+
+def test_weights_in_float32_are_rounded_as_well(simulated, tmp_path):
+    network, card = load_model("galvote-small")
+    save_model(network, card, tmp_path / "own")
+    galvote.export(tmp_path / "own")
+    change = module.quantise_on_images(tmp_path / "own", [simulated / "images_training"])
+    assert 0 < change < module.TOLERANCE
+    assert galvote.load(tmp_path / "own", "onnx").computed_by == "galvote-small, onnx int8 cpu"

@@ -128,8 +128,9 @@ def _with_integers(folder: Path, images: UInt8[np.ndarray, "galaxy y x 3"]) -> M
             return next(({"images": some} for some in self.batches), None)
 
     with TemporaryDirectory() as place:
-        prepared, made = (Path(place) / f"{name}.onnx" for name in ("prepared", "made"))
-        quant_pre_process(folder / GRAPH, prepared, skip_symbolic_shape=True)
+        whole, prepared, made = (Path(place) / f"{name}.onnx" for name in ("whole", "prepared", "made"))
+        onnx.save(onnx.load(folder / GRAPH), whole)  # its weights would be looked for beside temporary files
+        quant_pre_process(whole, prepared, skip_symbolic_shape=True)
         fused = onnx.load(prepared)
         layers = [node.name for node in fused.graph.node if node.op_type == "Conv"]
         quantize_static(
