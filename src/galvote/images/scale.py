@@ -111,7 +111,8 @@ def describe_scale(shown: Iterable[Shown]) -> str:
     median = math.exp(np.median(sizes))
     scatter = float(np.diff(np.percentile(sizes, [16, 84]))[0]) / 2
     few = 0.7 / len(sizes)
-    off, scattered = abs(median - 1) > 0.15 + few, scatter > 0.15 + few
+    # Smooth outlines, as of rendered galaxies, are measured up to 20 % too small.
+    off, scattered = not 0.8 - few < median < 1.15 + few, scatter > 0.15 + few
     if not (off or scattered):
         return ""
     larger = f"{abs(median - 1):.0%} {'larger' if median > 1 else 'smaller'} than in GZ2 frames"
