@@ -92,4 +92,6 @@ def run_ahead(
         finally:
             given_up.set()
             reading.shutdown(wait=False, cancel_futures=True)
-            predicting.shutdown(cancel_futures=True)
+            # Left to the garbage collector, this may end in one of the threads, which cannot wait for itself.
+            own = threading.current_thread().name.startswith(("predict_", "read_"))
+            predicting.shutdown(wait=not own, cancel_futures=True)
