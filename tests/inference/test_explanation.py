@@ -54,9 +54,10 @@ def test_attributions_sum_to_the_difference_from_a_black_picture(small, edge_on,
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_heat_lies_on_the_galaxy(small, edge_on, method):
-    said = explain(small, edge_on, "edge_on", "Class2.1", method=method)
-    side = small.network.spec.pixels
+def test_the_heat_lies_on_the_galaxy(edge_on, method):
+    base = galvote.load("galvote-base")
+    said = explain(base, edge_on, "edge_on", "Class2.1", method=method)
+    side = base.network.spec.pixels
     assert said.heat.shape == said.seen.shape[:2] == (side, side)
     assert said.heat.max() == 1 and said.heat.min() >= 0
     # The galaxy was moved up and right by 40 of the 208 GZ2 pixels that the network sees.
@@ -64,7 +65,7 @@ def test_the_heat_lies_on_the_galaxy(small, edge_on, method):
     on_it = np.hypot(rows + 40 / 208, columns - 40 / 208) < 0.2
     opposite = np.hypot(rows - 40 / 208, columns + 40 / 208) < 0.2
     assert said.heat[on_it].mean() > 1.5 * said.heat[~on_it].mean()
-    assert said.heat[on_it].mean() > 1.3 * said.heat[opposite].mean()
+    assert said.heat[on_it].mean() > 1.5 * said.heat[opposite].mean()
 
 
 def test_the_likeliest_answer_is_explained_unless_one_is_named(small, edge_on):
