@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -184,7 +184,8 @@ def fill_shards(
     predicted = predictor.predict_each(
         missing(), settings, prefetch=prefetch, on_batch=lambda batch: count(Counter(batch.status))
     )
-    for shard, prediction in predicted:
-        shards.write(shard, prediction.to_arrow(settings.conditional))
-        summary.made += 1
+    with closing(predicted):  # when a run is stopped while it writes, its threads end before it does
+        for shard, prediction in predicted:
+            shards.write(shard, prediction.to_arrow(settings.conditional))
+            summary.made += 1
     return summary

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from importlib.util import find_spec
@@ -320,7 +320,7 @@ class Predictor:
         *,
         prefetch: int | None = None,
         on_batch: Callable[[Prediction], None] | None = None,
-    ) -> Iterator[tuple[Key, Prediction]]:
+    ) -> Generator[tuple[Key, Prediction], None, None]:
         """Predict one listing after the other without a pause between them.
 
         Parameters
