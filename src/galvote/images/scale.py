@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Float64, Int, UInt8
+from jaxtyping import Float32, Float64, Int, UInt8
 
 from galvote.images.decode import Encoded, decode_image, jpeg_size
 from galvote.images.geometry import TOLERATED_SHORTFALL, Geometry, find_field_of_view, frame_width, to_cutout
@@ -30,7 +30,7 @@ _ODDS = 20.0  # that a picture with a galaxy of just the right size is a GZ2 fra
 _LEAST_CHANGE = 0.1  # of the logarithm; what is less hardly moves a vote
 _SIDE = 36  # pixels on which a galaxy is measured
 _NARROWEST = 8  # pixels of the picture
-_SMALLEST = 50 / 700  # r90 in widths of the picture; where it is less, the middle is measured
+_SMALLEST = 50 / 600  # r90 in widths of the picture; where it is less, the middle is measured
 _LARGEST = 0.45  # r90 in widths of the picture
 _LEAST_PIXELS = 3.0  # of r90
 _SHARES = np.array([0.2, 0.4, 0.6, 0.8, 0.95])
@@ -108,14 +108,14 @@ def describe_scale(shown: Iterable[Shown]) -> str:
     sizes = np.log([one.measured for one in shown if one.measured > 0])
     if not len(sizes):
         return ""
-    median = math.exp(np.median(sizes))
+    median = float(np.median(sizes))
     scatter = float(np.diff(np.percentile(sizes, [16, 84]))[0]) / 2
-    few = 0.7 / len(sizes)
-    # Smooth outlines, as of rendered galaxies, are measured up to 20 % too small.
-    off, scattered = not 0.8 - few < median < 1.15 + few, scatter > 0.15 + few
+    few = 0.65 / len(sizes)
+    off, scattered = abs(median) > math.log(1.15) + few, scatter > 0.15 + few
     if not (off or scattered):
         return ""
-    larger = f"{abs(median - 1):.0%} {'larger' if median > 1 else 'smaller'} than in GZ2 frames"
+    share = math.exp(median) - 1
+    larger = f"{abs(share):.0%} {'larger' if share > 0 else 'smaller'} than in GZ2 frames"
     said = f"r90 is {larger}" + (f" and scatters by {scatter:.0%} (GZ2's by some 10%)" if scattered else "")
     number = f"the first {len(sizes)} images" if len(sizes) > 1 else "the image"
     return (
@@ -146,34 +146,38 @@ def outline_sizes(rgb: UInt8[np.ndarray, "y x 3"], side: int) -> Float64[np.ndar
     """
     if side < _NARROWEST:
         return None
-    grey = _shrink(rgb, side)
-    corners, rings, pixels = _places()
-    rim = grey.take(corners)
+    green = _sample_green(rgb, side)
+    corners, tables = _places()
+    rim = green.take(corners)
     rim.sort()
-    sky, low = int(rim[len(rim) // 2]), int(rim[len(rim) // 6])
+    sky, low = rim.item(len(rim) // 2), rim.item(len(rim) // 6)
     threshold = max(4, round(2.5 * (sky - low)))
-    smooth = cv2.GaussianBlur(grey, (3, 3), 0)
+    smooth = cv2.GaussianBlur(green, (3, 3), 0)
     start = _SIDE // 2 - 2
-    y, x = divmod(int(smooth[start : start + 4, start : start + 4].argmax()), 4)
-    y, x = start + y, start + x
-    peak = int(smooth[y, x]) - sky
+    _, brightest, _, (x, y) = cv2.minMaxLoc(smooth[start : start + 4, start : start + 4])
+    peak = brightest - sky
     if peak <= threshold:
         return None
     flooded = np.ones((_SIDE + 2, _SIDE + 2), np.uint8)  # 1 keeps the flood out; what it covers becomes 2
     flooded[1:-1, 1:-1] = smooth <= sky + threshold
-    cv2.floodFill(smooth, flooded, (x, y), 0, 255, 0, 8 | cv2.FLOODFILL_MASK_ONLY | 2 << 8)
-    light = cv2.subtract(grey, sky) * (flooded[1:-1, 1:-1] == 2)
-    squares = np.square(light, dtype=np.float32)
-    moments = cv2.moments(squares)
-    if not (total := moments["m00"]):
+    cv2.floodFill(smooth, flooded, (start + x, start + y), 0, 255, 0, 8 | cv2.FLOODFILL_MASK_ONLY | 2 << 8)
+    light = np.empty((2, *green.shape), np.float32)  # and its square
+    np.multiply(green - np.float32(sky), flooded[1:-1, 1:-1] >> 1, out=light[0])
+    np.square(light[0], out=light[1])
+    sums = light.reshape(2, -1) @ tables
+    growth = sums[1, : len(_RADII)]
+    if not (total := growth.item(-1)):
         return None
-    within = np.bincount(rings, light.ravel()).cumsum()[_SOME] / pixels
-    growth = np.bincount(rings, squares.ravel()).cumsum()
-    radii = np.interp(_SHARES * growth[-1], growth, _RADII)
-    xx, yy, xy = (moments[name] / total for name in ("mu20", "mu02", "mu11"))
+    mean_x, mean_y, xx, yy, xy = (sums[1, -5:] / total).tolist()
+    xx, yy, xy = xx - mean_x**2, yy - mean_y**2, xy - mean_x * mean_y
     mean, difference = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
-    axes = [math.sqrt(max(square, 0.1)) for square in (mean + difference, mean - difference)]
-    return np.asarray(np.log(np.concatenate([radii, axes, within + 2, [peak]])))
+    sizes = np.empty(len(_SHARES) + 2 + len(_SOME) + 1)
+    sizes[:5] = np.interp(_SHARES * total, growth, _RADII)
+    sizes[5] = math.sqrt(max(0.1, mean + difference))
+    sizes[6] = math.sqrt(max(0.1, mean - difference))
+    sizes[7:-1] = sums[0, len(_RADII) : -5] + 2
+    sizes[-1] = peak
+    return np.asarray(np.log(sizes, out=sizes))
 
 
 class Fit(NamedTuple):
@@ -196,29 +200,33 @@ def _fit() -> Fit:
     return Fit(**{name: np.asarray(numbers[name]) for name in Fit._fields})
 
 
-def _shrink(rgb: UInt8[np.ndarray, "y x 3"], side: int) -> UInt8[np.ndarray, "p p"]:
-    """Bring a central square to the pixels on which galaxies are measured.
+def _sample_green(rgb: UInt8[np.ndarray, "y x 3"], side: int) -> UInt8[np.ndarray, "p p"]:
+    """Bring a central square to the pixels on which galaxies are measured, in green, SDSS's r band.
 
-    Bilinear interpolation to a half averages four pixels, and to a quarter it takes every other row and
-    column, which is as exact here as all of them, and several times as fast.
+    Large squares are halved, then every so many pixels one is taken, which is fast.
     """
-    halvings = max(0, (side // _SIDE).bit_length() - 1)
-    n = side >> halvings
-    top, left = ((length - (n << halvings)) // 2 for length in rgb.shape[:2])
-    square = rgb[top : top + (n << halvings), left : left + (n << halvings)]
-    for remaining in range(halvings - 2, -2, -2):
-        width = n << max(0, remaining)
-        square = cv2.resize(square, (width, width))
-    return np.asarray(cv2.resize(cv2.cvtColor(square, cv2.COLOR_RGB2GRAY), (_SIDE, _SIDE)))
+    top, left = ((length - side) // 2 for length in rgb.shape[:2])
+    square = rgb[top : top + side, left : left + side]
+    while side >= 8 * _SIDE:
+        side //= 2
+        square = cv2.resize(square, (side, side))
+    step = max(1, round(side / (1.5 * _SIDE)))
+    green = np.ascontiguousarray(square[step // 2 :: step, step // 2 :: step, 1])
+    return np.asarray(cv2.resize(green, (_SIDE, _SIDE)))
 
 
 @lru_cache(maxsize=1)
-def _places() -> tuple[Int[np.ndarray, " corner"], Int[np.ndarray, " pixel"], Int[np.ndarray, " circle"]]:
-    """Return the pixels in the corners, each one's ring around the middle, and how many some circles hold."""
-    y, x = np.mgrid[:_SIDE, :_SIDE] - (_SIDE - 1) / 2
-    radius = np.hypot(x, y).ravel()
-    rings = radius.astype(np.intp)
-    return np.flatnonzero(radius > 0.54 * _SIDE), rings, np.bincount(rings).cumsum()[_SOME]
+def _places() -> tuple[Int[np.ndarray, " corner"], Float32[np.ndarray, "pixel sum"]]:
+    """Return the pixels in the corners, and what each pixel adds to sums.
+
+    These are of light in circles around the middle, of mean light in some of them, and moments.
+    """
+    y, x = (axis.ravel() for axis in np.mgrid[:_SIDE, :_SIDE] - (_SIDE - 1) / 2)
+    radius = np.hypot(x, y)
+    circles = radius[:, None] < _RADII
+    means = circles[:, _SOME] / circles[:, _SOME].sum(axis=0)
+    tables = np.column_stack([circles, means, x, y, x * x, y * y, x * y])
+    return np.flatnonzero(radius > 0.54 * _SIDE), tables.astype(np.float32)
 
 
 def _weigh(factor: float) -> float:
