@@ -2,10 +2,9 @@
 
     python -m benchmarks.robustness.scale --data DATA --out src/galvote/images/scale.json
 
-Each frame is cut, or extended by its sky, at random, every other one made brighter or darker besides. Without
-simulated galaxies, smooth as their outlines are, they would be measured too small. Scatter is of galaxies that
-were left out (five parts in turn), and so is how often frames as they are, in folders of several sizes, drawn
-at random, are remarked upon.
+Each frame is cut, or extended by its sky, at random, every other one made brighter or darker besides.
+Scatter is of galaxies that were left out (five parts in turn), and so is how often frames as they are, in
+folders of several sizes drawn at random, are remarked upon.
 """
 
 import json
@@ -20,7 +19,7 @@ import numpy as np
 from benchmarks import common
 from galvote.images import decode_image
 from galvote.images.geometry import FRAME_PIXELS, R90_PIXELS
-from galvote.images.scale import Fit, Shown, describe_scale, outline_sizes
+from galvote.images.scale import Fit, Shown, describe_scale, outline_sizes, sample
 from galvote.labels import read_labels
 from galvote.simulate import simulate_galaxies
 
@@ -51,7 +50,7 @@ def main() -> None:
     for part in range(5):
         left_out = galaxies % 5 == part
         found = fit(sizes[~left_out], actual[~left_out])
-        predicted[left_out] = [found.predict(row) for row in sizes[left_out]]
+        predicted[left_out] = found.predict(sizes[left_out])
     off = predicted - actual
     common.print_heading(f"{len(files)} galaxies, {galaxies.max() + 1 - len(files)} simulated ones")
     table = common.Table("galaxies | width of the picture, of 424 | pictures | bias | scatter")
@@ -83,7 +82,8 @@ def draw(frames: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarr
             if turn % 2:
                 curve = 255 * np.linspace(0, 1, 256) ** math.exp(random.uniform(-0.5, 0.5))
                 picture = cv2.LUT(picture, curve.astype(np.uint8))
-            if (sizes := outline_sizes(picture, width)) is not None:
+            (sizes,) = outline_sizes(sample(picture, width)[None])
+            if not np.isnan(sizes).any():
                 rows.append((sizes, width, number, turn == 0))
     sizes, widths, galaxies, whole = (np.array(column) for column in zip(*rows, strict=True))
     return sizes, widths, galaxies, whole
