@@ -135,7 +135,7 @@ def _advance(image: Showing, share: float | None = None) -> UInt8[np.ndarray, "y
 def describe_scale(shown: Iterable[Shown]) -> str:
     """Return how the scale of the measured images differs from GZ2's, in sentences; nothing if it does not.
 
-    It does if r90 is 15 % larger or smaller in the median, or scatters more. A few images have to differ more,
+    It does if r90 is 15 % larger or smaller in the median, or scatters more. A few images must differ more,
     one alone by a factor of two: of some GZ2 frames, mergers above all, what is measured is far off.
     """
     sizes = np.log([one.measured for one in shown if one.measured > 0])
