@@ -136,14 +136,14 @@ def describe_scale(shown: Iterable[Shown]) -> str:
     """Return how the scale of the measured images differs from GZ2's, in sentences; nothing if it does not.
 
     It does if r90 is 15 % larger or smaller in the median, or scatters more. A few images must differ more,
-    one alone by a factor of two: of some GZ2 frames, mergers above all, what is measured is far off.
+    one alone by a factor of 2.3: of some GZ2 frames, mergers above all, what is measured is far off.
     """
     sizes = np.log([one.measured for one in shown if one.measured > 0])
     if not len(sizes):
         return ""
     median = float(np.median(sizes))
     scatter = float(np.diff(np.percentile(sizes, [16, 84]))[0]) / 2
-    few = 0.6 / len(sizes)
+    few = 0.7 / len(sizes)
     off, scattered = abs(median) > math.log(1.15) + few, scatter > 0.15 + few
     if not (off or scattered):
         return ""
