@@ -77,6 +77,24 @@ def test_the_scale_of_images_is_said_once_it_differs(frames):
     assert all(one.factor == 1 for one in cut)
 
 
+@pytest.mark.parametrize(
+    ("size", "count", "said"),
+    [
+        (1.2, 100, "20% larger"),
+        (1 / 1.2, 100, "17% smaller"),
+        (1.1, 100, ""),
+        (1 / 1.1, 100, ""),
+        (2.0, 1, ""),
+        (2.5, 1, "150% larger"),
+        (0.4, 1, "60% smaller"),
+    ],
+)
+def test_how_far_off_a_scale_may_be(size, count, said):
+    blank = np.zeros((1, 1, 3), np.uint8)
+    remark = describe_scale([Shown(blank, measured=size)] * count)
+    assert said in remark if said else not remark
+
+
 def test_no_example_alone_is_remarkable():
     for path in galvote.example_images():
         assert describe_scale([show(path.read_bytes(), measured="only")]) == "", path.stem
