@@ -10,6 +10,7 @@ images together.
 """
 
 import itertools
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -75,6 +76,7 @@ def main() -> None:
     options.add_argument("--splits", type=Path, help="another table, such as an ablation's dev.csv")
     options.add_argument("--galaxies", type=int, default=400)
     options.add_argument("--speed", action="store_true", help="only time files to predictions, in turns")
+    options.add_argument("--backend", help="for --speed")
     chosen = options.parse_args()
     votes = read_votes([chosen.data / "training_solutions.csv"])
     split = read_labels(chosen.splits or chosen.data / "splits.csv", "split")
@@ -84,18 +86,28 @@ def main() -> None:
     actual = votes.fractions[[rows[file.stem] for file in files]]
     common.print_heading(f"{len(files)} galaxies", f"{count_cores()} threads")
     if chosen.speed:
-        table = common.Table("model | scale | galaxies per CPU second: median (lowest to highest)")
-        for name in chosen.models:
-            run = partial(galvote.load(name).predict, files)
-            tasks: dict[str, Callable[[], int]] = {
-                scale: partial(lambda scale, run: len(run(scale=scale)), scale, run) for scale in SCALES
-            }
-            for scale, rates in common.measure_rates(tasks, chosen.rounds, time.process_time).items():
-                table.row(f"`{name}`", scale, common.spread(rates))
+        compare_speed([galvote.load(name, chosen.backend) for name in chosen.models], files, chosen.rounds)
         return
     table = common.Table(f"model | scale | change | {COLUMNS}")
     for name, scale in itertools.product(chosen.models, chosen.scales):
         compare(name, scale, files, actual, list(dict.fromkeys(["none", *chosen.changes])), table)
+
+
+def compare_speed(models: list[galvote.Predictor], files: list[Path], rounds: int) -> None:
+    clocks = {"processor": time.process_time, "wall": time.perf_counter}
+    table = common.Table(
+        "model | clock | galaxies per second, gz2 | auto | auto is slower by, median of rounds"
+    )
+    for model, (clock, seconds) in itertools.product(models, clocks.items()):
+        model.predict(files[:64], scale="auto")  # warms up
+        tasks: dict[str, Callable[[], int]] = {
+            scale: partial(lambda scale, model: len(model.predict(files, scale=scale)), scale, model)
+            for scale in SCALES
+        }
+        whole, auto = common.measure_rates(tasks, rounds, seconds).values()
+        slower = statistics.median(1 - b / a for a, b in zip(whole, auto, strict=True))
+        rates = common.spread(whole), common.spread(auto)
+        table.row(f"`{model.computed_by}`", clock, *rates, f"{slower:.1%}")
 
 
 def compare(

@@ -1,14 +1,16 @@
-"""Fit what `galvote.images.scale` measures r90 by, on training galaxies of the challenge.
+"""Fit what `galvote.images.scale` measures r90 by, on training galaxies of the challenge and simulated ones.
 
     python -m benchmarks.robustness.scale --data DATA --out src/galvote/images/scale.json
 
-Each frame is cut, or extended by its sky, at random, every other one made brighter or darker besides. Scatter
-is of galaxies that were left out (five parts in turn), and so is how often one frame as it is, alone, is
-remarked upon.
+Each frame is cut, or extended by its sky, at random, every other one made brighter or darker besides.
+Scatter is of galaxies that were left out (five parts in turn), and so is how often frames as they are, in
+folders of several sizes drawn at random, are remarked upon.
 """
 
 import json
 import math
+from collections.abc import Iterable
+from itertools import chain, product
 from pathlib import Path
 
 import cv2
@@ -17,59 +19,74 @@ import numpy as np
 from benchmarks import common
 from galvote.images import decode_image
 from galvote.images.geometry import FRAME_PIXELS, R90_PIXELS
-from galvote.images.scale import Fit, Shown, describe_scale, outline_sizes
+from galvote.images.scale import Fit, Shown, describe_scale, outline_sizes, sample
 from galvote.labels import read_labels
+from galvote.simulate import simulate_galaxies
 
 WIDTHS = 160, 850  # pixels of a frame
 DRAWS = 6
 RIDGE = 3.0
+FOLDERS = 10_000
 
 
 def main() -> None:
     options = common.parser(__doc__, "--data")
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--galaxies", type=int, default=1000)
+    options.add_argument("--simulated", type=int, default=400)
     chosen = options.parse_args()
     split = read_labels(chosen.data / "splits.csv", "split")
     files = sorted((chosen.data / "images_training").glob("*.jpg"))
     files = [file for file in files if split.get(file.stem) == "train"][: chosen.galaxies]
-    sizes, widths, galaxies, frames = draw(files)
+    simulated = simulate_galaxies(chosen.simulated, pixels=FRAME_PIXELS)
+    frames = chain(
+        (decode_image(file.read_bytes()) for file in files),
+        (galaxy.image for galaxy in simulated if galaxy.shape.kind != "star"),
+    )
+    sizes, widths, galaxies, whole = draw(frames)
+    real = galaxies < len(files)
     actual = np.log(R90_PIXELS / widths)
     predicted = np.empty(len(actual))
     for part in range(5):
         left_out = galaxies % 5 == part
         found = fit(sizes[~left_out], actual[~left_out])
-        predicted[left_out] = [found.predict(row) for row in sizes[left_out]]
-    common.print_heading(f"{len(files)} galaxies, {len(actual)} pictures")
-    table = common.Table("width of the picture, of 424 | pictures | bias | scatter")
-    for low, high in ((160, 207), (208, 299), (300, 423), (424, 424), (425, 850)):
-        some = (widths >= low) & (widths <= high)
-        off = (predicted - actual)[some]
-        table.row(f"{low} to {high}", some.sum(), f"{off.mean():+.1%}", f"{off.std():.1%}")
-    nothing = np.zeros((0, 0, 3), np.uint8)
-    alone = [[Shown(nothing, measured=factor)] for factor in np.exp(predicted - actual)[frames]]
-    print(f"\nRemarked upon: {sum(map(bool, map(describe_scale, alone)))} of {len(alone)} frames, each alone")
-    whole = fit(sizes, actual)
-    numbers = {name: np.round(getattr(whole, name), 5).tolist() for name in Fit._fields}
+        predicted[left_out] = found.predict(sizes[left_out])
+    off = predicted - actual
+    common.print_heading(f"{len(files)} galaxies, {galaxies.max() + 1 - len(files)} simulated ones")
+    table = common.Table("galaxies | width of the picture, of 424 | pictures | bias | scatter")
+    for name, some in (("real", real), ("simulated", ~real)):
+        for low, high in ((160, 207), (208, 299), (300, 423), (424, 424), (425, 850)):
+            those = off[some & (widths >= low) & (widths <= high)]
+            table.row(name, f"{low} to {high}", len(those), f"{those.mean():+.1%}", f"{those.std():.1%}")
+    table = common.Table("galaxies | images in a folder | folders | remarked upon")
+    for (name, some), size in product((("real", real), ("simulated", ~real)), (1, 2, 3, 5, 10, 30, 100)):
+        random, found = np.random.default_rng(0), np.exp(off[some & whole])
+        folders = [random.choice(found, size, replace=False) for _ in range(FOLDERS)]
+        table.row(name, size, FOLDERS, sum(bool(describe_scale(map(as_shown, one))) for one in folders))
+    numbers = {name: np.round(part, 5).tolist() for name, part in fit(sizes, actual)._asdict().items()}
     chosen.out.write_text(json.dumps(numbers) + "\n")
 
 
-def draw(files: list[Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def as_shown(measured: float) -> Shown:
+    return Shown(np.zeros((0, 0, 3), np.uint8), measured=measured)
+
+
+def draw(frames: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return sizes, width, number of the galaxy, and whether it is a frame as it is, of each picture."""
     random = np.random.default_rng(0)
     rows = []
-    for number, file in enumerate(files):
-        frame = decode_image(file.read_bytes())
+    for number, frame in enumerate(frames):
         for turn in range(DRAWS):
             width = FRAME_PIXELS if turn % 3 == 0 else int(math.exp(random.uniform(*np.log(WIDTHS))))
             picture = cut(frame, width, random)
             if turn % 2:
                 curve = 255 * np.linspace(0, 1, 256) ** math.exp(random.uniform(-0.5, 0.5))
                 picture = cv2.LUT(picture, curve.astype(np.uint8))
-            if (sizes := outline_sizes(picture, width)) is not None:
+            (sizes,) = outline_sizes(sample(picture, width)[None])
+            if not np.isnan(sizes).any():
                 rows.append((sizes, width, number, turn == 0))
-    sizes, widths, galaxies, frames = (np.array(column) for column in zip(*rows, strict=True))
-    return sizes, widths, galaxies, frames
+    sizes, widths, galaxies, whole = (np.array(column) for column in zip(*rows, strict=True))
+    return sizes, widths, galaxies, whole
 
 
 def cut(frame: np.ndarray, width: int, random: np.random.Generator) -> np.ndarray:

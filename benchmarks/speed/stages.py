@@ -68,7 +68,7 @@ def time_stages(
         for batch in in_batches(frames, BATCH):
             files = timed("read", each, Path.read_bytes, batch)
             whole = timed("decode", each, reduced, files)
-            timed(MEASURE, each, measure, whole)
+            timed(MEASURE, measure, whole)
             cutouts = np.stack(timed("cut out", each, partial(to_cutout, geometry=geometry), whole))
             images = timed("warp", network_input, cutouts, [View()] * len(cutouts), geometry, seen)
             fractions, features = timed("network", predictor.backend.compute, images)

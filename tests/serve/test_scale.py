@@ -17,9 +17,9 @@ def png(pixels: np.ndarray) -> bytes:
 
 @pytest.fixture(scope="module")
 def near() -> bytes:
-    """Return a galaxy cut so that it looks more than twice as large as in a whole frame."""
+    """Return a galaxy cut so that it looks more than two and a half times as large as in a whole frame."""
     (galaxy,) = simulate_galaxies(1, seed=3, pixels=424)
-    return png(galaxy.image[112:312, 112:312])
+    return png(galaxy.image[132:292, 132:292])
 
 
 def ask(client, *images: bytes, **params):
@@ -33,10 +33,10 @@ def test_a_galaxy_of_another_size_is_noticed_and_brought_to_scale(client, near):
     assert said["galaxies"][0]["scale_factor"] is None
     measured = ask(client, near, scale="auto").json()
     (galaxy,) = measured["galaxies"]
-    assert measured["remark"] == "" and galaxy["scale_factor"] == pytest.approx(2.1, rel=0.3)
+    assert measured["remark"] == "" and galaxy["scale_factor"] == pytest.approx(2.65, rel=0.3)
     assert galaxy["r90_pixels"] == pytest.approx(50, rel=0.3)
     known = ask(client, near, pixel_scale=0.4, r90=[20.0]).json()["galaxies"][0]
-    assert (known["r90_pixels"], known["scale_factor"]) == (50.0, 2.12)
+    assert (known["r90_pixels"], known["scale_factor"]) == (50.0, 2.65)
     assert galaxy["fractions"] != said["galaxies"][0]["fractions"]
     turned = client.post(
         "/v1/rotate", files=[("file", ("a.png", near))], params={"scale": "auto", "steps": 8}

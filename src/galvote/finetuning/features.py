@@ -81,7 +81,7 @@ def look(
     geometry, seen = predictor.geometry, predictor.card.network.geometry
 
     def compute(read: Sequence[tuple[Source, Encoded | ImageError]]) -> list[_Row]:
-        shown = [predictor.show(one, data, settings.scale, settings.field_of_view) for one, data in read]
+        shown = list(predictor.show_each(read, settings.scale, settings.field_of_view))
         cutouts = np.zeros((len(read), geometry.pixels, geometry.pixels, 3), np.uint8)
         for cutout, one in zip(cutouts, shown, strict=True):
             if not isinstance(one, ImageError):

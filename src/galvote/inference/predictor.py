@@ -21,7 +21,7 @@ from jaxtyping import UInt8
 from galvote.calibration import Calibration, check_level
 from galvote.errors import GalvoteError, ImageError, ModelError, ScaleWarning
 from galvote.images import MAX_PIXELS, Encoded, Geometry, try_read
-from galvote.images.scale import Shown, describe_scale, show
+from galvote.images.scale import Shown, describe_scale, finish, show
 from galvote.inference.backends import Backend, Outputs
 from galvote.inference.columns import prediction_schema
 from galvote.inference.cores import count_cores
@@ -50,6 +50,9 @@ _CHECKED = 100  # images whose scale is measured unless something is said of it
 
 BATCH = 64
 """Galaxies that are read, predicted and made rows of together; a backend may compute fewer at once."""
+
+_MEASURED_AT_ONCE = 16
+"""Images whose galaxies are measured together, so that no more of them are in memory as they were decoded."""
 
 _BATCHES_AHEAD = 3
 """For each core: one that the network has, one that is decoded, and one to spare."""
@@ -510,23 +513,48 @@ class Predictor:
         max_pixels
             As for `galvote.images.decode_image`.
         """
-        if isinstance(data, Shown | ImageError):
-            return data
-        run = partial(
-            show,
-            data,
-            self.geometry,
-            self.card.network.geometry,
-            field_of_view=galaxy.field_of_view or field_of_view,
-            r90=scale.pixels(galaxy.id) if isinstance(scale, Sizes) else None,
-            measured="applied" if scale == "auto" else "only" if scale == "check" else "no",
-            max_pixels=max_pixels,
-        )
-        return try_read(run)
+        (shown,) = self.show_each([(galaxy, data)], scale, field_of_view, max_pixels=max_pixels)
+        return shown
+
+    def show_each(
+        self,
+        read: Iterable[Waiting],
+        scale: Scale | Literal["check"] | None = None,
+        field_of_view: float | None = None,
+        *,
+        max_pixels: int = MAX_PIXELS,
+    ) -> Iterator[Shown | ImageError]:
+        """Yield what the network is shown of each galaxy, or what is wrong with its image, as `show` does.
+
+        Parameters
+        ----------
+        read
+            Galaxies, and what was read of their images, or what was wrong.
+        scale, field_of_view, max_pixels
+            As for `show`.
+        """
+        measured: Literal["no", "only", "applied"]
+        measured = "applied" if scale == "auto" else "only" if scale == "check" else "no"
+        for some in in_batches(read, _MEASURED_AT_ONCE if measured != "no" else 1):
+            todo = [
+                show(
+                    data,
+                    self.geometry,
+                    self.card.network.geometry,
+                    field_of_view=galaxy.field_of_view or field_of_view,
+                    r90=scale.pixels(galaxy.id) if isinstance(scale, Sizes) else None,
+                    measured=measured,
+                    max_pixels=max_pixels,
+                )
+                for galaxy, data in some
+                if not isinstance(data, Shown | ImageError)
+            ]
+            done = iter(finish(todo))
+            yield from (data if isinstance(data, Shown | ImageError) else next(done) for _, data in some)
 
     def _compute(self, read: Sequence[Waiting], settings: Settings) -> Prediction:
         # Decoded here, a cutout is still in the core's cache when the network comes to it.
-        shown = [self.show(galaxy, data, settings.scale, settings.field_of_view) for galaxy, data in read]
+        shown = list(self.show_each(read, settings.scale, settings.field_of_view))
         # A picture that cannot be read is black to the network. So the others keep their places in the batch,
         # and their rows are the same to the last digit as if it could be read.
         cutouts = np.zeros((len(read), self.geometry.pixels, self.geometry.pixels, 3), dtype=np.uint8)

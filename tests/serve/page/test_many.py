@@ -93,7 +93,7 @@ def test_a_wide_picture_shows_its_galaxies_to_click(open_page, wide_image, tmp_p
 
 def test_a_picture_of_another_scale_is_measured_or_searched(open_page, tmp_path):
     (galaxy,) = simulate_galaxies(1, seed=3, pixels=424)
-    Image.fromarray(galaxy.image[112:312, 112:312]).save(tmp_path / "near.png")
+    Image.fromarray(galaxy.image[132:292, 132:292]).save(tmp_path / "near.png")
     page = open_page()
     page.choose(tmp_path / "near.png")
     page.wait_for_tree()
