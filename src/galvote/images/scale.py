@@ -39,6 +39,7 @@ _LEAST_CHANGE = 0.1  # of the logarithm; what is less hardly moves a vote
 _SIDE = 36  # pixels on which a galaxy is measured
 _MIDDLE = slice(_SIDE // 2 - 2, _SIDE // 2 + 2)  # of them, where it is looked for
 _NARROWEST = 8  # pixels of the picture
+_LARGE_IMAGE = 6_000_000  # bytes of a decoded picture
 _SMALLEST = 50 / 600  # r90 in widths of the picture; where it is less, the middle is measured
 _LARGEST = 0.45  # r90 in widths of the picture
 _LEAST_PIXELS = 3.0  # of r90
@@ -98,7 +99,8 @@ def show(
 
     rgb = decode()
     if measured != "no" and field_of_view is None and r90 is None:
-        if share := (yield rgb):
+        # A large image does not wait for others in memory.
+        if share := measure([rgb])[0] if rgb.size > _LARGE_IMAGE else (yield rgb):
             r90, found = share * side, share * frame
         if share and measured == "applied":
             factor = _whole_pixels(_weigh(found), geometry, frame, rgb)
