@@ -12,7 +12,7 @@ images together.
 import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -23,8 +23,9 @@ from sklearn.metrics import roc_auc_score
 
 import galvote
 from benchmarks import common
-from galvote.calibration import Intervals, random_halves, surprisal
+from galvote.calibration import Calibration, Intervals, random_halves, surprisal
 from galvote.images import decode_image
+from galvote.inference import Prediction
 from galvote.inference.calibrate import predict_changed
 from galvote.inference.cores import count_cores
 from galvote.io import list_sources
@@ -114,17 +115,35 @@ def compare(
     name: str, scale: Scale, files: list[Path], actual: np.ndarray, changes: list[str], table: common.Table
 ) -> None:
     model = galvote.load(name)
-    assert model.calibration is not None
     said = {change: model.predict(list(change_all(files, change)), scale=scale) for change in changes}
+    errors = {change: squared_errors(one.fractions, actual).mean(axis=1) for change, one in said.items()}
+    cells: dict[str, Sequence[str]] = {change: [""] * 4 for change in [*changes, "all"]}  # not calibrated
+    if model.calibration is not None:
+        cells = describe_doubt(model, model.calibration, files, actual, said, errors)
+    for change, found in errors.items():
+        table.row(f"`{name}`", scale, change, *common.describe_score(found), *cells[change])
+    mean = np.mean([common.rmse(errors[change]) for change in changes if change != "none"])
+    table.row(f"`{name}`", scale, "mean of the changes", f"{mean:.4f}", "", *cells["all"])
+
+
+def describe_doubt(
+    model: galvote.Predictor,
+    calibration: Calibration,
+    files: list[Path],
+    actual: np.ndarray,
+    said: dict[str, Prediction],
+    errors: dict[str, np.ndarray],
+) -> dict[str, Sequence[str]]:
     fractions, features = predict_changed(model, list_sources(files))
     rarity = {change: surprisal(known(one.ood_score)) for change, one in said.items()}
-    ood = model.calibration.ood
     learned = (
         np.concatenate([said["none"].fractions, fractions]),
         np.concatenate([actual, actual]),
-        np.concatenate([rarity["none"], surprisal(ood.score(ood.distances(features)))]),
+        np.concatenate(
+            [rarity["none"], surprisal(calibration.ood.score(calibration.ood.distances(features)))]
+        ),
     )
-    held: dict[str, list[tuple[float, float]]] = {change: [] for change in changes}
+    held: dict[str, list[tuple[float, float]]] = {change: [] for change in said}
     for half in random_halves(len(files), 10):
         both = np.tile(half, 2)
         intervals = Intervals.fit(*(values[both] for values in learned))
@@ -133,16 +152,14 @@ def compare(
             within = (low <= actual[~half]) & (actual[~half] <= high)
             held[change].append((within.mean(), (high - low).mean()))
     coverage = {change: np.mean(shares, axis=0) for change, shares in held.items()}
-    errors = {change: squared_errors(one.fractions, actual).mean(axis=1) for change, one in said.items()}
-    for change, (share, width) in coverage.items():
-        cells = f"{share:.3f}", f"{width:.3f}", f"{known(said[change].ood).mean():.1%}", ""
-        table.row(f"`{name}`", scale, change, *common.describe_score(errors[change]), *cells)
+    shares = [share for change, (share, _) in coverage.items() if change != "none"]
     every, scores = (np.concatenate(list(values.values())) for values in (errors, rarity))
     auc = roc_auc_score(every > np.quantile(every, 0.9), scores)
-    mean = np.mean([common.rmse(errors[change]) for change in changes if change != "none"])
-    shares = [share for change, (share, _) in coverage.items() if change != "none"]
-    cells = f"{min(shares):.3f} to {max(shares):.3f}", "", "", f"{auc:.3f}"
-    table.row(f"`{name}`", scale, "mean of the changes", f"{mean:.4f}", "", *cells)
+    cells: dict[str, Sequence[str]] = {
+        change: [f"{share:.3f}", f"{width:.3f}", f"{known(said[change].ood).mean():.1%}", ""]
+        for change, (share, width) in coverage.items()
+    }
+    return cells | {"all": [f"{min(shares):.3f} to {max(shares):.3f}", "", "", f"{auc:.3f}"]}
 
 
 def change_all(files: list[Path], change: str) -> Iterator[np.ndarray]:
