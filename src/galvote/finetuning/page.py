@@ -14,15 +14,7 @@ from galvote.report import choose_galaxies, draw_finetuned_page
 def draw_page(
     learned: Learned, name: str, predictor: Predictor, pictures: Sources, settings: Settings
 ) -> str:
-    """Return the page of a model as HTML.
-
-    Parameters
-    ----------
-    learned, name
-        The model, and what it is called.
-    predictor, pictures, settings
-        What looks at pictures, at which, and how.
-    """
+    """Return the page of a model of some name as HTML, with pictures that a predictor is shown."""
     result = learned.result
     scores = to_plain(result)
     galaxies = result.ids, result.out_of_fold, result.actual, result.low, result.high

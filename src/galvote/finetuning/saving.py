@@ -27,15 +27,8 @@ _LAYER = "head.linear"
 def whole_folder(folder: Path) -> Iterator[Path]:
     """Yield a folder beside `folder`, whose files are moved there when the block ends, the card last.
 
-    Parameters
-    ----------
-    folder
-        Made if it does not exist.
-
-    Raises
-    ------
-    OutputError
-        If it cannot be written to. If the block fails, nothing is left behind and `folder` stays as it is.
+    It is made if it does not exist; `OutputError` if it cannot be written to. If the block fails, nothing is
+    left behind and `folder` stays as it is.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -53,20 +46,10 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 def save_with_head(
     parent: Path, card: Card, head: Head, calibration: Calibration, measured: Mapping[str, Any], folder: Path
 ) -> None:
-    """Write a saved model: the encoder of another one, and a head of its own.
+    """Write a saved model to an empty folder: the encoder of another one, and a head of its own.
 
-    Parameters
-    ----------
-    parent
-        Folder of the model whose encoder is kept; it has a graph.
-    card
-        Of the new model; what is counted and hashed is filled in.
-    head
-        On the encoder's own features.
-    calibration, measured
-        Of the new model, and what its card says of them.
-    folder
-        Where it goes; there is no model yet.
+    The parent has a graph. What is counted and hashed is filled in on the card, which also says what was
+    `measured` of the calibration.
     """
     import onnx
 

@@ -31,20 +31,10 @@ def write(
     data: Mapping[str, Any],
     recipe: Mapping[str, Any],
 ) -> Finetuned:
-    """Write a model with its numbers, all of it or nothing.
+    """Write a model with its numbers and a page (HTML), all of it or nothing.
 
-    Parameters
-    ----------
-    learned
-        What is written.
-    begun
-        Name of the model that was begun with.
-    out
-        Where it goes.
-    page
-        Beside the model, as HTML.
-    data, recipe
-        What the card says of what it was made from, and how.
+    `begun` is the name of the model that was begun with; data and recipe are what the card says of what the
+    model was made from, and how.
     """
     result = replace(learned.result, folder=out)
     scores = to_plain(result)
@@ -79,13 +69,7 @@ def write(
 
 
 def to_plain(result: Finetuned) -> dict[str, Any]:
-    """Return the numbers of a result as plain data for JSON.
-
-    Parameters
-    ----------
-    result
-        Of `galvote.finetune`.
-    """
+    """Return the numbers of a result as plain data for JSON."""
     return {
         "what": "labels against predictions by models that did not learn from the galaxy",
         "galaxies": len(result.ids),
