@@ -131,7 +131,7 @@ def calibrate(
         known.tree, found.fractions, actual, features, features, FALSE_ALARMS, classes=classes
     )
     flagged = float((distances > ood.threshold).mean())
-    return replace(calibration, ood=ood), measured._replace(flagged=flagged)
+    return replace(calibration, ood=ood), replace(measured, flagged=flagged)
 
 
 def _axes(galaxies: int) -> int:

@@ -26,21 +26,9 @@ class Opened(NamedTuple):
 
 
 def open_model(name: str | os.PathLike[str], backend: str | None = None) -> Opened:
-    """Open a model with a backend.
+    """Open a model with a backend, both as for `galvote.load`, or raise `ModelError`.
 
-    Parameters
-    ----------
-    name, backend
-        As for `galvote.load`.
-
-    Returns
-    -------
-    The model; its folder is `None` if it is one exported file.
-
-    Raises
-    ------
-    ModelError
-        If there is no such model, it is damaged, or the backend cannot compute it here.
+    Its folder is None if it is one exported file.
     """
     path, backend = Path(name), backend or "auto"
     check_backend(backend)

@@ -21,27 +21,9 @@ def read_votes_of(
     reference: Positions | None = None,
     report: Callable[[str], None] = lambda sentence: None,
 ) -> Votes:
-    """Read the votes on the questions of a tree.
+    """Read the votes on the questions of a tree, as `galvote.labels.read_votes` does.
 
-    Parameters
-    ----------
-    tree
-        That of the predictions.
-    votes
-        Tables of votes, or votes that are read already.
-    skip_invalid, id_column, reference, report
-        As for `galvote.labels.read_votes`.
-
-    Returns
-    -------
-    The votes.
-
-    Raises
-    ------
-    TreeError
-        If they are of another tree.
-    CatalogueError
-        If a table cannot be read.
+    They may be read already; `TreeError` if they are of another tree.
     """
     if isinstance(votes, Votes):
         refuse_other_tree(votes.tree, tree, "The tree of the votes")
@@ -65,14 +47,7 @@ def read_votes_of(
 def refuse_other_tree(tree: DecisionTree | None, own: DecisionTree, what: str) -> None:
     """Raise `TreeError` unless a tree, if there is one, asks the same questions as that of the predictions.
 
-    Parameters
-    ----------
-    tree
-        That of something else.
-    own
-        That of the predictions.
-    what
-        How a message begins: ``The tree of the votes``.
+    `what` is how the message begins: ``The tree of the votes``.
     """
     if tree is not None and (tree.columns, tree.slices) != (own.columns, own.slices):
         raise TreeError(

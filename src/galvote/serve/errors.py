@@ -49,16 +49,6 @@ class RequestError(GalvoteError):
 
 
 def busy(reason: str) -> RequestError:
-    """Make the error of a server without room for another request.
-
-    Parameters
-    ----------
-    reason
-        A sentence: what is full.
-
-    Returns
-    -------
-    A 503 with the header ``Retry-After``.
-    """
+    """Return the error of a server without room for another request; a sentence says what is full."""
     message = f"{reason} Ask again in {RETRY_AFTER} seconds."
     return RequestError(503, "busy", message, {"Retry-After": str(RETRY_AFTER)})
