@@ -12,7 +12,7 @@ import galvote
 from galvote.cli import app
 from galvote.errors import ModelError
 from galvote.finetuning.head import Head
-from galvote.finetuning.saving import save_with_head
+from galvote.finetuning.writing import save_with_head
 from galvote.inference import quantise as module
 from galvote.models import load_calibration, load_card, load_model, save_model
 from galvote.models.card import QUANTISED

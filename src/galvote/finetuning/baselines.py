@@ -1,7 +1,5 @@
 """What labels can be told by without any training: how frequent they are, and what the model says already."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace

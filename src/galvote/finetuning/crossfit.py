@@ -1,7 +1,5 @@
 """What heads say of galaxies that they did not learn from."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 

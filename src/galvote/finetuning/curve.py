@@ -1,7 +1,5 @@
 """Score against the number of labels, and whether more of them would help."""
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float
 

@@ -1,7 +1,5 @@
 """What a network makes of pictures, each in several orientations and sizes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 

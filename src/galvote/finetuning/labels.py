@@ -1,7 +1,5 @@
 """Labels that can be learned: read, matched with pictures, and refused where nothing can come of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Learn heads from labels and features, and measure what was learned on galaxies that were left out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial

@@ -1,7 +1,5 @@
 """Labels that are probably wrong."""
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float
 

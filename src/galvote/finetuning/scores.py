@@ -1,7 +1,5 @@
 """How well predictions agree with labels, and how sure that is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

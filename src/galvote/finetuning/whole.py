@@ -1,7 +1,5 @@
 """All weights of a network learn: fold by fold to be tested, then from all labels."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import time

@@ -1,7 +1,5 @@
 """Give a trained model intervals, and a flag for images unlike the galaxies that it was trained on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -33,7 +31,7 @@ from galvote.inference.backends import Outputs
 from galvote.inference.pipeline import in_batches
 from galvote.inference.prediction import Prediction
 from galvote.inference.predictor import BATCH, Predictor
-from galvote.inference.votes import read_votes_of
+from galvote.inference.scored import read_votes_of
 from galvote.io import Sources, list_sources
 from galvote.io.atomic import refuse_existing
 from galvote.io.columns import one_has

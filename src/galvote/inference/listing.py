@@ -1,7 +1,5 @@
 """What may be given to a model: places of images, or images as arrays."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from functools import partial

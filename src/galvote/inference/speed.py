@@ -1,7 +1,5 @@
 """Which backend is the fastest on this machine: measured once, and kept in the user's cache folder."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform

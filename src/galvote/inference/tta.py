@@ -1,7 +1,5 @@
 """Test-time augmentation: the mean prediction over several orientations of each cutout."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
