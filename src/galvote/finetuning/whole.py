@@ -75,7 +75,7 @@ def train_network(
     the recipe ``finetune``) are the same. `OverBudgetError` is raised if the first steps tell that it takes
     more minutes than the budget has.
     """
-    import galvote
+    from galvote.inference.export import export_as
     from galvote.training.finetune import RECIPE, draw_early_stop, finetune_network, predict_folds
     from galvote.training.recipe_files import load_recipe
 
@@ -116,7 +116,7 @@ def train_network(
         on_progress=progress.of_all,
     )
     if not (best / GRAPH).is_file():
-        galvote.export(best)
+        export_as(parent, best)
     fractions = np.zeros(known.shares.shape)
     for (_, own), (ours, _) in zip(parts.others(), predicted, strict=True):
         fractions[own] = ours

@@ -12,7 +12,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
 from itertools import chain
@@ -30,7 +30,7 @@ from galvote.calibration import Calibration
 from galvote.errors import ModelError
 from galvote.images import Geometry, View, to_cutout, warp_cutout
 from galvote.inference.backends import OnnxBackend, open_session
-from galvote.inference.graph import take_weights_from
+from galvote.inference.graph import take_weights_from, with_head
 from galvote.inference.tta import predict_tta
 from galvote.io.atomic import atomic_file, refuse_existing, trial_file, write_whole
 from galvote.models import Card, GalaxyNetwork, find_model, load_calibration, load_model, run_network
@@ -182,14 +182,30 @@ def export(model: str | Path, out: str | Path | None = None, *, overwrite: bool 
         If there is no such model, a package of the extra is missing, or the difference is too large.
     """
     if out is None:
-        return _write_graph(find_model(model), overwrite)
+        return _export_graph(find_model(model), overwrite)
     refuse_unexportable(Path(out), overwrite)  # before the long part
     network, card = load_model(model)
     return export_model(network, card, load_calibration(model), Path(out), overwrite=overwrite)
 
 
-def _write_graph(folder: Path, overwrite: bool) -> float:
-    """Write the graph whose weights are those of the model's own file, where it is."""
+def export_as(parent: Path, folder: Path) -> float:
+    """Write the graph of a model that was trained from another: with its graph, it need not be exported anew.
+
+    Weights and head are changed there; it is compared with torch as after an export, which comes instead if
+    they differ. Both are folders of saved models, the parent's with its graph. The head is a softmax.
+    """
+    import onnx
+
+    head = load_model(folder)[0].head
+    layer = [parameter.detach().numpy() for parameter in (head.linear.weight, head.linear.bias)]
+    with suppress(ModelError):
+        graph = onnx.load(parent / GRAPH, load_external_data=False)
+        return _write_graph(folder, with_head(graph, head.tree, *layer))
+    return _export_graph(folder, overwrite=False)
+
+
+def _export_graph(folder: Path, overwrite: bool) -> float:
+    """Export the graph of a model to where it is."""
     _refuse_without_exporter()
     from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
@@ -201,6 +217,12 @@ def _write_graph(folder: Path, overwrite: bool) -> float:
     )
     fold_constants(model)
     remove_unused_nodes(model)
+    return _write_graph(folder, model)
+
+
+def _write_graph(folder: Path, model: ModelProto) -> float:
+    """Write a graph whose weights are those of the model's own file, if it computes what torch does."""
+    network, card = load_model(folder)
     take_weights_from(folder / WEIGHTS, model)
     with atomic_file(folder / GRAPH) as path:
         path.write_bytes(model.SerializeToString())
