@@ -120,7 +120,7 @@ _HOMES = {
 
 
 def load(name: str | PathLike[str], backend: str | None = None) -> Predictor:
-    """Load a model, ready to predict.
+    """Return a model that is ready to predict.
 
     Parameters
     ----------
@@ -130,11 +130,6 @@ def load(name: str | PathLike[str], backend: str | None = None) -> Predictor:
     backend
         What computes: ``onnx``, ``openvino``, ``torch`` (in bfloat16 where that is fast), ``torch-float32``
         or ``auto``, the fastest here, if not given.
-
-    Returns
-    -------
-    Predictor
-        The model.
 
     Raises
     ------

@@ -58,7 +58,7 @@ class Stand(Predictor):
 
 
 @pytest.fixture(scope="module")
-def calibration() -> Calibration:
+def calibration(quick: None) -> Calibration:
     random = np.random.default_rng(5)
     predicted = random.uniform(size=(200, len(TREE)))
     actual = (predicted + random.normal(0, 0.1, predicted.shape)).clip(0, 1)

@@ -6,16 +6,17 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def parent(calibrated, tmp_path_factory) -> Path:
+def parent(calibrated, build_once) -> Path:
     """Return the folder of a tiny model that predicts without torch."""
     import shutil
 
     import galvote
 
-    folder = tmp_path_factory.mktemp("parent") / "tiny"
-    shutil.copytree(calibrated, folder)
-    galvote.export(folder)
-    return folder
+    def make(folder: Path) -> None:
+        shutil.copytree(calibrated, folder / "tiny")
+        galvote.export(folder / "tiny")
+
+    return build_once("parent", make) / "tiny"
 
 
 @pytest.fixture(scope="session")

@@ -256,19 +256,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def galvote(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-c", "from galvote.cli import main; main()", *map(str, arguments)]
-
-
-def test_a_killed_command_is_resumed_and_equals_an_uninterrupted_one(folder: Path, tmp_path: Path) -> None:
-    whole = galvote("pack", folder, "--out", tmp_path / "whole")
-    broken = galvote("pack", folder, "--out", tmp_path / "broken", "--workers", "1")
-    done = subprocess.run(whole, capture_output=True, text=True, check=True)
+def test_a_killed_command_is_resumed_and_equals_an_uninterrupted_one(command, folder: Path, tmp_path: Path):
+    done = command("pack", folder, "--out", tmp_path / "whole")
+    assert done.returncode == 0
     assert "1,199 cutouts" in done.stdout
     assert "100400: empty" in done.stdout
 
+    broken = ("pack", folder, "--out", tmp_path / "broken", "--workers", 1)
     lines = tmp_path / "broken" / "sources.jsonl"
-    process = subprocess.Popen(broken, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "galvote", *map(str, broken)], stdout=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and not (lines.exists() and lines.stat().st_size > 100):
         time.sleep(0.002)
@@ -276,34 +274,19 @@ def test_a_killed_command_is_resumed_and_equals_an_uninterrupted_one(folder: Pat
     assert process.wait() == -signal.SIGKILL
     assert 0 < len(lines.read_text().splitlines()) - 1 < 1200
 
-    subprocess.run(broken, capture_output=True, check=True)
+    assert command(*broken).returncode == 0
     assert contents(tmp_path / "broken") == contents(tmp_path / "whole")
 
-    again = subprocess.run(broken, capture_output=True, text=True, check=False)
+    again = command(*broken)
     assert again.returncode == 2
     assert "--overwrite" in again.stderr
 
 
-def test_the_command_takes_geometry_and_refuses_nonsense(folder: Path, tmp_path: Path) -> None:
-    options = [
-        "--out",
-        tmp_path / "store",
-        "--cutout-field-of-view",
-        "6.0",
-        "--pixels",
-        "40",
-        "--field-of-view",
-        "8.48",
-    ]
+def test_the_command_takes_geometry_and_refuses_nonsense(command, folder: Path, tmp_path: Path):
     one = sorted(folder.iterdir())[0]
-
-    subprocess.run(galvote("pack", one, *options), capture_output=True, check=True)
-    wrong = subprocess.run(
-        galvote("pack", one, "--out", tmp_path / "wrong", "--pixels", "1"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    shown = ("--cutout-field-of-view", 6.0, "--pixels", 40, "--field-of-view", 8.48)
+    assert command("pack", one, "--out", tmp_path / "store", *shown).returncode == 0
+    wrong = command("pack", one, "--out", tmp_path / "wrong", "--pixels", 1)
 
     store = PackedStore.open(tmp_path / "store")
     assert store.ids == ("100000",)

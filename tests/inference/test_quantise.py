@@ -12,8 +12,9 @@ import galvote
 from galvote.cli import app
 from galvote.errors import ModelError
 from galvote.finetuning.head import Head
-from galvote.finetuning.saving import save_with_head
+from galvote.finetuning.writing import save_with_head
 from galvote.inference import quantise as module
+from galvote.inference.export import export_as
 from galvote.models import load_calibration, load_card, load_model, save_model
 from galvote.models.card import QUANTISED
 from galvote.trees import class_tree
@@ -80,7 +81,7 @@ def test_what_is_too_far_from_float32_is_not_written(quantised, simulated, tmp_p
 def test_weights_in_float32_are_rounded_as_well(simulated, tmp_path):
     network, card = load_model("galvote-small")
     save_model(network, card, tmp_path / "own")
-    galvote.export(tmp_path / "own")
+    export_as(FOLDER / "galvote-small", tmp_path / "own")
     change = module.quantise_on_images(tmp_path / "own", [simulated / "images_training"])
     assert 0 < change < module.TOLERANCE
     assert galvote.load(tmp_path / "own", "onnx").computed_by == "galvote-small, onnx int8 cpu"

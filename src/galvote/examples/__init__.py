@@ -1,7 +1,5 @@
 """Galaxies to try things with: pictures of SDSS that volunteers agree on. README.md has their credit."""
 
-from __future__ import annotations
-
 import csv
 from functools import cache
 from pathlib import Path

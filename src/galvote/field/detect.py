@@ -4,8 +4,6 @@ Positions are in pixels of the image as numpy holds it: x to the right along the
 the first, and the centre of the first pixel is (0, 0).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The example galaxies, predicted, beside what their volunteers voted."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path

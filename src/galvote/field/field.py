@@ -138,11 +138,5 @@ class Field:
         )
 
     def to_table(self) -> Table:
-        """Return the rows of `to_arrow` with units and descriptions.
-
-        Returns
-        -------
-        astropy.table.Table
-            A row for each galaxy.
-        """
+        """Return the rows of `to_arrow` with units and descriptions."""
         return to_astropy(self.to_arrow())

@@ -1,7 +1,5 @@
 """The files of a field: an annotated image, sheets of cutouts, a page, a catalogue."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """From a wide image to its galaxies and their votes, in one call."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +31,7 @@ def find_field(
     stretch: str = "lupton",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Field:
-    """Find the galaxies of a wide image and predict their votes.
+    """Return the galaxies of a wide image, where they are, and the votes that are predicted of each.
 
     Parameters
     ----------
@@ -58,11 +56,6 @@ def find_field(
     on_progress
         Called with how much is done, and the total: of the parts of the image that are searched, then of the
         galaxies that are predicted.
-
-    Returns
-    -------
-    Field
-        The galaxies, where they are, and the prediction for each.
 
     Raises
     ------

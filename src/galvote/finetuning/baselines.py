@@ -1,7 +1,5 @@
 """What labels can be told by without any training: how frequent they are, and what the model says already."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,15 +20,8 @@ Fractions = Float[np.ndarray, "galaxy answer"]
 def most_frequent(known: Known) -> Fractions:
     """Predict the same of each galaxy: how frequent the answers are, or the mean of the others' numbers.
 
-    Parameters
-    ----------
-    known
-        The labels. Of classes none is left out: without a part, what is frequent there would be rarer, and
-        the baseline worse than chance.
-
-    Returns
-    -------
-    Cumulative fractions.
+    Of classes none is left out: without a part, what is frequent there would be rarer, and the baseline worse
+    than chance.
     """
     if known.tree.number is not None:
         found = _leave_out(known, known.tree.number, lambda numbers, others, own: numbers[others].mean())
@@ -45,18 +36,9 @@ def nearest_answers(
 ) -> tuple[OutOfFold, tuple[str, ...]]:
     """Predict each galaxy by those answers of a model, untrained, that rank the others' labels best.
 
-    Parameters
-    ----------
-    known
-        The labels.
-    own, fractions
-        The model's tree, and its cumulative fractions.
-
-    Returns
-    -------
-    Predictions, and the names of the answers that are chosen in most parts. One answer's fraction becomes a
-    probability by a logistic curve of two numbers (Platt), which the other galaxies give; a number by a
-    straight line, and of one answer only.
+    Given are the model's own tree and its cumulative fractions, returned predictions and the names of the
+    answers that are chosen in most parts. One answer's fraction becomes a probability by a logistic curve of
+    two numbers (Platt), which the other galaxies give; a number by a straight line, and of one answer only.
     """
     chosen = Counter[int]()
     if known.tree.number is not None:

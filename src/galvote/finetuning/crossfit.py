@@ -1,7 +1,5 @@
 """What heads say of galaxies that they did not learn from."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,21 +19,11 @@ Fractions = Float[np.ndarray, "galaxy answer"]
 
 @dataclass(frozen=True, eq=False)
 class OutOfFold:
-    """What heads that did not learn from a galaxy say of it.
+    """What heads that did not learn from a galaxy say of it."""
 
-    Parameters
-    ----------
-    fold
-        In which part each galaxy is left out.
-    logits
-        Outputs of the linear layers.
-    fractions
-        Cumulative fractions, calibrated on the other parts.
-    """
-
-    fold: Int[np.ndarray, " galaxy"]
-    logits: Fractions
-    fractions: Fractions
+    fold: Int[np.ndarray, " galaxy"]  # in which part each galaxy is left out
+    logits: Fractions  # outputs of the linear layers
+    fractions: Fractions  # cumulative, calibrated on the other parts
 
     def others(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return the row numbers that are not in each part, and those that are."""
@@ -54,16 +42,8 @@ def leave_out(
 ) -> OutOfFold:
     """Predict each galaxy with a head that learned from the others.
 
-    Parameters
-    ----------
-    known
-        Features and labels.
-    seed
-        Of the draw of the parts.
-    fit
-        What learns.
-    learn
-        Chooses from which of the others it learns.
+    `fit` learns, from those of the others' rows that `learn` chooses; the seed is that of the draw of the
+    parts.
     """
     fold, logits = np.zeros(len(known), int), np.zeros_like(known.shares)
     for number, (others, own) in enumerate(known.folds(FOLDS, seed)):
@@ -75,12 +55,7 @@ def leave_out(
 def with_temperatures(known: Known, fold: Int[np.ndarray, " galaxy"], logits: Fractions) -> OutOfFold:
     """Return predictions, each calibrated by a temperature that the other parts' labels give.
 
-    Parameters
-    ----------
-    known
-        The labels.
-    fold, logits
-        In which part each galaxy was left out, and what was said of it.
+    Known are the labels, in which part each galaxy was left out, and what was said of it.
     """
     found = OutOfFold(fold, logits, logits)
     temperatures = np.ones((len(known), len(known.tree.questions)))
@@ -94,14 +69,7 @@ def cross_intervals(
 ) -> tuple[Float[np.ndarray, "galaxy end"], Float[np.ndarray, "galaxy end"]]:
     """Return the ends of intervals that are calibrated on the other parts' galaxies.
 
-    Parameters
-    ----------
-    found
-        Predictions.
-    actual
-        Labels as cumulative fractions; NaN where unknown.
-    fit
-        What calibrates, from predictions and labels.
+    `fit` calibrates them, from predictions and labels, which are cumulative fractions; NaN where unknown.
     """
     parts = [
         fit(found.fractions[others], actual[others]).ends(found.fractions[own], LEVEL)
@@ -115,16 +83,8 @@ def cross_intervals(
 def cross_sets(found: OutOfFold, actual: Fractions) -> np.ndarray:
     """Return which classes each galaxy may have, so that `LEVEL` of the sets hold the given one.
 
-    Parameters
-    ----------
-    found
-        Predictions of one question.
-    actual
-        1 for the class, 0 for the others.
-
-    Returns
-    -------
-    What `ClassSets` that are calibrated on the other parts' galaxies hold.
+    They are what `ClassSets` hold that are calibrated on the other parts' galaxies. Of the actual classes,
+    that which is given is 1 and the others are 0.
     """
     sets = np.zeros(actual.shape, bool)
     for others, own in found.others():
@@ -138,12 +98,7 @@ def measure_distances(
 ) -> Float[np.ndarray, " galaxy"]:
     """Return how far each galaxy's picture is from those of the other parts.
 
-    Parameters
-    ----------
-    found
-        Tells the parts.
-    features
-        By part, those of all galaxies by an encoder that did not learn from the part.
+    Features are those of all galaxies by part, by an encoder that did not learn from the part.
     """
     distances = np.zeros(len(found.fold))
     for (others, own), seen in zip(found.others(), features, strict=True):
@@ -163,23 +118,9 @@ def calibrate(
 ) -> tuple[Calibration, Measured]:
     """Calibrate a model with out-of-fold predictions, and describe the pictures that it learned from.
 
-    Parameters
-    ----------
-    known, found
-        Labels and predictions.
-    actual
-        Labels as cumulative fractions; NaN where unknown.
-    features
-        The encoder's, unscaled.
-    distances
-        As `measure_distances` returns them.
-    classes
-        Whether each label is one class.
-
-    Returns
-    -------
-    What `galvote.inference.calibrate.measure` does; distances from the pictures are of parts that are left
-    out.
+    Labels (`actual`) are cumulative fractions, NaN where unknown; with `classes`, each is one class. Features
+    are the encoder's, unscaled, distances those of `measure_distances`. Returned is what
+    `galvote.inference.calibrate.measure` does; distances from the pictures are of parts that are left out.
     """
     ood = OodDetector.fit(features, features, axes=_axes(len(features)))
     ood = ood.with_threshold(distances, FALSE_ALARMS)
@@ -188,7 +129,7 @@ def calibrate(
         known.tree, found.fractions, actual, features, features, FALSE_ALARMS, classes=classes
     )
     flagged = float((distances > ood.threshold).mean())
-    return replace(calibration, ood=ood), measured._replace(flagged=flagged)
+    return replace(calibration, ood=ood), replace(measured, flagged=flagged)
 
 
 def _axes(galaxies: int) -> int:

@@ -1,7 +1,5 @@
 """Score against the number of labels, and whether more of them would help."""
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float
 
@@ -19,15 +17,7 @@ _MOST_SIZES = 5
 def learning_curve(
     known: Known, actual: Float[np.ndarray, "galaxy answer"], metric: str, *, classes: bool
 ) -> tuple[Point, ...]:
-    """Learn from ever fewer of the labels, and score the galaxies that are left out.
-
-    Parameters
-    ----------
-    known, actual
-        Features and labels; labels as cumulative fractions.
-    metric, classes
-        What is measured, and whether labels are classes; see `measure_scores`.
-    """
+    """Learn from ever fewer of the labels, and score by a metric the galaxies that are left out."""
     whole = len(known) * (FOLDS - 1) // FOLDS
     sizes = [whole >> halvings for halvings in range(_MOST_SIZES) if whole >> halvings >= _LEAST]
     return tuple(_measure(known, actual, metric, classes, size) for size in reversed(sizes))
@@ -59,14 +49,7 @@ def _measure(
 def advise(curve: tuple[Point, ...], metric: str, *, higher: bool) -> str:
     """Say what more labels would bring, by what the last doubling brought.
 
-    Parameters
-    ----------
-    curve
-        As `learning_curve` measured it.
-    metric
-        What is measured.
-    higher
-        Whether more of it is better.
+    `higher` says whether more of the metric is better.
     """
     name = metric.replace("_", " ").replace("roc auc", "ROC AUC").replace("rmse", "RMSE")
     if len(curve) < 2:

@@ -1,7 +1,5 @@
 """What a network makes of pictures, each in several orientations and sizes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -25,33 +23,18 @@ _Row = tuple[str, tuple[Float32[np.ndarray, "view feature"], Float32[np.ndarray,
 
 @dataclass(frozen=True, eq=False)
 class Looked:
-    """What a network makes of some pictures.
+    """What a network makes of some pictures."""
 
-    Parameters
-    ----------
-    ids
-        Of the pictures that can be read.
-    features
-        In each view, that of a prediction first.
-    fractions
-        The network's own cumulative fractions in the first view.
-    failures
-        What is wrong with the other pictures, by id.
-    """
-
-    ids: tuple[str, ...]
-    features: Float32[np.ndarray, "view galaxy feature"]
-    fractions: Float32[np.ndarray, "galaxy answer"]
-    failures: dict[str, ImageError]
+    ids: tuple[str, ...]  # of the pictures that can be read
+    features: Float32[np.ndarray, "view galaxy feature"]  # that of a prediction first
+    fractions: Float32[np.ndarray, "galaxy answer"]  # the network's own, cumulative
+    failures: dict[str, ImageError]  # what is wrong with the other pictures, by id
 
 
 def spread_views(count: int) -> tuple[View, ...]:
-    """Return so many views, the upright one first, the others turned, mirrored and of slightly other sizes.
+    """Return so many views, 1 or more.
 
-    Parameters
-    ----------
-    count
-        At least 1.
+    The first is upright, the others are turned, mirrored and of slightly other sizes.
     """
     return tuple(
         replace(view, zoom=_ZOOMS[place % len(_ZOOMS)]) for place, view in enumerate(tta_views(count))
@@ -65,18 +48,9 @@ def look(
     settings: Settings,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Looked:
-    """Compute the features of pictures, each picture read once.
+    """Compute the features of pictures in some views (`spread_views`), each picture read once.
 
-    Parameters
-    ----------
-    predictor, sources
-        What looks, and at what.
-    views
-        In which orientations; see `spread_views`.
-    settings
-        How pictures are shown, as for a prediction.
-    on_progress
-        Called with how many pictures are done, and how many there are.
+    Settings say how pictures are shown, as for a prediction.
     """
     geometry, seen = predictor.geometry, predictor.card.network.geometry
 
@@ -116,19 +90,9 @@ def look(
 
 
 def cut_out(predictor: Predictor, sources: Sources, ids: Sequence[str], settings: Settings) -> PackedStore:
-    """Return what the network is shown of some pictures, for training.
+    """Return what the network is shown of the pictures with these ids, in their order, for training.
 
-    Parameters
-    ----------
-    predictor, sources, settings
-        As for `look`.
-    ids
-        Of the pictures, in the order of the cutouts.
-
-    Raises
-    ------
-    ImageError
-        If one of them cannot be read any more.
+    `ImageError` is raised if one of them cannot be read any more.
     """
     row = {id_: place for place, id_ in enumerate(ids)}
     side = predictor.geometry.pixels

@@ -1,7 +1,5 @@
 """From a user's labels and pictures to a model, with numbers that hold."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -137,9 +135,8 @@ def finetune(
 
     from galvote.finetuning.features import cut_out
     from galvote.finetuning.learning import compare, fit_heads, gather, judge
-    from galvote.finetuning.page import draw_page
     from galvote.finetuning.whole import WORK, OverBudgetError, train_network
-    from galvote.finetuning.writing import write
+    from galvote.finetuning.writing import draw_page, write
 
     parent, out = find_model(model), Path(out)
     if not (parent / GRAPH).is_file():

@@ -32,24 +32,12 @@ Rows = Int[np.ndarray, " row"]
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """Features and labels of some galaxies, as a head learns them.
-
-    Parameters
-    ----------
-    tree
-        The questions.
-    features
-        In each view, scaled.
-    shares
-        Conditional fractions of the answers.
-    weights
-        Of each galaxy's answer to each question, 1 on average; 0 where it is unknown or was not asked.
-    """
+    """Features and labels of some galaxies, as a head learns them."""
 
     tree: DecisionTree
-    features: Float32[np.ndarray, "view galaxy feature"]
-    shares: Float[np.ndarray, "galaxy answer"]
-    weights: Float[np.ndarray, "galaxy question"]
+    features: Float32[np.ndarray, "view galaxy feature"]  # in each view, scaled
+    shares: Float[np.ndarray, "galaxy answer"]  # conditional fractions of the answers
+    weights: Float[np.ndarray, "galaxy question"]  # votes, 1 on average; 0 where unknown or not asked
 
     @classmethod
     def of(
@@ -59,15 +47,7 @@ class Known:
         fractions: Float[np.ndarray, "galaxy answer"],
         counts: Float[np.ndarray, "galaxy answer"] | None,
     ) -> Known:
-        """Return what is known by votes.
-
-        Parameters
-        ----------
-        tree, features
-            The questions, and scaled features.
-        fractions, counts
-            Cumulative fractions, and numbers of votes if those are known.
-        """
+        """Return what is known by cumulative fractions, and by numbers of votes if those are known."""
         shares = to_conditional(tree, fractions)
         weights = np.nan_to_num(asked_share(tree, fractions))
         for place, columns in enumerate(tree.slices.values()):
@@ -83,13 +63,7 @@ class Known:
         return len(self.shares)
 
     def select(self, rows: Rows) -> Known:
-        """Return what is known of some galaxies.
-
-        Parameters
-        ----------
-        rows
-            Their numbers.
-        """
+        """Return what is known of the galaxies in some rows."""
         return replace(
             self,
             features=self.features[:, rows],
@@ -100,14 +74,7 @@ class Known:
     def folds(self, count: int = FOLDS, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
         """Divide the galaxies into parts of like classes; each is left out once.
 
-        Parameters
-        ----------
-        count, seed
-            How many parts there are, and the seed of the draw.
-
-        Returns
-        -------
-        Row numbers of the galaxies to learn from and of those that are left out.
+        Returned are the rows of the galaxies to learn from, and of those that are left out.
         """
         root = next(iter(self.tree.slices.values()))
         classes = self.shares[:, root].argmax(axis=1)
@@ -118,26 +85,14 @@ class Known:
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """Brings features to zero mean along the directions of their largest variances, which sum to 1.
-
-    Parameters
-    ----------
-    mean, axes
-        Of all features; row vectors along which they are measured.
-    """
+    """Brings features to zero mean along the directions of their largest variances, which sum to 1."""
 
     mean: Float[np.ndarray, " feature"]
-    axes: Float[np.ndarray, "axis feature"]
+    axes: Float[np.ndarray, "axis feature"]  # row vectors along which features are measured
 
     @classmethod
     def fit(cls, features: Float32[np.ndarray, "galaxy feature"]) -> Scaling:
-        """Return the scaling that pictures give, labelled or not.
-
-        Parameters
-        ----------
-        features
-            Of the encoder.
-        """
+        """Return the scaling that pictures give, labelled or not, by the encoder's features of them."""
         mean, spread = features.mean(axis=0), features.std(axis=0)
         scale = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0)
         found = PCA(min(_AXES, *features.shape), random_state=0).fit((features - mean) * scale)
@@ -146,66 +101,33 @@ class Scaling:
     def apply(
         self, features: Float32[np.ndarray, "view galaxy feature"]
     ) -> Float32[np.ndarray, "view galaxy axis"]:
-        """Return scaled features.
-
-        Parameters
-        ----------
-        features
-            Of the encoder.
-        """
+        """Return scaled features."""
         return np.asarray((features - self.mean) @ self.axes.T, dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A linear layer; each question's answers share the softmax of their outputs.
-
-    Parameters
-    ----------
-    tree
-        The questions.
-    weight, bias
-        Of the linear layer.
-    strengths
-        The inverse regularisation of each question.
-    """
+    """A linear layer; each question's answers share the softmax of their outputs."""
 
     tree: DecisionTree
     weight: Float[np.ndarray, "answer feature"]
     bias: Float[np.ndarray, " answer"]
-    strengths: tuple[float, ...]
+    strengths: tuple[float, ...]  # the inverse regularisation of each question
 
     def logits(self, features: Float[np.ndarray, "galaxy feature"]) -> Float[np.ndarray, "galaxy answer"]:
-        """Return the linear layer's outputs.
-
-        Parameters
-        ----------
-        features
-            As it learned them.
-        """
+        """Return the linear layer's outputs for features such as it learned from."""
         return np.asarray(features @ self.weight.T + self.bias, dtype=np.float64)
 
     def unscaled(self, scaling: Scaling, temperatures: Float[np.ndarray, " question"]) -> Head:
         """Return the head that takes the encoder's own features, and is calibrated.
 
-        Parameters
-        ----------
-        scaling
-            Of the features that it learned from.
-        temperatures
-            What each question's outputs are divided by.
+        It learned from features with this scaling; each question's outputs are divided by its temperature.
         """
         weight = self.weight @ scaling.axes
         return replace(self, weight=weight, bias=self.bias - weight @ scaling.mean).softened(temperatures)
 
     def softened(self, temperatures: Float[np.ndarray, " question"]) -> Head:
-        """Return the head with each question's outputs divided by a temperature.
-
-        Parameters
-        ----------
-        temperatures
-            Of each question.
-        """
+        """Return the head with each question's outputs divided by a temperature."""
         per_answer = np.repeat(temperatures, [len(question.answers) for question in self.tree.questions])
         return replace(self, weight=self.weight / per_answer[:, None], bias=self.bias / per_answer)
 
@@ -215,14 +137,8 @@ def fit_head(
 ) -> Head:
     """Learn a head, each question by itself.
 
-    Parameters
-    ----------
-    known
-        Features and labels.
-    strengths
-        The inverse regularisation of each question; chosen by cross-validation if not given.
-    near
-        Where to begin to look for it, such as what was chosen for other galaxies.
+    The inverse regularisation (`strengths`) of each question is chosen by cross-validation if it is not
+    given. The search begins `near` what was chosen for other galaxies.
     """
     if strengths is None:
         near = near or [_FIRST] * len(known.tree.questions)
@@ -321,17 +237,9 @@ def fit_temperatures(
 ) -> Float[np.ndarray, " question"]:
     """Return what the logits of each question are to be divided by, so that probabilities hold.
 
-    Parameters
-    ----------
-    known
-        The labels.
-    logits
-        Of heads that did not learn from these galaxies.
-
-    Notes
-    -----
-    Guo et al. 2017, arXiv:1706.04599. Where answers are numbers it is 1: few labels tell it badly, their
-    mean depends on it, and its intervals are calibrated anyway.
+    Logits are those of heads that did not learn from these galaxies (Guo et al. 2017, arXiv:1706.04599).
+    Where answers are numbers it is 1: few labels tell it badly, their mean depends on it, and its intervals
+    are calibrated anyway.
     """
     found = []
     for place, columns in enumerate(known.tree.slices.values()):
@@ -352,15 +260,7 @@ def to_fractions(
     logits: Float[np.ndarray, "galaxy answer"],
     temperatures: Float[np.ndarray, "*galaxy question"],
 ) -> Float[np.ndarray, "galaxy answer"]:
-    """Return cumulative fractions.
-
-    Parameters
-    ----------
-    tree, logits
-        The questions, and a linear layer's outputs.
-    temperatures
-        Of each question, for all galaxies or each.
-    """
+    """Return cumulative fractions of a linear layer's outputs, each question's divided by a temperature."""
     per_question = np.broadcast_to(temperatures, (len(logits), len(tree.questions)))
     shares = [
         softmax(logits[:, columns] / per_question[:, place, None], axis=1)

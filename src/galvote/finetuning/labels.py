@@ -1,7 +1,5 @@
 """Labels that can be learned: read, matched with pictures, and refused where nothing can come of them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -37,19 +35,10 @@ def read_labelled(
     skip_invalid: bool,
     report: Callable[[str], None],
 ) -> tuple[Match, Sources]:
-    """Read labels and match them with pictures.
+    """Read labels and match them with pictures; most arguments are those of `galvote.finetune`.
 
-    Parameters
-    ----------
-    images, labels, tree, column, unit, id_column, skip_invalid, report
-        As for `galvote.finetune`.
-    look
-        How the planes of FITS files are shown.
-
-    Returns
-    -------
-    Galaxies with a label and a picture; and the pictures to look at: theirs, and some without a label, which
-    tell how features are spread.
+    Returned are galaxies with a label and a picture; and the pictures to look at: theirs, and some without a
+    label, which tell how features are spread.
     """
     with one_has(id_column):
         sources = list_sources(images, id_column=id_column, look=look)
@@ -77,13 +66,7 @@ def read_labelled(
 
 
 def refuse_few(votes: Votes) -> None:
-    """Raise `CatalogueError` unless there are enough labels, and of each class, to learn and to test.
-
-    Parameters
-    ----------
-    votes
-        Labels of galaxies with a picture.
-    """
+    """Raise `CatalogueError` unless there are enough labels, and of each class, to learn and to test."""
     if votes.form == "class":
         answers, counts = votes.tree.answers, votes.fractions.sum(axis=0).astype(int)
         named = zip(answers, counts, strict=True)

@@ -1,7 +1,5 @@
 """Learn heads from labels and features, and measure what was learned on galaxies that were left out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,24 +29,12 @@ from galvote.trees import expected_numbers
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Labels, and what a network makes of their pictures.
-
-    Parameters
-    ----------
-    votes
-        Labels of galaxies whose picture can be read.
-    features
-        The encoder's, in several views, that of a prediction first.
-    fractions
-        What the network itself answers.
-    others
-        Features of pictures without a label.
-    """
+    """Labels of galaxies whose picture can be read, and what a network makes of their pictures."""
 
     votes: Votes
-    features: Float32[np.ndarray, "view galaxy feature"]
-    fractions: Float32[np.ndarray, "galaxy own"]
-    others: Float32[np.ndarray, "view other feature"]
+    features: Float32[np.ndarray, "view galaxy feature"]  # the encoder's, that of a prediction first
+    fractions: Float32[np.ndarray, "galaxy own"]  # what the network itself answers
+    others: Float32[np.ndarray, "view other feature"]  # features of pictures without a label
 
     @property
     def classes(self) -> bool:
@@ -60,46 +46,25 @@ class Data:
 class HeadFit:
     """A head on the features of a network as it is, and what such heads say of galaxies they did not learn.
 
-    Parameters
-    ----------
-    known
-        Scaled features and labels.
-    heads
-        On the encoder's own features: of each part of the galaxies the head that learned from the others,
-        then the head that learned from all.
-    found
-        Out-of-fold predictions.
+    The heads are on the encoder's own features: of each part of the galaxies the one that learned from the
+    others, then the one that learned from all.
     """
 
-    known: Known
+    known: Known  # scaled features and labels
     heads: tuple[Head, ...]
-    found: crossfit.OutOfFold
+    found: crossfit.OutOfFold  # out-of-fold predictions
 
 
 @dataclass(frozen=True, eq=False)
 class Learned:
-    """A model with its calibration, and how well it does.
+    """A model with its calibration, and how well it does."""
 
-    Parameters
-    ----------
-    folder
-        Of the saved network whose encoder it has.
-    head
-        On the encoder's own features.
-    calibration, measured
-        Of the model, and what its card says of them.
-    result
-        Its numbers; the folder is yet to be filled in.
-    sets
-        Which classes each galaxy may have; ``None`` of fractions.
-    """
-
-    folder: Path
-    head: Head
+    folder: Path  # of the saved network whose encoder it has
+    head: Head  # on the encoder's own features
     calibration: Calibration
-    measured: dict[str, Any]
-    result: Finetuned
-    sets: np.ndarray | None
+    measured: dict[str, Any]  # what its card says of the calibration
+    result: Finetuned  # its numbers; the folder is yet to be filled in
+    sets: np.ndarray | None  # which classes each galaxy may have; None of fractions
 
 
 def gather(
@@ -111,19 +76,7 @@ def gather(
     report: Callable[[str], None],
     on_progress: Callable[[int, int], None] | None,
 ) -> Data:
-    """Look at pictures with and without a label.
-
-    Parameters
-    ----------
-    predictor, pictures, settings, on_progress
-        As `look` takes them.
-    votes
-        Labels of some of the pictures.
-    views
-        How many views there are.
-    report
-        Is told how many pictures cannot be read.
-    """
+    """Look at pictures with and without a label, in so many views, as `look` does."""
     looked = look(predictor, pictures, spread_views(views), settings, on_progress)
     place = {id_: row for row, id_ in enumerate(looked.ids)}
     seen = votes.select(np.array([id_ in place for id_ in votes.ids]))
@@ -137,13 +90,7 @@ def gather(
 
 
 def fit_heads(data: Data) -> HeadFit:
-    """Learn labels by a head alone, of all galaxies and without each part of them.
-
-    Parameters
-    ----------
-    data
-        What is learned.
-    """
+    """Learn labels by a head alone, of all galaxies and without each part of them."""
     every = np.concatenate([data.features, data.others], axis=1)
     scaling = Scaling.fit(every.reshape(-1, every.shape[2]))
     counts = None if data.classes else data.votes.counts
@@ -163,16 +110,9 @@ def fit_heads(data: Data) -> HeadFit:
 def judge(
     predictor: Predictor, parent: Path, data: Data, fitted: HeadFit, trained: Trained | None
 ) -> Learned:
-    """Calibrate and score what was learned.
+    """Calibrate and score what was learned of a model in the folder `parent`.
 
-    Parameters
-    ----------
-    predictor, parent
-        The model that was begun with, and its folder.
-    data, fitted
-        What was learned, and the heads.
-    trained
-        The whole network, if it was trained and is to be kept.
+    `trained` is the whole network, if it was trained and is to be kept.
     """
     known, actual = fitted.known, data.votes.fractions
     if trained is None:
@@ -199,13 +139,7 @@ def judge(
 
 
 def compare(data: Data, fitted: HeadFit, trained: Trained) -> tuple[dict[str, Score], str]:
-    """Return by how much a network that was trained whole is better than a head alone, also in a sentence.
-
-    Parameters
-    ----------
-    data, fitted, trained
-        The labels, the heads, and the network.
-    """
+    """Return by how much a network that was trained whole is better than a head alone, also in a sentence."""
     predicted = trained.found.fractions, fitted.found.fractions
     gains = compare_scores(fitted.known, *predicted, data.votes.fractions, classes=data.classes)
     named = {"log_loss": "log loss", "roc_auc": "ROC AUC", "rmse": "RMSE"}

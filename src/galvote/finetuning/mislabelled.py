@@ -1,7 +1,5 @@
 """Labels that are probably wrong."""
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float
 
@@ -20,17 +18,9 @@ def find_mislabelled(
 ) -> tuple[Doubt, ...]:
     """Return labels that out-of-fold predictions contradict, the worst first.
 
-    Parameters
-    ----------
-    tree, ids
-        Of one question, the classes; and of the galaxies.
-    actual, predicted
-        1 for the given class and 0 for others; probabilities by a model that did not learn from the galaxy.
-
-    Notes
-    -----
-    Confident learning (Northcutt, Jiang & Chuang 2021, JAIR 70, 1373), as cleanlab does it, and of what that
-    doubts the labels that have a probability below 0.2.
+    Of one question, `actual` is 1 for the given class and 0 for others; what is predicted are probabilities.
+    Doubted is what confident learning doubts (Northcutt, Jiang & Chuang 2021, JAIR 70, 1373), as cleanlab
+    does it, and what has a probability below 0.2.
     """
     from cleanlab.filter import find_label_issues
 

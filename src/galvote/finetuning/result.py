@@ -1,7 +1,5 @@
 """What came of learning a user's own labels."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How well predictions agree with labels, and how sure that is."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np
@@ -24,26 +22,16 @@ Values = Float[np.ndarray, " draw"]
 def measure_scores(
     known: Known, predicted: Fractions, actual: Fractions, *, classes: bool, draws: int = DRAWS, seed: int = 0
 ) -> dict[str, Score]:
-    """Score predictions, with intervals over galaxies.
+    """Score predictions, with the central 95 % when galaxies are drawn again with replacement.
 
-    Parameters
-    ----------
-    known
-        How much each galaxy's answers count.
-    predicted, actual
-        Cumulative fractions; labels are NaN where unknown.
-    classes
-        Whether labels are classes, one for each galaxy, so that there are ROC curves.
-    draws, seed
-        How often galaxies are drawn again with replacement for the central 95 %, and the seed.
+    Labels (`actual`) and predictions are cumulative fractions; labels are NaN where unknown. With `classes`,
+    each label is one of them, so that there are ROC curves. What is known says how much each galaxy's answers
+    count.
 
-    Returns
-    -------
-    By name. ``roc_auc`` and ``average_precision`` are means over the classes, each against all others;
-    ``brier`` is the squared error of the classes' probabilities, of two classes half of it;
-    ``calibration_error`` is the mean distance of predicted and given means in bins of each answer by itself
-    (the classwise one of Kull et al. 2019, arXiv:1910.12656). Of numbers, those of
-    `score_numbers`.
+    ``roc_auc`` and ``average_precision`` are means over the classes, each against all others; ``brier`` is
+    the squared error of the classes' probabilities, of two classes half of it; ``calibration_error`` is the
+    mean distance of predicted and given means in bins of each answer by itself (the classwise one of Kull et
+    al. 2019, arXiv:1910.12656). Of numbers, scores are those of `score_numbers`.
     """
     times = _draw(len(known), draws, seed)
     return {name: _sum_up(values) for name, values in _measure(known, predicted, actual, classes, times)}
@@ -59,14 +47,9 @@ def compare_scores(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Score]:
-    """Return by how much the scores of predictions are above those of others, with intervals over galaxies.
+    """Return by how much scores of predictions are above those of others, as `measure_scores` does.
 
-    Parameters
-    ----------
-    known, predicted, actual, classes, draws, seed
-        As for `measure_scores`.
-    others
-        Predictions of the same galaxies, which are drawn together with `predicted`.
+    Both are of the same galaxies, which are drawn together.
     """
     times = _draw(len(known), draws, seed)
     own, theirs = (_measure(known, each, actual, classes, times) for each in (predicted, others))

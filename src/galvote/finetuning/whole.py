@@ -1,7 +1,5 @@
 """All weights of a network learn: fold by fold to be tested, then from all labels."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import time
@@ -33,15 +31,7 @@ OnProgress = Callable[[int, int], None]
 
 
 class OverBudgetError(GalvoteError):
-    """A training that would take longer than it may.
-
-    Parameters
-    ----------
-    minutes
-        That it would take at most.
-    budget
-        Minutes that it may take.
-    """
+    """A training that would take longer than it may; both in minutes."""
 
     def __init__(self, minutes: float, budget: float) -> None:
         self.reason = (
@@ -54,27 +44,13 @@ class OverBudgetError(GalvoteError):
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A network that was trained whole, and what it says of galaxies that it did not learn from.
+    """A network that was trained whole, and what it says of galaxies that it did not learn from."""
 
-    Parameters
-    ----------
-    folder
-        Of the network, saved with its graph.
-    head
-        Its head.
-    found
-        Out-of-fold predictions.
-    features
-        Of the labelled galaxies, by the network.
-    distances
-        Of each galaxy from those that a network learned from without it; see `crossfit.measure_distances`.
-    """
-
-    folder: Path
+    folder: Path  # of the network, saved with its graph
     head: Head
-    found: crossfit.OutOfFold
-    features: Float32[np.ndarray, "galaxy feature"]
-    distances: Float[np.ndarray, " galaxy"]
+    found: crossfit.OutOfFold  # out-of-fold predictions
+    features: Float32[np.ndarray, "galaxy feature"]  # of the labelled galaxies
+    distances: Float[np.ndarray, " galaxy"]  # as `crossfit.measure_distances` returns them
 
 
 def train_network(
@@ -93,33 +69,13 @@ def train_network(
 ) -> Trained:
     """Train a network once without each part of the galaxies, and once on all of them.
 
-    Parameters
-    ----------
-    parent
-        Folder of the model that training begins from.
-    store, votes, known
-        Cutouts and labels of the same galaxies, in the same order.
-    heads
-        On the features of the parent: those of the parts, each fitted to the others, then that of all.
-    parts
-        In which part each galaxy is left out.
-    work
-        Folder that a stopped run goes on with, if parent, cutouts, labels and settings are the same.
-    settings
-        Changes to the recipe ``finetune``.
-    budget
-        Minutes that all of it may take; no limit if not given.
-    report, on_progress
-        Told what is trained; called with how many steps are done and how many there are at most.
-
-    Raises
-    ------
-    OverBudgetError
-        If the first steps tell that it takes longer.
-    GalvoteError
-        If the settings do not fit.
+    Training begins from the model in the folder `parent`. Cutouts and labels are of the same galaxies, in the
+    same order. Heads are on the parent's features: those of the parts, each fitted to the others, then that
+    of all. A stopped run goes on with the folder `work`, if parent, cutouts, labels and settings (changes to
+    the recipe ``finetune``) are the same. `OverBudgetError` is raised if the first steps tell that it takes
+    more minutes than the budget has.
     """
-    import galvote
+    from galvote.inference.export import export_as
     from galvote.training.finetune import RECIPE, draw_early_stop, finetune_network, predict_folds
     from galvote.training.recipe_files import load_recipe
 
@@ -160,7 +116,7 @@ def train_network(
         on_progress=progress.of_all,
     )
     if not (best / GRAPH).is_file():
-        galvote.export(best)
+        export_as(parent, best)
     fractions = np.zeros(known.shares.shape)
     for (_, own), (ours, _) in zip(parts.others(), predicted, strict=True):
         fractions[own] = ours

@@ -1,25 +1,37 @@
-"""Write what was learned: the model, out-of-fold predictions, and scores."""
-
-from __future__ import annotations
+"""Write what was learned: the model, out-of-fold predictions, scores and a page; torch is not needed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from safetensors.numpy import load_file, save_file
 
+from galvote.calibration import Calibration
+from galvote.errors import OutputError
 from galvote.finetuning.crossfit import LEVEL
+from galvote.finetuning.head import Head
 from galvote.finetuning.learning import Learned
 from galvote.finetuning.result import Finetuned, Numbers, Score
-from galvote.finetuning.saving import save_with_head, whole_folder
+from galvote.images import try_read
+from galvote.images.scale import Shown
 from galvote.inference.columns import SET_JOINT, set_name
+from galvote.inference.graph import take_weights_from, with_head
+from galvote.inference.predictor import Predictor, Settings
+from galvote.io import Sources
 from galvote.io.tables import write_table
-from galvote.models import Card, load_card
-from galvote.report import PAGE, say_number
+from galvote.models import CARD, Card, load_card, save_calibrated
+from galvote.models.card import GRAPH, QUANTISED, WEIGHTS, file_sha256
+from galvote.report import PAGE, choose_galaxies, draw_finetuned_page, say_number
 
+_LAYER = "head.linear"
 PREDICTIONS, SCORES = "out_of_fold.csv", "scores.json"
 
 
@@ -31,20 +43,10 @@ def write(
     data: Mapping[str, Any],
     recipe: Mapping[str, Any],
 ) -> Finetuned:
-    """Write a model with its numbers, all of it or nothing.
+    """Write a model with its numbers and a page (HTML), all of it or nothing.
 
-    Parameters
-    ----------
-    learned
-        What is written.
-    begun
-        Name of the model that was begun with.
-    out
-        Where it goes.
-    page
-        Beside the model, as HTML.
-    data, recipe
-        What the card says of what it was made from, and how.
+    `begun` is the name of the model that was begun with; data and recipe are what the card says of what the
+    model was made from, and how.
     """
     result = replace(learned.result, folder=out)
     scores = to_plain(result)
@@ -79,13 +81,7 @@ def write(
 
 
 def to_plain(result: Finetuned) -> dict[str, Any]:
-    """Return the numbers of a result as plain data for JSON.
-
-    Parameters
-    ----------
-    result
-        Of `galvote.finetune`.
-    """
+    """Return the numbers of a result as plain data for JSON."""
     return {
         "what": "labels against predictions by models that did not learn from the galaxy",
         "galaxies": len(result.ids),
@@ -137,3 +133,80 @@ def _to_arrow(result: Finetuned, sets: np.ndarray | None) -> pa.Table:
     for i, name in enumerate(() if result.numbers else tree.columns):
         columns |= {f"{name}_low": result.low[:, i], f"{name}_high": result.high[:, i]}
     return pa.table({"id": pa.array(result.ids, pa.string()), **columns})
+
+
+def draw_page(
+    learned: Learned, name: str, predictor: Predictor, pictures: Sources, settings: Settings
+) -> str:
+    """Return the page of a model of some name as HTML, with pictures that a predictor is shown."""
+    result = learned.result
+    scores = to_plain(result)
+    galaxies = result.ids, result.out_of_fold, result.actual, result.low, result.high
+    rows = {row for rows in choose_galaxies(scores, *galaxies, result.numbers).values() for row in rows}
+    shown = {
+        one.id: predictor.show(one, try_read(one.read), settings.scale, settings.field_of_view)
+        for one in pictures.select({result.ids[row] for row in rows})
+    }
+    return draw_finetuned_page(
+        scores,
+        result.tree,
+        *galaxies,
+        {id_: one.cutout for id_, one in shown.items() if isinstance(one, Shown)},
+        sets=learned.sets,
+        numbers=result.numbers,
+        title=name,
+    )
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """Yield a folder beside `folder`, whose files are moved there when the block ends, the card last.
+
+    It is made if it does not exist; `OutputError` if it cannot be written to. If the block fails, nothing is
+    left behind and `folder` stays as it is.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as place:
+            yield Path(place)
+            folder.mkdir(exist_ok=True)
+            for path in sorted(Path(place).iterdir(), key=lambda path: path.name == CARD):
+                path.replace(folder / path.name)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be written ({error.strerror or error}); make room, or choose another place."
+        ) from error
+
+
+def save_with_head(
+    parent: Path, card: Card, head: Head, calibration: Calibration, measured: Mapping[str, Any], folder: Path
+) -> None:
+    """Write a saved model to an empty folder: the encoder of another one, and a head of its own.
+
+    The parent has a graph. What is counted and hashed is filled in on the card, which also says what was
+    `measured` of the calibration.
+    """
+    import onnx
+
+    tensors: dict[str, np.ndarray] = load_file(parent / WEIGHTS)
+    own = {"weight": head.weight.astype(np.float32), "bias": head.bias.astype(np.float32)}
+    replaced = sum(tensors[f"{_LAYER}.{name}"].size for name in own)
+    tensors |= {f"{_LAYER}.{name}": values for name, values in own.items()}
+    save_file(tensors, folder / WEIGHTS)
+    (folder / WEIGHTS).chmod(0o644)  # safetensors writes for the owner alone
+    for name in (GRAPH, QUANTISED):
+        if (parent / name).is_file():
+            graph = with_head(onnx.load(parent / name, load_external_data=False), head.tree, **own)
+            take_weights_from(folder / WEIGHTS, graph)
+            (folder / name).write_bytes(graph.SerializeToString())
+    complete = card.model_copy(
+        update={
+            "parameters": card.parameters - replaced + sum(values.size for values in own.values()),
+            "weights_sha256": file_sha256(folder / WEIGHTS),
+            "versions": card.versions
+            | {name: version(name) for name in ("galvote", "numpy", "scikit-learn")},
+            "saved": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+    )
+    (folder / CARD).write_text(complete.model_dump_json(indent=2) + "\n")
+    save_calibrated(folder, calibration, measured, folder)

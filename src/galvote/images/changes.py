@@ -57,7 +57,7 @@ Picture = UInt8[np.ndarray, "y x 3"]
 
 
 def change(picture: Picture, r90_pixels: float, changes: Changes, random: np.random.Generator) -> Picture:
-    """Change a picture at random, each way in a third of the cases.
+    """Return a picture of the same size, changed at random, each way in a third of the cases.
 
     Parameters
     ----------
@@ -69,10 +69,6 @@ def change(picture: Picture, r90_pixels: float, changes: Changes, random: np.ran
         How far each change goes.
     random
         Draws which are made, and how far.
-
-    Returns
-    -------
-    The changed picture, of the same size.
     """
     if (blur := changes.blur) and _happens(random):
         picture = cv2.GaussianBlur(picture, (0, 0), random.uniform(0.2, 1) * blur * r90_pixels)

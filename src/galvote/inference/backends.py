@@ -130,13 +130,7 @@ def installed_backends() -> list[str]:
 
 
 def check_backend(name: str) -> None:
-    """Raise `ModelError` unless there is such a backend and its package is installed.
-
-    Parameters
-    ----------
-    name
-        One of `BACKENDS`.
-    """
+    """Raise `ModelError` unless there is a backend of this name and its package is installed."""
     if name not in BACKENDS:
         raise ModelError(f"There is no backend {name!r}; choose one of {', '.join(BACKENDS)}.")
     kind = name.removesuffix("-float32")

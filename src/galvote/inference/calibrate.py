@@ -1,13 +1,11 @@
 """Give a trained model intervals, and a flag for images unlike the galaxies that it was trained on."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -33,7 +31,7 @@ from galvote.inference.backends import Outputs
 from galvote.inference.pipeline import in_batches
 from galvote.inference.prediction import Prediction
 from galvote.inference.predictor import BATCH, Predictor
-from galvote.inference.votes import read_votes_of
+from galvote.inference.scored import read_votes_of
 from galvote.io import Sources, list_sources
 from galvote.io.atomic import refuse_existing
 from galvote.io.columns import one_has
@@ -52,7 +50,8 @@ Fractions = Float[np.ndarray, "galaxy answer"]
 Features = Float32[np.ndarray, "galaxy feature"]
 
 
-class Measured(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Measured:
     """What a calibration keeps on galaxies that it was not made with.
 
     Parameters
@@ -60,7 +59,7 @@ class Measured(NamedTuple):
     intervals, conditional
         What intervals of cumulative and of conditional fractions hold, for some levels.
     flagged
-        Share of galaxies that is flagged as out of distribution, in [0, 1].
+        Share of real galaxies that is flagged as out of distribution, in [0, 1].
     changed
         What intervals of cumulative fractions hold where images are changed; empty if they were not
         calibrated with such.
@@ -72,32 +71,12 @@ class Measured(NamedTuple):
     changed: tuple[CrossFit, ...] = ()
 
 
-@dataclass(frozen=True)
-class Calibrated:
-    """A calibrated model, and how far it keeps what it promises on galaxies that it was not calibrated on.
-
-    Parameters
-    ----------
-    folder
-        Of the model.
-    galaxies
-        How many it was calibrated on.
-    intervals
-        What intervals of cumulative fractions hold, for some levels.
-    conditional
-        What intervals of conditional fractions hold.
-    flagged
-        Share of real galaxies that is flagged as out of distribution, in [0, 1].
-    changed
-        What intervals of cumulative fractions hold where images are changed; empty if there are none.
-    """
+@dataclass(frozen=True, kw_only=True)
+class Calibrated(Measured):
+    """A calibrated model in its folder, and on how many galaxies it was calibrated."""
 
     folder: Path
     galaxies: int
-    intervals: tuple[CrossFit, ...]
-    conditional: tuple[CrossFit, ...]
-    flagged: float
-    changed: tuple[CrossFit, ...]
 
 
 def calibrate(
@@ -212,10 +191,8 @@ def calibrate(
         f"{predictor.tree.name}, which {predictor.card.name} must not have been trained on; what it knows is "
         f"learned from {len(learned):,} of the split {train_split!r}."
     )
-    changed = None
-    if changes:
-        again = sources.select(held_out.ids)
-        changed = predict_changed(predictor, again, tta, field_of_view)
+    again = sources.select(held_out.ids)
+    changed = predict_changed(predictor, again, tta, field_of_view) if changes else None
     assert held_out.features is not None and learned.features is not None
     calibration, measured = measure(
         predictor.tree,
@@ -235,7 +212,7 @@ def calibrate(
         **describe(measured, false_alarms),
     }
     save_calibrated(saved, calibration, about, out)
-    return Calibrated(out, len(actual), *measured)
+    return Calibrated(folder=out, galaxies=len(actual), **vars(measured))
 
 
 def measure(
@@ -251,28 +228,10 @@ def measure(
 ) -> tuple[Calibration, Measured]:
     """Calibrate with predictions and votes, and measure the calibration on random halves.
 
-    Parameters
-    ----------
-    tree
-        Whose answers the columns are.
-    predicted
-        Cumulative fractions of galaxies that the model was not trained on.
-    actual
-        The volunteers' cumulative fractions; NaN where unknown.
-    held_out
-        The network's features of these galaxies.
-    learned
-        Those of galaxies that it was trained on.
-    false_alarms
-        Share of real galaxies that may be flagged.
-    changed
-        Cumulative fractions and features of the held-out galaxies in changed images, to calibrate with, too.
-    classes
-        Whether each galaxy has one class, so that sets of them can be given.
-
-    Returns
-    -------
-    The calibration, and what it keeps, measured on halves after calibrating on the others.
+    Fractions are cumulative, votes NaN where unknown. Features are those of galaxies that the model was not
+    trained on, and of some that it was. Changed are fractions and features of the held-out galaxies in
+    changed images, to calibrate with, too. With `classes`, each galaxy has one, so that sets of them can be
+    given.
     """
     ood = OodDetector.fit(learned, held_out, false_alarms=false_alarms)
     distances, rarity, copies = ood.distances(held_out), None, 1
@@ -290,44 +249,39 @@ def measure(
         numbers=NumberIntervals.fit(tree, predicted, actual, rarity).intervals if tree.numbers else None,
         sets=ClassSets.fit(predicted, actual) if classes else None,
     ), Measured(
-        measure_fit(predicted, actual),
-        measure_fit(predicted, known, fit=fit_conditional),
-        measure_false_alarms(distances, false_alarms)[0],
-        measure_fit(predicted, actual, copy=1) if changed is not None else (),
+        intervals=measure_fit(predicted, actual),
+        conditional=measure_fit(predicted, known, fit=fit_conditional),
+        flagged=measure_false_alarms(distances, false_alarms)[0],
+        changed=measure_fit(predicted, actual, copy=1) if changed is not None else (),
     )
 
 
 def describe(measured: Measured, false_alarms: float) -> dict[str, Any]:
-    """Return what a card says of a calibration.
-
-    Parameters
-    ----------
-    measured
-        As `measure` returns it.
-    false_alarms
-        Share of real galaxies that may be flagged.
-    """
-    intervals, conditional, flagged, changed = measured
-    of_changed = {"changed": {f"{one.level:g}": _describe(one) for one in changed}} if changed else {}
+    """Return what a card says of a calibration."""
+    of_changed = {"changed": _describe(measured.changed)} if measured.changed else {}
     return {
         "what": "means over random halves of the galaxies, each measured after calibrating on the other",
-        "levels": {f"{one.level:g}": _describe(one) for one in intervals},
+        "levels": _describe(measured.intervals),
         "conditional": {
             "what": f"of questions predicted to be put to at least {LEAST_ASKED:.0%} of the volunteers",
-            "levels": {f"{one.level:g}": _describe(one) for one in conditional},
+            "levels": _describe(measured.conditional),
         },
-        "ood": {"aimed_at": false_alarms, "galaxies_flagged": round(flagged, 4)},
+        "ood": {"aimed_at": false_alarms, "galaxies_flagged": round(measured.flagged, 4)},
         **of_changed,
     }
 
 
-def _describe(one: CrossFit) -> dict[str, Any]:
-    coverage = one.coverage
+def _describe(fits: Sequence[CrossFit]) -> dict[str, Any]:
     return {
-        "coverage": round(coverage.overall, 4),
-        "spread": round(one.spread, 4),
-        "mean_width": round(coverage.mean_width, 4),
-        "questions": {name: round(share, 4) for name, share in coverage.questions.items() if isfinite(share)},
+        f"{one.level:g}": {
+            "coverage": round(one.coverage.overall, 4),
+            "spread": round(one.spread, 4),
+            "mean_width": round(one.coverage.mean_width, 4),
+            "questions": {
+                name: round(share, 4) for name, share in one.coverage.questions.items() if isfinite(share)
+            },
+        }
+        for one in fits
     }
 
 
@@ -377,16 +331,7 @@ def predict_changed(
 ) -> tuple[Fractions, Features]:
     """Predict each galaxy in an image that is changed at random, the same each time.
 
-    Parameters
-    ----------
-    predictor, tta, field_of_view
-        The model, and how images are shown.
-    sources
-        Images that can be read.
-
-    Returns
-    -------
-    Cumulative fractions in [0, 1], and the encoder's features.
+    All images can be read. Returned are cumulative fractions in [0, 1], and the encoder's features.
     """
     changes, geometry = Changes(), predictor.geometry
     streams = iter(np.random.default_rng(0).spawn(len(sources)))

@@ -1,7 +1,5 @@
 """How many cores a process computes on, and one of them for each thread."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Iterator

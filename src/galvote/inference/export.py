@@ -12,10 +12,9 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from importlib.util import find_spec
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,9 +27,9 @@ from torch import Tensor, nn
 from galvote._version import __version__
 from galvote.calibration import Calibration
 from galvote.errors import ModelError
-from galvote.images import Geometry, View, to_cutout, warp_cutout
+from galvote.images import View, to_cutout, warp_cutout
 from galvote.inference.backends import OnnxBackend, open_session
-from galvote.inference.graph import take_weights_from
+from galvote.inference.graph import take_weights_from, with_head
 from galvote.inference.tta import predict_tta
 from galvote.io.atomic import atomic_file, refuse_existing, trial_file, write_whole
 from galvote.models import Card, GalaxyNetwork, find_model, load_calibration, load_model, run_network
@@ -50,25 +49,6 @@ there: heads that learned from few labels are steep."""
 _CHECKED = 16
 
 
-class _Input(nn.Module):
-    """Makes a network's input of cutouts, as `galvote.images.network_input` does of the upright view.
-
-    What the warp does to the rows and to the columns of a cutout is a matrix: its columns are what becomes of
-    one bright row. OpenCV rounds to whole grey levels a little otherwise, which fractions hardly notice.
-    """
-
-    def __init__(self, cutout: Geometry, seen: Geometry) -> None:
-        super().__init__()
-        upright = View(zoom=cutout.field_of_view / seen.field_of_view)
-        lines = np.eye(cutout.pixels, dtype=np.float32)[:, :, None].repeat(cutout.pixels, axis=2)
-        columns = [warp_cutout(line, upright, seen.pixels)[:, 0] for line in lines]
-        self.resample = nn.Buffer(torch.from_numpy(np.stack(columns, axis=1)))
-
-    def forward(self, cutouts: Tensor) -> Tensor:
-        planes = self.resample @ cutouts.permute(0, 3, 1, 2).float() @ self.resample.T
-        return planes.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)
-
-
 class _Outputs(nn.Module):
     def __init__(self, network: GalaxyNetwork) -> None:
         super().__init__()
@@ -83,7 +63,7 @@ def export_network(network: GalaxyNetwork) -> ModelProto:
     """Return a network as ONNX: ``images`` to ``fractions`` and ``features``, or raise `ModelError`."""
     _refuse_without_exporter()
     try:
-        return _to_onnx(_Outputs(network).eval(), network.spec.pixels, "images", ["fractions", "features"])
+        return _to_onnx(network)
     except Exception as error:  # torch's exporter raises a kind of its own for each of its stages
         raise ModelError(
             f"torch {torch.__version__} cannot export the network {network.spec.encoder} with the head "
@@ -96,19 +76,17 @@ def _refuse_without_exporter() -> None:
         raise ModelError("Exporting needs the package onnxscript: pip install 'galvote[train]'")
 
 
-def _to_onnx(
-    module: nn.Module, side: int, taken: str, given: list[str], *, optimize: bool = True
-) -> ModelProto:
-    """Return a module that takes uint8 images of this width."""
-    device = next(chain(module.parameters(), module.buffers())).device
+def _to_onnx(network: GalaxyNetwork, *, optimize: bool = True) -> ModelProto:
+    module, side = _Outputs(network).eval(), network.spec.pixels
+    device = next(module.parameters()).device
     with _quiet():
         program = torch.onnx.export(
             module,
             (torch.zeros(2, side, side, 3, dtype=torch.uint8, device=device),),
             dynamo=True,
             optimize=optimize,
-            input_names=[taken],
-            output_names=given,
+            input_names=["images"],
+            output_names=["fractions", "features"],
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             verbose=False,
         )
@@ -120,10 +98,37 @@ def _to_onnx(
 
 
 def _put_input_before(model: ModelProto, card: Card) -> ModelProto:
-    """Let a network's graph take ``cutouts``."""
+    """Let a network's graph take ``cutouts``, whose upright view is then its input, as in `network_input`.
+
+    What the warp does to the rows and to the columns of a cutout is a matrix: its columns are what becomes of
+    one bright row. OpenCV rounds to whole grey levels a little otherwise, which fractions hardly notice.
+    """
+    from onnx import TensorProto, numpy_helper, parser
     from onnx.compose import add_prefix, merge_models
 
-    before = _to_onnx(_Input(card.cutout, card.network.geometry), card.cutout.pixels, "cutouts", ["images"])
+    side, own = card.cutout.pixels, card.network.pixels
+    upright = View(zoom=card.cutout.field_of_view / card.network.field_of_view)
+    lines = np.eye(side, dtype=np.float32)[:, :, None].repeat(side, axis=2)
+    rows = np.stack([warp_cutout(line, upright, own)[:, 0] for line in lines], axis=1)
+    opset = max(each.version for each in model.opset_import if not each.domain)
+    before = parser.parse_model(f"""
+        <ir_version: {model.ir_version}, opset_import: ["": {opset}]>
+        input (uint8[batch, {side}, {side}, 3] cutouts) => (uint8[batch, {own}, {own}, 3] images)
+        {{
+            planes = Transpose <perm = [0, 3, 1, 2]> (cutouts)
+            levels = Cast <to = {TensorProto.FLOAT}> (planes)
+            resampled = MatMul (rows, levels)
+            resampled_twice = MatMul (resampled, columns)
+            rounded = Round (resampled_twice)
+            grey = Clip (rounded, black, white)
+            whole = Cast <to = {TensorProto.UINT8}> (grey)
+            images = Transpose <perm = [0, 2, 3, 1]> (whole)
+        }}
+    """)
+    constants = {"rows": rows, "columns": np.ascontiguousarray(rows.T), "black": 0, "white": 255}
+    before.graph.initializer.extend(
+        numpy_helper.from_array(np.asarray(value, np.float32), name) for name, value in constants.items()
+    )
     before = add_prefix(before, "input_", rename_inputs=False, rename_outputs=False)
     merged: ModelProto = merge_models(before, model, io_map=[("images", "images")])
     merged.graph.value_info.extend(model.graph.input)
@@ -182,25 +187,45 @@ def export(model: str | Path, out: str | Path | None = None, *, overwrite: bool 
         If there is no such model, a package of the extra is missing, or the difference is too large.
     """
     if out is None:
-        return _write_graph(find_model(model), overwrite)
+        return _export_graph(find_model(model), overwrite)
     refuse_unexportable(Path(out), overwrite)  # before the long part
     network, card = load_model(model)
     return export_model(network, card, load_calibration(model), Path(out), overwrite=overwrite)
 
 
-def _write_graph(folder: Path, overwrite: bool) -> float:
-    """Write the graph whose weights are those of the model's own file, where it is."""
+def export_as(parent: Path, folder: Path) -> float:
+    """Write the graph of a model that was trained from another: with its graph, it need not be exported anew.
+
+    Weights and head are changed there; it is compared with torch as after an export, which comes instead if
+    they differ. Both are folders of saved models, the parent's with its graph. The head is a softmax.
+    """
+    import onnx
+
+    head = load_model(folder)[0].head
+    layer = [parameter.detach().numpy() for parameter in (head.linear.weight, head.linear.bias)]
+    with suppress(ModelError):
+        graph = onnx.load(parent / GRAPH, load_external_data=False)
+        return _write_graph(folder, with_head(graph, head.tree, *layer))
+    return _export_graph(folder, overwrite=False)
+
+
+def _export_graph(folder: Path, overwrite: bool) -> float:
+    """Export the graph of a model to where it is."""
     _refuse_without_exporter()
     from onnxscript.optimizer import fold_constants, remove_unused_nodes
 
     refuse_existing(folder / GRAPH, overwrite=overwrite)
-    network, card = load_model(folder)
+    network, _ = load_model(folder)
     # Not optimised any further: batch normalisation stays, so the weights are those of the file.
-    model = _to_onnx(
-        _Outputs(network).eval(), card.network.pixels, "images", ["fractions", "features"], optimize=False
-    )
+    model = _to_onnx(network, optimize=False)
     fold_constants(model)
     remove_unused_nodes(model)
+    return _write_graph(folder, model)
+
+
+def _write_graph(folder: Path, model: ModelProto) -> float:
+    """Write a graph whose weights are those of the model's own file, if it computes what torch does."""
+    network, card = load_model(folder)
     take_weights_from(folder / WEIGHTS, model)
     with atomic_file(folder / GRAPH) as path:
         path.write_bytes(model.SerializeToString())

@@ -22,12 +22,8 @@ _LAYER = "network.head.linear"
 def take_weights_from(path: Path, model: ModelProto) -> None:
     """Let a graph read its weights from a model's file in the same folder, in the precision of the file.
 
-    Parameters
-    ----------
-    path
-        Of the weights, wherever they are now.
-    model
-        Changed in place. Its weights may be its own, or those of another such file.
+    The graph is changed in place. Its weights may be its own, or those of another such file; `path` is where
+    the file is now.
     """
     from onnx import TensorProto, helper
 
@@ -66,12 +62,7 @@ def with_head(
 ) -> ModelProto:
     """Return a graph with another head: softmax fractions of each question, which flow down the tree.
 
-    Parameters
-    ----------
-    model
-        A network's graph, ``images`` to ``fractions`` and ``features``.
-    tree, weight, bias
-        What the head predicts, and its linear layer.
+    Its ``images`` give ``fractions`` and ``features``; weight and bias are those of the head's linear layer.
     """
     from onnx import TensorProto, helper, numpy_helper
     from onnx.utils import Extractor

@@ -1,7 +1,5 @@
 """What may be given to a model: places of images, or images as arrays."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -35,25 +33,10 @@ Images = Sources | Picture | Sequence[Picture]
 
 
 def list_images(images: Images, look: Look | None = None) -> Sequence[Source] | Sources:
-    """List images without reading them.
+    """List what `galvote.Predictor.predict` takes without reading it; the id of an array is its position.
 
-    Parameters
-    ----------
-    images
-        As for `galvote.Predictor.predict`.
-    look
-        How the planes of FITS files are shown.
-
-    Returns
-    -------
-    What has an id and can be read; the id of an array, or of bytes, is its position.
-
-    Raises
-    ------
-    CatalogueError
-        If a place does not exist or holds no images, or something is no image.
-    ImageError
-        If a single array is neither an image nor several.
+    `CatalogueError` if a place does not exist or holds no images, or something is no image; `ImageError` if a
+    single array is neither an image nor several.
     """
     look = look or Look()
     if isinstance(images, Sources):

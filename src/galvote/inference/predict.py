@@ -1,7 +1,5 @@
 """Predict images of galaxies in one call."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 

@@ -140,16 +140,12 @@ class Prediction:
 
     @classmethod
     def concat(cls, predictions: Iterable[Prediction]) -> Prediction:
-        """Join one prediction or more of the same model, in their order.
+        """Return predictions of the same model, one or more, joined in their order; arrays are copies.
 
         Parameters
         ----------
         predictions
             Alike in tree, level and what they hold.
-
-        Returns
-        -------
-        A prediction whose arrays are copies.
         """
         first, *_ = parts = list(predictions)
         values: dict[str, Any] = {
@@ -364,7 +360,7 @@ class Prediction:
         level: float | None = None,
         calibration: Calibration | None = None,
     ) -> Prediction:
-        """Read what `to_arrow` returned, whatever columns are beside its own.
+        """Return the prediction of which `to_arrow` made a table, whatever columns are beside its own.
 
         Parameters
         ----------
@@ -376,10 +372,6 @@ class Prediction:
             Of the intervals, which the table's columns do not say.
         calibration
             What gives the intervals of conditional fractions and of numbers, and the sets of classes.
-
-        Returns
-        -------
-        The prediction.
 
         Raises
         ------

@@ -135,16 +135,12 @@ class Predictor:
 
     @classmethod
     def load(cls, name: str | os.PathLike[str], backend: str | None = None) -> Predictor:
-        """Load a model.
+        """Return a model that is ready to predict.
 
         Parameters
         ----------
         name, backend
             As for `galvote.load`.
-
-        Returns
-        -------
-        The predictor.
         """
         return cls(*open_model(name, backend))
 

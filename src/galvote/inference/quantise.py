@@ -85,23 +85,9 @@ def quantise(
 
 
 def quantise_on_images(model: str | Path, images: Sequence[Path], *, overwrite: bool = False) -> float:
-    """Do as `quantise` does, with the first 512 images of these places.
+    """Do as `quantise` does, with the first 512 images of places as `galvote.io.list_sources` takes them.
 
-    Parameters
-    ----------
-    model, overwrite
-        As for `quantise`.
-    images
-        As `galvote.io.list_sources` takes them.
-
-    Returns
-    -------
-    As `quantise` does.
-
-    Raises
-    ------
-    ModelError
-        As `quantise` does, or if fewer than 32 can be read.
+    At least 32 must be readable, or it is a `ModelError`.
     """
     geometry = load_card(find_model(model)).cutout
     tried = (try_cutout(source.read, geometry) for source in islice(list_sources(images), _MOST))

@@ -1,15 +1,17 @@
 """Which predictions can be held against which votes."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from galvote.errors import CatalogueError
+from galvote.errors import CatalogueError, TreeError
 from galvote.inference.prediction import Prediction
 from galvote.io import read_table
 from galvote.io.columns import find_id_column, list_names, read_numbers, refuse_repeated_ids, to_ids
-from galvote.labels import Votes
+from galvote.io.positions import Positions
+from galvote.labels import Votes, read_votes
 from galvote.report import describe_left_out
 from galvote.trees import DecisionTree, find_tree
 
@@ -85,3 +87,47 @@ def read_predictions(
         low=low if known else None,
         high=high if known else None,
     )
+
+
+def read_votes_of(
+    tree: DecisionTree,
+    votes: Votes | str | Path | Sequence[str | Path],
+    *,
+    skip_invalid: bool = False,
+    id_column: str | None = None,
+    reference: Positions | None = None,
+    report: Callable[[str], None] = lambda sentence: None,
+) -> Votes:
+    """Read the votes on the questions of a tree, as `galvote.labels.read_votes` does.
+
+    They may be read already; `TreeError` if they are of another tree.
+    """
+    if isinstance(votes, Votes):
+        refuse_other_tree(votes.tree, tree, "The tree of the votes")
+        return votes
+    try:
+        return read_votes(
+            votes,
+            tree,
+            skip_invalid=skip_invalid,
+            id_column=id_column,
+            reference=reference,
+            report=report,
+        )
+    except CatalogueError:
+        with suppress(CatalogueError):
+            others = read_votes(votes, skip_invalid=True, id_column=id_column, reference=reference)
+            refuse_other_tree(others.tree, tree, "The tree of the votes")
+        raise
+
+
+def refuse_other_tree(tree: DecisionTree | None, own: DecisionTree, what: str) -> None:
+    """Raise `TreeError` unless a tree, if there is one, asks the same questions as that of the predictions.
+
+    `what` is how the message begins: ``The tree of the votes``.
+    """
+    if tree is not None and (tree.columns, tree.slices) != (own.columns, own.slices):
+        raise TreeError(
+            f"{what}, {tree.name!r}, is not that of the predictions, {own.name!r}; only votes on the same "
+            "questions can be compared. Choose other votes, or a model that was trained on such votes."
+        )

@@ -1,7 +1,5 @@
 """Which backend is the fastest on this machine: measured once, and kept in the user's cache folder."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform
@@ -24,14 +22,7 @@ _IMAGES, _RUNS = 32, 3
 def measure_speeds(*, anew: bool = False) -> dict[str, float]:
     """Return how many galaxies a second each installed backend computes on one core, of galvote-small.
 
-    Parameters
-    ----------
-    anew
-        Measure even if the cache knows.
-
-    Returns
-    -------
-    Galaxies a second by backend.
+    They are measured once, or `anew`.
     """
     names = installed_backends()
     path = user_cache_path("galvote") / f"speed-{_describe_machine(names)}.json"
@@ -47,13 +38,7 @@ def measure_speeds(*, anew: bool = False) -> dict[str, float]:
 
 
 def fastest_backend(without: tuple[str, ...] = ()) -> str:
-    """Return the fastest installed backend; nothing is measured where there is only one.
-
-    Parameters
-    ----------
-    without
-        Backends that cannot be used.
-    """
+    """Return the fastest installed backend; nothing is measured where there is only one."""
     names = [name for name in installed_backends() if name not in without]
     if len(names) < 2:
         return (names or ["onnx"])[0]

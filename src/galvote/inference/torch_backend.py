@@ -1,7 +1,5 @@
 """PyTorch as what computes the network."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from jaxtyping import UInt8

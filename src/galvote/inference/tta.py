@@ -1,7 +1,5 @@
 """Test-time augmentation: the mean prediction over several orientations of each cutout."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np
@@ -21,25 +19,10 @@ def predict_tta(
     geometry: Geometry,
     tta: int,
 ) -> Outputs:
-    """Predict several orientations of each cutout and average the fractions.
+    """Predict several orientations (`galvote.images.tta_views`) of each cutout and average the fractions.
 
-    Parameters
-    ----------
-    compute
-        What runs the network, such as `galvote.models.run_network`.
-    seen
-        Of the network's input.
-    cutouts
-        RGB; as many as fit into one batch.
-    geometry
-        Of the cutouts.
-    tta
-        Number of orientations: see `galvote.images.tta_views`.
-
-    Returns
-    -------
-    Cumulative vote fractions in [0, 1], in the tree's column order, and the encoder's features in the first
-    orientation, which is the cutout's own.
+    Cutouts are as many as fit into one batch, in their own geometry; the network's input has that which is
+    `seen`. Features are those in the first orientation, which is the cutout's own.
     """
     views = tta_views(tta)
     outputs = (compute(network_input(cutouts, [view] * len(cutouts), geometry, seen)) for view in views)

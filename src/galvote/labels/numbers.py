@@ -22,19 +22,10 @@ _PLACEHOLDERS = (-99.0, -999.0, -9999.0)
 
 
 def holds_numbers(tables: Sequence[pa.Table], column: str, path: Path) -> bool:
-    """Whether a column holds numbers that are measured, rather than classes.
+    """Whether a column that each table has holds numbers that are measured, rather than classes.
 
-    Parameters
-    ----------
-    tables
-        Each has the column.
-    column, path
-        Its name, and the first table's path, for the message.
-
-    Raises
-    ------
-    CatalogueError
-        If it has more than `FEW` and at most `MANY` different whole numbers, and may be either.
+    If it has more than `FEW` and at most `MANY` different whole numbers, it may be either: a `CatalogueError`
+    that names the first table's path.
     """
     parts = [table[column] for table in tables]
     if any(is_text(part.type) for part in parts):
@@ -114,13 +105,7 @@ def votes_of_numbers(
 
 
 def on_own_bins(votes: Votes) -> Votes:
-    """Return numbers shared between answers that lie as these numbers do, not those of more galaxies.
-
-    Parameters
-    ----------
-    votes
-        Of two different numbers or more.
-    """
+    """Return numbers shared between answers that lie as these numbers do, not those of more galaxies."""
     numbers = expected_numbers(votes.tree, votes.fractions)[:, 0]
     question = votes.tree.numbers[0]
     tree = number_tree(question.name, numbers[np.isfinite(numbers)], question.unit)

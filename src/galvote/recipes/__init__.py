@@ -1,7 +1,5 @@
 """The recipes that ship: TOML files whose first lines say how well they do. Needs no torch."""
 
-from __future__ import annotations
-
 import difflib
 import tomllib
 from dataclasses import dataclass
@@ -36,26 +34,17 @@ class RecipeSummary:
 
 
 def list_recipes() -> tuple[RecipeSummary, ...]:
-    """List the recipes that ship with galvote, by name.
-
-    Returns
-    -------
-    One summary each.
-    """
+    """Return a summary of each recipe that ships with galvote, by name."""
     return tuple(map(summarise_recipe, _names()))
 
 
 def summarise_recipe(name: str | Path) -> RecipeSummary:
-    """Read what a recipe's file says of itself.
+    """Return what a recipe's file says of itself; the score is the comment that it begins with.
 
     Parameters
     ----------
     name
         Name of a recipe that ships, or the path of a TOML file.
-
-    Returns
-    -------
-    Its summary; the score is the comment that the file begins with.
 
     Raises
     ------
@@ -78,16 +67,12 @@ def summarise_recipe(name: str | Path) -> RecipeSummary:
 
 
 def read_recipe(name: str | Path) -> tuple[str, dict[str, Any]]:
-    """Read a recipe's file without validating what stands in it.
+    """Return a recipe's file as text, and what the TOML says, not validated.
 
     Parameters
     ----------
     name
         Name of a recipe that ships, or the path of a TOML file.
-
-    Returns
-    -------
-    Its text, and what the TOML says.
 
     Raises
     ------

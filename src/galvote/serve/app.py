@@ -1,7 +1,5 @@
 """The whole application: models behind an API, its documentation, and the page."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -32,7 +30,7 @@ PAGE = Path(__file__).parent / "page"
 
 
 def create_app(predictors: Sequence[Predictor], settings: ServeSettings | None = None) -> FastAPI:
-    """Make the ASGI application that serves some models.
+    """Return the ASGI application that serves some models, which are ready when its lifespan has begun.
 
     Parameters
     ----------
@@ -40,10 +38,6 @@ def create_app(predictors: Sequence[Predictor], settings: ServeSettings | None =
         The models; the first is the default.
     settings
         Limits and tokens.
-
-    Returns
-    -------
-    The application; its models are ready when its lifespan has begun.
 
     Raises
     ------

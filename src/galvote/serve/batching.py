@@ -1,7 +1,5 @@
 """One queue before the networks: images of concurrent requests are run together."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections import deque

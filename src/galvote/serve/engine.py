@@ -1,7 +1,5 @@
 """From the bytes of images to what models predict, for many requests at once."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence

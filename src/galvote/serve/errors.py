@@ -1,7 +1,5 @@
 """Errors of requests: one JSON form for all of them, with a message that helps."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from starlette.responses import Response
@@ -38,27 +36,12 @@ class RequestError(GalvoteError):
         self.headers = dict(headers or {})
 
     def response(self) -> Response:
-        """Return the response in the API's form.
-
-        Returns
-        -------
-        JSON with the status word and the message.
-        """
+        """Return the response in the API's form: JSON with the status word and the message."""
         body = ProblemAnswer(error=Problem(status=self.status, message=self.message)).model_dump_json()
         return Response(body, self.code, self.headers, "application/json")
 
 
 def busy(reason: str) -> RequestError:
-    """Make the error of a server without room for another request.
-
-    Parameters
-    ----------
-    reason
-        A sentence: what is full.
-
-    Returns
-    -------
-    A 503 with the header ``Retry-After``.
-    """
+    """Return the error of a server without room for another request; a sentence says what is full."""
     message = f"{reason} Ask again in {RETRY_AFTER} seconds."
     return RequestError(503, "busy", message, {"Retry-After": str(RETRY_AFTER)})

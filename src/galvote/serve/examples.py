@@ -1,7 +1,5 @@
 """Galaxies to try a server with, by name: real ones, the first of each kind."""
 
-from __future__ import annotations
-
 from galvote.examples import example_images
 
 EXAMPLES = {

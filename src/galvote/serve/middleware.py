@@ -1,7 +1,5 @@
 """Around every request: headers that protect browsers, the log, the metrics, unforeseen errors."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import time

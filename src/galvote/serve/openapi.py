@@ -1,7 +1,5 @@
 """The OpenAPI description, with responses that this server's own models gave."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """HTTP/1.1 as uvicorn speaks it, with limits on what is no request yet and errors in the API's form."""
 
-from __future__ import annotations
-
 import asyncio
 from http import HTTPStatus
 from typing import Any

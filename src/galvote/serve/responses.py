@@ -1,7 +1,5 @@
 """From predictions to what the API answers."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, SupportsFloat

@@ -1,7 +1,5 @@
 """The server's process: uvicorn on one address, until it is told to stop."""
 
-from __future__ import annotations
-
 import signal
 import socket
 from collections.abc import Sequence

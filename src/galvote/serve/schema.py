@@ -1,7 +1,5 @@
 """What the server answers, version 1. Members may be added; none goes or changes its meaning."""
 
-from __future__ import annotations
-
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field

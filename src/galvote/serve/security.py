@@ -1,7 +1,5 @@
 """Who may ask, and what a browser may do with a response."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 from base64 import b64encode

@@ -1,7 +1,5 @@
 """What a server allows and how it works."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 

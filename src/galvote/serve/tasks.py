@@ -1,7 +1,5 @@
 """What networks are given to do: the tasks in the queue."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

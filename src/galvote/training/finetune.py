@@ -37,35 +37,15 @@ def finetune_network(
     head: Head | None = None,
     settings: Sequence[str] = (),
     resume: bool = False,
-    overwrite: bool = False,
     report: Callable[[str], None] = say_nothing,
     on_progress: OnProgress | None = None,
 ) -> Path:
     """Train all of a model for other labels, and return the folder of the best epoch's model.
 
-    Parameters
-    ----------
-    model
-        As `galvote.models.find_model` takes it.
-    store
-        Cutouts of the model's geometry, on disk or in memory.
-    votes
-        Labels with their tree.
-    training, early_stop
-        Ids of the galaxies that are learned from, and of those whose RMSE ends the training.
-    out
-        Run folder, as `fit` has it.
-    head
-        Where the new head starts, such as a logistic regression of the model's features; else at random.
-    settings
-        Changes to the recipe ``finetune``, such as ``training.epochs=5``.
-    resume, overwrite, report, on_progress
-        As for `fit`.
-
-    Raises
-    ------
-    GalvoteError
-        If there is no such model, or what `gather_examples` and `fit` refuse.
+    Cutouts, of the model's geometry, are on disk or in memory. Galaxies are named by their ids: those that
+    are learned from, and those whose RMSE ends the training. The new head starts as `head`, such as a
+    logistic regression of the model's features, or else at random. Settings are changes to the recipe
+    ``finetune``, such as ``training.epochs=5``; the others are as for `fit`.
     """
     start = find_model(model)
     if head is not None:
@@ -73,24 +53,18 @@ def finetune_network(
     recipe = load_recipe(RECIPE, [f"training.pretrained={json.dumps(str(start))}", *settings])
     splits = dict.fromkeys(early_stop, "validation") | dict.fromkeys(training, "train")
     data = gather_examples(recipe, store, votes, splits=splits)
-    return fit(recipe, data, out, resume=resume, overwrite=overwrite, report=report, on_progress=on_progress)
+    return fit(recipe, data, out, resume=resume, report=report, on_progress=on_progress)
 
 
-def draw_early_stop(votes: Votes, ids: Sequence[str], seed: int = 0) -> tuple[list[str], list[str]]:
+def draw_early_stop(votes: Votes, ids: Sequence[str]) -> tuple[list[str], list[str]]:
     """Divide galaxies into those to learn from, and one of `EARLY_STOP` of each class.
 
-    Parameters
-    ----------
-    votes
-        Their labels; a galaxy is of the class that has the largest fraction.
-    ids
-        At least four; of fewer than fourteen, two end the training.
-    seed
-        Of the draw.
+    A galaxy is of the class that has the largest fraction. There are at least four; of fewer than fourteen,
+    two end the training.
     """
     row = {galaxy: i for i, galaxy in enumerate(votes.ids)}
     classes = np.nan_to_num(votes.fractions[[row[galaxy] for galaxy in ids]]).argmax(axis=1)
-    order = np.lexsort((np.random.default_rng(seed).random(len(ids)), classes))
+    order = np.lexsort((np.random.default_rng(0).random(len(ids)), classes))
     every = min(EARLY_STOP, len(ids) // 2)
     watched = {ids[i] for i in order[every // 2 :: every]}
     return [galaxy for galaxy in ids if galaxy not in watched], [
@@ -106,52 +80,33 @@ def predict_folds(
     out: Path,
     *,
     heads: Sequence[Head] | None = None,
-    tta: int = 1,
-    seed: int = 0,
     settings: Sequence[str] = (),
-    report: Callable[[str], None] = say_nothing,
     on_progress: OnProgress | None = None,
 ) -> list[tuple[Float32[np.ndarray, "own answer"], Float32[np.ndarray, "galaxy feature"]]]:
     """Predict each fold's galaxies by a model that was fine-tuned without them; stopped, it goes on.
 
-    Parameters
-    ----------
-    model, store, votes, settings, report
-        As for `finetune_network`.
-    folds
-        Ids, each in one fold; some of the other folds', as `draw_early_stop` has it, end each training.
-    out
-        Folder of a run for each fold.
-    heads
-        Where each fold's head starts, fitted without the fold's galaxies.
-    tta
-        Number of orientations that predictions are averaged over.
-    seed
-        Of the early-stop galaxies.
-    on_progress
-        Called with how many steps of all folds are done and how many there are.
+    Each galaxy is in one fold; some of the other folds', as `draw_early_stop` has it, end each training.
+    There is a run for each fold in `out`, and a head that it starts with, fitted without the fold's galaxies.
+    Called is `on_progress` with how many steps of all folds are done and how many there are.
 
-    Returns
-    -------
-    By fold, cumulative fractions of its galaxies, and the features of all of the store's by its model.
+    Returned are, by fold, cumulative fractions of its galaxies, and the features of all of the store's by its
+    model.
     """
     predicted, row = [], {galaxy: i for i, galaxy in enumerate(store.ids)}
     for number, held_out in enumerate(folds):
-        report(f"Fold {number + 1} of {len(folds)}")
         others = [galaxy for fold in folds if fold is not held_out for galaxy in fold]
         best = finetune_network(
             model,
             store,
             votes,
-            *draw_early_stop(votes, others, seed),
+            *draw_early_stop(votes, others),
             out / f"fold-{number + 1}",
             head=heads[number] if heads is not None else None,
             settings=settings,
             resume=True,
-            report=report,
             on_progress=on_progress and partial(_tell_of_fold, on_progress, number, len(folds)),
         )
-        fractions, features = Predictor.load(best, "torch").predict_features(store.cutouts, tta)
+        fractions, features = Predictor.load(best, "torch").predict_features(store.cutouts)
         predicted.append((fractions[[row[galaxy] for galaxy in held_out]], features))
     return predicted
 

@@ -12,7 +12,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from galvote.errors import TrainingError
-from galvote.io.atomic import atomic_file
+from galvote.io.atomic import write_whole
 from galvote.models import Card, save_model
 from galvote.report import CURVES, plot_curves
 from galvote.training.recipe import Recipe
@@ -100,7 +100,7 @@ class RunFolder(Callback):
         table = csv.DictWriter(text, fieldnames=list(self.history[0]), lineterminator="\n")
         table.writeheader()
         table.writerows(self.history)
-        _replace(self.out / METRICS, text.getvalue())
+        write_whole(self.out / METRICS, text.getvalue())
         if final or time.monotonic() - self._drawn > REDRAW_SECONDS:
             plot_curves(self.history, self.out, self.card.data.get("mean_predictor_rmse"))
             self._drawn = time.monotonic()
@@ -187,7 +187,7 @@ def claim(out: Path, card: Card, *, resume: bool, overwrite: bool) -> None:
             earlier.unlink(missing_ok=True)
         for name in ("best", "last", CAMPAIGNS, TEACHER, TENSORBOARD):
             shutil.rmtree(out / name, ignore_errors=True)
-    _replace(out / RUN, json.dumps(described, indent=2) + "\n")
+    write_whole(out / RUN, json.dumps(described, indent=2) + "\n")
 
 
 def check_same(out: Path, card: Card) -> None:
@@ -229,8 +229,3 @@ def _differences(earlier: Any, now: Any, name: str = "") -> list[str]:
         for key in earlier | now
         for difference in _differences(earlier.get(key), now.get(key), f"{name}.{key}" if name else key)
     ]
-
-
-def _replace(path: Path, text: str) -> None:
-    with atomic_file(path) as partial:
-        partial.write_text(text)

@@ -109,17 +109,12 @@ def _load_shipped(name: str) -> DecisionTree:
 
 
 def load_workflow(name: str | Path) -> tuple[DecisionTree, Workflow]:
-    """Load a tree, and which tasks and answers of a Zooniverse workflow are its questions and answers.
+    """Return a tree, and its columns by task and answer of a Zooniverse workflow.
 
     Parameters
     ----------
     name
         As for `load_tree`; the file has a table ``[zooniverse]``, as docs/trees.md describes it.
-
-    Returns
-    -------
-    tuple of DecisionTree and Workflow
-        The tree, and its columns by task and answer.
 
     Raises
     ------
@@ -131,16 +126,12 @@ def load_workflow(name: str | Path) -> tuple[DecisionTree, Workflow]:
 
 
 def plain_label(text: str) -> str:
-    """Return a label of an answer without its picture, in lower case.
+    """Return the words of an answer's label without its picture, in lower case.
 
     Parameters
     ----------
     text
         As volunteers saw it, with pictures in Markdown.
-
-    Returns
-    -------
-    The words.
     """
     return " ".join(re.sub(r"!\[[^]]*\]\([^)]*\)", " ", text).split()).lower()
 

@@ -1,7 +1,5 @@
 """The models that ship: a folder each, whose card says what it is. Needs no torch."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,16 +44,12 @@ class ModelSummary:
 
 
 def list_models(folder: str | Path = FOLDER) -> tuple[ModelSummary, ...]:
-    """List the models that ship with galvote, or those in a folder of models, by name.
+    """Return a summary of each model that ships with galvote, or that is in a folder of models, by name.
 
     Parameters
     ----------
     folder
         Of models, each in a folder of its own.
-
-    Returns
-    -------
-    One summary each.
     """
     return tuple(
         summarise_model(card.parent, json.loads(card.read_bytes()))
@@ -64,7 +58,7 @@ def list_models(folder: str | Path = FOLDER) -> tuple[ModelSummary, ...]:
 
 
 def summarise_model(directory: Path, card: dict[str, Any]) -> ModelSummary:
-    """Pick out of a model's card what it is chosen by.
+    """Return what a model is chosen by, picked out of its card.
 
     Parameters
     ----------
@@ -72,10 +66,6 @@ def summarise_model(directory: Path, card: dict[str, Any]) -> ModelSummary:
         The model's folder.
     card
         As ``card.json`` has it.
-
-    Returns
-    -------
-    Its summary.
     """
     scores = card["scores"]
     return ModelSummary(
