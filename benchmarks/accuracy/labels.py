@@ -15,8 +15,7 @@ import csv
 import re
 import statistics
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple
@@ -34,7 +33,7 @@ from benchmarks import common
 from benchmarks.accuracy.cost import COLOURS
 from galvote.finetuning.features import cut_out, look, spread_views
 from galvote.finetuning.head import FOLDS, Head, Known, Scaling, fit_head
-from galvote.images import try_read
+from galvote.images import PackedStore, try_read
 from galvote.images.scale import Shown
 from galvote.inference import Settings
 from galvote.io import Sources, list_sources
@@ -52,7 +51,7 @@ QUESTIONS = {"bar": "Class3.1", "edge-on": "Class2.1", "merger": "Class8.6"}
 KINDS = ("galvote-base", "galvote-small", "ImageNet", "random weights", "12 classical measures")
 COLUMNS = ("labels", "begun with", "mode", "size", "draw", "roc_auc", "processor_seconds")
 
-
+Scores = dict[tuple[str, ...], tuple[float, float]]  # ROC AUC and processor seconds by the other columns
 Described = tuple[Sequence[str], np.ndarray]  # ids and features, (view, galaxy, feature)
 
 
@@ -66,35 +65,34 @@ class Task(NamedTuple):
 
 
 def main() -> None:
-    options = common.parser(__doc__, "--data", "--runs")
-    options.add_argument("--rings", type=Path, required=True)
-    options.add_argument("--gz1", type=Path, required=True)
+    options = common.parser(__doc__, "--data", "--runs", "--rings", "--gz1")
     options.add_argument("--views", type=int, default=4, help="orientations that a head learns from")
     options.add_argument("--only", nargs="+", default=[", head,"], help=f"patterns of {COLUMNS[:5]}, in turn")
     options.add_argument("--figure", type=Path, default=common.PICTURES / "own-labels.png")
     chosen = options.parse_args()
-    tasks = {"DECaLS rings": of_folder(chosen.rings), "Galaxy Zoo 1": of_folder(chosen.gz1)}
-    tasks |= of_challenge(chosen.data)
     common.print_heading(f"{DRAWS} draws", f"{chosen.views} views")
+    tasks = find_tasks(chosen.data, chosen.rings, chosen.gz1)
+    learners = [Learner(*task, kind, chosen.runs, chosen.views) for task in tasks for kind in KINDS]
     place = chosen.runs / "scores.csv"
     if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(",".join(COLUMNS) + "\n")
-    done = {tuple(row)[:5] for row in csv.reader(place.open())}
-    learners = [
-        Learner(name, task, kind, chosen.runs, chosen.views) for name, task in tasks.items() for kind in KINDS
-    ]
+    rows = list(csv.reader(place.open()))[1:]
+    scores: Scores = {tuple(row[:5]): (float(row[5]), float(row[6])) for row in rows}
     for pattern in chosen.only:
         for learner in learners:
             for cell in learner.cells():
-                if cell not in done and re.search(pattern, ", ".join(cell)):
+                if cell not in scores and re.search(pattern, ", ".join(cell)):
                     began = time.process_time()
-                    score = learner.score(*cell[2:])
-                    seconds = round(time.process_time() - began, 1)
-                    done.add(cell)
+                    scores[cell] = learner.score(*cell[2:]), time.process_time() - began
                     with place.open("a", newline="") as file:
-                        csv.writer(file, lineterminator="\n").writerow([*cell, f"{score:.4f}", seconds])
-    show(place, chosen.figure)
+                        row = [*cell, *(f"{number:.4f}" for number in scores[cell])]
+                        csv.writer(file, lineterminator="\n").writerow(row)
+    show(learners, scores, chosen.figure)
+
+
+def find_tasks(data: Path, rings: Path, gz1: Path) -> list[tuple[str, Task]]:
+    """Return all tasks by name."""
+    return [("DECaLS rings", of_folder(rings)), ("Galaxy Zoo 1", of_folder(gz1)), *of_challenge(data)]
 
 
 def of_folder(folder: Path) -> Task:
@@ -149,6 +147,7 @@ class Learner:
         self.name, self.task, self.kind, self.runs = name, task, kind, runs
         place = runs / f"{name}-{kind}-{views}.npz".replace(" ", "-")
         if not place.exists():
+            runs.mkdir(parents=True, exist_ok=True)
             ids, features = self.described(views)
             np.savez(place, ids=np.array(ids), features=features)
         with np.load(place) as known:
@@ -189,40 +188,37 @@ class Learner:
 
     def score(self, mode: str, size: str, draw: str) -> float:
         """Return ROC AUC, the mean over classes."""
-        said, learn = np.full(self.given.shape, np.nan), self.trainer() if mode == "full" else self.by_head
+        said, store = np.full(self.given.shape, np.nan), self.cut_out() if mode == "full" else None
         for rows, left_out in self.parts(int(size), int(draw)):
             # Chosen once for each size: the search is most of a head's time.
             head = fit_head(self.known.select(rows), self.strengths.get(size))
             self.strengths[size] = head.strengths
-            said[left_out] = learn(rows, head, left_out)
+            if store is not None:
+                said[left_out] = self.train(store, rows, head, left_out)
+            else:
+                said[left_out] = softmax(head.logits(self.known.features[0, left_out]), axis=1)
         scored = np.isfinite(said[:, 0])
         return float(roc_auc_score(self.given[scored], said[scored]))
 
-    def by_head(self, rows: np.ndarray, head: Head, left_out: np.ndarray) -> np.ndarray:
-        """Return what a head says of others than those that it learned."""
-        return np.asarray(softmax(head.logits(self.known.features[0, left_out]), axis=1))
+    def cut_out(self) -> PackedStore:
+        """Return what the network is shown."""
+        predictor = galvote.load(network(self.kind, self.runs))
+        return cut_out(predictor, self.task.sources, self.ids, Settings(scale=self.task.scale))
 
-    def trainer(self) -> Callable[[np.ndarray, Head, np.ndarray], np.ndarray]:
-        """Return what trains a network, beginning with a head, and says what that then says of others."""
-        begun, votes = network(self.kind, self.runs), Votes(self.tree, tuple(self.ids), self.given)
-        settings = Settings(scale=self.task.scale)
-        store = cut_out(galvote.load(begun), self.task.sources, self.ids, settings)
-
-        def train(rows: np.ndarray, head: Head, left_out: np.ndarray) -> np.ndarray:
-            own = head.unscaled(self.scaling, np.ones(1))
-            with TemporaryDirectory(dir=self.runs) as folder:
-                best = finetune_network(
-                    begun,
-                    store,
-                    votes,
-                    *draw_early_stop(votes, [self.ids[row] for row in rows]),
-                    Path(folder) / "run",
-                    head=(own.weight.astype(np.float32), own.bias.astype(np.float32)),
-                )
-                trained = galvote.load(best, backend="torch")
-                return trained.predict_features(np.asarray(store.cutouts[left_out]))[0]
-
-        return train
+    def train(self, store: PackedStore, rows: np.ndarray, head: Head, left_out: np.ndarray) -> np.ndarray:
+        """Train all of the network, beginning with a head; return what it then says of other galaxies."""
+        votes, begun = Votes(self.tree, store.ids, self.given), head.unscaled(self.scaling, np.ones(1))
+        with TemporaryDirectory(dir=self.runs) as folder:
+            best = finetune_network(
+                network(self.kind, self.runs),
+                store,
+                votes,
+                *draw_early_stop(votes, [store.ids[row] for row in rows]),
+                Path(folder) / "run",
+                head=(begun.weight.astype(np.float32), begun.bias.astype(np.float32)),
+            )
+            trained = galvote.load(best, backend="torch")
+            return trained.predict_features(np.asarray(store.cutouts[left_out]))[0]
 
 
 def measure_all(task: Task) -> Described:
@@ -264,35 +260,41 @@ def measure(cutout: np.ndarray) -> list[float]:
     return [*sizes, *apart, gini, m20, np.log(flux[own].mean()), *colours]
 
 
-def show(place: Path, path: Path) -> None:
-    """Print a table of all scores; draw a panel for each task: medians, the lowest and the highest draw."""
-    found = defaultdict[str, dict[str, dict[int, list[float]]]](dict)
-    spent = defaultdict[str, list[float]](list)
-    for row in csv.DictReader(place.open()):
-        kind = row["begun with"] + ", whole network" * (row["mode"] == "full")
-        scores = found[row["labels"]].setdefault(kind, {}).setdefault(int(row["size"]), [])
-        scores.append(float(row["roc_auc"]))
-        spent[row["labels"] + kind + row["size"]].append(float(row["processor_seconds"]))
-    table = common.Table("labels | begun with | size | ROC AUC | draws | processor seconds of a draw")
+def show(learners: Sequence[Learner], scores: Scores, path: Path) -> None:
+    """Print a row for each curve, and draw a panel for each task: medians, the lowest and highest draw."""
+    table = common.Table("labels | galaxies | begun with | " + " | ".join(map(str, SIZES)) + " | all")
     figure = new_figure(12, 7)
-    panels = figure.subplots(2, 3).ravel()
-    for axes, (name, kinds) in zip(panels, found.items(), strict=False):
-        style_axes(axes, name, "labels", "ROC AUC")
-        for kind, sizes in kinds.items():
-            begun, *whole = kind.split(", ")
-            for size in sorted(sizes):
-                seconds = statistics.median(spent[f"{name}{kind}{size}"])
-                table.row(name, kind, size, common.spread(sizes[size], 3), len(sizes[size]), f"{seconds:.1f}")
+    *panels, legend = figure.subplots(2, 3).ravel()
+    axes_of = dict(zip(dict.fromkeys(learner.name for learner in learners), panels, strict=True))
+    for learner in learners:
+        axes, count = axes_of[learner.name], f"{len(learner.ids)}, {learner.out.sum() or 'each'} held out"
+        style_axes(axes, learner.name, "labels", "ROC AUC")
+        for mode, style in (("head", "o-"), ("full", "s--")):
+            made = [cell for cell in learner.cells() if cell[2] == mode and cell in scores]
+            draws = {int(cell[3]): [scores[other] for other in made if other[3] == cell[3]] for cell in made}
+            if not draws:
+                continue
+            name = learner.kind + ", whole network" * (mode == "full")
+            cells = {size: say(found, mode) for size, found in draws.items()}
+            rest = [f"{size}: {cell}" for size, cell in cells.items() if size not in SIZES]
+            table.row(learner.name, count, name, *(cells.get(size, "") for size in SIZES), *(rest or [""]))
             low, middle, high = np.array(
-                [np.percentile(sizes[size], [0, 50, 100]) for size in sorted(sizes)]
+                [np.percentile(found, [0, 50, 100], 0)[:, 0] for found in draws.values()]
             ).T
-            colour = COLOURS[KINDS.index(begun)]
-            axes.plot(sorted(sizes), middle, "s--" if whole else "o-", color=colour, markersize=4, label=kind)
-            axes.fill_between(sorted(sizes), low, high, color=colour, alpha=0.15, linewidth=0)
+            colour = COLOURS[KINDS.index(learner.kind)]
+            axes.plot(list(draws), middle, style, color=colour, markersize=4, label=name)
+            axes.fill_between(list(draws), low, high, color=colour, alpha=0.15, linewidth=0)
         common.mark_sizes(axes, SIZES)
-    panels[-1].set_axis_off()
-    panels[-1].legend(*panels[0].get_legend_handles_labels(), loc="center", frameon=False)
+    legend.set_axis_off()
+    legend.legend(*panels[0].get_legend_handles_labels(), loc="center", frameon=False)
     save_figure(figure, path)
+
+
+def say(found: Sequence[tuple[float, float]], mode: str) -> str:
+    """Return the median and range of the draws' scores; of whole networks also their number and time."""
+    scores, seconds = zip(*found, strict=True)
+    said = common.spread(scores, 3) if len(scores) > 1 else f"{scores[0]:.3f}"
+    return said if mode == "head" else f"{said}; {len(scores)} × {statistics.median(seconds):.0f} s"
 
 
 if __name__ == "__main__":
