@@ -13,7 +13,6 @@ classes' shares. Each score goes to ``scores.csv`` in the folder of runs at once
 
 import csv
 import re
-import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -261,40 +260,46 @@ def measure(cutout: np.ndarray) -> list[float]:
 
 
 def show(learners: Sequence[Learner], scores: Scores, path: Path) -> None:
-    """Print a row for each curve, and draw a panel for each task: medians, the lowest and highest draw."""
+    """Print what was scored, and draw a panel for each task: medians, the lowest and the highest draw."""
+    made: dict[tuple[str, str, str], dict[int, list[tuple[str, ...]]]] = {}
+    for name, kind, mode, *draw in (cell for one in learners for cell in one.cells() if cell in scores):
+        made.setdefault((name, kind, mode), {}).setdefault(int(draw[0]), []).append((name, kind, mode, *draw))
+    galaxies = {one.name: f"{len(one.ids):,}, {one.out.sum() or 'each'} held out" for one in learners}
     table = common.Table("labels | galaxies | begun with | " + " | ".join(map(str, SIZES)) + " | all")
+    for (name, kind, mode), sizes in made.items():
+        if mode == "head":
+            said = {size: say([scores[cell][0] for cell in cells]) for size, cells in sizes.items()}
+            rest = [f"{size}: {text}" for size, text in said.items() if size not in SIZES]
+            table.row(name, galaxies[name], kind, *(said.get(size, "") for size in SIZES), *rest)
+    table = common.Table(
+        "labels | begun with | learned | draws | head | whole network | gain | processor seconds"
+    )
+    for (name, kind, mode), sizes in made.items():
+        for size, cells in sizes.items() if mode == "full" else ():
+            heads, whole = ([scores[*cell[:2], one, *cell[3:]] for cell in cells] for one in ("head", "full"))
+            values = [[score for score, _ in both] for both in (heads, whole)]
+            gain = f"{np.mean(values[1]) - np.mean(values[0]):+.3f}"
+            table.row(name, kind, size, len(cells), *map(say, values), gain, say([s for _, s in whole], 0))
     figure = new_figure(12, 7)
     *panels, legend = figure.subplots(2, 3).ravel()
-    axes_of = dict(zip(dict.fromkeys(learner.name for learner in learners), panels, strict=True))
-    for learner in learners:
-        axes, count = axes_of[learner.name], f"{len(learner.ids)}, {learner.out.sum() or 'each'} held out"
-        style_axes(axes, learner.name, "labels", "ROC AUC")
-        for mode, style in (("head", "o-"), ("full", "s--")):
-            made = [cell for cell in learner.cells() if cell[2] == mode and cell in scores]
-            draws = {int(cell[3]): [scores[other] for other in made if other[3] == cell[3]] for cell in made}
-            if not draws:
-                continue
-            name = learner.kind + ", whole network" * (mode == "full")
-            cells = {size: say(found, mode) for size, found in draws.items()}
-            rest = [f"{size}: {cell}" for size, cell in cells.items() if size not in SIZES]
-            table.row(learner.name, count, name, *(cells.get(size, "") for size in SIZES), *(rest or [""]))
-            low, middle, high = np.array(
-                [np.percentile(found, [0, 50, 100], 0)[:, 0] for found in draws.values()]
-            ).T
-            colour = COLOURS[KINDS.index(learner.kind)]
-            axes.plot(list(draws), middle, style, color=colour, markersize=4, label=name)
-            axes.fill_between(list(draws), low, high, color=colour, alpha=0.15, linewidth=0)
-        common.mark_sizes(axes, SIZES)
+    axes_of = dict(zip(galaxies, panels, strict=True))
+    for (name, kind, mode), sizes in made.items():
+        style_axes(axes_of[name], name, "labels", "ROC AUC")
+        spans = [np.percentile([scores[cell][0] for cell in cells], [0, 50, 100]) for cells in sizes.values()]
+        low, middle, high = np.transpose(spans)
+        colour, style = COLOURS[KINDS.index(kind)], "o-" if mode == "head" else "s--"
+        label = kind + ", whole network" * (mode == "full")
+        axes_of[name].plot(list(sizes), middle, style, color=colour, markersize=4, label=label)
+        axes_of[name].fill_between(list(sizes), low, high, color=colour, alpha=0.15, linewidth=0)
+        common.mark_sizes(axes_of[name], SIZES)
     legend.set_axis_off()
     legend.legend(*panels[0].get_legend_handles_labels(), loc="center", frameon=False)
     save_figure(figure, path)
 
 
-def say(found: Sequence[tuple[float, float]], mode: str) -> str:
-    """Return the median and range of the draws' scores; of whole networks also their number and time."""
-    scores, seconds = zip(*found, strict=True)
-    said = common.spread(scores, 3) if len(scores) > 1 else f"{scores[0]:.3f}"
-    return said if mode == "head" else f"{said}; {len(scores)} × {statistics.median(seconds):.0f} s"
+def say(values: Sequence[float], digits: int = 3) -> str:
+    """Return median and range; of one number, that."""
+    return common.spread(values, digits) if len(values) > 1 else f"{values[0]:.{digits}f}"
 
 
 if __name__ == "__main__":
