@@ -261,9 +261,10 @@ def measure(cutout: np.ndarray) -> list[float]:
 
 def show(learners: Sequence[Learner], scores: Scores, path: Path) -> None:
     """Print what was scored, and draw a panel for each task: medians, the lowest and the highest draw."""
-    made: dict[tuple[str, str, str], dict[int, list[tuple[str, ...]]]] = {}
-    for name, kind, mode, *draw in (cell for one in learners for cell in one.cells() if cell in scores):
-        made.setdefault((name, kind, mode), {}).setdefault(int(draw[0]), []).append((name, kind, mode, *draw))
+    made: dict[tuple[str, ...], dict[int, list[tuple[str, ...]]]] = {}
+    for cell in (cell for learner in learners for cell in learner.cells()):
+        if {cell, (*cell[:2], "head", *cell[3:])} <= scores.keys():
+            made.setdefault(cell[:3], {}).setdefault(int(cell[3]), []).append(cell)
     galaxies = {one.name: f"{len(one.ids):,}, {one.out.sum() or 'each'} held out" for one in learners}
     table = common.Table("labels | galaxies | begun with | " + " | ".join(map(str, SIZES)) + " | all")
     for (name, kind, mode), sizes in made.items():
