@@ -36,6 +36,8 @@ DRAWS = 2000
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "--data": {"type": Path, "required": True, "help": "folder with the challenge's tables and images"},
+    "--rings": {"type": Path, "required": True, "help": "folder with images and labels.csv: rings of DECaLS"},
+    "--gz1": {"type": Path, "required": True, "help": "the same of Galaxy Zoo 1"},
     "--frames": {"type": Path, "metavar": "DATA", "help": "use its images_training/; else simulate some"},
     "--store": {"type": Path, "required": True, "help": "packed store of all galaxies"},
     "--runs": {"type": Path, "required": True, "help": "where runs are kept"},

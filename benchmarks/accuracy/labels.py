@@ -1,16 +1,22 @@
-"""Score against the number of a user's own labels, by what the galaxies are described with.
+"""Score against the number of a user's own labels, by what begins to learn them, a head or all of a network.
 
-    python -m benchmarks.accuracy.labels --data DATA --runs runs/own --rings RINGS --gz1 GZ1
+    python -m benchmarks.accuracy.labels --data DATA --runs runs/own --rings RINGS --gz1 GZ1 --views 1
+    python -m benchmarks.accuracy.labels ... --only "bar, (galvote|ImageNet).*, full, 100, 0"
 
 A head, as `galvote finetune` fits it, learns features of galvote's encoders, of galvote-base's with weights
-of ImageNet or at random, or classical measures. RINGS and GZ1 are folders with images and ``labels.csv``; of
-them each galaxy is predicted by a head that learned from others (five parts). Of the challenge's, labels are
-what most volunteers said where most were asked: heads learn from training galaxies and are scored on the
-validation split, from which no encoder has learned. Draws keep the classes' shares.
+of ImageNet or at random, or classical measures; or the network is trained from there, as by `--mode full`.
+RINGS and GZ1 are folders with images and ``labels.csv``; each galaxy is predicted by what learned from others
+(five parts). Of the challenge's, labels are what most volunteers said where most were asked: training
+galaxies are learned from, and the validation split, which no encoder has learned, is scored. Draws keep the
+classes' shares. Each score goes to ``scores.csv`` in the folder of runs at once, and is not measured again.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import csv
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple
 
 import cv2
@@ -24,24 +30,27 @@ from torch.optim.swa_utils import update_bn
 import galvote
 from benchmarks import common
 from benchmarks.accuracy.cost import COLOURS
-from galvote.finetuning.features import look, spread_views
-from galvote.finetuning.head import FOLDS, Known, Scaling, fit_head
-from galvote.images import try_read
+from galvote.finetuning.features import cut_out, look, spread_views
+from galvote.finetuning.head import FOLDS, Head, Known, Scaling, fit_head
+from galvote.images import PackedStore, try_read
 from galvote.images.scale import Shown
 from galvote.inference import Settings
 from galvote.io import Sources, list_sources
-from galvote.labels import read_labels, read_votes
+from galvote.labels import Votes, read_labels, read_votes
 from galvote.models import CARD, GalaxyNetwork, load_model, save_model
 from galvote.report.figures import new_figure, save_figure, style_axes
 from galvote.simulate import simulate_galaxies
+from galvote.training.finetune import draw_early_stop, finetune_network
 from galvote.training.pretrained import load_pretrained
 from galvote.trees import asked_share, class_tree, to_conditional
 
 SIZES = (25, 50, 100, 250, 500, 1000)
 DRAWS, MOST = 5, 1200
 QUESTIONS = {"bar": "Class3.1", "edge-on": "Class2.1", "merger": "Class8.6"}
+KINDS = ("galvote-base", "galvote-small", "ImageNet", "random weights", "12 classical measures")
+COLUMNS = ("labels", "begun with", "mode", "size", "draw", "roc_auc", "processor_seconds")
 
-Scores = dict[int, list[float]]
+Scores = dict[tuple[str, ...], tuple[float, float]]  # ROC AUC and processor seconds by the other columns
 Described = tuple[Sequence[str], np.ndarray]  # ids and features, (view, galaxy, feature)
 
 
@@ -55,29 +64,34 @@ class Task(NamedTuple):
 
 
 def main() -> None:
-    options = common.parser(__doc__, "--data", "--runs")
-    options.add_argument("--rings", type=Path, required=True)
-    options.add_argument("--gz1", type=Path, required=True)
-    options.add_argument("--views", type=int, default=4, help="orientations that are learned from")
+    options = common.parser(__doc__, "--data", "--runs", "--rings", "--gz1")
+    options.add_argument("--views", type=int, default=4, help="orientations that a head learns from")
+    options.add_argument("--only", nargs="+", default=[", head,"], help=f"patterns of {COLUMNS[:5]}, in turn")
     options.add_argument("--figure", type=Path, default=common.PICTURES / "own-labels.png")
     chosen = options.parse_args()
-    tasks = {"DECaLS rings": of_folder(chosen.rings), "Galaxy Zoo 1": of_folder(chosen.gz1)}
-    tasks |= of_challenge(chosen.data)
-    describe = dict(encoders(chosen.runs, chosen.views)) | {"12 classical measures": measure_all}
     common.print_heading(f"{DRAWS} draws", f"{chosen.views} views")
-    table = common.Table("labels | galaxies | begun with | " + " | ".join(map(str, SIZES)) + " | all")
-    found = dict[str, dict[str, Scores]]()
-    for name, task in tasks.items():
-        found[name], said = {}, f"{len(task.classes)}, {len(task.held_out) or 'each'} held out"
-        for kind, make in describe.items():
-            place = chosen.runs / f"{name}-{kind}-{chosen.views}.npz".replace(" ", "-")
-            if not place.exists():
-                ids, features = make(task)
-                np.savez(place, ids=np.array(ids), features=features)
-            found[name][kind] = scores = score(task, **np.load(place))
-            cells = [common.spread(scores[size], 3) if size in scores else "" for size in SIZES]
-            table.row(name, said, kind, *cells, f"{max(scores)}: {common.spread(scores[max(scores)], 3)}")
-    draw(found, chosen.figure)
+    tasks = find_tasks(chosen.data, chosen.rings, chosen.gz1)
+    learners = [Learner(*task, kind, chosen.runs, chosen.views) for task in tasks for kind in KINDS]
+    place = chosen.runs / "scores.csv"
+    if not place.exists():
+        place.write_text(",".join(COLUMNS) + "\n")
+    rows = list(csv.reader(place.open()))[1:]
+    scores: Scores = {tuple(row[:5]): (float(row[5]), float(row[6])) for row in rows}
+    for pattern in chosen.only:
+        for learner in learners:
+            for cell in learner.cells():
+                if cell not in scores and re.search(pattern, ", ".join(cell)):
+                    began = time.process_time()
+                    scores[cell] = learner.score(*cell[2:]), time.process_time() - began
+                    with place.open("a", newline="") as file:
+                        row = [*cell, *(f"{number:.4f}" for number in scores[cell])]
+                        csv.writer(file, lineterminator="\n").writerow(row)
+    show(learners, scores, chosen.figure)
+
+
+def find_tasks(data: Path, rings: Path, gz1: Path) -> list[tuple[str, Task]]:
+    """Return all tasks by name."""
+    return [("DECaLS rings", of_folder(rings)), ("Galaxy Zoo 1", of_folder(gz1)), *of_challenge(data)]
 
 
 def of_folder(folder: Path) -> Task:
@@ -108,55 +122,102 @@ def of_challenge(data: Path) -> Iterator[tuple[str, Task]]:
         yield name, Task(sources.select(classes), classes, "gz2", frozenset(ids[held_out]))
 
 
-def encoders(folder: Path, views: int) -> Iterator[tuple[str, Callable[[Task], Described]]]:
-    """Yield what describes a task's galaxies."""
-
-    def of(model: str | Path) -> Callable[[Task], Described]:
-        def describe(task: Task) -> Described:
-            found = look(galvote.load(model), task.sources, spread_views(views), Settings(scale=task.scale))
-            return found.ids, found.features
-
-        return describe
-
-    yield from ((name, of(name)) for name in ("galvote-base", "galvote-small"))
-    for name, source in (("ImageNet", "imagenet"), ("random weights", "random")):
-        if not (folder / source / CARD).exists():
-            trained, card = load_model("galvote-base")
-            torch.manual_seed(0)
-            network = GalaxyNetwork(card.network, trained.head.tree)
-            load_pretrained(network, source)
-            if source == "random":  # without statistics of some pictures, features vanish
-                images = np.stack([galaxy.image for galaxy in simulate_galaxies(64, seed=0)])
-                update_bn([torch.from_numpy(images)], network)
-            galvote.export(save_model(network, card, folder / source))
-        yield name, of(folder / source)
+def network(kind: str, folder: Path) -> str | Path:
+    """Return a shipped model's name, or the folder of galvote-base's network with other weights."""
+    source = {"ImageNet": "imagenet", "random weights": "random"}.get(kind)
+    if source is None:
+        return kind
+    if not (folder / source / CARD).exists():
+        trained, card = load_model("galvote-base")
+        torch.manual_seed(0)
+        made = GalaxyNetwork(card.network, trained.head.tree)
+        load_pretrained(made, source)
+        if source == "random":  # without statistics of some pictures, features vanish
+            images = np.stack([galaxy.image for galaxy in simulate_galaxies(64, seed=0)])
+            update_bn([torch.from_numpy(images)], made)
+        galvote.export(save_model(made, card, folder / source))
+    return folder / source
 
 
-def score(task: Task, ids: np.ndarray, features: np.ndarray) -> Scores:
-    """Return ROC AUC, the mean over classes, of each draw by the number of labels."""
-    names, own = np.unique([task.classes[id_] for id_ in ids], return_inverse=True)
-    given, out = np.eye(len(names))[own], np.isin(ids, list(task.held_out))
-    scaled = Scaling.fit(features.reshape(-1, features.shape[2])).apply(features)
-    known, found = Known.of(class_tree("own", names.tolist()), scaled, given, None), Scores()
+class Learner:
+    """Learns a task from some of its labels, beginning with galaxies as they are described in one way."""
 
-    def parts(draw: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        if out.any():
-            return [(np.flatnonzero(~out), np.flatnonzero(out))]
-        return list(StratifiedKFold(FOLDS, shuffle=True, random_state=draw).split(own, own))
+    def __init__(self, name: str, task: Task, kind: str, runs: Path, views: int) -> None:
+        self.name, self.task, self.kind, self.runs = name, task, kind, runs
+        place = runs / f"{name}-{kind}-{views}.npz".replace(" ", "-")
+        if not place.exists():
+            runs.mkdir(parents=True, exist_ok=True)
+            ids, features = self.described(views)
+            np.savez(place, ids=np.array(ids), features=features)
+        with np.load(place) as known:
+            self.ids, features = known["ids"].tolist(), known["features"]
+        names, self.own = np.unique([task.classes[id_] for id_ in self.ids], return_inverse=True)
+        self.tree, self.given = class_tree("own", names.tolist()), np.eye(len(names))[self.own]
+        self.out = np.isin(self.ids, list(task.held_out))
+        self.scaling = Scaling.fit(features.reshape(-1, features.shape[2]))
+        self.known = Known.of(self.tree, self.scaling.apply(features), self.given, None)
+        self.strengths = dict[str, tuple[float, ...]]()
 
-    most, scored = min(len(others) for others, _ in parts(0)), out | (not out.any())
-    for size in [*(size for size in SIZES if size < most), most]:
-        strengths = None
-        for number in range(DRAWS):
-            said = np.zeros_like(given)
-            for rows, left_out in parts(number):
-                if size < len(rows):
-                    rows = train_test_split(rows, train_size=size, stratify=own[rows], random_state=number)[0]
-                head = fit_head(known.select(rows), strengths)
-                strengths = head.strengths  # chosen once for each size: the search is most of the time
-                said[left_out] = softmax(head.logits(known.features[0, left_out]), axis=1)
-            found.setdefault(size, []).append(float(roc_auc_score(given[scored], said[scored])))
-    return found
+    def described(self, views: int) -> Described:
+        """Return what the galaxies are described with."""
+        if self.kind == KINDS[-1]:
+            return measure_all(self.task)
+        predictor = galvote.load(network(self.kind, self.runs))
+        found = look(predictor, self.task.sources, spread_views(views), Settings(scale=self.task.scale))
+        return found.ids, found.features
+
+    def cells(self) -> Iterator[tuple[str, ...]]:
+        """Yield `COLUMNS` of what can be scored; of all that may be learned there is one draw."""
+        most = min(len(rows) for rows, _ in self.parts(MOST, 0))
+        for mode in ("head", "full")[: 1 + (self.kind != KINDS[-1])]:
+            for size in [*(size for size in SIZES if size < most), most]:
+                for draw in range(1 if size == most and self.out.any() else DRAWS):
+                    yield self.name, self.kind, mode, str(size), str(draw)
+
+    def parts(self, size: int, draw: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield rows to learn from, and rows that are then predicted."""
+        parts = [(np.flatnonzero(~self.out), np.flatnonzero(self.out))]
+        if not self.out.any():
+            parts = StratifiedKFold(FOLDS, shuffle=True, random_state=draw).split(self.own, self.own)
+        for rows, left_out in parts:
+            if size < len(rows):
+                own = self.own[rows]
+                rows = train_test_split(rows, train_size=size, stratify=own, random_state=draw)[0]
+            yield rows, left_out
+
+    def score(self, mode: str, size: str, draw: str) -> float:
+        """Return ROC AUC, the mean over classes."""
+        said, store = np.full(self.given.shape, np.nan), self.cut_out() if mode == "full" else None
+        for rows, left_out in self.parts(int(size), int(draw)):
+            # Chosen once for each size: the search is most of a head's time.
+            head = fit_head(self.known.select(rows), self.strengths.get(size))
+            self.strengths[size] = head.strengths
+            if store is not None:
+                said[left_out] = self.train(store, rows, head, left_out)
+            else:
+                said[left_out] = softmax(head.logits(self.known.features[0, left_out]), axis=1)
+        scored = np.isfinite(said[:, 0])
+        return float(roc_auc_score(self.given[scored], said[scored]))
+
+    def cut_out(self) -> PackedStore:
+        """Return what the network is shown."""
+        predictor = galvote.load(network(self.kind, self.runs))
+        return cut_out(predictor, self.task.sources, self.ids, Settings(scale=self.task.scale))
+
+    def train(self, store: PackedStore, rows: np.ndarray, head: Head, left_out: np.ndarray) -> np.ndarray:
+        """Train all of the network, beginning with a head; return what it then says of other galaxies."""
+        votes, begun = Votes(self.tree, store.ids, self.given), head.unscaled(self.scaling, np.ones(1))
+        with TemporaryDirectory(dir=self.runs) as folder:
+            best = finetune_network(
+                network(self.kind, self.runs),
+                store,
+                votes,
+                *draw_early_stop(votes, [store.ids[row] for row in rows]),
+                Path(folder) / "run",
+                head=(begun.weight.astype(np.float32), begun.bias.astype(np.float32)),
+            )
+            trained = galvote.load(best, backend="torch")
+            return trained.predict_features(np.asarray(store.cutouts[left_out]))[0]
 
 
 def measure_all(task: Task) -> Described:
@@ -198,20 +259,48 @@ def measure(cutout: np.ndarray) -> list[float]:
     return [*sizes, *apart, gini, m20, np.log(flux[own].mean()), *colours]
 
 
-def draw(found: Mapping[str, Mapping[str, Scores]], path: Path) -> None:
-    """Draw a panel for each kind of labels: medians, and the lowest and highest of the draws."""
+def show(learners: Sequence[Learner], scores: Scores, path: Path) -> None:
+    """Print what was scored, and draw a panel for each task: medians, the lowest and the highest draw."""
+    made: dict[tuple[str, ...], dict[int, list[tuple[str, ...]]]] = {}
+    for cell in (cell for learner in learners for cell in learner.cells()):
+        if {cell, (*cell[:2], "head", *cell[3:])} <= scores.keys():
+            made.setdefault(cell[:3], {}).setdefault(int(cell[3]), []).append(cell)
+    galaxies = {one.name: f"{len(one.ids):,}, {one.out.sum() or 'each'} held out" for one in learners}
+    table = common.Table("labels | galaxies | begun with | " + " | ".join(map(str, SIZES)) + " | all")
+    for (name, kind, mode), sizes in made.items():
+        if mode == "head":
+            said = {size: say([scores[cell][0] for cell in cells]) for size, cells in sizes.items()}
+            rest = [f"{size}: {text}" for size, text in said.items() if size not in SIZES]
+            table.row(name, galaxies[name], kind, *(said.get(size, "") for size in SIZES), *rest)
+    table = common.Table(
+        "labels | begun with | learned | draws | head | whole network | gain | processor seconds"
+    )
+    for (name, kind, mode), sizes in made.items():
+        for size, cells in sizes.items() if mode == "full" else ():
+            heads, whole = ([scores[*cell[:2], one, *cell[3:]] for cell in cells] for one in ("head", "full"))
+            values = [[score for score, _ in both] for both in (heads, whole)]
+            gain = f"{np.mean(values[1]) - np.mean(values[0]):+.3f}"
+            table.row(name, kind, size, len(cells), *map(say, values), gain, say([s for _, s in whole], 0))
     figure = new_figure(12, 7)
-    panels = figure.subplots(2, 3).ravel()
-    for axes, (name, kinds) in zip(panels, found.items(), strict=False):
-        style_axes(axes, name, "labels", "ROC AUC")
-        for (kind, scores), colour in zip(kinds.items(), COLOURS, strict=False):
-            low, middle, high = np.percentile(list(scores.values()), [0, 50, 100], axis=1)
-            axes.plot(list(scores), middle, "o-", color=colour, markersize=4, label=kind)
-            axes.fill_between(list(scores), low, high, color=colour, alpha=0.15, linewidth=0)
-        common.mark_sizes(axes, SIZES)
-    panels[-1].set_axis_off()
-    panels[-1].legend(*panels[0].get_legend_handles_labels(), loc="center", frameon=False)
+    *panels, legend = figure.subplots(2, 3).ravel()
+    axes_of = dict(zip(galaxies, panels, strict=True))
+    for (name, kind, mode), sizes in made.items():
+        style_axes(axes_of[name], name, "labels", "ROC AUC")
+        spans = [np.percentile([scores[cell][0] for cell in cells], [0, 50, 100]) for cells in sizes.values()]
+        low, middle, high = np.transpose(spans)
+        colour, style = COLOURS[KINDS.index(kind)], "o-" if mode == "head" else "s--"
+        label = kind + ", whole network" * (mode == "full")
+        axes_of[name].plot(list(sizes), middle, style, color=colour, markersize=4, label=label)
+        axes_of[name].fill_between(list(sizes), low, high, color=colour, alpha=0.15, linewidth=0)
+        common.mark_sizes(axes_of[name], SIZES)
+    legend.set_axis_off()
+    legend.legend(*panels[0].get_legend_handles_labels(), loc="center", frameon=False)
     save_figure(figure, path)
+
+
+def say(values: Sequence[float], digits: int = 3) -> str:
+    """Return median and range; of one number, that."""
+    return common.spread(values, digits) if len(values) > 1 else f"{values[0]:.{digits}f}"
 
 
 if __name__ == "__main__":

@@ -46,8 +46,7 @@ class Numbers(NamedTuple):
 
 
 def main() -> None:
-    options = common.parser(__doc__, "--data")
-    options.add_argument("--gz1", type=Path, required=True)
+    options = common.parser(__doc__, "--data", "--gz1")
     options.add_argument("--model", default="galvote-small")
     chosen = options.parse_args()
     predictor = galvote.load(chosen.model, backend="onnx")
