@@ -126,7 +126,7 @@ def start(parent, simulated, labels, tmp_path):
 def test_auto_is_killed_and_goes_on_to_the_same_model(start, command, whole, head, tmp_path):
     process, words = start("--budget", "60", *(word for each in QUICK for word in ("--set", each)))
     while not any((tmp_path / "look").glob(f"{WORK}/*/fold-1/checkpoint.safetensors")):
-        assert process.poll() is None, "the command has ended"
+        assert process.poll() is None, process.communicate()[0]
         time.sleep(0.01)
     process.kill()
     process.wait()
