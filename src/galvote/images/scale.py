@@ -1,9 +1,9 @@
 """The scale of pictures: how large the galaxy in the middle is, and what brings it to GZ2's size.
 
 What gets no brighter on the way out from the brightest pixel of the middle, and stands out of the sky, is the
-galaxy. Its r90 is a quadratic form in the logarithms of sizes of that outline, fitted on SDSS frames cut and
-extended at random, some of them brighter or darker
-(``benchmarks/robustness/scale.py`` makes ``scale.json``). For a single galaxy it is off by some 12 %, so a
+galaxy. Its r90 is a quadratic form in the logarithms of sizes of that outline, fitted on frames of SDSS and
+simulated ones, cut and extended at random, some of them brighter or darker;
+``benchmarks/robustness/scale.py`` makes ``scale.json``. For a single galaxy it is off by some 12 %, so a
 picture that may well be a GZ2 frame is left as it is.
 """
 
@@ -137,8 +137,8 @@ def _advance(image: Showing, share: float | None = None) -> UInt8[np.ndarray, "y
 def describe_scale(shown: Iterable[Shown]) -> str:
     """Return how the scale of the measured images differs from GZ2's, in sentences; nothing if it does not.
 
-    It does if r90 is 15 % larger or smaller in the median, or scatters more. A few images must differ more,
-    one alone by a factor of 2.3: of some GZ2 frames, mergers above all, what is measured is far off.
+    It does if the median r90 differs by a factor of 1.15, or r90 scatters more. A few images must differ
+    more, one alone by a factor of 2.3, because some GZ2 frames, mergers above all, are measured that far off.
     """
     sizes = np.log([one.measured for one in shown if one.measured > 0])
     if not len(sizes):
@@ -194,10 +194,11 @@ def outline_sizes(green: UInt8[np.ndarray, "image p p"]) -> Float64[np.ndarray, 
     smooth = np.stack([cv2.GaussianBlur(one, (3, 3), 0) for one in green])
     middle = _flat(smooth[:, _MIDDLE, _MIDDLE])
     peak = middle.max(axis=1) - sky
-    flooded = np.ones((len(green), _SIDE + 2, _SIDE + 2), np.uint8)  # 1 keeps the flood out
+    flooded = np.ones((len(green), _SIDE + 2, _SIDE + 2), np.uint8)  # 1 stops the flood
     flooded[:, 1:-1, 1:-1] = smooth <= (sky + threshold)[:, None, None]
     for one, mask, seed in zip(smooth, flooded, middle.argmax(axis=1).tolist(), strict=True):
         y, x = (_MIDDLE.start + step for step in divmod(seed, 4))
+        # What is flooded becomes 2 in the mask.
         cv2.floodFill(one, mask, (x, y), 0, 255, 0, 8 | cv2.FLOODFILL_MASK_ONLY | 2 << 8)
     light = _flat((green - sky[:, None, None]) * (flooded[:, 1:-1, 1:-1] == 2))
     # Sums of whole numbers and halves are exact, and so depend on no other image.

@@ -51,8 +51,8 @@ _CHECKED = 100  # images whose scale is measured unless something is said of it
 BATCH = 64
 """Galaxies that are read, predicted and made rows of together; a backend may compute fewer at once."""
 
-_MEASURED_AT_ONCE = 16
-"""Images whose galaxies are measured together, so that no more of them are in memory as they were decoded."""
+_SHOWN_AT_ONCE = 16
+"""Images whose galaxies are measured together: while they wait, they are in memory as they were decoded."""
 
 _BATCHES_AHEAD = 3
 """For each core: one that the network has, one that is decoded, and one to spare."""
@@ -531,7 +531,7 @@ class Predictor:
         """
         measured: Literal["no", "only", "applied"]
         measured = "applied" if scale == "auto" else "only" if scale == "check" else "no"
-        for some in in_batches(read, _MEASURED_AT_ONCE if measured != "no" else 1):
+        for some in in_batches(read, _SHOWN_AT_ONCE):
             todo = [
                 show(
                     data,
