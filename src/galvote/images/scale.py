@@ -151,13 +151,13 @@ def describe_scale(shown: Iterable[Shown]) -> str:
         return ""
     share = math.exp(median) - 1
     larger = f"{abs(share):.0%} {'larger' if share > 0 else 'smaller'} than in GZ2 frames"
-    said = f"r90 is {larger}" + (f" and scatters by {scatter:.0%} (GZ2's by some 10%)" if scattered else "")
+    scattered_by = f" and scatters by {scatter:.0%} (GZ2's by some 10%)" if scattered else ""
     number = f"the first {len(sizes)} images" if len(sizes) > 1 else "the image"
     return (
-        f"The scale seems to be another than that of GZ2 frames, for which the model was trained: {said}, by "
-        f'{number}, in widths of the image. Measure each galaxy with --scale auto (scale="auto"), or give '
-        "--pixel-scale and a --catalogue of their r90 (scale=galvote.Sizes); if the scale is right, say "
-        '--scale gz2 (scale="gz2").'
+        "The model was trained on GZ2 frames, and these images seem to have another scale: measured on "
+        f"{number}, r90 is {larger}{scattered_by}, relative to the width of the image. Measure each galaxy "
+        'with --scale auto (scale="auto"), or give --pixel-scale and a --catalogue of their r90 '
+        '(scale=galvote.Sizes); if the scale is right, say --scale gz2 (scale="gz2").'
     )
 
 
