@@ -5,6 +5,7 @@ What astropy has no type for is an error that names the column.
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,20 +169,36 @@ def write_votable(table: pa.Table, path: Path) -> None:
 
 
 def with_astropy_header(table: pa.Table) -> pa.Table:
-    """Return a table whose schema says what `astropy.table.Table.read` reads of a Parquet file's columns."""
-    from astropy.table import meta
+    """Return a table whose schema says what `astropy.table.Table.read` reads of a Parquet file's columns.
 
+    That is the header of ECSV (Astropy Proposal for Enhancement 6) in YAML, of which JSON is a part. astropy
+    itself would take longer to import than a few galaxies take to predict.
+    """
     if not any(about(field) for field in table.schema):
         return table
-    try:
-        empty = to_astropy(table.slice(0, 0))
-    except pa.ArrowException:  # a column that astropy has no type for
-        return table
-    header = {"table_meta_yaml": "\n".join(meta.get_yaml_from_table(empty))}
+    header: dict[str, Any] = {"datatype": [_ecsv_column(field) for field in table.schema]}
+    if comments := _comments(table.schema):
+        header["meta"] = {"comments": comments}
+    notes = {"table_meta_yaml": json.dumps(header, ensure_ascii=False)}
     for field, column in zip(table.schema, table.columns, strict=True):
         if is_text(field.type):
-            header[f"table::len::{field.name}"] = str(pc.max(pc.utf8_length(column)).as_py() or 1)
-    return table.replace_schema_metadata({**(table.schema.metadata or {}), **header})
+            notes[f"table::len::{field.name}"] = str(pc.max(pc.utf8_length(column)).as_py() or 1)
+    return table.replace_schema_metadata({**(table.schema.metadata or {}), **notes})
+
+
+def _ecsv_column(field: pa.Field) -> dict[str, Any]:
+    known = about(field)
+    plain = pa.types.is_primitive(field.type) and not pa.types.is_temporal(field.type)
+    kind = np.dtype(field.type.to_pandas_dtype()).name if plain else "string"
+    column = {"name": field.name, "datatype": kind}
+    column |= {key: known[key] for key in ("unit", "description") if key in known}
+    return column | ({"meta": {"ucd": known["ucd"]}} if "ucd" in known else {})
+
+
+def _comments(schema: pa.Schema) -> list[str]:
+    """Return what a table says of itself."""
+    notes = schema.metadata or {}
+    return [notes[name].decode() for name in (b"computed_by", b"remark") if name in notes]
 
 
 def to_astropy(table: pa.Table, *, for_fits: bool = False) -> Table:
@@ -202,8 +219,7 @@ def to_astropy(table: pa.Table, *, for_fits: bool = False) -> Table:
             columns[field.name].unit = Unit(known["unit"], parse_strict="silent")
         if "ucd" in known:
             columns[field.name].meta["ucd"] = known["ucd"]
-    notes = table.schema.metadata or {}
-    if comments := [notes[name].decode() for name in (b"computed_by", b"remark") if name in notes]:
+    if comments := _comments(table.schema):
         columns.meta["comments"] = comments
     return columns
 
