@@ -56,7 +56,7 @@ def train_with_teacher(
     """Return the finished run of a recipe; its teacher's comes first."""
     own = [f"seed={seed}", *settings]
     training = load_recipe(recipe, own).training
-    if training.teacher is None and training.teacher_recipe is not None:
+    if not training.teacher and training.teacher_recipe is not None:
         teacher = train_with_teacher(training.teacher_recipe, seed, [], data, store, runs)
         own.append(f"training.teacher={teacher / 'last'}")
     return train(runs / f"{recipe}-{seed}", recipe, own, data, store)

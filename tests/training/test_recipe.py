@@ -45,7 +45,7 @@ def test_the_baseline_recipe_is_the_reports():
         "layer_decay": 1.0,
         "freeze_batch_norm": False,
         "patience": None,
-        "teacher": None,
+        "teacher": (),
         "teacher_recipe": None,
         "teacher_weight": 0.5,
         "teacher_tta": 2,

@@ -1,5 +1,6 @@
 """A trained model as a teacher: its fractions in the labels, asked once."""
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from galvote.errors import RecipeError, TrainingError
 from galvote.inference.tta import predict_tta
-from galvote.models import load_model, run_network
+from galvote.models import load_model, run_network, save_model
 from galvote.training import Recipe, TrainingData, fit, load_recipe
 from galvote.training.teacher import distil
 from galvote.trees import class_tree
@@ -24,7 +25,7 @@ def recipe(tiny_recipe, trained) -> Recipe:
 
 
 def ask(recipe: Recipe, data: TrainingData, tta: int) -> np.ndarray:
-    teacher, card = load_model(recipe.training.teacher)
+    teacher, card = load_model(recipe.training.teacher[0])
     cutouts = data.store.cutouts[data.training.rows]
     return predict_tta(partial(run_network, teacher), card.network.geometry, cutouts, card.cutout, tta)[0]
 
@@ -48,6 +49,21 @@ def test_labels_are_the_mean_of_votes_and_teacher(tiny_recipe, recipe, training_
     assert np.abs(labels[known] - fractions[known]).max() > 0.01
     assert learned.validation is data.validation
     assert learned.training.ids == data.training.ids
+
+
+def test_several_teachers_teach_their_mean(tiny_recipe, trained, training_data, tmp_path):
+    network, card = load_model(trained / "best")
+    for weights in network.head.parameters():
+        weights.data *= 0.5
+    names = [str(trained / "best"), str(save_model(network, card, tmp_path / "other"))]
+
+    def learned(*teachers: str) -> np.ndarray:
+        settings = [f"training.teacher={json.dumps(teachers)}", "training.teacher_weight=1"]
+        return distil(load_recipe(tiny_recipe, settings), training_data, tmp_path).training.fractions
+
+    first, second = learned(names[0]), learned(names[1])
+    assert np.abs(first - second).max() > 0.01
+    np.testing.assert_allclose(learned(*names), (first + second) / 2, atol=1e-6)
 
 
 def test_the_teacher_is_asked_once_a_run(recipe, training_data, tmp_path, monkeypatch):

@@ -20,7 +20,10 @@ def train(
     out: Annotated[Path, typer.Option(help="Run folder.")],
     splits: options.Splits = None,
     set_: options.Settings = None,
-    teacher: Annotated[str | None, _teacher(help="A trained model to learn from, beside the votes.")] = None,
+    teacher: Annotated[
+        list[str] | None,
+        _teacher(help="A trained model to learn from, beside the votes; again: the mean of several."),
+    ] = None,
     yes: Annotated[bool, _teacher("--yes", help="Train a recipe's teachers first.")] = False,
     classes: Annotated[
         Path | None, typer.Option(help="Table of ids and hard classes, for recipes that learn from them too.")
@@ -61,7 +64,7 @@ def train(
             id_column=id_column,
             recursive=recursive,
             dataset=dataset,
-            teacher=teacher,
+            teacher=teacher or (),
             settings=set_ or [],
             field_of_view=field_of_view,
             devices=devices,

@@ -30,7 +30,7 @@ def train(
     field_of_view: float | None = None,
     recursive: bool = False,
     dataset: str | None = None,
-    teacher: File = None,
+    teacher: Places = (),
     settings: Sequence[str] = (),
     devices: int = 1,
     machines: int = 1,
@@ -65,7 +65,8 @@ def train(
     recursive, dataset
         As for `galvote.io.list_sources`.
     teacher, settings
-        A trained model to learn from, and changes to the recipe, such as ``training.epochs=5``.
+        A trained model to learn from, or several, whose mean is learned; and changes to the recipe, such as
+        ``training.epochs=5``.
     devices, machines
         GPUs, or processes without one, that share each batch on each machine; and how many machines.
     train_teacher
@@ -81,8 +82,8 @@ def train(
     GalvoteError
         If a file, a setting or the run folder does not fit; the message says what to do.
     """
-    if teacher is not None:
-        settings = [*settings, f"training.teacher={json.dumps(str(teacher))}"]
+    if teachers := [str(place) for place in ([teacher] if isinstance(teacher, str | Path) else teacher)]:
+        settings = [*settings, f"training.teacher={json.dumps(teachers)}"]
     chosen, out = load_recipe(recipe, settings), Path(out)
     labels = LabelFiles(votes, splits, classes, tree, id_column, skip_invalid)
     with launch(devices, machines) as world:
@@ -125,7 +126,7 @@ def _announce_teachers(
 ) -> None:
     """Say what is trained in turn, if a recipe asks for a teacher and none is given."""
     chain = [(name, recipe)]
-    while (first := chain[0][1].training).teacher is None and first.teacher_recipe is not None:
+    while not (first := chain[0][1].training).teacher and first.teacher_recipe is not None:
         if len(chain) > 20:
             raise TrainingError(f"The recipe {chain[0][0]} is its own teacher; name another teacher_recipe.")
         chain.insert(0, (first.teacher_recipe, load_recipe(first.teacher_recipe)))

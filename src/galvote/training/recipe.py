@@ -3,7 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    StringConstraints,
+    model_validator,
+)
 
 from galvote.images import Changes, Geometry
 from galvote.models.description import HeadKind
@@ -44,6 +52,10 @@ class AugmentationSection(_Section):
     changes: Changes = Changes()
 
 
+def _one_or_more(names: object) -> object:
+    return () if names is None else (names,) if isinstance(names, str) else names
+
+
 class TrainingSection(_Section):
     """Optimisation."""
 
@@ -62,7 +74,7 @@ class TrainingSection(_Section):
     layer_decay: float = Field(1.0, gt=0, le=1)
     freeze_batch_norm: bool = False
     patience: int | None = Field(None, ge=1)
-    teacher: str | None = None
+    teacher: Annotated[tuple[str, ...], BeforeValidator(_one_or_more)] = ()
     teacher_recipe: str | None = None
     teacher_weight: float = Field(0.5, gt=0, le=1)
     teacher_tta: int = Field(2, ge=1)
@@ -73,12 +85,12 @@ class TrainingSection(_Section):
     @property
     def has_teacher(self) -> bool:
         """Whether a teacher's predictions are learned from."""
-        return self.teacher is not None or self.teacher_recipe is not None
+        return bool(self.teacher) or self.teacher_recipe is not None
 
     @property
     def first_weights(self) -> str:
         """What `pretrained` stands for, once there is a teacher."""
-        return self.teacher if self.pretrained == "teacher" and self.teacher is not None else self.pretrained
+        return self.teacher[0] if self.pretrained == "teacher" and self.teacher else self.pretrained
 
     @model_validator(mode="after")
     def _check_teacher(self) -> "TrainingSection":

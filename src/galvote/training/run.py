@@ -91,14 +91,14 @@ def fit(
     # Not in run.json, which says what a resumed run must have been begun with.
     mean = mean_predictor_rmse(data.training.fractions, data.validation.fractions)
     card = card.model_copy(update={"data": {**card.data, "mean_predictor_rmse": mean}})
-    if recipe.training.teacher is None and recipe.training.teacher_recipe is not None:
+    if not recipe.training.teacher and recipe.training.teacher_recipe is not None:
         teacher = _teacher_recipe(recipe)
         report(f"First its teacher, {teacher.name}, in {out / TEACHER}")
         again = partial(fit, hashes=hashes, on_epoch=on_epoch, report=report, on_progress=on_progress)
         again(teacher, data, out / TEACHER, resume=True, world=world)
         report(f"Now {recipe.name}")
         recipe = _with_teacher(recipe, out / TEACHER / "last")
-    if recipe.training.teacher is not None:
+    if recipe.training.teacher:
         with world.rank_zero_first():
             data = distil(recipe, data, out, on_progress)
     return _learn(recipe, data, RunFolder(out, card, world, report, on_epoch), on_progress)
@@ -170,7 +170,7 @@ def _teacher_recipe(recipe: Recipe) -> Recipe:
 
 def _with_teacher(recipe: Recipe, teacher: Path) -> Recipe:
     """Return the recipe with a trained model as its teacher."""
-    training = recipe.training.model_copy(update={"teacher": str(teacher)})
+    training = recipe.training.model_copy(update={"teacher": (str(teacher),)})
     return recipe.model_copy(update={"training": training})
 
 

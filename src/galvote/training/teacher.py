@@ -24,41 +24,39 @@ _BATCH = 256
 
 def check_teacher(recipe: Recipe, tree: DecisionTree) -> None:
     """Refuse a teacher that answers other questions than the votes' tree, or takes other cutouts."""
-    name = recipe.training.teacher
-    if name is None:
-        return
-    card = load_card(find_model(name))
-    if DecisionTree.from_dict(card.tree).columns != tree.columns:
-        raise TrainingError(
-            f"The teacher {name} answers the tree {card.tree['name']}, and the votes have the tree "
-            f"{tree.name}; choose a teacher of the same tree."
-        )
-    if card.cutout != recipe.cutout:
-        raise TrainingError(
-            f"The teacher {name} takes cutouts {card.cutout.field_of_view:g} r90 wide on "
-            f"{card.cutout.pixels} pixels; give the recipe the same [cutout], or choose another teacher."
-        )
+    for name in recipe.training.teacher:
+        card = load_card(find_model(name))
+        if DecisionTree.from_dict(card.tree).columns != tree.columns:
+            raise TrainingError(
+                f"The teacher {name} answers the tree {card.tree['name']}, and the votes have the tree "
+                f"{tree.name}; choose a teacher of the same tree."
+            )
+        if card.cutout != recipe.cutout:
+            raise TrainingError(
+                f"The teacher {name} takes cutouts {card.cutout.field_of_view:g} r90 wide on "
+                f"{card.cutout.pixels} pixels; give the recipe the same [cutout], or choose another teacher."
+            )
 
 
 def distil(
     recipe: Recipe, data: TrainingData, out: Path, on_progress: Callable[[int, int], None] | None = None
 ) -> TrainingData:
-    """Mix the teacher's fractions into the labels of the training galaxies.
+    """Mix the teacher's fractions, or the mean of several, into the labels of the training galaxies.
 
     Where volunteers' fractions are known, the label is the mean of both, with ``training.teacher_weight`` for
     the teacher; where they are not, it is the teacher's. Labels of further campaigns and the validation
     galaxies are left as they are. The run's folder keeps the predictions for when it is resumed.
     """
-    assert recipe.training.teacher is not None
-    model = find_model(recipe.training.teacher)
-    sha256, tta = load_card(model).weights_sha256, recipe.training.teacher_tta
-    path = out / f"teacher-{sha256[:8]}-{tta}-{data.training.digest()[:8]}.npy"
-    if path.exists():
-        predicted = np.load(path, allow_pickle=False)
-    else:
-        predicted = _predict(model, tta, data, on_progress)
-        with atomic_file(path) as partial, partial.open("wb") as file:
-            np.save(file, predicted, allow_pickle=False)
+    digest, tta = data.training.digest()[:8], recipe.training.teacher_tta
+    taught = []
+    for name in recipe.training.teacher:
+        model = find_model(name)
+        path = out / f"teacher-{load_card(model).weights_sha256[:8]}-{tta}-{digest}.npy"
+        if not path.exists():
+            with atomic_file(path) as partial, partial.open("wb") as file:
+                np.save(file, _predict(model, tta, data, on_progress), allow_pickle=False)
+        taught.append(np.load(path, allow_pickle=False))
+    predicted = np.mean(taught, axis=0, dtype=np.float32)
     weight = np.float32(recipe.training.teacher_weight)
     labels = data.training.fractions.copy()
     voted = labels[:, data.columns[MAIN]]
