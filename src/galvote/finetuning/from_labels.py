@@ -1,5 +1,7 @@
 """From a user's labels and pictures to a model, with numbers that hold."""
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -8,15 +10,22 @@ from functools import partial
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from galvote.errors import GalvoteError, ModelError, require_learners, require_torch
+from galvote.finetuning.features import cut_out
 from galvote.finetuning.labels import read_labelled
 from galvote.finetuning.result import Finetuned, Score
 from galvote.inference.predictor import Predictor, Scale, Settings
 from galvote.io.atomic import refuse_existing
 from galvote.models import CARD, find_model
 from galvote.models.card import GRAPH, file_sha256
+
+if TYPE_CHECKING:
+    from galvote.finetuning.learning import Data, HeadFit
+    from galvote.finetuning.whole import Trained
+    from galvote.images import PackedStore
+    from galvote.labels import Match
 
 Place = str | Path
 Asked = Literal["auto", "head", "full"]
@@ -120,22 +129,12 @@ def finetune(
         If there is no such mode or setting, `settings` or `budget` are given for a head, or ``full`` would
         take longer than `budget`.
     """
-    if mode not in ("auto", "head", "full"):
-        raise GalvoteError(f'There is no mode {mode!r}: it is "auto", "head" or "full".')
-    if mode == "full":
-        require_torch("Training the whole network")
-    if (settings or budget is not None) and (mode == "head" or (mode == "auto" and budget is None)):
-        raise GalvoteError(
-            "--set and --budget (settings=, budget=) are of training the whole network, which is not asked "
-            "for: add --mode full, or --budget and no --mode."
-        )
-    asked = _can_train(mode, budget, report)
+    asked = _is_training_asked(mode, budget, settings, report)
     require_learners("Learning labels")
     from threadpoolctl import threadpool_limits
 
-    from galvote.finetuning.features import cut_out
     from galvote.finetuning.learning import compare, fit_heads, gather, judge
-    from galvote.finetuning.whole import WORK, OverBudgetError, train_network
+    from galvote.finetuning.whole import WORK
     from galvote.finetuning.writing import draw_page, write
 
     parent, out = find_model(model), Path(out)
@@ -158,41 +157,14 @@ def finetune(
     if remark := predictor.check_scale(matched.sources, shown):
         report(remark)
     data = gather(predictor, pictures, matched.votes, views, shown, report, on_progress)
-    files = [labels] if isinstance(labels, str | Path) else labels
-    about = {
-        "galaxies": len(data.votes),
-        "labels_without_picture": matched.votes_without_image,
-        "pictures_without_label": matched.images_without_votes,
-        "labels_sha256": data.votes.digest(),
-        "ids_sha256": sha256("\n".join(sorted(data.votes.ids)).encode()).hexdigest(),
-        "files_sha256": {Path(file).name: file_sha256(Path(file)) for file in files if Path(file).is_file()},
-        "pretrained": {"name": predictor.card.name, "sha256": predictor.card.weights_sha256},
-    }
-    recipe = {
-        "views": views,
-        "scale": scale if isinstance(scale, str | None) else "sizes",
-        "field_of_view": field_of_view,
-        "bands": bands,
-        "stretch": stretch,
-    }
     with threadpool_limits(1):  # heads are small: several threads wait for each other longer than they work
         fitted = fit_heads(data)
-    work, trained = out / WORK, None
+    trained, gains, comparison = None, dict[str, Score](), ""
     if asked:
-        store = cut_out(predictor, pictures, data.votes.ids, shown)
-        labels_of = parent, store, data.votes, fitted.known, fitted.heads, fitted.found
-        train = partial(train_network, *labels_of, work, settings=settings, budget=budget)
-        try:
-            trained = train(report=report, on_progress=on_progress)
-        except KeyboardInterrupt:
-            report(f"Stopped. The same command goes on with the training, which is kept in {work}.")
-            raise
-        except OverBudgetError as error:
-            _remove_empty(work, out)
-            if mode == "full":
-                raise
-            report(f"{_ALONE}: {error.reason}.")
-    gains, comparison, kept = dict[str, Score](), "", trained
+        cutouts = partial(cut_out, predictor, pictures, data.votes.ids, shown)
+        begun = parent, cutouts, data, fitted
+        trained = _train_whole(mode, out, begun, settings, budget, report, on_progress)
+    kept = trained
     if trained is not None:
         gains, comparison = compare(data, fitted, trained)
         if mode == "auto":
@@ -203,14 +175,26 @@ def finetune(
         learned = judge(predictor, parent, data, fitted, kept)
     learned = replace(learned, result=replace(learned.result, gains=gains, comparison=comparison))
     page = draw_page(learned, out.name, predictor, pictures, shown)
-    found = write(learned, predictor.card.name, out, page, about, recipe)
+    about = _describe_data(data, matched, labels, predictor)
+    found = write(learned, predictor.card.name, out, page, about, _describe_views(views, shown))
     if trained is not None:
-        shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(out / WORK, ignore_errors=True)
     return found
 
 
-def _can_train(mode: Asked, budget: float | None, report: Callable[[str], None]) -> bool:
+def _is_training_asked(
+    mode: Asked, budget: float | None, settings: Sequence[str], report: Callable[[str], None]
+) -> bool:
     """Tell whether the whole network is to be trained, and say why not if that might be wanted."""
+    if mode not in ("auto", "head", "full"):
+        raise GalvoteError(f'There is no mode {mode!r}: it is "auto", "head" or "full".')
+    if mode == "full":
+        require_torch("Training the whole network")
+    if (settings or budget is not None) and (mode == "head" or (mode == "auto" and budget is None)):
+        raise GalvoteError(
+            "--set and --budget (settings=, budget=) are of training the whole network, which is not asked "
+            "for: add --mode full, or --budget and no --mode."
+        )
     if mode == "auto" and budget is None:
         report(f"{_ALONE}; a --budget (budget=) of some minutes lets the whole network be tried as well.")
         return False
@@ -220,7 +204,58 @@ def _can_train(mode: Asked, budget: float | None, report: Callable[[str], None])
     return mode != "head"
 
 
-def _remove_empty(*folders: Path) -> None:
-    for folder in folders:
-        with suppress(OSError):
-            folder.rmdir()
+def _train_whole(
+    mode: Asked,
+    out: Path,
+    begun: tuple[Path, Callable[[], PackedStore], Data, HeadFit],
+    settings: Sequence[str],
+    budget: float | None,
+    report: Callable[[str], None],
+    on_progress: OnProgress | None,
+) -> Trained | None:
+    """Train the whole network in a folder within `out`; None if ``auto`` finds that it takes too long."""
+    from galvote.finetuning.whole import WORK, OverBudgetError, train_network
+
+    (parent, cutouts, data, fitted), work = begun, out / WORK
+    known = data.votes, fitted.known, fitted.heads, fitted.found
+    train = partial(train_network, report=report, on_progress=on_progress)
+    try:
+        return train(parent, cutouts(), *known, work, settings=settings, budget=budget)
+    except KeyboardInterrupt:
+        report(f"Stopped. The same command goes on with the training, which is kept in {work}.")
+        raise
+    except OverBudgetError as error:
+        for folder in (work, out):
+            with suppress(OSError):  # it holds something
+                folder.rmdir()
+        if mode == "full":
+            raise
+        report(f"{_ALONE}: {error.reason}.")
+        return None
+
+
+def _describe_data(
+    data: Data, matched: Match, labels: Place | Sequence[Place], predictor: Predictor
+) -> dict[str, Any]:
+    """Return what the model's card says it was made from."""
+    files = [Path(file) for file in ([labels] if isinstance(labels, str | Path) else labels)]
+    return {
+        "galaxies": len(data.votes),
+        "labels_without_picture": matched.votes_without_image,
+        "pictures_without_label": matched.images_without_votes,
+        "labels_sha256": data.votes.digest(),
+        "ids_sha256": sha256("\n".join(sorted(data.votes.ids)).encode()).hexdigest(),
+        "files_sha256": {file.name: file_sha256(file) for file in files if file.is_file()},
+        "pretrained": {"name": predictor.card.name, "sha256": predictor.card.weights_sha256},
+    }
+
+
+def _describe_views(views: int, shown: Settings) -> dict[str, Any]:
+    """Return what the card says of how images were shown, so that others are shown alike."""
+    return {
+        "views": views,
+        "scale": shown.scale if isinstance(shown.scale, str | None) else "sizes",
+        "field_of_view": shown.field_of_view,
+        "bands": shown.bands,
+        "stretch": shown.stretch,
+    }

@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -89,32 +90,17 @@ def train_network(
     report(
         f"Training the whole network {len(folds) + 1} times: without each of {len(folds)} parts, then on all."
     )
+    in_folds = partial(predict_folds, parent, store, votes, folds, place, settings=settings)
+    on_all = partial(
+        finetune_network, parent, store, votes, *draw_early_stop(votes, votes.ids), place / "all"
+    )
     try:
-        predicted = predict_folds(
-            parent,
-            store,
-            votes,
-            folds,
-            place,
-            heads=starts[:-1],
-            settings=settings,
-            on_progress=progress.of_folds,
-        )
+        predicted = in_folds(heads=starts[:-1], on_progress=progress.of_folds)
     except OverBudgetError:
         if not going_on:
             shutil.rmtree(place, ignore_errors=True)
         raise
-    best = finetune_network(
-        parent,
-        store,
-        votes,
-        *draw_early_stop(votes, votes.ids),
-        place / "all",
-        head=starts[-1],
-        settings=settings,
-        resume=True,
-        on_progress=progress.of_all,
-    )
+    best = on_all(head=starts[-1], settings=settings, resume=True, on_progress=progress.of_all)
     if not (best / GRAPH).is_file():
         export_as(parent, best)
     fractions = np.zeros(known.shares.shape)

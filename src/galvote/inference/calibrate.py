@@ -162,12 +162,7 @@ def calibrate(
     OutputError
         If there is a model in `out`.
     """
-    if split == train_split:
-        raise CatalogueError(
-            f"The split {split!r} cannot be both what the model was trained on and what it was not: "
-            "intervals from galaxies that it knows are too narrow. Name two splits, with --split and "
-            "--train-split (split=, train_split=)."
-        )
+    _refuse_one_split(split, train_split)
     saved, out = find_model(model), Path(out)  # which an exported file is not
     predictor = Predictor.load(saved, backend)
     refuse_existing(out / CARD, overwrite=overwrite)
@@ -191,19 +186,11 @@ def calibrate(
         f"{predictor.tree.name}, which {predictor.card.name} must not have been trained on; what it knows is "
         f"learned from {len(learned):,} of the split {train_split!r}."
     )
-    again = sources.select(held_out.ids)
+    again, classes = sources.select(held_out.ids), actual.form == "class"
     changed = predict_changed(predictor, again, tta, field_of_view) if changes else None
     assert held_out.features is not None and learned.features is not None
-    calibration, measured = measure(
-        predictor.tree,
-        held_out.fractions,
-        actual.fractions,
-        held_out.features,
-        learned.features,
-        false_alarms,
-        changed=changed,
-        classes=actual.form == "class",
-    )
+    found = predictor.tree, held_out.fractions, actual.fractions, held_out.features, learned.features
+    calibration, measured = measure(*found, false_alarms, changed=changed, classes=classes)
     about = {
         "galaxies": len(actual),
         "train_images": len(learned),
@@ -213,6 +200,15 @@ def calibrate(
     }
     save_calibrated(saved, calibration, about, out)
     return Calibrated(folder=out, galaxies=len(actual), **vars(measured))
+
+
+def _refuse_one_split(split: str, train_split: str) -> None:
+    if split == train_split:
+        raise CatalogueError(
+            f"The split {split!r} cannot be both what the model was trained on and what it was not: "
+            "intervals from galaxies that it knows are too narrow. Name two splits, with --split and "
+            "--train-split (split=, train_split=)."
+        )
 
 
 def measure(

@@ -180,12 +180,9 @@ def evaluate(
     with one_has(id_column):
         sources = None
         if images:
+            look = Look.of(bands, stretch)
             sources = list_sources(
-                images,
-                id_column=id_column,
-                dataset=dataset,
-                recursive=recursive,
-                look=Look.of(bands, stretch),
+                images, id_column=id_column, dataset=dataset, recursive=recursive, look=look
             )
             report(f"{sources.describe()}.")
         if predictor is None:
@@ -194,35 +191,17 @@ def evaluate(
         else:
             own, title = predictor.tree, f"{predictor.card.name}, {tta} orientation{'s' if tta > 1 else ''}"
             refuse_other_tree(tree, own, "The tree that was named")
+        where = positions_of(tables, id_column=id_column)
         known = read_votes_of(
-            own,
-            votes,
-            skip_invalid=skip_invalid,
-            id_column=id_column,
-            reference=positions_of(tables, id_column=id_column),
-            report=report,
+            own, votes, skip_invalid=skip_invalid, id_column=id_column, reference=where, report=report
         )
         wanted, mean = (known, None) if splits is None else _choose_split(known, splits, split, id_column)
     if predictor is not None and sources is not None:
-        chosen = match_ids(wanted, sources).sources
-        advance = on_progress and (lambda done, failed: on_progress(done, len(chosen)))
-        predicted = predictor.predict(
-            chosen,
-            tta=tta,
-            field_of_view=field_of_view,
-            level=level,
-            scale=scale,
-            report=lambda remark: None,
-            on_progress=advance,
-        )
+        asked = {"tta": tta, "field_of_view": field_of_view, "level": level, "scale": scale}
+        predicted = _ask(predictor, match_ids(wanted, sources).sources, asked, on_progress)
     rows, vote_rows, left_out = match_predictions(predicted, wanted, known.ids)
     matched, scored = predicted[np.array(rows)], wanted.select(np.array(vote_rows))
-    if mean is not None and np.isnan(mean[np.isfinite(scored.fractions).any(axis=0)]).any():
-        mean = None  # a column without training votes
-    compared = Comparison(own, matched.fractions, scored.fractions, mean, matched.low, matched.high)
-    scores = score(compared)
-    if "coverage" in scores:
-        scores["coverage"]["level"] = predicted.level
+    compared, scores = _compare(matched, scored, mean)
     if predictor is not None and sources is not None:
         left_out["images_without_votes"] = len(set(sources.ids) - set(known.ids))
     return Evaluation(
@@ -236,6 +215,32 @@ def evaluate(
         field_of_view=field_of_view,
         curves=_curves(predictor),
     )
+
+
+def _ask(
+    predictor: Predictor,
+    sources: Sources,
+    asked: Mapping[str, Any],
+    on_progress: Callable[[int, int], None] | None,
+) -> Prediction:
+    advance = on_progress and (lambda done, failed: on_progress(done, len(sources)))
+    # What is said of scale is among the remarks.
+    return predictor.predict(sources, **asked, report=lambda remark: None, on_progress=advance)
+
+
+def _compare(
+    predicted: Prediction, votes: Votes, mean: Float[np.ndarray, " answer"] | None
+) -> tuple[Comparison, dict[str, Any]]:
+    """Return predictions beside the votes on the same galaxies, and their scores."""
+    if mean is not None and np.isnan(mean[np.isfinite(votes.fractions).any(axis=0)]).any():
+        mean = None  # a column without training votes
+    compared = Comparison(
+        predicted.tree, predicted.fractions, votes.fractions, mean, predicted.low, predicted.high
+    )
+    scores = score(compared)
+    if "coverage" in scores:
+        scores["coverage"]["level"] = predicted.level
+    return compared, scores
 
 
 def _refuse_ambiguity(
