@@ -30,6 +30,7 @@ from torch.optim.swa_utils import update_bn
 import galvote
 from benchmarks import common
 from benchmarks.accuracy.cost import COLOURS
+from galvote.finetuning.directions import answer_directions
 from galvote.finetuning.features import cut_out, look, spread_views
 from galvote.finetuning.head import FOLDS, Head, Known, Scaling, fit_head
 from galvote.images import PackedStore, try_read
@@ -37,7 +38,7 @@ from galvote.images.scale import Shown
 from galvote.inference import Settings
 from galvote.io import Sources, list_sources
 from galvote.labels import Votes, read_labels, read_votes
-from galvote.models import CARD, GalaxyNetwork, load_model, save_model
+from galvote.models import CARD, GalaxyNetwork, find_model, load_model, save_model
 from galvote.report.figures import new_figure, save_figure, style_axes
 from galvote.simulate import simulate_galaxies
 from galvote.training.finetune import draw_early_stop, finetune_network
@@ -154,8 +155,13 @@ class Learner:
         names, self.own = np.unique([task.classes[id_] for id_ in self.ids], return_inverse=True)
         self.tree, self.given = class_tree("own", names.tolist()), np.eye(len(names))[self.own]
         self.out = np.isin(self.ids, list(task.held_out))
-        self.scaling = Scaling.fit(features.reshape(-1, features.shape[2]))
-        self.known = Known.of(self.tree, self.scaling.apply(features), self.given, None)
+        every = features.reshape(-1, features.shape[2])
+        directions = None
+        if kind != KINDS[-1]:
+            directions = answer_directions(find_model(network(kind, runs)), every)
+        self.scaling = Scaling.fit(every, directions)
+        scaled = self.scaling.apply(features)
+        self.known = Known.of(self.tree, scaled, self.given, None, self.scaling.answers)
         self.strengths = dict[str, tuple[float, ...]]()
 
     def described(self, views: int) -> Described:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from galvote.finetuning.crossfit import OutOfFold, leave_out
+from galvote.finetuning.directions import agree
 from galvote.finetuning.head import FOLDS, Head, Known, fit_head, to_fractions
 from galvote.trees import DecisionTree, Question, share_numbers
 
@@ -27,7 +28,7 @@ def most_frequent(known: Known) -> Fractions:
         found = _leave_out(known, known.tree.number, lambda numbers, others, own: numbers[others].mean())
         return found.fractions
     blind = np.zeros((1, len(known), 1), np.float32)
-    head = _learn(replace(known, features=blind))
+    head = _learn(replace(known, features=blind, answers=0))
     return to_fractions(known.tree, head.logits(blind[0]), np.ones(len(known.tree.questions)))
 
 
@@ -45,7 +46,7 @@ def nearest_answers(
         ranks = rankdata(fractions, axis=0)
 
         def predict(numbers: np.ndarray, others: np.ndarray, rows: np.ndarray) -> np.ndarray:
-            column = int(_agree(ranks[others], rankdata(numbers[others])[:, None]).argmax())
+            column = int(agree(ranks[others], rankdata(numbers[others])[:, None]).argmax())
             chosen[column] += 1
             line = np.polynomial.Polynomial.fit(fractions[others, column], numbers[others], 1)
             return np.asarray(line(fractions[rows, column]))
@@ -65,7 +66,7 @@ def nearest_answers(
         weight[:, columns] = head.weight
         return replace(head, weight=weight)
 
-    found = leave_out(replace(known, features=scaled[None]), fit=fit)
+    found = leave_out(replace(known, features=scaled[None], answers=0), fit=fit)
     usual = [column for column, times in chosen.most_common() if 2 * times > found.fold.max() + 1]
     return found, tuple(own.labels[column] for column in usual or [chosen.most_common(1)[0][0]])
 
@@ -82,18 +83,8 @@ def _choose(part: Known) -> list[int]:
         asked = part.weights[:, place] > 0
         if asked.sum() < 3:
             continue
-        chosen.update(_agree(ranks[asked], part.shares[asked, columns]).argmax(axis=0).tolist())
+        chosen.update(agree(ranks[asked], part.shares[asked, columns]).argmax(axis=0).tolist())
     return sorted(chosen or {0})
-
-
-def _agree(
-    ranks: Float[np.ndarray, "galaxy own"], values: Float[np.ndarray, "galaxy column"]
-) -> Float[np.ndarray, "own column"]:
-    """Return the absolute correlations of columns with others."""
-    both = np.concatenate([ranks, values], axis=1)
-    both = both - both.mean(axis=0)
-    both = both / np.maximum(np.linalg.norm(both, axis=0), 1e-12)
-    return np.asarray(np.abs(both[:, : ranks.shape[1]].T @ both[:, ranks.shape[1] :]))
 
 
 def _leave_out(

@@ -158,7 +158,7 @@ def finetune(
         report(remark)
     data = gather(predictor, pictures, matched.votes, views, shown, report, on_progress)
     with threadpool_limits(1):  # heads are small: several threads wait for each other longer than they work
-        fitted = fit_heads(data)
+        fitted = fit_heads(data, parent)
     trained, gains, comparison = None, dict[str, Score](), ""
     if asked:
         cutouts = partial(cut_out, predictor, pictures, data.votes.ids, shown)

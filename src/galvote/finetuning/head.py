@@ -16,10 +16,14 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, StratifiedKFold
 
+from galvote.finetuning.directions import agree
 from galvote.trees import DecisionTree, asked_share, to_conditional, to_cumulative
 
-STRENGTHS = (0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
+STRENGTHS = (0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 """Inverse regularisations to choose from, for features whose variances sum to 1."""
+
+_ANSWER_VARIANCE = 10.0
+"""Of each of the model's own answers: next to other features it is hardly regularised."""
 
 _FIRST = 3.0
 FOLDS = 5
@@ -35,9 +39,10 @@ class Known:
     """Features and labels of some galaxies, as a head learns them."""
 
     tree: DecisionTree
-    features: Float32[np.ndarray, "view galaxy feature"]  # in each view, scaled
+    features: Float32[np.ndarray, "view galaxy feature"]  # in each view, scaled; the model's answers last
     shares: Float[np.ndarray, "galaxy answer"]  # conditional fractions of the answers
     weights: Float[np.ndarray, "galaxy question"]  # votes, 1 on average; 0 where unknown or not asked
+    answers: int = 0  # how many of the features are answers of the model that is taught
 
     @classmethod
     def of(
@@ -46,6 +51,7 @@ class Known:
         features: Float32[np.ndarray, "view galaxy feature"],
         fractions: Float[np.ndarray, "galaxy answer"],
         counts: Float[np.ndarray, "galaxy answer"] | None,
+        answers: int = 0,
     ) -> Known:
         """Return what is known by cumulative fractions, and by numbers of votes if those are known."""
         shares = to_conditional(tree, fractions)
@@ -57,7 +63,7 @@ class Known:
                 weights[:, place] = np.where(np.isfinite(votes), votes, weights[:, place] * typical)
             weights[np.isnan(shares[:, columns]).any(axis=1), place] = 0
         mean = weights.sum(axis=0) / np.maximum((weights > 0).sum(axis=0), 1)
-        return cls(tree, features, np.nan_to_num(shares), weights / np.where(mean > 0, mean, 1))
+        return cls(tree, features, np.nan_to_num(shares), weights / np.where(mean > 0, mean, 1), answers)
 
     def __len__(self) -> int:
         return len(self.shares)
@@ -85,18 +91,34 @@ class Known:
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """Brings features to zero mean along the directions of their largest variances, which sum to 1."""
+    """Brings features to zero mean along the directions of their largest variances, which sum to 1.
+
+    After these come directions of the model's own answers, each of a larger variance.
+    """
 
     mean: Float[np.ndarray, " feature"]
     axes: Float[np.ndarray, "axis feature"]  # row vectors along which features are measured
+    answers: int = 0  # how many of them are directions of answers
 
     @classmethod
-    def fit(cls, features: Float32[np.ndarray, "galaxy feature"]) -> Scaling:
-        """Return the scaling that pictures give, labelled or not, by the encoder's features of them."""
+    def fit(
+        cls,
+        features: Float32[np.ndarray, "galaxy feature"],
+        directions: Float[np.ndarray, "answer feature"] | None = None,
+    ) -> Scaling:
+        """Return the scaling that pictures give, labelled or not, by the encoder's features of them.
+
+        Directions are those of `galvote.finetuning.directions.answer_directions`.
+        """
         mean, spread = features.mean(axis=0), features.std(axis=0)
         scale = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0)
         found = PCA(min(_AXES, *features.shape), random_state=0).fit((features - mean) * scale)
-        return cls(mean, found.components_ * scale / np.sqrt(found.explained_variance_.sum()))
+        axes = found.components_ * scale / np.sqrt(found.explained_variance_.sum())
+        if directions is None:
+            return cls(mean, axes)
+        varied = ((features - mean) @ directions.T).std(axis=0)[:, None]
+        own = np.where(varied > 1e-6, directions / np.maximum(varied, 1e-6), 0) * np.sqrt(_ANSWER_VARIANCE)
+        return cls(mean, np.concatenate([axes, own]), len(own))
 
     def apply(
         self, features: Float32[np.ndarray, "view galaxy feature"]
@@ -181,10 +203,32 @@ def _choose(known: Known, place: int, first: float) -> float:
 def _fit(
     known: Known, place: int, strength: float
 ) -> tuple[Float[np.ndarray, "own feature"], Float[np.ndarray, " own"]]:
-    """Fit one question: a row for each view and answer, which weighs as much as the answer has votes."""
+    """Fit one question to the axes of the features, and to those of the model's answers that come nearest."""
+    used, width = _choose_features(known, place), known.features.shape[2]
+    fit = _fit_steps if known.tree.questions[place].values else _fit_answers
+    own, bias = fit(replace(known, features=known.features[:, :, used]), place, strength)
+    weight = np.zeros((len(own), width))
+    weight[:, used] = own
+    return weight, bias
+
+
+def _choose_features(known: Known, place: int) -> Rows:
+    """Return all features but answers that follow none of the question's own best."""
+    question, others = known.tree.questions[place], known.features.shape[2] - known.answers
+    asked = np.flatnonzero(known.weights[:, place])
+    if not known.answers or len(asked) < 3:
+        return np.arange(others)
+    shares = known.shares[asked][:, known.tree.slices[question.name]]
+    values = (shares @ question.values)[:, None] if question.values else shares
+    nearest = agree(known.features[0, asked, others:], values).argmax(axis=0)
+    return np.concatenate([np.arange(others), others + np.unique(nearest)])
+
+
+def _fit_answers(
+    known: Known, place: int, strength: float
+) -> tuple[Float[np.ndarray, "own feature"], Float[np.ndarray, " own"]]:
+    """Fit a question's classes: a row for each view and answer, which weighs as much as it has votes."""
     columns = known.tree.slices[known.tree.questions[place].name]
-    if known.tree.questions[place].values:
-        return _fit_steps(known, place, strength)
     answers, (views, _, width) = columns.stop - columns.start, known.features.shape
     votes = known.weights[:, place, None] * known.shares[:, columns]
     galaxy, answer = np.nonzero(votes)

@@ -13,6 +13,7 @@ from sklearn.metrics import confusion_matrix
 from galvote.calibration import Calibration, NumberIntervals
 from galvote.finetuning import baselines, crossfit
 from galvote.finetuning.curve import advise, learning_curve
+from galvote.finetuning.directions import answer_directions
 from galvote.finetuning.features import look, spread_views
 from galvote.finetuning.head import Head, Known, Scaling, fit_head, fit_temperatures
 from galvote.finetuning.labels import refuse_few
@@ -89,12 +90,16 @@ def gather(
     return Data(seen, looked.features[:, rows], looked.fractions[rows], looked.features[:, rest])
 
 
-def fit_heads(data: Data) -> HeadFit:
-    """Learn labels by a head alone, of all galaxies and without each part of them."""
-    every = np.concatenate([data.features, data.others], axis=1)
-    scaling = Scaling.fit(every.reshape(-1, every.shape[2]))
+def fit_heads(data: Data, parent: Path) -> HeadFit:
+    """Learn labels by a head alone, of all galaxies and without each part of them.
+
+    Features are those of the model in the folder `parent`.
+    """
+    every = np.concatenate([data.features, data.others], axis=1).reshape(-1, data.features.shape[2])
+    scaling = Scaling.fit(every, answer_directions(parent, every))
     counts = None if data.classes else data.votes.counts
-    known = Known.of(data.votes.tree, scaling.apply(data.features), data.votes.fractions, counts)
+    features = scaling.apply(data.features)
+    known = Known.of(data.votes.tree, features, data.votes.fractions, counts, scaling.answers)
     heads = list[Head]()
 
     def fit(part: Known) -> Head:

@@ -122,11 +122,17 @@ def _rank(
 
 
 def _calibration_error(known: Known, predicted: Fractions, actual: Fractions, times: Times) -> Values:
-    """Return the mean distance of predicted and given means in bins of each answer."""
+    """Return the mean distance of predicted and given means in bins of each answer.
+
+    Distances grow by the chance that drawing again adds, so draws are moved back by that in the mean.
+    """
     given = np.isfinite(actual)
     apart = np.where(given, predicted - np.nan_to_num(actual), 0)
     bins = np.minimum((predicted * BINS).astype(int), BINS - 1)
     summed = np.zeros((*apart.shape, BINS))
     np.put_along_axis(summed, bins[:, :, None], apart[:, :, None], axis=2)
     off = np.abs(times @ summed.reshape(len(known), -1)).sum(axis=1)
-    return np.asarray(off / np.maximum(times @ given.sum(axis=1), 1))
+    error = np.asarray(off / np.maximum(times @ given.sum(axis=1), 1))
+    if len(times) > 1:
+        error[1:] = np.maximum(error[1:] - error[1:].mean() + error[0], 0)
+    return error
