@@ -22,8 +22,8 @@ from galvote.trees import DecisionTree, asked_share, to_conditional, to_cumulati
 STRENGTHS = (0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
 """Inverse regularisations to choose from, for features whose variances sum to 1."""
 
-_ANSWER_VARIANCE = 10.0
-"""Of each of the model's own answers: next to other features it is hardly regularised."""
+_ANSWER_VARIANCE = 1.0
+"""Of each of the model's own answers: as large as that of all other features together."""
 
 _FIRST = 3.0
 FOLDS = 5
