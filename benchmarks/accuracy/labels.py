@@ -156,10 +156,8 @@ class Learner:
         self.tree, self.given = class_tree("own", names.tolist()), np.eye(len(names))[self.own]
         self.out = np.isin(self.ids, list(task.held_out))
         every = features.reshape(-1, features.shape[2])
-        directions = None
-        if kind != KINDS[-1]:
-            directions = answer_directions(find_model(network(kind, runs)), every)
-        self.scaling = Scaling.fit(every, directions)
+        answers = answer_directions(find_model(kind), every) if kind.startswith("galvote") else None
+        self.scaling = Scaling.fit(every, answers)
         scaled = self.scaling.apply(features)
         self.known = Known.of(self.tree, scaled, self.given, None, self.scaling.answers)
         self.strengths = dict[str, tuple[float, ...]]()

@@ -25,6 +25,7 @@ from galvote.calibration import NumberIntervals
 from galvote.calibration.conformal import upper_quantile
 from galvote.finetuning.baselines import nearest_answers
 from galvote.finetuning.crossfit import LEVEL, leave_out
+from galvote.finetuning.directions import answer_directions
 from galvote.finetuning.features import look, spread_views
 from galvote.finetuning.head import FOLDS, Known, Scaling, fit_head, fit_temperatures, to_fractions
 from galvote.inference import Settings
@@ -57,7 +58,7 @@ def main() -> None:
             found: dict[str, list[list[float]]] = {}
             for draw in range(DRAWS):
                 rows = np.random.default_rng((draw, size)).permutation(len(numbers.values))
-                for what, scores in compare(numbers, rows[:size], rows[size:], predictor.tree):
+                for what, scores in compare(numbers, rows[:size], rows[size:], predictor):
                     found.setdefault(what, []).append(scores)
             for what, draws in found.items():
                 cells = (
@@ -88,20 +89,23 @@ def gather(predictor: galvote.Predictor, data: Path, gz1: Path) -> Iterator[tupl
 
 
 def compare(
-    numbers: Numbers, learned: np.ndarray, rest: np.ndarray, own: galvote.trees.DecisionTree
+    numbers: Numbers, learned: np.ndarray, rest: np.ndarray, predictor: galvote.Predictor
 ) -> Iterator[tuple[str, list[float]]]:
     """Yield what is scored on the rest: RMSE, rank correlation, the share held and the mean width."""
-    scaling = Scaling.fit(numbers.features.reshape(-1, numbers.features.shape[2]))
+    assert predictor.folder is not None
+    every = numbers.features.reshape(-1, numbers.features.shape[2])
+    scaling = Scaling.fit(every, answer_directions(predictor.folder, every))
     features, values = scaling.apply(numbers.features), numbers.values
     tree = number_tree("number", values[learned])
     shares = share_numbers(tree.questions[0], values)
-    known = Known.of(tree, features[:, learned], shares[learned], None)
+    known = Known.of(tree, features[:, learned], shares[learned], None, scaling.answers)
     found, head = leave_out(known), fit_head(known)
     predicted = to_fractions(tree, head.logits(features[0, rest]), fit_temperatures(known, found.logits))
     intervals = NumberIntervals.fit(tree, found.fractions, shares[learned])
     ends = (end[:, 0] for end in intervals.ends(predicted, LEVEL))
     yield "galvote", _score(expected_numbers(tree, predicted)[:, 0], values[rest], *ends)
 
+    features = features[:, :, : features.shape[2] - scaling.answers]
     ridge = RidgeCV(np.logspace(-4, 3, 29)).fit(features[0, learned], values[learned])
     apart = np.zeros(len(learned))
     for others, left_out in KFold(FOLDS, shuffle=True, random_state=0).split(learned):
@@ -110,7 +114,9 @@ def compare(
     said, reach = ridge.predict(features[0, rest]), upper_quantile(np.abs(apart), np.array([LEVEL]))[0]
     yield "ridge", _score(said, values[rest], said - reach, said + reach)
 
-    nearest, _ = nearest_answers(known, own, numbers.fractions[learned])  # out of fold of the learned alone
+    nearest, _ = nearest_answers(
+        known, predictor.tree, numbers.fractions[learned]
+    )  # out of fold of the learned alone
     said = expected_numbers(tree, nearest.fractions)[:, 0]
     yield "nearest answer", [*_score(said, values[learned], said, said)[:2], np.nan, np.nan]
 
