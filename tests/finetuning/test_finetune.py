@@ -170,3 +170,19 @@ def test_command(command, parent, simulated, labels, tmp_path):
     assert load_card(tmp_path / "own").tree["questions"][0]["answers"][1]["name"] == "1"
     again = command(*words)
     assert again.returncode == 2 and CARD in again.stderr
+
+
+def test_few_labels_are_enough_for_what_the_model_answers_already(simulated, tmp_path):
+    images = simulated / "images_training"
+    before = galvote.predict(images, "galvote-small", backend="onnx")
+    merging = before.fractions[:, before.tree.columns.index("Class8.6")]
+    labels = merging > np.median(merging)
+    few = np.concatenate([np.flatnonzero(labels)[:10], np.flatnonzero(~labels)[:10]])
+    rows = (f"{before.ids[row]},{'merger' if labels[row] else 'none'}\n" for row in few)
+    (tmp_path / "few.csv").write_text("id,look\n" + "".join(rows))
+    galvote.finetune(
+        "galvote-small", images, tmp_path / "few.csv", tmp_path / "look", views=1, backend="onnx"
+    )
+    after = galvote.predict(images, tmp_path / "look", backend="onnx")
+    rest = np.setdiff1d(np.arange(len(labels)), few)
+    assert roc_auc_score(labels[rest], after.fractions[rest, 0]) > 0.9, "0.73 by features alone"
