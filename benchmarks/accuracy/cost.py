@@ -10,7 +10,6 @@ marks are with test-time augmentation; the line joins what nothing cheaper beats
 import math
 import statistics
 from collections import defaultdict
-from pathlib import Path
 
 from matplotlib.axes import Axes
 
@@ -18,13 +17,12 @@ from benchmarks import common
 from benchmarks.accuracy.recipes import read_scores
 from galvote.report.figures import INK, MUTED, new_figure, save_figure, style_axes
 
-COLOURS = ("#0b5394", "#d9822b", "#2a9d8f", "#b23a6e", "#7a5cc0", "#6b7280") * 2
+COLOURS = common.COLOURS * 2
 MARKERS = "osD^vPX<>*hd"
 
 
 def main() -> None:
-    options = common.parser(__doc__)
-    options.add_argument("--figure", type=Path, default=common.PICTURES / "accuracy-cost.png")
+    common.parser(__doc__).parse_args()
     figure = new_figure(11, 5.2)
     left, right = figure.subplots(1, 2, sharey=True)
     style_axes(left, "What training costs", "minutes of training on one core", "RMSE")
@@ -60,7 +58,7 @@ def main() -> None:
         axes.tick_params(which="minor", length=0, labelsize="medium", colors=MUTED)
     known = left.get_legend_handles_labels()
     figure.legend(*known, loc="outside lower center", ncols=4, frameon=False, labelcolor=INK, fontsize=9)
-    save_figure(figure, options.parse_args().figure)
+    save_figure(figure, common.PICTURES / "accuracy-cost.png")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What a prediction in shards loses when it is killed, starved, damaged and contradicted: a table of faults.
 
-    python -m benchmarks.robustness.faults [--galaxies 20000] [--model galvote-small]
+    python -m benchmarks.robustness.faults --galaxies 6000 --times 5
 
 Each fault happens to runs of the real command over simulated images, which are linked under as many names as
 are wanted; then the same command runs again until it ends well. Its rows are compared with those of one run
@@ -10,26 +10,25 @@ there are any, or if something that should be refused is not.
 A full disk is a small tmpfs where one can be mounted, which takes root; else a limit on the size of files.
 """
 
-import argparse
 import random
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import common
+
+SHARD_SIZE = 512
 
 
 class Outcome(NamedTuple):
@@ -44,10 +43,8 @@ class Outcome(NamedTuple):
 class Survey:
     """Images, and the command that predicts them."""
 
-    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
-        self.folder, self.model, self.galaxies = folder, options.model, options.galaxies
-        self.shard_size, self.seconds = options.shard_size, 0.0
-        self.frames = common.find_frames(None, folder, options.simulated)
+    def __init__(self, folder: Path, frames: list[Path], galaxies: int) -> None:
+        self.folder, self.frames, self.galaxies, self.seconds = folder, frames, galaxies, 0.0
         self.list_images()
 
     def list_images(self, name: str = "list.csv", changes: dict[int, Path] | None = None) -> list[str]:
@@ -59,7 +56,7 @@ class Survey:
 
     def command(self, out: Path, *options: str, listing: str = "list.csv") -> list[str]:
         """Return the command; of an option that is given twice the last counts."""
-        own = [f"--model={self.model}", f"--out={out}", f"--shard-size={self.shard_size}"]
+        own = ["--model=galvote-small", f"--out={out}", f"--shard-size={SHARD_SIZE}"]
         return [*common.GALVOTE, "predict", str(self.folder / listing), *own, *options]
 
     def start(self, out: Path, *options: str, listing: str = "list.csv") -> subprocess.Popen[str]:
@@ -79,7 +76,7 @@ def shards_of(out: Path) -> list[Path]:
 
 
 def read_rows(out: Path) -> list[dict[str, Any]]:
-    return list(pa.concat_tables([pq.ParquetFile(path).read() for path in shards_of(out)]).to_pylist())
+    return list(pq.read_table(shards_of(out)).to_pylist())
 
 
 def wait_for_shards(process: subprocess.Popen[str], out: Path, number: int) -> None:
@@ -117,10 +114,9 @@ def fill_disk(survey: Survey, out: Path, _: int) -> Outcome:
     limit = "" if mounted else "ulimit -f 8; "
     command = ["bash", "-c", f"{limit}exec {shlex.join(survey.command(out))}"]
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
-    remark = (
-        f"a tmpfs of {size / 1e6:.1f} MB held {len(shards_of(out))} shards" if mounted else "files of 8 kB"
-    )
+    remark = "files of 8 kB"
     if mounted:
+        remark = f"a tmpfs of {size / 1e6:.1f} MB held {len(shards_of(out))} shards"
         subprocess.run(["mount", "-o", "remount,size=2g", out], check=True)
     survey.finish(out)
     told = ended.returncode == 2 and "Make room" in ended.stderr and "Traceback" not in ended.stderr
@@ -144,8 +140,7 @@ def spoil_images(survey: Survey, out: Path, _: int) -> Outcome:
         "vanished": lambda path: path.write_bytes(good),
     }
     changes = dict[int, Path]()
-    for number in range(3 * len(kinds)):
-        kind, copy = list(kinds)[number // 3], number % 3
+    for number, (kind, copy) in enumerate(product(kinds, range(3))):
         path = changes[survey.galaxies - 1 - 40 * number % survey.galaxies] = place / f"{kind}-{copy}.jpg"
         kinds[kind](path)
     survey.list_images("bad.csv", changes)
@@ -194,7 +189,7 @@ def lose_task(survey: Survey, out: Path, _: int) -> Outcome:
     """Lose one of three tasks for good, and let a run without tasks make the rest."""
     survey.finish(out, "--task=1/3")
     process = survey.start(out, "--task=2/3")
-    wait_for_shards(process, out, -(-survey.galaxies // survey.shard_size) // 3 + 1)
+    wait_for_shards(process, out, len(shards_of(out)) + 1)
     process.kill()
     process.communicate()
     survey.finish(out)
@@ -207,8 +202,7 @@ def contradict(survey: Survey, out: Path, _: int) -> Outcome:
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     (survey.folder / "fewer.csv").write_text("".join(survey.list_images()[:-1]))
     survey.list_images("moved.csv", {3: survey.frames[7]})
-    other = "galvote-base" if survey.model == "galvote-small" else "galvote-small"
-    options = "--tta=2", "--field-of-view=8", "--features", "--shard-size=33", f"--model={other}"
+    options = "--tta=2", "--field-of-view=8", "--features", "--shard-size=33", "--model=galvote-base"
     processes = [survey.start(out, option) for option in options]
     processes += [survey.start(out, listing=listing) for listing in ("fewer.csv", "moved.csv")]
     refused = [
@@ -219,17 +213,17 @@ def contradict(survey: Survey, out: Path, _: int) -> Outcome:
     return Outcome("model, settings or images changed", len(processes), remark)
 
 
-FAULTS: dict[str, Callable[[Survey, Path, int], Outcome]] = {
-    "killed": partial(send, signal.SIGKILL),
-    "terminated": partial(send, signal.SIGTERM),
-    "interrupted": partial(send, signal.SIGINT),
-    "full-disk": fill_disk,
-    "bad-images": spoil_images,
-    "damaged": damage,
-    "together": run_together,
-    "lost-task": lose_task,
-    "contradicted": contradict,
-}
+FAULTS: tuple[Callable[[Survey, Path, int], Outcome], ...] = (
+    partial(send, signal.SIGKILL),
+    partial(send, signal.SIGTERM),
+    partial(send, signal.SIGINT),
+    fill_disk,
+    spoil_images,
+    damage,
+    run_together,
+    lose_task,
+    contradict,
+)
 
 
 def report(done: Outcome, out: Path, expected: dict[str, dict[str, Any]], table: common.Table) -> bool:
@@ -245,29 +239,23 @@ def report(done: Outcome, out: Path, expected: dict[str, dict[str, Any]], table:
 
 def main() -> None:
     options = common.parser(__doc__)
-    options.add_argument("--faults", nargs="+", choices=FAULTS, default=list(FAULTS))
-    options.add_argument("--model", default="galvote-small")
     options.add_argument("--galaxies", type=int, default=20_000)
-    options.add_argument("--shard-size", type=int, default=512)
     options.add_argument("--times", type=int, default=10, help="how often to send a signal and to damage")
-    options.add_argument("--simulated", type=int, default=common.FRAMES, help="images to draw")
     chosen = options.parse_args()
     random.seed(0)
     well = True
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        survey = Survey(folder, chosen)
+    with common.some_frames(None) as (folder, frames):
+        survey, whole = Survey(folder, frames, chosen.galaxies), folder / "whole"
         began = time.monotonic()
-        survey.finish(folder / "whole")
+        survey.finish(whole)
         survey.seconds = time.monotonic() - began
-        expected = {row["id"]: row for row in read_rows(folder / "whole")}
-        common.print_heading(f"{chosen.galaxies:,} galaxies in shards of {chosen.shard_size}")
+        expected = {row["id"]: row for row in read_rows(whole)}
+        common.print_heading(f"{chosen.galaxies:,} galaxies in shards of {SHARD_SIZE}")
         table = common.Table("fault | times | rows lost | rows twice | rows differing | ")
-        for fault in chosen.faults:
-            well &= report(
-                FAULTS[fault](survey, folder / fault, chosen.times), folder / fault, expected, table
-            )
-            subprocess.run(["umount", folder / fault], check=False, capture_output=True)  # a full disk's
+        for number, fault in enumerate(FAULTS):
+            out = folder / f"fault-{number}"
+            well &= report(fault(survey, out, chosen.times), out, expected, table)
+            subprocess.run(["umount", out], check=False, capture_output=True)  # a full disk's
     sys.exit(not well)
 
 
