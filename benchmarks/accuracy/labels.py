@@ -50,7 +50,7 @@ SIZES = (25, 50, 100, 250, 500, 1000)
 DRAWS, MOST = 5, 1200
 QUESTIONS = {"bar": "Class3.1", "edge-on": "Class2.1", "merger": "Class8.6"}
 KINDS = ("galvote-base", "galvote-small", "ImageNet", "random weights", "12 classical measures")
-CELL = "labels, begun with, mode, size, draw"
+COLUMNS = ["labels", "begun with", "mode", "size", "draw", "roc_auc", "processor_seconds"]
 
 Scores = dict[tuple[str, ...], tuple[float, float]]  # ROC AUC and processor seconds of each cell
 
@@ -66,14 +66,17 @@ class Task(NamedTuple):
 
 def main() -> None:
     options = common.parser(__doc__, "--data", "--runs", "--rings", "--gz1")
-    options.add_argument("--only", nargs="+", default=[", head,"], help=f"patterns of: {CELL}")
+    options.add_argument("--only", nargs="+", default=[", head,"], help=f"patterns of {COLUMNS[:5]}")
     chosen = options.parse_args()
     common.print_heading(f"{DRAWS} draws")
     tasks = find_tasks(chosen.data, chosen.rings, chosen.gz1)
     learners = [Learner(*task, kind, chosen.runs) for task in tasks for kind in KINDS]
     with (chosen.runs / "scores.csv").open("a+", newline="") as file:
         file.seek(0)
-        scores: Scores = {tuple(row[:5]): (float(row[5]), float(row[6])) for row in csv.reader(file)}
+        rows = list(csv.reader(file)) or [COLUMNS]
+        scores: Scores = {tuple(row[:5]): (float(row[5]), float(row[6])) for row in rows[1:]}
+        if not file.tell():
+            csv.writer(file).writerow(COLUMNS)
         for pattern, learner in product(chosen.only, learners):
             for cell in learner.cells():
                 if cell not in scores and re.search(pattern, ", ".join(cell)):
@@ -163,7 +166,7 @@ class Learner:
         return found.ids, found.features
 
     def cells(self) -> Iterator[tuple[str, ...]]:
-        """Yield what can be scored, as `CELL` says; of all that may be learned there is one draw."""
+        """Yield the first five `COLUMNS` of what can be scored; of all labels there is one draw."""
         most = min(len(rows) for rows, _ in self.parts(MOST, 0))
         for mode in ("head", "full")[: 1 + (self.kind != KINDS[-1])]:
             for size in [*(size for size in SIZES if size < most), most]:

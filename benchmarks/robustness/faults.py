@@ -32,9 +32,8 @@ SHARD_SIZE = 512
 
 
 class Outcome(NamedTuple):
-    """What was done, how often, a remark, and the galaxies whose rows may differ."""
+    """How often a fault happened, a remark, and the galaxies whose rows may differ."""
 
-    fault: str
     times: int
     remark: str = ""
     spoiled: frozenset[str] = frozenset()
@@ -102,7 +101,7 @@ def send(how: signal.Signals, survey: Survey, out: Path, times: int) -> Outcome:
                 path.unlink()
     survey.finish(out)
     remark = f"gone within {slowest:.1f} s" if how is not signal.SIGKILL else ""
-    return Outcome(f"{how.name} at a random moment", sent, remark)
+    return Outcome(sent, remark)
 
 
 def fill_disk(survey: Survey, out: Path, _: int) -> Outcome:
@@ -120,7 +119,7 @@ def fill_disk(survey: Survey, out: Path, _: int) -> Outcome:
         subprocess.run(["mount", "-o", "remount,size=2g", out], check=True)
     survey.finish(out)
     told = ended.returncode == 2 and "Make room" in ended.stderr and "Traceback" not in ended.stderr
-    return Outcome("disk full", 1, remark + ("" if told else "; NOT TOLD"))
+    return Outcome(1, remark + ("" if told else "; NOT TOLD"))
 
 
 def spoil_images(survey: Survey, out: Path, _: int) -> Outcome:
@@ -151,7 +150,7 @@ def spoil_images(survey: Survey, out: Path, _: int) -> Outcome:
     survey.finish(out, process=process)
     statuses = Counter(row["status"] for row in read_rows(out))
     told = ", ".join(f"{n} {status}" for status, n in sorted(statuses.items()) if status != "ok")
-    return Outcome("bad images", len(changes), f"rows say {told}", frozenset(f"g{n}" for n in changes))
+    return Outcome(len(changes), f"rows say {told}", frozenset(f"g{n}" for n in changes))
 
 
 def flip_a_bit(path: Path) -> None:
@@ -174,7 +173,7 @@ def damage(survey: Survey, out: Path, times: int) -> Outcome:
         for path, way in zip(random.sample(shards_of(out)[1:], len(ways)), ways, strict=True):
             way(path)
         survey.finish(out)
-    return Outcome("shards damaged", times * len(ways))
+    return Outcome(times * len(ways))
 
 
 def run_together(survey: Survey, out: Path, _: int) -> Outcome:
@@ -182,7 +181,7 @@ def run_together(survey: Survey, out: Path, _: int) -> Outcome:
     processes = [survey.start(out, f"--task={task}/3") for task in (1, 2, 3) for _ in range(2)]
     for process in processes:
         survey.finish(out, process=process)
-    return Outcome("three tasks at once, each twice", len(processes), "all ended well")
+    return Outcome(len(processes), "all ended well")
 
 
 def lose_task(survey: Survey, out: Path, _: int) -> Outcome:
@@ -193,7 +192,7 @@ def lose_task(survey: Survey, out: Path, _: int) -> Outcome:
     process.kill()
     process.communicate()
     survey.finish(out)
-    return Outcome("a task killed, another never started", 1)
+    return Outcome(1)
 
 
 def contradict(survey: Survey, out: Path, _: int) -> Outcome:
@@ -210,31 +209,20 @@ def contradict(survey: Survey, out: Path, _: int) -> Outcome:
     ]
     touched = {path.name: path.read_bytes() for path in out.iterdir()} != before
     remark = "all refused" if all(refused) and not touched else f"{refused.count(False)} NOT REFUSED"
-    return Outcome("model, settings or images changed", len(processes), remark)
+    return Outcome(len(processes), remark)
 
 
-FAULTS: tuple[Callable[[Survey, Path, int], Outcome], ...] = (
-    partial(send, signal.SIGKILL),
-    partial(send, signal.SIGTERM),
-    partial(send, signal.SIGINT),
-    fill_disk,
-    spoil_images,
-    damage,
-    run_together,
-    lose_task,
-    contradict,
-)
-
-
-def report(done: Outcome, out: Path, expected: dict[str, dict[str, Any]], table: common.Table) -> bool:
-    """Print a row; return whether nothing was lost, doubled or changed, and nothing else is wrong."""
-    rows, leftovers = read_rows(out), len(list(out.glob("*.partial")))
-    found = {row["id"]: row for row in rows}
-    lost, twice = len(expected.keys() - found.keys()), len(rows) - len(found)
-    differing = sum(found[name] != expected[name] for name in found.keys() - done.spoiled)
-    remark = done.remark + (f"; {leftovers} leftovers" if leftovers else "")
-    table.row(done.fault, done.times, lost, twice, differing, remark)
-    return not (lost or twice or differing or "NOT" in remark)
+FAULTS: dict[str, Callable[[Survey, Path, int], Outcome]] = {
+    "SIGKILL at a random moment": partial(send, signal.SIGKILL),
+    "SIGTERM at a random moment": partial(send, signal.SIGTERM),
+    "SIGINT at a random moment": partial(send, signal.SIGINT),
+    "disk full": fill_disk,
+    "bad images": spoil_images,
+    "shards damaged": damage,
+    "three tasks at once, each twice": run_together,
+    "a task killed, another never started": lose_task,
+    "model, settings or images changed": contradict,
+}
 
 
 def main() -> None:
@@ -252,9 +240,19 @@ def main() -> None:
         expected = {row["id"]: row for row in read_rows(whole)}
         common.print_heading(f"{chosen.galaxies:,} galaxies in shards of {SHARD_SIZE}")
         table = common.Table("fault | times | rows lost | rows twice | rows differing | ")
-        for number, fault in enumerate(FAULTS):
+        for number, (fault, happen) in enumerate(FAULTS.items()):
             out = folder / f"fault-{number}"
-            well &= report(fault(survey, out, chosen.times), out, expected, table)
+            done, rows, leftovers = (
+                happen(survey, out, chosen.times),
+                read_rows(out),
+                [*out.glob("*.partial")],
+            )
+            found = {row["id"]: row for row in rows}
+            lost, twice = len(expected.keys() - found.keys()), len(rows) - len(found)
+            differing = sum(found[name] != expected[name] for name in found.keys() - done.spoiled)
+            remark = done.remark + (f"; {len(leftovers)} leftovers" if leftovers else "")
+            table.row(fault, done.times, lost, twice, differing, remark)
+            well &= not (lost or twice or differing or "NOT" in remark)
             subprocess.run(["umount", out], check=False, capture_output=True)  # a full disk's
     sys.exit(not well)
 
