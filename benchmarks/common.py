@@ -120,18 +120,23 @@ def predicting(predictor: galvote.Predictor, cutouts: np.ndarray, tta: int = 1) 
     return lambda: len(predictor.predict_features(cutouts, tta)[0])
 
 
+def fastest(task: Callable[[], int], rounds: int) -> float:
+    """Return a task's rate in the fastest round, since other work can only slow one down."""
+    return max(measure_rates({"": task}, rounds)[""])
+
+
 def galaxies_per_second(
     predictor: galvote.Predictor, cutouts: np.ndarray, *, tta: int = 1, threads: int = 1, rounds: int = 5
 ) -> float:
-    """Time cutouts to vote fractions; the fastest round counts, since other work can only slow one down."""
+    """Time cutouts to vote fractions."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     predicting(predictor, cutouts[:64], tta)()
-    fastest = max(measure_rates({"": predicting(predictor, cutouts, tta)}, rounds)[""])
+    found = fastest(predicting(predictor, cutouts, tta), rounds)
     torch.set_num_threads(before)
-    return fastest
+    return found
 
 
 def memory(process: int, kind: str = "VmRSS") -> float:

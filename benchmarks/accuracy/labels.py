@@ -73,16 +73,16 @@ def main() -> None:
     learners = [Learner(*task, kind, chosen.runs) for task in tasks for kind in KINDS]
     with (chosen.runs / "scores.csv").open("a+", newline="") as file:
         file.seek(0)
-        rows = list(csv.reader(file)) or [COLUMNS]
+        rows, writer = list(csv.reader(file)), csv.writer(file, lineterminator="\n")
+        if not rows:
+            writer.writerow(COLUMNS)
         scores: Scores = {tuple(row[:5]): (float(row[5]), float(row[6])) for row in rows[1:]}
-        if not file.tell():
-            csv.writer(file).writerow(COLUMNS)
         for pattern, learner in product(chosen.only, learners):
             for cell in learner.cells():
                 if cell not in scores and re.search(pattern, ", ".join(cell)):
                     began = time.process_time()
                     scores[cell] = learner.score(*cell[2:]), time.process_time() - began
-                    csv.writer(file).writerow([*cell, *(f"{number:.4f}" for number in scores[cell])])
+                    writer.writerow([*cell, *(f"{number:.4f}" for number in scores[cell])])
                     file.flush()
     print_tables(learners, scores)
     draw(learners, scores)
@@ -275,11 +275,14 @@ def print_tables(learners: Sequence[Learner], scores: Scores) -> None:
     table = common.Table(f"labels | begun with | {columns}")
     for learner in learners:
         heads = learner.scored(scores, "head")
-        for size, whole in learner.scored(scores, "full").items():
-            same = {draw: heads[size][draw] for draw in whole}
-            gain = np.mean([one[0] for one in whole.values()]) - np.mean([one[0] for one in same.values()])
-            cells = size, len(whole), say(same), say(whole), f"{gain:+.3f}", say(whole, 1, digits=0)
-            table.row(learner.name, learner.kind, *cells)
+        for size, found in learner.scored(scores, "full").items():
+            if same := {draw: head for draw, head in heads[size].items() if draw in found}:
+                whole = {draw: found[draw] for draw in same}
+                gain = np.mean([one[0] for one in whole.values()]) - np.mean(
+                    [one[0] for one in same.values()]
+                )
+                cells = size, len(whole), say(same), say(whole), f"{gain:+.3f}", say(whole, 1, digits=0)
+                table.row(learner.name, learner.kind, *cells)
 
 
 def draw(learners: Sequence[Learner], scores: Scores) -> None:

@@ -72,10 +72,11 @@ def measure(backend: Backend, batches: list[np.ndarray], threads: int, rounds: i
     before = torch.get_num_threads()
     with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         list(pool.map(backend.compute, batches[: 2 * threads]))
-        task = {"": lambda: sum(len(made) for made, _ in pool.map(backend.compute, batches))}
-        fastest = max(common.measure_rates(task, rounds)[""])
+        found = common.fastest(
+            lambda: sum(len(made) for made, _ in pool.map(backend.compute, batches)), rounds
+        )
     torch.set_num_threads(before)
-    return fastest
+    return found
 
 
 if __name__ == "__main__":
