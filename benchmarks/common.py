@@ -30,7 +30,6 @@ from galvote.labels import read_labels, read_votes
 from galvote.metrics import column_means, squared_errors
 
 GALVOTE = (sys.executable, "-m", "galvote")
-PICTURES = Path(__file__).parents[1] / "docs/pictures"
 COLOURS = ("#0b5394", "#d9822b", "#2a9d8f", "#b23a6e", "#7a5cc0", "#6b7280")
 FIRST_SHARD, SHARDS = "shard-000000.parquet", "shard-*.parquet"
 DRAWS = 2000
@@ -46,6 +45,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "--model": {"default": "galvote-base", "help": "name of a shipped model, or a folder"},
     "--models": {"nargs": "+", "default": ["galvote-small", "galvote-base"], "help": "names or folders"},
     "--rounds": {"type": int, "default": 5},
+    "--figure": {"type": Path, "metavar": "PNG", "help": "draw it here, in place of what is there"},
 }
 
 

@@ -33,10 +33,9 @@ RECIPE = Path(__file__).with_name("ablation-recipe.toml")
 
 
 def main() -> None:
-    options = common.parser(__doc__, "--data", "--store", "--runs", "--seeds")
+    options = common.parser(__doc__, "--data", "--store", "--runs", "--seeds", "--figure")
     options.add_argument("--only", nargs="+", help="names of variants; all by default")
     options.add_argument("--sizes", nargs="+", type=int, default=[], help="galaxies, instead of variants")
-    options.add_argument("--figure", type=Path, help="PNG of RMSE against the sizes")
     chosen = options.parse_args()
     chosen.runs.mkdir(parents=True, exist_ok=True)
     variants: dict[str, list[str]] = tomllib.loads(RECIPE.with_name("ablation.toml").read_text())

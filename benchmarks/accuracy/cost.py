@@ -1,6 +1,6 @@
 """Draw RMSE against training time and prediction cost, by `scores.csv`; lower left is better.
 
-    python -m benchmarks.accuracy.cost
+    python -m benchmarks.accuracy.cost docs/pictures/accuracy-cost.png
 
 Minutes are without those of the teachers. The cost of a prediction is counted, not timed: millions of
 multiply-adds for one galaxy. Bars are the standard deviation over seeds and the range of minutes; hollow
@@ -10,6 +10,7 @@ marks are with test-time augmentation; the line joins what nothing cheaper beats
 import math
 import statistics
 from collections import defaultdict
+from pathlib import Path
 
 from matplotlib.axes import Axes
 
@@ -22,7 +23,9 @@ MARKERS = "osD^vPX<>*hd"
 
 
 def main() -> None:
-    common.parser(__doc__).parse_args()
+    options = common.parser(__doc__)
+    options.add_argument("figure", type=Path, help="PNG, replaced if it is there")
+    chosen = options.parse_args()
     figure = new_figure(11, 5.2)
     left, right = figure.subplots(1, 2, sharey=True)
     style_axes(left, "What training costs", "minutes of training on one core", "RMSE")
@@ -58,7 +61,7 @@ def main() -> None:
         axes.tick_params(which="minor", length=0, labelsize="medium", colors=MUTED)
     known = left.get_legend_handles_labels()
     figure.legend(*known, loc="outside lower center", ncols=4, frameon=False, labelcolor=INK, fontsize=9)
-    save_figure(figure, common.PICTURES / "accuracy-cost.png")
+    save_figure(figure, chosen.figure)
 
 
 if __name__ == "__main__":

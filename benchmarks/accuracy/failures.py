@@ -20,7 +20,7 @@ FEWEST, WORST = 10, 12  # galaxies of a kind that are worth a row, and how many 
 
 
 def main() -> None:
-    options = common.parser(__doc__, "--data", "--store", "--model")
+    options = common.parser(__doc__, "--data", "--store", "--model", "--figure")
     options.add_argument("--tta", type=int, default=8)
     chosen = options.parse_args()
     galaxies = common.load_galaxies(chosen.data, chosen.store)
@@ -31,7 +31,8 @@ def main() -> None:
     common.print_heading(f"{len(galaxies.ids)} galaxies, RMSE {common.rmse(errors):.4f}")
 
     reliabilities = measure_reliability(predicted, actual, tree)
-    plot_reliability(reliabilities, common.PICTURES / "accuracy-reliability.png")
+    if chosen.figure:
+        plot_reliability(reliabilities, chosen.figure)
     table = common.Table("question | RMSE | mean predictor | off by")
     for name, one in score(Comparison(tree, predicted, actual, galaxies.mean))["questions"].items():
         numbers = one["rmse"], one["mean_predictor_rmse"], reliabilities[name].error

@@ -65,7 +65,7 @@ class Task(NamedTuple):
 
 
 def main() -> None:
-    options = common.parser(__doc__, "--data", "--runs", "--rings", "--gz1")
+    options = common.parser(__doc__, "--data", "--runs", "--rings", "--gz1", "--figure")
     options.add_argument("--only", nargs="+", default=[", head,"], help=f"patterns of {COLUMNS[:5]}")
     chosen = options.parse_args()
     common.print_heading(f"{DRAWS} draws")
@@ -85,7 +85,8 @@ def main() -> None:
                     writer.writerow([*cell, *(f"{number:.4f}" for number in scores[cell])])
                     file.flush()
     print_tables(learners, scores)
-    draw(learners, scores)
+    if chosen.figure:
+        draw(learners, scores, chosen.figure)
 
 
 def find_tasks(data: Path, rings: Path, gz1: Path) -> list[tuple[str, Task]]:
@@ -285,7 +286,7 @@ def print_tables(learners: Sequence[Learner], scores: Scores) -> None:
                 table.row(learner.name, learner.kind, *cells)
 
 
-def draw(learners: Sequence[Learner], scores: Scores) -> None:
+def draw(learners: Sequence[Learner], scores: Scores, path: Path) -> None:
     """Draw a panel for each task: medians, the lowest and the highest draw."""
     figure = new_figure(12, 7)
     *panels, legend = figure.subplots(2, 3).ravel()
@@ -307,7 +308,7 @@ def draw(learners: Sequence[Learner], scores: Scores) -> None:
         common.mark_sizes(axes, SIZES)
     legend.set_axis_off()
     legend.legend(*panels[0].get_legend_handles_labels(), loc="center", frameon=False)
-    save_figure(figure, common.PICTURES / "own-labels.png")
+    save_figure(figure, path)
 
 
 def say(draws: Mapping[str, tuple[float, float]], what: int = 0, digits: int = 3) -> str:

@@ -69,9 +69,7 @@ FITS: dict[str, Callable[..., Ends]] = {"adaptive": Intervals.fit, "one width": 
 
 
 def main() -> None:
-    options = common.parser(__doc__, "--data", "--store", "--model")
-    options.add_argument("--figure", type=Path, help="write a figure here")
-    chosen = options.parse_args()
+    chosen = common.parser(__doc__, "--data", "--store", "--model", "--figure").parse_args()
     galaxies = common.load_galaxies(chosen.data, chosen.store)
     predictor = galvote.load(chosen.model)
     predicted, features = predictor.predict_features(galaxies.cutouts)
