@@ -11,9 +11,10 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from itertools import cycle, islice
@@ -24,13 +25,12 @@ import numpy as np
 from matplotlib.axes import Axes
 
 import galvote
-from galvote.images import Geometry, PackedStore
+from galvote.images import PackedStore
 from galvote.labels import read_labels, read_votes
 from galvote.metrics import column_means, squared_errors
 
 GALVOTE = (sys.executable, "-m", "galvote")
-PICTURES = Path(__file__).parents[1] / "docs/pictures"
-FRAMES = 300
+COLOURS = ("#0b5394", "#d9822b", "#2a9d8f", "#b23a6e", "#7a5cc0", "#6b7280")
 FIRST_SHARD, SHARDS = "shard-000000.parquet", "shard-*.parquet"
 DRAWS = 2000
 
@@ -42,10 +42,10 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "--store": {"type": Path, "required": True, "help": "packed store of all galaxies"},
     "--runs": {"type": Path, "required": True, "help": "where runs are kept"},
     "--seeds": {"type": int, "nargs": "+", "default": [0]},
-    "--set": {"nargs": "*", "default": [], "help": "settings for all runs"},
     "--model": {"default": "galvote-base", "help": "name of a shipped model, or a folder"},
     "--models": {"nargs": "+", "default": ["galvote-small", "galvote-base"], "help": "names or folders"},
     "--rounds": {"type": int, "default": 5},
+    "--figure": {"type": Path, "metavar": "PNG", "help": "draw it here, in place of what is there"},
 }
 
 
@@ -115,19 +115,28 @@ def mean_of(scores: Sequence[float]) -> str:
     return f"{statistics.mean(scores):.4f}{beside}"
 
 
+def predicting(predictor: galvote.Predictor, cutouts: np.ndarray, tta: int = 1) -> Callable[[], int]:
+    """Return a task, as `measure_rates` takes them: cutouts to vote fractions."""
+    return lambda: len(predictor.predict_features(cutouts, tta)[0])
+
+
+def fastest(task: Callable[[], int], rounds: int) -> float:
+    """Return a task's rate in the fastest round, since other work can only slow one down."""
+    return max(measure_rates({"": task}, rounds)[""])
+
+
 def galaxies_per_second(
     predictor: galvote.Predictor, cutouts: np.ndarray, *, tta: int = 1, threads: int = 1, rounds: int = 5
 ) -> float:
-    """Time cutouts to vote fractions; the fastest round counts, since other work can only slow one down."""
+    """Time cutouts to vote fractions."""
     import torch
 
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
-    predictor.predict_features(cutouts[:64], tta)
-    task = {"": lambda: len(predictor.predict_features(cutouts, tta)[0])}
-    fastest = max(measure_rates(task, rounds)[""])
+    predicting(predictor, cutouts[:64], tta)()
+    found = fastest(predicting(predictor, cutouts, tta), rounds)
     torch.set_num_threads(before)
-    return fastest
+    return found
 
 
 def memory(process: int, kind: str = "VmRSS") -> float:
@@ -156,13 +165,24 @@ def mark_sizes(axes: Axes, sizes: Sequence[int]) -> None:
 # Images.
 
 
-def find_frames(data: Path | None, folder: Path, count: int = FRAMES) -> list[Path]:
-    """Return 424-pixel JPEGs of the challenge, or simulate some in a folder."""
-    if data is not None:
-        return sorted((data / "images_training").glob("*.jpg"))[:count]
-    out = folder / "simulated"
-    subprocess.run([*GALVOTE, "simulate", f"--count={count}", "--pixels=424", "--out", out], check=True)
-    return sorted(out.rglob("*.jpg"))
+@contextmanager
+def some_frames(data: Path | None, count: int = 300) -> Iterator[tuple[Path, list[Path]]]:
+    """Yield a folder that is removed afterwards, and 424-pixel JPEGs of the challenge, or simulated there."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        if data is None:
+            data = folder / "simulated"
+            subprocess.run(
+                [*GALVOTE, "simulate", f"--count={count}", "--pixels=424", "--out", data], check=True
+            )
+        yield folder, sorted((data / "images_training").glob("*.jpg"))[:count]
+
+
+def frames_of(data: Path, split: str, count: int, splits: Path | None = None) -> list[Path]:
+    """Return the first 424-pixel JPEGs of a split."""
+    split_of = read_labels(splits or data / "splits.csv", "split")
+    files = sorted((data / "images_training").glob("*.jpg"))
+    return [file for file in files if split_of.get(file.stem) == split][:count]
 
 
 def link(frames: Iterable[Path], count: int, folder: Path) -> Path:
@@ -194,7 +214,6 @@ class Galaxies:
 
     ids: tuple[str, ...]
     cutouts: np.ndarray
-    geometry: Geometry
     actual: np.ndarray
     mean: np.ndarray
     store: PackedStore
@@ -221,23 +240,20 @@ class Galaxies:
 
 def load_galaxies(data: Path, store: Path, splits: Path | None = None) -> Galaxies:
     """Read galaxies and votes, by the challenge's own splits if no others are given."""
-    packed, known = PackedStore.open(store), read_votes([data / "training_solutions.csv"])
-    split = read_labels(splits or data / "splits.csv", "split")
-    row_of = {galaxy: row for row, galaxy in enumerate(packed.ids)}
-    if shown := row_of.keys() & {path.stem for path in galvote.example_images()}:
+    packed, votes = PackedStore.open(store), read_votes(data / "training_solutions.csv")
+    split_of = read_labels(splits or data / "splits.csv", "split")
+    if shown := {*packed.ids} & {path.stem for path in galvote.example_images()}:
         raise SystemExit(f"{store} holds {len(shown)} of the example galaxies; pack it without them.")
-    rows = [row for row, galaxy in enumerate(known.ids) if galaxy in row_of and known.complete[row]]
-    rows = [row for row in rows if split.get(known.ids[row]) == "validation"]
-    learned = [row for row, galaxy in enumerate(known.ids) if split.get(galaxy) == "train"]
-    ids = tuple(known.ids[row] for row in rows)
+    split = np.array([split_of.get(galaxy) for galaxy in votes.ids])
+    known = votes.select((split == "validation") & votes.complete & np.isin(votes.ids, packed.ids))
+    row_of = {galaxy: row for row, galaxy in enumerate(packed.ids)}
     return Galaxies(
-        ids,
-        np.asarray(packed.cutouts[[row_of[galaxy] for galaxy in ids]]),
-        packed.geometry,
-        np.asarray(known.fractions[rows], dtype=np.float64),
-        column_means(np.asarray(known.fractions[learned], dtype=np.float64)),
+        known.ids,
+        np.asarray(packed.cutouts[[row_of[galaxy] for galaxy in known.ids]]),
+        known.fractions.astype(np.float64),
+        column_means(votes.fractions[split == "train"]),
         packed,
-        [row for galaxy, row in row_of.items() if split.get(galaxy) == "train"],
+        [row for galaxy, row in row_of.items() if split_of.get(galaxy) == "train"],
     )
 
 

@@ -12,104 +12,103 @@ validation split. A galaxy's place in the order depends on its id alone, so each
 All take as many steps. Runs go on where they stopped; finished ones are not trained again.
 """
 
-import csv
 import random
 import statistics
 import tomllib
-from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from itertools import product
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from benchmarks import common
 from benchmarks.accuracy.recipes import minutes_of, train
+from galvote.io import read_table, write_table
 from galvote.report.figures import VALIDATION, new_figure, save_figure, style_axes
 
 DEVELOPMENT_GALAXIES = 800
 EPOCHS = 6
 COMPLETE = ["data.labels=complete", "data.representative=0.0", "training.classes_weight=0.0"]
 RECIPE = Path(__file__).with_name("ablation-recipe.toml")
-VARIANTS = Path(__file__).with_name("ablation.toml")
 
 
 def main() -> None:
-    options = common.parser(__doc__, "--data", "--store", "--runs", "--seeds", "--set")
+    options = common.parser(__doc__, "--data", "--store", "--runs", "--seeds", "--figure")
+    options.add_argument("--set", nargs="*", default=[], help="settings for all runs, such as campaigns")
     options.add_argument("--only", nargs="+", help="names of variants; all by default")
     options.add_argument("--sizes", nargs="+", type=int, default=[], help="galaxies, instead of variants")
-    options.add_argument("--figure", type=Path, help="PNG of RMSE against the sizes")
     chosen = options.parse_args()
     chosen.runs.mkdir(parents=True, exist_ok=True)
-    with (chosen.data / "splits.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    variants, splits = choose_sizes(rows, chosen.sizes, chosen.runs)
-    if not chosen.sizes:
-        variants = tomllib.loads(VARIANTS.read_text())
-        splits = dict.fromkeys(variants, split_development(rows, chosen.runs))
+    variants: dict[str, list[str]] = tomllib.loads(RECIPE.with_name("ablation.toml").read_text())
+    table = read_table(chosen.data / "splits.csv")
+    if chosen.sizes:
+        all_ = len(order_labelled(table))
+        epochs = {size: round(EPOCHS * all_ / size) for size in chosen.sizes}
+        variants = {str(size): [*COMPLETE, f"training.epochs={number}"] for size, number in epochs.items()}
+        splits = {str(size): split_size(table, size, chosen.runs) for size in chosen.sizes}
+    else:
+        splits = dict.fromkeys(variants, split_development(table, chosen.runs))
     names = chosen.only or list(variants)
-    runs: dict[str, list[Path]] = {name: [] for name in names}
-    for name, seed in product(names, chosen.seeds):
-        run, settings = chosen.runs / f"{name}-{seed}", [*variants[name], *chosen.set, f"seed={seed}"]
-        runs[name].append(train(run, RECIPE, settings, chosen.data, chosen.store, splits[name]))
+
+    def run(name: str, seed: int) -> Path:
+        settings = [*variants[name], *chosen.set, f"seed={seed}"]
+        return train(
+            chosen.runs / f"{name}-{seed}", RECIPE, settings, chosen.data, chosen.store, splits[name]
+        )
+
+    runs = {name: [run(name, seed) for seed in chosen.seeds] for name in names}
     galaxies = common.load_galaxies(chosen.data, chosen.store, splits[names[0]])
     common.print_heading(f"{len(galaxies.ids)} galaxies")
-    table = common.Table("variant | changes | RMSE | seeds | against the first | 95 % | core minutes")
-    errors = dict[str, np.ndarray]()
+    table = common.Table("variant | changes | RMSE | against the first | 95 % | core minutes")
+    scores, first = dict[str, list[float]](), np.empty(0)
     for name, own in runs.items():
-        errors[name] = np.stack([galaxies.errors_of(run / "last") for run in own])
-        against = common.describe_difference(errors[name], errors[names[0]]) if len(errors) > 1 else ("", "")
+        errors = np.stack([galaxies.errors_of(run / "last") for run in own])
+        first = first if scores else errors
+        against = common.describe_difference(errors, first) if scores else ("", "")
+        scores[name] = [common.rmse(one) for one in errors]
         changes = ", ".join(f"`{change}`" for change in variants[name])
         minutes = statistics.mean(map(minutes_of, own))
-        score = common.mean_of([common.rmse(one) for one in errors[name]])
-        table.row(f"`{name}`", changes, score, len(own), *against, f"{minutes:.1f}")
+        table.row(f"`{name}`", changes, common.mean_of(scores[name]), *against, f"{minutes:.1f}")
     if chosen.figure:
-        draw({int(name): [common.rmse(one) for one in own] for name, own in errors.items()}, chosen.figure)
+        draw(scores, chosen.figure)
 
 
-def split_development(rows: Iterable[dict[str, str]], folder: Path) -> Path:
+def split_development(table: pa.Table, folder: Path) -> Path:
     """Write a table of splits in which `DEVELOPMENT_GALAXIES` training galaxies are for validation."""
-    training = [dict(row) for row in rows if row["split"] != "validation"]
-    unbiased = [row for row in training if (row["labels"], row["sample"]) == ("full", "complete")]
+    split, labels, sample = (np.array(table[name], object) for name in ("split", "labels", "sample"))
+    training = split != "validation"
+    unbiased = np.flatnonzero(training & (labels == "full") & (sample == "complete")).tolist()
     random.Random(7).shuffle(unbiased)
-    for row in unbiased[:DEVELOPMENT_GALAXIES]:
-        row["split"] = "validation"
-    return write_splits(training, folder / "dev.csv")
+    split[unbiased[:DEVELOPMENT_GALAXIES]] = "validation"
+    changed = table.set_column(table.column_names.index("split"), "split", pa.array(split))
+    write_table(changed.filter(training), folder / "dev.csv", overwrite=True)
+    return folder / "dev.csv"
 
 
-def choose_sizes(
-    rows: Iterable[dict[str, str]], sizes: Sequence[int], folder: Path
-) -> tuple[dict[str, list[str]], dict[str, Path]]:
-    """Return what numbers of galaxies change of the recipe, and their tables of splits."""
-    labelled = [row for row in rows if (row["labels"], row["split"]) == ("full", "train")]
-    labelled.sort(key=lambda row: blake2b(f"learning curve:{row['GalaxyID']}".encode()).digest())
-    held_out = [row for row in rows if row["split"] == "validation"]
-    variants, splits = dict[str, list[str]](), dict[str, Path]()
-    for size in sizes:
-        epochs = round(EPOCHS * len(labelled) / size)
-        variants[str(size)] = [*COMPLETE, f"training.epochs={epochs}"]
-        splits[str(size)] = write_splits([*held_out, *labelled[:size]], folder / f"splits-{size}.csv")
-    return variants, splits
+def order_labelled(table: pa.Table) -> list[int]:
+    """Return rows of the training galaxies with all votes, in an order that depends on their ids alone."""
+    split, labels, ids = (np.array(table[name]) for name in ("split", "labels", "GalaxyID"))
+    rows = np.flatnonzero((labels == "full") & (split == "train")).tolist()
+    return sorted(rows, key=lambda row: blake2b(f"learning curve:{ids[row]}".encode()).digest())
 
 
-def write_splits(rows: Iterable[dict[str, str]], path: Path) -> Path:
-    """Write some galaxies' splits."""
-    with path.open("w", newline="") as file:
-        table = csv.DictWriter(file, ["GalaxyID", "split", "sample"], extrasaction="ignore")
-        table.writeheader()
-        table.writerows(rows)
+def split_size(table: pa.Table, size: int, folder: Path) -> Path:
+    """Write a table of splits with so many training galaxies."""
+    held_out = np.flatnonzero(np.array(table["split"]) == "validation").tolist()
+    path = folder / f"splits-{size}.csv"
+    write_table(table.take([*held_out, *order_labelled(table)[:size]]), path, overwrite=True)
     return path
 
 
-def draw(scores: dict[int, list[float]], path: Path) -> None:
-    """Draw each seed's RMSE, and the line through their means."""
+def draw(scores: dict[str, list[float]], path: Path) -> None:
+    """Draw each seed's RMSE against the number of galaxies, and the line through their means."""
     figure = new_figure(7.2, 4.4)
     axes = figure.add_subplot()
     style_axes(axes, "How much more galaxies help", "galaxies with all votes", "RMSE on the validation split")
-    for size, own in scores.items():
-        axes.plot([size] * len(own), own, "o", color=VALIDATION, alpha=0.5, markersize=5)
-    axes.plot(list(scores), [statistics.mean(own) for own in scores.values()], color=VALIDATION)
-    common.mark_sizes(axes, list(scores))
+    sizes = [int(name) for name in scores]
+    axes.plot(sizes, list(scores.values()), "o", color=VALIDATION, alpha=0.5, markersize=5)
+    axes.plot(sizes, [statistics.mean(own) for own in scores.values()], color=VALIDATION)
+    common.mark_sizes(axes, sizes)
     save_figure(figure, path)
 
 

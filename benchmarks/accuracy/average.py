@@ -27,8 +27,9 @@ def main() -> None:
     options.add_argument("models", type=Path, nargs="+", help="folders of models, the first with its recipe")
     options.add_argument("--out", type=Path, required=True)
     chosen = options.parse_args()
-    (network, card), *others = (load_model(folder) for folder in chosen.models)
-    weights = [network.state_dict(), *(other.state_dict() for other, _ in others)]
+    networks, cards = zip(*map(load_model, chosen.models), strict=True)
+    network, card = networks[0], cards[0]
+    weights = [own.state_dict() for own in networks]
     network.load_state_dict(
         {
             name: torch.stack([own[name].float() for own in weights]).mean(dim=0).to(value.dtype)
@@ -36,21 +37,12 @@ def main() -> None:
         }
     )
     recipe = Recipe.model_validate(card.recipe)
-    data, _ = read_training_data(
-        recipe,
-        chosen.store,
-        LabelFiles(
-            [chosen.data / f"{name}_solutions.csv" for name in ("training", "partial")],
-            chosen.data / "splits.csv",
-            chosen.data / "clean_classes.csv",
-        ),
-        chosen.store,
-    )
+    votes = [chosen.data / f"{name}_solutions.csv" for name in ("training", "partial")]
+    labels = LabelFiles(votes, chosen.data / "splits.csv", chosen.data / "clean_classes.csv")
+    data, _ = read_training_data(recipe, chosen.store, labels, chosen.store)
     batches, last = make_loaders(recipe, data)[0].dataset, recipe.training.epochs - 1
     update_bn((batches[(last, number)] for number in range(BATCHES)), network)
-    averaged = [
-        {"name": own.name, "sha256": own.weights_sha256} for own in (card, *(own for _, own in others))
-    ]
+    averaged = [{"name": own.name, "sha256": own.weights_sha256} for own in cards]
     card = card.model_copy(update={"data": {**card.data, "averaged": averaged}, "scores": {}})
     print(save_model(network.eval(), card, chosen.out))
 

@@ -1,6 +1,6 @@
 """Draw RMSE against training time and prediction cost, by `scores.csv`; lower left is better.
 
-    python -m benchmarks.accuracy.cost
+    python -m benchmarks.accuracy.cost docs/pictures/accuracy-cost.png
 
 Minutes are without those of the teachers. The cost of a prediction is counted, not timed: millions of
 multiply-adds for one galaxy. Bars are the standard deviation over seeds and the range of minutes; hollow
@@ -18,13 +18,14 @@ from benchmarks import common
 from benchmarks.accuracy.recipes import read_scores
 from galvote.report.figures import INK, MUTED, new_figure, save_figure, style_axes
 
-COLOURS = ("#0b5394", "#d9822b", "#2a9d8f", "#b23a6e", "#7a5cc0", "#6b7280") * 2
+COLOURS = common.COLOURS * 2
 MARKERS = "osD^vPX<>*hd"
 
 
 def main() -> None:
     options = common.parser(__doc__)
-    options.add_argument("--figure", type=Path, default=common.PICTURES / "accuracy-cost.png")
+    options.add_argument("figure", type=Path, help="PNG, replaced if it is there")
+    chosen = options.parse_args()
     figure = new_figure(11, 5.2)
     left, right = figure.subplots(1, 2, sharey=True)
     style_axes(left, "What training costs", "minutes of training on one core", "RMSE")
@@ -60,7 +61,7 @@ def main() -> None:
         axes.tick_params(which="minor", length=0, labelsize="medium", colors=MUTED)
     known = left.get_legend_handles_labels()
     figure.legend(*known, loc="outside lower center", ncols=4, frameon=False, labelcolor=INK, fontsize=9)
-    save_figure(figure, options.parse_args().figure)
+    save_figure(figure, chosen.figure)
 
 
 if __name__ == "__main__":

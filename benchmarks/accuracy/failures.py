@@ -6,7 +6,6 @@ Prints tables for the validation split and draws reliability. The worst galaxies
 """
 
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 
@@ -17,15 +16,12 @@ from galvote.report import best_and_worst, plot_reliability
 from galvote.trees import decision_path, describe_path
 from galvote.trees.kinds import name_kind
 
-FEWEST = 10
-"""Galaxies of a kind that are worth a row."""
+FEWEST, WORST = 10, 12  # galaxies of a kind that are worth a row, and how many are named
 
 
 def main() -> None:
-    options = common.parser(__doc__, "--data", "--store", "--model")
+    options = common.parser(__doc__, "--data", "--store", "--model", "--figure")
     options.add_argument("--tta", type=int, default=8)
-    options.add_argument("--worst", type=int, default=12, help="how many galaxies to name")
-    options.add_argument("--figure", type=Path, default=common.PICTURES / "accuracy-reliability.png")
     chosen = options.parse_args()
     galaxies = common.load_galaxies(chosen.data, chosen.store)
     predictor = galvote.load(chosen.model)
@@ -35,11 +31,11 @@ def main() -> None:
     common.print_heading(f"{len(galaxies.ids)} galaxies, RMSE {common.rmse(errors):.4f}")
 
     reliabilities = measure_reliability(predicted, actual, tree)
-    plot_reliability(reliabilities, chosen.figure)
-    table = common.Table("question | RMSE | mean predictor | ratio | off by")
+    if chosen.figure:
+        plot_reliability(reliabilities, chosen.figure)
+    table = common.Table("question | RMSE | mean predictor | off by")
     for name, one in score(Comparison(tree, predicted, actual, galaxies.mean))["questions"].items():
-        own, mean = one["rmse"], one["mean_predictor_rmse"]
-        numbers = own, mean, own / mean, reliabilities[name].error
+        numbers = one["rmse"], one["mean_predictor_rmse"], reliabilities[name].error
         table.row(name.replace("_", " "), *(f"{number:.4f}" for number in numbers))
 
     kinds = defaultdict[str, list[int]](list)
@@ -50,12 +46,8 @@ def main() -> None:
         if len(rows) >= FEWEST:
             mean = common.rmse(galaxies.mean_errors[rows])
             table.row(name, len(rows), *common.describe_score(errors[rows]), f"{mean:.4f}")
-    print(
-        "\nToo few:", ", ".join(f"{name} ({len(rows)})" for name, rows in kinds.items() if len(rows) < FEWEST)
-    )
-
     table = common.Table("galaxy | RMSE | volunteers | model | furthest apart")
-    for row in best_and_worst(predicted, actual, chosen.worst)[1]:
+    for row in best_and_worst(predicted, actual, WORST)[1]:
         voted, said = actual[row], predicted[row]
         apart = int(np.abs(said - voted).argmax())
         paths = (describe_path(decision_path(tree, fractions)) for fractions in (voted, said))

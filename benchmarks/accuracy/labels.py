@@ -1,6 +1,6 @@
 """Score against the number of a user's own labels, by what begins to learn them, a head or all of a network.
 
-    python -m benchmarks.accuracy.labels --data DATA --runs runs/own --rings RINGS --gz1 GZ1 --views 1
+    python -m benchmarks.accuracy.labels --data DATA --runs runs/own --rings RINGS --gz1 GZ1
     python -m benchmarks.accuracy.labels ... --only "bar, (galvote|ImageNet).*, full, 100, 0"
 
 A head, as `galvote finetune` fits it, learns features of galvote's encoders, of galvote-base's with weights
@@ -14,7 +14,10 @@ classes' shares. Each score goes to ``scores.csv`` in the folder of runs at once
 import csv
 import re
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal, NamedTuple
@@ -29,7 +32,6 @@ from torch.optim.swa_utils import update_bn
 
 import galvote
 from benchmarks import common
-from benchmarks.accuracy.cost import COLOURS
 from galvote.finetuning.directions import answer_directions
 from galvote.finetuning.features import cut_out, look, spread_views
 from galvote.finetuning.head import FOLDS, Head, Known, Scaling, fit_head
@@ -49,10 +51,9 @@ SIZES = (25, 50, 100, 250, 500, 1000)
 DRAWS, MOST = 5, 1200
 QUESTIONS = {"bar": "Class3.1", "edge-on": "Class2.1", "merger": "Class8.6"}
 KINDS = ("galvote-base", "galvote-small", "ImageNet", "random weights", "12 classical measures")
-COLUMNS = ("labels", "begun with", "mode", "size", "draw", "roc_auc", "processor_seconds")
+COLUMNS = ["labels", "begun with", "mode", "size", "draw", "roc_auc", "processor_seconds"]
 
-Scores = dict[tuple[str, ...], tuple[float, float]]  # ROC AUC and processor seconds by the other columns
-Described = tuple[Sequence[str], np.ndarray]  # ids and features, (view, galaxy, feature)
+Scores = dict[tuple[str, ...], tuple[float, float]]  # ROC AUC and processor seconds of each cell
 
 
 class Task(NamedTuple):
@@ -65,29 +66,28 @@ class Task(NamedTuple):
 
 
 def main() -> None:
-    options = common.parser(__doc__, "--data", "--runs", "--rings", "--gz1")
-    options.add_argument("--views", type=int, default=4, help="orientations that a head learns from")
-    options.add_argument("--only", nargs="+", default=[", head,"], help=f"patterns of {COLUMNS[:5]}, in turn")
-    options.add_argument("--figure", type=Path, default=common.PICTURES / "own-labels.png")
+    options = common.parser(__doc__, "--data", "--runs", "--rings", "--gz1", "--figure")
+    options.add_argument("--only", nargs="+", default=[", head,"], help=f"patterns of {COLUMNS[:5]}")
     chosen = options.parse_args()
-    common.print_heading(f"{DRAWS} draws", f"{chosen.views} views")
+    common.print_heading(f"{DRAWS} draws")
     tasks = find_tasks(chosen.data, chosen.rings, chosen.gz1)
-    learners = [Learner(*task, kind, chosen.runs, chosen.views) for task in tasks for kind in KINDS]
-    place = chosen.runs / "scores.csv"
-    if not place.exists():
-        place.write_text(",".join(COLUMNS) + "\n")
-    rows = list(csv.reader(place.open()))[1:]
-    scores: Scores = {tuple(row[:5]): (float(row[5]), float(row[6])) for row in rows}
-    for pattern in chosen.only:
-        for learner in learners:
+    learners = [Learner(*task, kind, chosen.runs) for task in tasks for kind in KINDS]
+    with (chosen.runs / "scores.csv").open("a+", newline="") as file:
+        file.seek(0)
+        rows, writer = list(csv.reader(file)), csv.writer(file, lineterminator="\n")
+        if not rows:
+            writer.writerow(COLUMNS)
+        scores: Scores = {tuple(row[:5]): (float(row[5]), float(row[6])) for row in rows[1:]}
+        for pattern, learner in product(chosen.only, learners):
             for cell in learner.cells():
                 if cell not in scores and re.search(pattern, ", ".join(cell)):
                     began = time.process_time()
                     scores[cell] = learner.score(*cell[2:]), time.process_time() - began
-                    with place.open("a", newline="") as file:
-                        row = [*cell, *(f"{number:.4f}" for number in scores[cell])]
-                        csv.writer(file, lineterminator="\n").writerow(row)
-    show(learners, scores, chosen.figure)
+                    writer.writerow([*cell, *(f"{number:.4f}" for number in scores[cell])])
+                    file.flush()
+    print_tables(learners, scores)
+    if chosen.figure:
+        draw(learners, scores, chosen.figure)
 
 
 def find_tasks(data: Path, rings: Path, gz1: Path) -> list[tuple[str, Task]]:
@@ -143,7 +143,7 @@ def network(kind: str, folder: Path) -> str | Path:
 class Learner:
     """Learns a task from some of its labels, beginning with galaxies as they are described in one way."""
 
-    def __init__(self, name: str, task: Task, kind: str, runs: Path, views: int) -> None:
+    def __init__(self, name: str, task: Task, kind: str, runs: Path, views: int = 1) -> None:
         self.name, self.task, self.kind, self.runs = name, task, kind, runs
         place = runs / f"{name}-{kind}-{views}.npz".replace(" ", "-")
         if not place.exists():
@@ -162,8 +162,8 @@ class Learner:
         self.known = Known.of(self.tree, scaled, self.given, None, self.scaling.answers)
         self.strengths = dict[str, tuple[float, ...]]()
 
-    def described(self, views: int) -> Described:
-        """Return what the galaxies are described with."""
+    def described(self, views: int) -> tuple[Sequence[str], np.ndarray]:
+        """Return ids and what the galaxies are described with, (view, galaxy, feature)."""
         if self.kind == KINDS[-1]:
             return measure_all(self.task)
         predictor = galvote.load(network(self.kind, self.runs))
@@ -171,12 +171,20 @@ class Learner:
         return found.ids, found.features
 
     def cells(self) -> Iterator[tuple[str, ...]]:
-        """Yield `COLUMNS` of what can be scored; of all that may be learned there is one draw."""
+        """Yield the first five `COLUMNS` of what can be scored; of all labels there is one draw."""
         most = min(len(rows) for rows, _ in self.parts(MOST, 0))
         for mode in ("head", "full")[: 1 + (self.kind != KINDS[-1])]:
             for size in [*(size for size in SIZES if size < most), most]:
                 for draw in range(1 if size == most and self.out.any() else DRAWS):
                     yield self.name, self.kind, mode, str(size), str(draw)
+
+    def scored(self, scores: Scores, mode: str) -> dict[int, dict[str, tuple[float, float]]]:
+        """Return what is scored of a mode, by size and draw."""
+        found = defaultdict[int, dict[str, tuple[float, float]]](dict)
+        for cell in self.cells():
+            if cell[2] == mode and cell in scores:
+                found[int(cell[3])][cell[4]] = scores[cell]
+        return found
 
     def parts(self, size: int, draw: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield rows to learn from, and rows that are then predicted."""
@@ -191,41 +199,38 @@ class Learner:
 
     def score(self, mode: str, size: str, draw: str) -> float:
         """Return ROC AUC, the mean over classes."""
-        said, store = np.full(self.given.shape, np.nan), self.cut_out() if mode == "full" else None
+        said = np.full(self.given.shape, np.nan)
         for rows, left_out in self.parts(int(size), int(draw)):
             # Chosen once for each size: the search is most of a head's time.
             head = fit_head(self.known.select(rows), self.strengths.get(size))
             self.strengths[size] = head.strengths
-            if store is not None:
-                said[left_out] = self.train(store, rows, head, left_out)
+            if mode == "full":
+                said[left_out] = self.train(rows, head, left_out)
             else:
                 said[left_out] = softmax(head.logits(self.known.features[0, left_out]), axis=1)
         scored = np.isfinite(said[:, 0])
         return float(roc_auc_score(self.given[scored], said[scored]))
 
-    def cut_out(self) -> PackedStore:
-        """Return what the network is shown."""
+    @cached_property
+    def store(self) -> PackedStore:
+        """What the network is shown."""
         predictor = galvote.load(network(self.kind, self.runs))
         return cut_out(predictor, self.task.sources, self.ids, Settings(scale=self.task.scale))
 
-    def train(self, store: PackedStore, rows: np.ndarray, head: Head, left_out: np.ndarray) -> np.ndarray:
+    def train(self, rows: np.ndarray, head: Head, left_out: np.ndarray) -> np.ndarray:
         """Train all of the network, beginning with a head; return what it then says of other galaxies."""
-        votes, begun = Votes(self.tree, store.ids, self.given), head.unscaled(self.scaling, np.ones(1))
+        votes, begun = Votes(self.tree, self.store.ids, self.given), head.unscaled(self.scaling, np.ones(1))
+        learned, early_stop = draw_early_stop(votes, [self.ids[row] for row in rows])
+        weights = begun.weight.astype(np.float32), begun.bias.astype(np.float32)
         with TemporaryDirectory(dir=self.runs) as folder:
-            best = finetune_network(
-                network(self.kind, self.runs),
-                store,
-                votes,
-                *draw_early_stop(votes, [store.ids[row] for row in rows]),
-                Path(folder) / "run",
-                head=(begun.weight.astype(np.float32), begun.bias.astype(np.float32)),
-            )
+            model, out = network(self.kind, self.runs), Path(folder) / "run"
+            best = finetune_network(model, self.store, votes, learned, early_stop, out, head=weights)
             trained = galvote.load(best, backend="torch")
-            return trained.predict_features(np.asarray(store.cutouts[left_out]))[0]
+            return trained.predict_features(np.asarray(self.store.cutouts[left_out]))[0]
 
 
-def measure_all(task: Task) -> Described:
-    """Measure the cutouts that galvote-base is shown."""
+def measure_all(task: Task) -> tuple[Sequence[str], np.ndarray]:
+    """Measure the cutouts that galvote-base is shown; return ids and measures, (view, galaxy, measure)."""
     predictor = galvote.load("galvote-base")
     shown = {one.id: predictor.show(one, try_read(one.read), task.scale) for one in task.sources}
     rows = {id_: measure(one.cutout) for id_, one in shown.items() if isinstance(one, Shown)}
@@ -263,47 +268,56 @@ def measure(cutout: np.ndarray) -> list[float]:
     return [*sizes, *apart, gini, m20, np.log(flux[own].mean()), *colours]
 
 
-def show(learners: Sequence[Learner], scores: Scores, path: Path) -> None:
-    """Print what was scored, and draw a panel for each task: medians, the lowest and the highest draw."""
-    made: dict[tuple[str, ...], dict[int, list[tuple[str, ...]]]] = {}
-    for cell in (cell for learner in learners for cell in learner.cells()):
-        if {cell, (*cell[:2], "head", *cell[3:])} <= scores.keys():
-            made.setdefault(cell[:3], {}).setdefault(int(cell[3]), []).append(cell)
-    galaxies = {one.name: f"{len(one.ids):,}, {one.out.sum() or 'each'} held out" for one in learners}
+def print_tables(learners: Sequence[Learner], scores: Scores) -> None:
+    """Print medians and ranges over draws: of heads by size, and of whole networks beside heads."""
     table = common.Table("labels | galaxies | begun with | " + " | ".join(map(str, SIZES)) + " | all")
-    for (name, kind, mode), sizes in made.items():
-        if mode == "head":
-            said = {size: say([scores[cell][0] for cell in cells]) for size, cells in sizes.items()}
-            rest = [f"{size}: {text}" for size, text in said.items() if size not in SIZES]
-            table.row(name, galaxies[name], kind, *(said.get(size, "") for size in SIZES), *rest)
-    table = common.Table(
-        "labels | begun with | learned | draws | head | whole network | gain | processor seconds"
-    )
-    for (name, kind, mode), sizes in made.items():
-        for size, cells in sizes.items() if mode == "full" else ():
-            heads, whole = ([scores[*cell[:2], one, *cell[3:]] for cell in cells] for one in ("head", "full"))
-            values = [[score for score, _ in both] for both in (heads, whole)]
-            gain = f"{np.mean(values[1]) - np.mean(values[0]):+.3f}"
-            table.row(name, kind, size, len(cells), *map(say, values), gain, say([s for _, s in whole], 0))
+    for learner in learners:
+        said = {size: say(draws) for size, draws in learner.scored(scores, "head").items()}
+        rest = [f"{size}: {text}" for size, text in said.items() if size not in SIZES]
+        galaxies = f"{len(learner.ids):,}, {learner.out.sum() or 'each'} held out"
+        table.row(learner.name, galaxies, learner.kind, *(said.get(size, "") for size in SIZES), *rest)
+    columns = "learned | draws | head | whole network | gain | processor seconds"
+    table = common.Table(f"labels | begun with | {columns}")
+    for learner in learners:
+        heads = learner.scored(scores, "head")
+        for size, found in learner.scored(scores, "full").items():
+            if same := {draw: head for draw, head in heads[size].items() if draw in found}:
+                whole = {draw: found[draw] for draw in same}
+                gain = np.mean([one[0] for one in whole.values()]) - np.mean(
+                    [one[0] for one in same.values()]
+                )
+                cells = size, len(whole), say(same), say(whole), f"{gain:+.3f}", say(whole, 1, digits=0)
+                table.row(learner.name, learner.kind, *cells)
+
+
+def draw(learners: Sequence[Learner], scores: Scores, path: Path) -> None:
+    """Draw a panel for each task: medians, the lowest and the highest draw."""
     figure = new_figure(12, 7)
     *panels, legend = figure.subplots(2, 3).ravel()
-    axes_of = dict(zip(galaxies, panels, strict=True))
-    for (name, kind, mode), sizes in made.items():
-        style_axes(axes_of[name], name, "labels", "ROC AUC")
-        spans = [np.percentile([scores[cell][0] for cell in cells], [0, 50, 100]) for cells in sizes.values()]
-        low, middle, high = np.transpose(spans)
-        colour, style = COLOURS[KINDS.index(kind)], "o-" if mode == "head" else "s--"
-        label = kind + ", whole network" * (mode == "full")
-        axes_of[name].plot(list(sizes), middle, style, color=colour, markersize=4, label=label)
-        axes_of[name].fill_between(list(sizes), low, high, color=colour, alpha=0.15, linewidth=0)
-        common.mark_sizes(axes_of[name], SIZES)
+    axes_of = dict(zip(dict.fromkeys(one.name for one in learners), panels, strict=True))
+    for learner, mode in product(learners, ("head", "full")):
+        axes, colour = axes_of[learner.name], common.COLOURS[KINDS.index(learner.kind)]
+        style_axes(axes, learner.name, "labels", "ROC AUC")
+        found = learner.scored(scores, mode)
+        spans = {
+            size: np.percentile([one[0] for one in found[size].values()], [0, 50, 100]) for size in found
+        }
+        if spans:
+            low, middle, high = np.transpose(list(spans.values()))
+            label, style = (
+                (learner.kind, "o-") if mode == "head" else (f"{learner.kind}, whole network", "s--")
+            )
+            axes.plot(list(spans), middle, style, color=colour, markersize=4, label=label)
+            axes.fill_between(list(spans), low, high, color=colour, alpha=0.15, linewidth=0)
+        common.mark_sizes(axes, SIZES)
     legend.set_axis_off()
     legend.legend(*panels[0].get_legend_handles_labels(), loc="center", frameon=False)
     save_figure(figure, path)
 
 
-def say(values: Sequence[float], digits: int = 3) -> str:
-    """Return median and range; of one number, that."""
+def say(draws: Mapping[str, tuple[float, float]], what: int = 0, digits: int = 3) -> str:
+    """Return median and range of scores, or of seconds (1); of one draw, its number."""
+    values = [one[what] for one in draws.values()]
     return common.spread(values, digits) if len(values) > 1 else f"{values[0]:.{digits}f}"
 
 

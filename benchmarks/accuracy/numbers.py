@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import logit
 from sklearn.linear_model import RidgeCV
-from sklearn.model_selection import KFold
+from sklearn.model_selection import KFold, cross_val_predict
 
 import galvote
 from benchmarks import common
@@ -47,11 +48,9 @@ class Numbers(NamedTuple):
 
 
 def main() -> None:
-    options = common.parser(__doc__, "--data", "--gz1")
-    options.add_argument("--model", default="galvote-small")
-    chosen = options.parse_args()
-    predictor = galvote.load(chosen.model, backend="onnx")
-    common.print_heading(chosen.model, f"{DRAWS} draws", "one view")
+    chosen = common.parser(__doc__, "--data", "--gz1").parse_args()
+    predictor = galvote.load("galvote-small", backend="onnx")
+    common.print_heading(predictor.computed_by, f"{DRAWS} draws", "one view")
     table = common.Table("number | galaxies | labels | what | RMSE | rank correlation | held | width")
     for name, numbers in gather(predictor, chosen.data, chosen.gz1):
         for size in (size for size in SIZES if size < 0.8 * len(numbers.values)):
@@ -61,10 +60,8 @@ def main() -> None:
                 for what, scores in compare(numbers, rows[:size], rows[size:], predictor):
                     found.setdefault(what, []).append(scores)
             for what, draws in found.items():
-                cells = (
-                    common.spread(column, 3) if np.isfinite(column).all() else ""
-                    for column in np.array(draws).T
-                )
+                columns = np.transpose(draws)
+                cells = (common.spread(one, 3) if np.isfinite(one).all() else "" for one in columns)
                 table.row(name, len(numbers.values), size, what, *cells)
 
 
@@ -85,7 +82,7 @@ def gather(predictor: galvote.Predictor, data: Path, gz1: Path) -> Iterator[tupl
     some = votes.select(np.array([split[id_] == "validation" for id_ in votes.ids]))
     share = np.clip(some.fractions[:, 1], 0.02, 0.98)
     task = Task(list_sources([data / "compact"]).select(some.ids), {}, "gz2")
-    yield "featured", describe(task, dict(zip(some.ids, np.log(share / (1 - share)).tolist(), strict=True)))
+    yield "featured", describe(task, dict(zip(some.ids, logit(share).tolist(), strict=True)))
 
 
 def compare(
@@ -105,13 +102,11 @@ def compare(
     ends = (end[:, 0] for end in intervals.ends(predicted, LEVEL))
     yield "galvote", _score(expected_numbers(tree, predicted)[:, 0], values[rest], *ends)
 
-    features = features[:, :, : features.shape[2] - scaling.answers]
-    ridge = RidgeCV(np.logspace(-4, 3, 29)).fit(features[0, learned], values[learned])
-    apart = np.zeros(len(learned))
-    for others, left_out in KFold(FOLDS, shuffle=True, random_state=0).split(learned):
-        part = RidgeCV(np.logspace(-4, 3, 29)).fit(features[0, learned[others]], values[learned[others]])
-        apart[left_out] = values[learned[left_out]] - part.predict(features[0, learned[left_out]])
-    said, reach = ridge.predict(features[0, rest]), upper_quantile(np.abs(apart), np.array([LEVEL]))[0]
+    x, y = features[0, learned, : features.shape[2] - scaling.answers], values[learned]
+    others = features[0, rest, : x.shape[1]]
+    ridge, parts = RidgeCV(np.logspace(-4, 3, 29)), KFold(FOLDS, shuffle=True, random_state=0)
+    apart = np.abs(y - cross_val_predict(ridge, x, y, cv=parts))
+    said, reach = ridge.fit(x, y).predict(others), upper_quantile(apart, np.array([LEVEL]))[0]
     yield "ridge", _score(said, values[rest], said - reach, said + reach)
 
     nearest, _ = nearest_answers(

@@ -9,14 +9,13 @@ fails is named at the end.
 """
 
 import time
-from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
 import galvote
 from benchmarks import common
 from galvote.inference.quantise import quantise
+from galvote.metrics import Comparison, score
 
 GALAXIES = 512
 RMSE, COVERAGE, CHANGE = 0.0003, 0.005, 0.05
@@ -32,33 +31,23 @@ def main() -> None:
     table, failed = common.Table(f"model | backend | {columns}"), list[str]()
     for name in chosen.models:
         quantise(name, training, overwrite=True)
-        models = {backend: galvote.load(name, backend) for backend in BACKENDS}
-        said = {backend: model.predict_cutouts(galaxies.cutouts) for backend, model in models.items()}
-        tasks: dict[str, Callable[[], int]] = {
-            backend: partial(predict, model, galaxies.cutouts[:256]) for backend, model in models.items()
-        }
+        models = [galvote.load(name, backend) for backend in BACKENDS]
+        tasks = {one.backend.name: common.predicting(one, galaxies.cutouts[:256]) for one in models}
         speeds = common.measure_rates(tasks, chosen.rounds, time.process_time)
-        scores = {}
-        for backend, one in said.items():
-            held = np.nan
-            if one.low is not None and one.high is not None:
-                held = ((one.low <= galaxies.actual) & (galaxies.actual <= one.high)).mean()
-            change = np.abs(one.fractions - said[BACKENDS[0]].fractions).max()
-            scores[backend] = np.array([common.rmse(galaxies.errors(one.fractions)), held, change])
-            rmse, held, change = scores[backend]
-            table.row(
-                f"`{name}`", models[backend].backend.name, f"{rmse:.5f}", f"{held:.4f}", f"{change:.3f}",
-                common.spread(speeds[backend]),
-            )  # fmt: skip
-        rise, shift, change = scores[BACKENDS[1]] - scores[BACKENDS[0]]
+        exact = models[0].predict_cutouts(galaxies.cutouts)
+        rows = []
+        for model in models:
+            said = model.predict_cutouts(galaxies.cutouts)
+            scores = score(Comparison(model.tree, said.fractions, galaxies.actual, None, said.low, said.high))
+            coverage = scores.get("coverage", {"overall": np.nan})["overall"]
+            rows.append((scores["rmse"], coverage, np.abs(said.fractions - exact.fractions).max()))
+            cells = (f"{number:.{digits}f}" for number, digits in zip(rows[-1], (5, 4, 3), strict=True))
+            table.row(f"`{name}`", model.backend.name, *cells, common.spread(speeds[model.backend.name]))
+        rise, shift, change = np.subtract(rows[1], rows[0])
         if rise > RMSE or abs(shift) > COVERAGE or change > CHANGE:
             failed.append(name)
     if failed:
         raise SystemExit(f"Not as good as in float32: {', '.join(failed)}; remove network-int8.onnx there.")
-
-
-def predict(model: galvote.Predictor, cutouts: np.ndarray) -> int:
-    return len(model.predict_features(cutouts)[0])
 
 
 if __name__ == "__main__":

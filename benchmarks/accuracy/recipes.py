@@ -21,14 +21,16 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import common
-from galvote.models import count_parameters, load_model
+from galvote.io import read_table
+from galvote.models import count_parameters, load_card, load_model
 from galvote.training import load_recipe
 
 SCORES = Path(__file__).with_name("scores.csv")
 
 
 def main() -> None:
-    options = common.parser(__doc__, "--data", "--store", "--runs", "--seeds", "--set")
+    options = common.parser(__doc__, "--data", "--store", "--runs", "--seeds")
+    options.add_argument("--set", nargs="*", default=[], help="settings for all runs")
     options.add_argument("--recipes", nargs="+", required=True)
     options.add_argument("--tta", nargs="+", type=int, default=[1], help="score with each of these")
     options.add_argument("--save", action="store_true", help="add the scores to scores.csv")
@@ -102,8 +104,7 @@ def minutes_of(run: Path) -> float:
 def curve(run: Path) -> list[float]:
     """Return the validation RMSE of each epoch so far."""
     path = run / "metrics.csv"
-    rows = csv.DictReader(path.read_text().splitlines() if path.is_file() else [])
-    return [float(row["validation_rmse"]) for row in rows]
+    return list(read_table(path)["validation_rmse"].to_pylist()) if path.is_file() else []
 
 
 def score(run: Path, galaxies: common.Galaxies, tta: int) -> dict[str, str]:
@@ -142,17 +143,17 @@ def save(scores: Sequence[dict[str, str]]) -> None:
 
 def describe(runs: Sequence[Path], scores: Sequence[dict[str, str]]) -> list[object]:
     """Return a recipe's row of the table."""
-    card = json.loads((runs[0] / "last" / "card.json").read_text())
-    epochs, galaxies = len(curve(runs[0])), card["data"]["training_galaxies"]
+    card, curves = load_card(runs[0] / "last"), [curve(run) for run in runs]
+    epochs, galaxies = len(curves[0]), card.data["training_galaxies"]
     minutes = statistics.mean(map(minutes_of, runs))
-    lowest = [min(curve(run)) for run in runs]
+    lowest = [min(each) for each in curves]
     # Where an epoch leaves out galaxies with a hard class alone, nothing tells how many it drew.
-    draws_all = card["recipe"]["data"]["hard_label_fraction"] == 1
+    draws_all = card.recipe["data"]["hard_label_fraction"] == 1
     speed = f"{galaxies * epochs / minutes / 60:,.0f}" if draws_all else ""
     rmse = common.mean_of([float(one["rmse"]) for one in scores])
     best, parameters = f"{min(lowest):.4f} to {max(lowest):.4f}", f"{int(scores[0]['parameters']):,}"
     costs = epochs, f"{galaxies:,}", speed, f"{minutes:.1f}"
-    return [f"`{card['name']}`", scores[0]["tta"], parameters, rmse, len(runs), best, *costs]
+    return [f"`{card.name}`", scores[0]["tta"], parameters, rmse, len(runs), best, *costs]
 
 
 if __name__ == "__main__":

@@ -55,11 +55,9 @@ def main() -> None:
         if chosen.originals:
             files = [(chosen.data / f"images_training/{name}.jpg").read_bytes() for name in galaxies.ids]
             geometry = predictor.geometry
-            ways = (
-                np.stack([to_cutout(decode_image(file), geometry) for file in files]),
-                np.stack([decode_cutout(file, geometry) for file in files]),
-            )
-            whole, reduced = (predictor.predict_features(cutouts)[0] for cutouts in ways)
+            whole_cutouts = np.stack([to_cutout(decode_image(file), geometry) for file in files])
+            reduced_cutouts = np.stack([decode_cutout(file, geometry) for file in files])
+            whole, reduced = (predictor.predict_features(one)[0] for one in (whole_cutouts, reduced_cutouts))
             errors, change = galaxies.errors(reduced), np.abs(reduced - whole)
             against = common.describe_difference(errors, galaxies.errors(whole), digits=5)
             table.row(f"`{model}`, whole", 1, *common.describe_score(galaxies.errors(whole)), "", "")

@@ -9,11 +9,11 @@ columns are the areas under the curve with which the out-of-distribution score, 
 galaxy's intervals, tell errors above the 90th percentile, of all images together.
 """
 
-import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain, product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ from galvote.inference import Prediction
 from galvote.inference.calibrate import predict_changed
 from galvote.inference.cores import count_cores
 from galvote.io import list_sources
-from galvote.labels import read_labels, read_votes
+from galvote.labels import match_ids, read_votes
 from galvote.metrics import squared_errors
 
 Change = Callable[[np.ndarray, np.random.Generator], Any]
@@ -72,57 +72,57 @@ COLUMNS = "RMSE | 95 % | coverage | width | flagged | AUC of large errors, by sc
 
 def main() -> None:
     options = common.parser(__doc__, "--data", "--models", "--rounds")
-    options.add_argument("--changes", nargs="+", default=list(CHANGES), choices=list(CHANGES))
     options.add_argument("--scales", nargs="+", default=SCALES, choices=SCALES)
     options.add_argument("--splits", type=Path, help="another table, such as an ablation's dev.csv")
     options.add_argument("--galaxies", type=int, default=400)
     options.add_argument("--speed", action="store_true", help="only time files to predictions, in turns")
     options.add_argument("--backend", help="for --speed")
     chosen = options.parse_args()
+    files = common.frames_of(chosen.data, "validation", chosen.galaxies, chosen.splits)
     votes = read_votes([chosen.data / "training_solutions.csv"])
-    split = read_labels(chosen.splits or chosen.data / "splits.csv", "split")
-    rows = {name: row for row, name in enumerate(votes.ids) if split.get(name) == "validation"}
-    files = sorted(file for file in (chosen.data / "images_training").glob("*.jpg") if file.stem in rows)
-    files = files[: chosen.galaxies]
-    actual = votes.fractions[[rows[file.stem] for file in files]]
+    actual = match_ids(votes, list_sources(files)).votes.fractions
     common.print_heading(f"{len(files)} galaxies", f"{count_cores()} threads")
     if chosen.speed:
         compare_speed([galvote.load(name, chosen.backend) for name in chosen.models], files, chosen.rounds)
         return
     table = common.Table(f"model | scale | change | {COLUMNS}")
-    for name, scale in itertools.product(chosen.models, chosen.scales):
-        compare(name, scale, files, actual, list(dict.fromkeys(["none", *chosen.changes])), table)
+    for name, scale in product(chosen.models, chosen.scales):
+        compare(galvote.load(name), name, scale, files, actual, table)
 
 
 def compare_speed(models: list[galvote.Predictor], files: list[Path], rounds: int) -> None:
     clocks = {"processor": time.process_time, "wall": time.perf_counter}
-    table = common.Table(
-        "model | clock | galaxies per second, gz2 | auto | auto is slower by, median of rounds"
-    )
-    for model, (clock, seconds) in itertools.product(models, clocks.items()):
+    columns = "galaxies per second, gz2 | auto | auto is slower by, median of rounds"
+    table = common.Table(f"model | clock | {columns}")
+    for model, (clock, seconds) in product(models, clocks.items()):
         model.predict(files[:64], scale="auto")  # warms up
-        tasks: dict[str, Callable[[], int]] = {
-            scale: partial(lambda scale, model: len(model.predict(files, scale=scale)), scale, model)
-            for scale in SCALES
-        }
+        tasks = {str(scale): partial(count, model, files, scale) for scale in SCALES}
         whole, auto = common.measure_rates(tasks, rounds, seconds).values()
         slower = statistics.median(1 - b / a for a, b in zip(whole, auto, strict=True))
         rates = common.spread(whole), common.spread(auto)
         table.row(f"`{model.computed_by}`", clock, *rates, f"{slower:.1%}")
 
 
+def count(model: galvote.Predictor, files: list[Path], scale: Scale) -> int:
+    return len(model.predict(files, scale=scale))
+
+
 def compare(
-    name: str, scale: Scale, files: list[Path], actual: np.ndarray, changes: list[str], table: common.Table
+    model: galvote.Predictor,
+    name: str,
+    scale: Scale,
+    files: list[Path],
+    actual: np.ndarray,
+    table: common.Table,
 ) -> None:
-    model = galvote.load(name)
-    said = {change: model.predict(list(change_all(files, change)), scale=scale) for change in changes}
+    said = {change: model.predict(list(change_all(files, change)), scale=scale) for change in CHANGES}
     errors = {change: squared_errors(one.fractions, actual).mean(axis=1) for change, one in said.items()}
-    cells: dict[str, Sequence[str]] = {change: [""] * 5 for change in [*changes, "all"]}  # not calibrated
+    cells: dict[str, Sequence[str]] = dict.fromkeys([*CHANGES, "all"], [""] * 5)  # not calibrated
     if model.calibration is not None:
         cells = describe_doubt(model, model.calibration, files, actual, said, errors)
     for change, found in errors.items():
         table.row(f"`{name}`", scale, change, *common.describe_score(found), *cells[change])
-    mean = np.mean([common.rmse(errors[change]) for change in changes if change != "none"])
+    mean = np.mean([common.rmse(errors[change]) for change in CHANGES if change != "none"])
     table.row(f"`{name}`", scale, "mean of the changes", f"{mean:.4f}", "", *cells["all"])
 
 
@@ -135,37 +135,30 @@ def describe_doubt(
     errors: dict[str, np.ndarray],
 ) -> dict[str, Sequence[str]]:
     fractions, features = predict_changed(model, list_sources(files))
+    changed = calibration.ood.score(calibration.ood.distances(features))
     rarity = {change: surprisal(known(one.ood_score)) for change, one in said.items()}
     learned = (
         np.concatenate([said["none"].fractions, fractions]),
         np.concatenate([actual, actual]),
-        np.concatenate(
-            [rarity["none"], surprisal(calibration.ood.score(calibration.ood.distances(features)))]
-        ),
+        np.concatenate([rarity["none"], surprisal(changed)]),
     )
-    within: dict[str, list[float]] = {change: [] for change in said}
+    within = {change: list[float]() for change in said}
     width = {change: np.zeros(len(files)) for change in said}
-    for half in itertools.chain.from_iterable((one, ~one) for one in random_halves(len(files), 5)):
-        both = np.tile(half, 2)
-        intervals = Intervals.fit(*(values[both] for values in learned))
+    for half in chain.from_iterable((one, ~one) for one in random_halves(len(files), 5)):
+        intervals = Intervals.fit(*(values[np.tile(half, 2)] for values in learned))
+        rest = actual[~half]
         for change, one in said.items():
             low, high = intervals.ends(one.fractions[~half], 0.9, rarity[change][~half])
-            within[change].append(((low <= actual[~half]) & (actual[~half] <= high)).mean())
+            within[change].append(((low <= rest) & (rest <= high)).mean())
             width[change][~half] += (high - low).mean(axis=1) / 5
     coverage = {change: float(np.mean(shares)) for change, shares in within.items()}
     large = np.concatenate(list(errors.values()))
     large = large > np.quantile(large, 0.9)
     by = [f"{roc_auc_score(large, np.concatenate([*one.values()])):.3f}" for one in (rarity, width)]
-    cells: dict[str, Sequence[str]] = {
-        change: [
-            f"{share:.3f}",
-            f"{width[change].mean():.3f}",
-            f"{known(said[change].ood).mean():.1%}",
-            "",
-            "",
-        ]
-        for change, share in coverage.items()
-    }
+    cells: dict[str, Sequence[str]] = {}
+    for change, share in coverage.items():
+        flagged = known(said[change].ood).mean()
+        cells[change] = f"{share:.3f}", f"{width[change].mean():.3f}", f"{flagged:.1%}", "", ""
     shares = [share for change, share in coverage.items() if change != "none"]
     return cells | {"all": [f"{min(shares):.3f} to {max(shares):.3f}", "", "", *by]}
 

@@ -1,6 +1,6 @@
 """What a prediction in shards loses when it is killed, starved, damaged and contradicted: a table of faults.
 
-    python -m benchmarks.robustness.faults [--galaxies 20000] [--model galvote-small]
+    python -m benchmarks.robustness.faults --galaxies 6000 --times 5
 
 Each fault happens to runs of the real command over simulated images, which are linked under as many names as
 are wanted; then the same command runs again until it ends well. Its rows are compared with those of one run
@@ -10,32 +10,30 @@ there are any, or if something that should be refused is not.
 A full disk is a small tmpfs where one can be mounted, which takes root; else a limit on the size of files.
 """
 
-import argparse
 import random
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks import common
 
+SHARD_SIZE = 512
+
 
 class Outcome(NamedTuple):
-    """What was done, how often, a remark, and the galaxies whose rows may differ."""
+    """How often a fault happened, a remark, and the galaxies whose rows may differ."""
 
-    fault: str
     times: int
     remark: str = ""
     spoiled: frozenset[str] = frozenset()
@@ -44,10 +42,8 @@ class Outcome(NamedTuple):
 class Survey:
     """Images, and the command that predicts them."""
 
-    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
-        self.folder, self.model, self.galaxies = folder, options.model, options.galaxies
-        self.shard_size, self.seconds = options.shard_size, 0.0
-        self.frames = common.find_frames(None, folder, options.simulated)
+    def __init__(self, folder: Path, frames: list[Path], galaxies: int) -> None:
+        self.folder, self.frames, self.galaxies, self.seconds = folder, frames, galaxies, 0.0
         self.list_images()
 
     def list_images(self, name: str = "list.csv", changes: dict[int, Path] | None = None) -> list[str]:
@@ -59,7 +55,7 @@ class Survey:
 
     def command(self, out: Path, *options: str, listing: str = "list.csv") -> list[str]:
         """Return the command; of an option that is given twice the last counts."""
-        own = [f"--model={self.model}", f"--out={out}", f"--shard-size={self.shard_size}"]
+        own = ["--model=galvote-small", f"--out={out}", f"--shard-size={SHARD_SIZE}"]
         return [*common.GALVOTE, "predict", str(self.folder / listing), *own, *options]
 
     def start(self, out: Path, *options: str, listing: str = "list.csv") -> subprocess.Popen[str]:
@@ -79,7 +75,7 @@ def shards_of(out: Path) -> list[Path]:
 
 
 def read_rows(out: Path) -> list[dict[str, Any]]:
-    return list(pa.concat_tables([pq.ParquetFile(path).read() for path in shards_of(out)]).to_pylist())
+    return list(pq.read_table(shards_of(out)).to_pylist())
 
 
 def wait_for_shards(process: subprocess.Popen[str], out: Path, number: int) -> None:
@@ -105,7 +101,7 @@ def send(how: signal.Signals, survey: Survey, out: Path, times: int) -> Outcome:
                 path.unlink()
     survey.finish(out)
     remark = f"gone within {slowest:.1f} s" if how is not signal.SIGKILL else ""
-    return Outcome(f"{how.name} at a random moment", sent, remark)
+    return Outcome(sent, remark)
 
 
 def fill_disk(survey: Survey, out: Path, _: int) -> Outcome:
@@ -117,14 +113,13 @@ def fill_disk(survey: Survey, out: Path, _: int) -> Outcome:
     limit = "" if mounted else "ulimit -f 8; "
     command = ["bash", "-c", f"{limit}exec {shlex.join(survey.command(out))}"]
     ended = subprocess.run(command, check=False, capture_output=True, text=True)
-    remark = (
-        f"a tmpfs of {size / 1e6:.1f} MB held {len(shards_of(out))} shards" if mounted else "files of 8 kB"
-    )
+    remark = "files of 8 kB"
     if mounted:
+        remark = f"a tmpfs of {size / 1e6:.1f} MB held {len(shards_of(out))} shards"
         subprocess.run(["mount", "-o", "remount,size=2g", out], check=True)
     survey.finish(out)
     told = ended.returncode == 2 and "Make room" in ended.stderr and "Traceback" not in ended.stderr
-    return Outcome("disk full", 1, remark + ("" if told else "; NOT TOLD"))
+    return Outcome(1, remark + ("" if told else "; NOT TOLD"))
 
 
 def spoil_images(survey: Survey, out: Path, _: int) -> Outcome:
@@ -144,8 +139,7 @@ def spoil_images(survey: Survey, out: Path, _: int) -> Outcome:
         "vanished": lambda path: path.write_bytes(good),
     }
     changes = dict[int, Path]()
-    for number in range(3 * len(kinds)):
-        kind, copy = list(kinds)[number // 3], number % 3
+    for number, (kind, copy) in enumerate(product(kinds, range(3))):
         path = changes[survey.galaxies - 1 - 40 * number % survey.galaxies] = place / f"{kind}-{copy}.jpg"
         kinds[kind](path)
     survey.list_images("bad.csv", changes)
@@ -156,7 +150,7 @@ def spoil_images(survey: Survey, out: Path, _: int) -> Outcome:
     survey.finish(out, process=process)
     statuses = Counter(row["status"] for row in read_rows(out))
     told = ", ".join(f"{n} {status}" for status, n in sorted(statuses.items()) if status != "ok")
-    return Outcome("bad images", len(changes), f"rows say {told}", frozenset(f"g{n}" for n in changes))
+    return Outcome(len(changes), f"rows say {told}", frozenset(f"g{n}" for n in changes))
 
 
 def flip_a_bit(path: Path) -> None:
@@ -179,7 +173,7 @@ def damage(survey: Survey, out: Path, times: int) -> Outcome:
         for path, way in zip(random.sample(shards_of(out)[1:], len(ways)), ways, strict=True):
             way(path)
         survey.finish(out)
-    return Outcome("shards damaged", times * len(ways))
+    return Outcome(times * len(ways))
 
 
 def run_together(survey: Survey, out: Path, _: int) -> Outcome:
@@ -187,18 +181,18 @@ def run_together(survey: Survey, out: Path, _: int) -> Outcome:
     processes = [survey.start(out, f"--task={task}/3") for task in (1, 2, 3) for _ in range(2)]
     for process in processes:
         survey.finish(out, process=process)
-    return Outcome("three tasks at once, each twice", len(processes), "all ended well")
+    return Outcome(len(processes), "all ended well")
 
 
 def lose_task(survey: Survey, out: Path, _: int) -> Outcome:
     """Lose one of three tasks for good, and let a run without tasks make the rest."""
     survey.finish(out, "--task=1/3")
     process = survey.start(out, "--task=2/3")
-    wait_for_shards(process, out, -(-survey.galaxies // survey.shard_size) // 3 + 1)
+    wait_for_shards(process, out, len(shards_of(out)) + 1)
     process.kill()
     process.communicate()
     survey.finish(out)
-    return Outcome("a task killed, another never started", 1)
+    return Outcome(1)
 
 
 def contradict(survey: Survey, out: Path, _: int) -> Outcome:
@@ -207,8 +201,7 @@ def contradict(survey: Survey, out: Path, _: int) -> Outcome:
     before = {path.name: path.read_bytes() for path in out.iterdir()}
     (survey.folder / "fewer.csv").write_text("".join(survey.list_images()[:-1]))
     survey.list_images("moved.csv", {3: survey.frames[7]})
-    other = "galvote-base" if survey.model == "galvote-small" else "galvote-small"
-    options = "--tta=2", "--field-of-view=8", "--features", "--shard-size=33", f"--model={other}"
+    options = "--tta=2", "--field-of-view=8", "--features", "--shard-size=33", "--model=galvote-base"
     processes = [survey.start(out, option) for option in options]
     processes += [survey.start(out, listing=listing) for listing in ("fewer.csv", "moved.csv")]
     refused = [
@@ -216,58 +209,51 @@ def contradict(survey: Survey, out: Path, _: int) -> Outcome:
     ]
     touched = {path.name: path.read_bytes() for path in out.iterdir()} != before
     remark = "all refused" if all(refused) and not touched else f"{refused.count(False)} NOT REFUSED"
-    return Outcome("model, settings or images changed", len(processes), remark)
+    return Outcome(len(processes), remark)
 
 
 FAULTS: dict[str, Callable[[Survey, Path, int], Outcome]] = {
-    "killed": partial(send, signal.SIGKILL),
-    "terminated": partial(send, signal.SIGTERM),
-    "interrupted": partial(send, signal.SIGINT),
-    "full-disk": fill_disk,
-    "bad-images": spoil_images,
-    "damaged": damage,
-    "together": run_together,
-    "lost-task": lose_task,
-    "contradicted": contradict,
+    "SIGKILL at a random moment": partial(send, signal.SIGKILL),
+    "SIGTERM at a random moment": partial(send, signal.SIGTERM),
+    "SIGINT at a random moment": partial(send, signal.SIGINT),
+    "disk full": fill_disk,
+    "bad images": spoil_images,
+    "shards damaged": damage,
+    "three tasks at once, each twice": run_together,
+    "a task killed, another never started": lose_task,
+    "model, settings or images changed": contradict,
 }
-
-
-def report(done: Outcome, out: Path, expected: dict[str, dict[str, Any]], table: common.Table) -> bool:
-    """Print a row; return whether nothing was lost, doubled or changed, and nothing else is wrong."""
-    rows, leftovers = read_rows(out), len(list(out.glob("*.partial")))
-    found = {row["id"]: row for row in rows}
-    lost, twice = len(expected.keys() - found.keys()), len(rows) - len(found)
-    differing = sum(found[name] != expected[name] for name in found.keys() - done.spoiled)
-    remark = done.remark + (f"; {leftovers} leftovers" if leftovers else "")
-    table.row(done.fault, done.times, lost, twice, differing, remark)
-    return not (lost or twice or differing or "NOT" in remark)
 
 
 def main() -> None:
     options = common.parser(__doc__)
-    options.add_argument("--faults", nargs="+", choices=FAULTS, default=list(FAULTS))
-    options.add_argument("--model", default="galvote-small")
     options.add_argument("--galaxies", type=int, default=20_000)
-    options.add_argument("--shard-size", type=int, default=512)
     options.add_argument("--times", type=int, default=10, help="how often to send a signal and to damage")
-    options.add_argument("--simulated", type=int, default=common.FRAMES, help="images to draw")
     chosen = options.parse_args()
     random.seed(0)
     well = True
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        survey = Survey(folder, chosen)
+    with common.some_frames(None) as (folder, frames):
+        survey, whole = Survey(folder, frames, chosen.galaxies), folder / "whole"
         began = time.monotonic()
-        survey.finish(folder / "whole")
+        survey.finish(whole)
         survey.seconds = time.monotonic() - began
-        expected = {row["id"]: row for row in read_rows(folder / "whole")}
-        common.print_heading(f"{chosen.galaxies:,} galaxies in shards of {chosen.shard_size}")
+        expected = {row["id"]: row for row in read_rows(whole)}
+        common.print_heading(f"{chosen.galaxies:,} galaxies in shards of {SHARD_SIZE}")
         table = common.Table("fault | times | rows lost | rows twice | rows differing | ")
-        for fault in chosen.faults:
-            well &= report(
-                FAULTS[fault](survey, folder / fault, chosen.times), folder / fault, expected, table
+        for number, (fault, happen) in enumerate(FAULTS.items()):
+            out = folder / f"fault-{number}"
+            done, rows, leftovers = (
+                happen(survey, out, chosen.times),
+                read_rows(out),
+                [*out.glob("*.partial")],
             )
-            subprocess.run(["umount", folder / fault], check=False, capture_output=True)  # a full disk's
+            found = {row["id"]: row for row in rows}
+            lost, twice = len(expected.keys() - found.keys()), len(rows) - len(found)
+            differing = sum(found[name] != expected[name] for name in found.keys() - done.spoiled)
+            remark = done.remark + (f"; {len(leftovers)} leftovers" if leftovers else "")
+            table.row(fault, done.times, lost, twice, differing, remark)
+            well &= not (lost or twice or differing or "NOT" in remark)
+            subprocess.run(["umount", out], check=False, capture_output=True)  # a full disk's
     sys.exit(not well)
 
 

@@ -11,7 +11,7 @@ axes the flag has: see docs/intervals.md.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -28,13 +28,15 @@ from galvote.calibration import (
     measure_false_alarms,
     random_halves,
 )
+from galvote.calibration.conformal import upper_quantile
+from galvote.calibration.intervals import Ends
 from galvote.field.detect import cut_out, find_galaxies
 from galvote.images import Geometry, to_cutout
 from galvote.report.figures import GRID, INK, TRAINING, VALIDATION, new_figure, save_figure, style_axes
 from galvote.simulate import simulate_galaxies
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
-EDGES = (0, 0.01, 0.05, 0.15, 0.35, 0.65, 1.01)
+EDGES = (0.01, 0.05, 0.15, 0.35, 0.65)  # between bins of predicted fractions
 TRAINING_IMAGES = 3000
 FALSE_ALARMS = 0.015
 FIELD_OF_VIEW, SIDE = 5.12, 128  # r90 that all images of other kinds show, and on how many pixels most do
@@ -48,45 +50,38 @@ Images = Iterator[np.ndarray]
 class OneWidth:
     """The baseline: each column's prediction plus and minus one number, by split conformal prediction."""
 
-    apart: np.ndarray
+    apart: np.ndarray  # distances of votes from their prediction, (galaxy, answer)
 
     @classmethod
-    def fit(
-        cls, predicted: np.ndarray, actual: np.ndarray, surprisal: np.ndarray | None = None
-    ) -> "OneWidth":
-        """Sort the distances of votes from their prediction."""
-        apart = np.sort(np.abs(actual - predicted), axis=0)
-        return cls(np.append(apart, np.full((1, apart.shape[1]), np.inf), axis=0))
+    def fit(cls, predicted: np.ndarray, actual: np.ndarray, _: np.ndarray | None = None) -> "OneWidth":
+        """Measure the distances; the surprisal of images does not count."""
+        return cls(np.abs(actual - predicted))
 
     def ends(
         self, predicted: np.ndarray, level: float, surprisal: np.ndarray | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the lower and the upper end for each prediction."""
-        apart = self.apart[int(np.ceil(round(level * len(self.apart), 9))) - 1]
-        return np.clip(predicted - apart, 0, 1), np.clip(predicted + apart, 0, 1)
+        reach = np.array([upper_quantile(column, np.array(level)) for column in self.apart.T])
+        return np.clip(predicted - reach, 0, 1), np.clip(predicted + reach, 0, 1)
+
+
+FITS: dict[str, Callable[..., Ends]] = {"adaptive": Intervals.fit, "one width": OneWidth.fit}
 
 
 def main() -> None:
-    options = common.parser(__doc__, "--data", "--store", "--model")
-    options.add_argument("--figure", type=Path, help="write a figure here")
-    chosen = options.parse_args()
+    chosen = common.parser(__doc__, "--data", "--store", "--model", "--figure").parse_args()
     galaxies = common.load_galaxies(chosen.data, chosen.store)
     predictor = galvote.load(chosen.model)
     predicted, features = predictor.predict_features(galaxies.cutouts)
     common.print_heading(f"{len(galaxies.ids)} galaxies")
 
-    def fit(levels: tuple[float, ...], halves: int) -> Fits:
-        given = predicted, galaxies.actual, predictor.tree, levels
-        return {
-            "adaptive": cross_fit(*given, halves=halves),
-            "one width": cross_fit(*given, halves=halves, fit=OneWidth.fit),
-        }
-
-    fits = fit(LEVELS, 50)
+    cross = partial(cross_fit, predicted, galaxies.actual, predictor.tree)
+    fits = {name: cross(LEVELS, fit=fit) for name, fit in FITS.items()}
     print_levels(fits)
     print_predictions(predicted, galaxies.actual)
     if chosen.figure:
-        draw(chosen.figure, fit(tuple(step / 20 for step in range(1, 20)), 20), fits)
+        many = np.linspace(0.05, 0.95, 19).tolist()
+        draw(chosen.figure, {name: cross(many, halves=20, fit=fit) for name, fit in FITS.items()}, fits)
 
     known = predictor.predict_features(galaxies.draw_training(TRAINING_IMAGES))[1]
     detector = OodDetector.fit(known, features, false_alarms=FALSE_ALARMS)
@@ -112,18 +107,15 @@ def print_levels(fits: Fits) -> None:
 
 def print_predictions(predicted: np.ndarray, actual: np.ndarray) -> None:
     """Print the coverage by what was predicted: a promise for all may be broken for some."""
-    held: list[list[list[float]]] = []
+    bins, held = np.digitize(predicted, EDGES), list[list[list[float]]]()
     for half in random_halves(len(predicted), 50):
-        bins = np.digitize(predicted[~half], EDGES) - 1
-        ends = [
-            fit(predicted[half], actual[half]).ends(predicted[~half], 0.9)
-            for fit in (Intervals.fit, OneWidth.fit)
-        ]
-        within = [(low <= actual[~half]) & (actual[~half] <= high) for low, high in ends]
-        held.append([[one[bins == place].mean() for place in range(len(EDGES) - 1)] for one in within])
+        rest, own = actual[~half], bins[~half]
+        ends = [fit(predicted[half], actual[half]).ends(predicted[~half], 0.9) for fit in FITS.values()]
+        within = [(low <= rest) & (rest <= high) for low, high in ends]
+        held.append([[one[own == place].mean() for one in within] for place in range(len(EDGES) + 1)])
     table = common.Table("predicted fraction | votes in their 90 % interval | one width")
-    for (least, most), shares in zip(pairwise(EDGES), np.mean(held, axis=0).T, strict=True):
-        table.row(f"{least:g} to {min(most, 1):g}", *(f"{share:.1%}" for share in shares))
+    for least, most, shares in zip((0, *EDGES), (*EDGES, 1), np.mean(held, axis=0), strict=True):
+        table.row(f"{least:g} to {most:g}", *(f"{share:.1%}" for share in shares))
 
 
 def draw(path: Path, curves: Fits, fits: Fits) -> None:
@@ -166,12 +158,12 @@ def draw_noise(_: np.ndarray) -> Images:
         values = rng.normal(rng.uniform(20, 200), rng.uniform(10, 60), (SIDE, SIDE, channels))
         if number % 2:
             values = cv2.GaussianBlur(values, (0, 0), rng.uniform(0.5, 4)).reshape(SIDE, SIDE, channels)
-        yield np.broadcast_to(as_image(values), (SIDE, SIDE, 3)).copy()
+        yield as_image(np.broadcast_to(values, (SIDE, SIDE, 3)))
 
 
 def draw_colours(_: np.ndarray) -> Images:
     for number, rng in enumerate(generators(30, seed=1)):
-        yield np.broadcast_to(rng.integers(0, 256, 3 if number % 2 else 1), (SIDE, SIDE, 3)).astype(np.uint8)
+        yield np.full((SIDE, SIDE, 3), rng.integers(0, 256, 3 if number % 2 else 1), np.uint8)
 
 
 def draw_sky(rng: np.random.Generator) -> np.ndarray:
@@ -196,8 +188,7 @@ def cut_photographs(_: np.ndarray) -> Images:
     """Cut the whole and seven random squares out of each photograph."""
     for name, rng in zip(PHOTOGRAPHS, generators(len(PHOTOGRAPHS), seed=4), strict=True):
         photograph = np.asarray(getattr(data, name)())
-        if photograph.ndim == 2:
-            photograph = np.repeat(photograph[..., None], 3, axis=2)
+        photograph = photograph if photograph.ndim == 3 else np.dstack([photograph] * 3)
         height, width = photograph.shape[:2]
         shortest = min(height, width)
         for number in range(8):
@@ -215,9 +206,9 @@ def cut_field(_: np.ndarray) -> Images:
 def shuffle(galaxies: np.ndarray) -> Images:
     side = SIDE // 4
     for image, rng in zip(galaxies, generators(len(galaxies), seed=6), strict=True):
-        tiles = image.reshape(4, side, 4, side, 3).transpose(0, 2, 1, 3, 4).reshape(16, side, side, 3)
-        mixed = tiles[rng.permutation(16)].reshape(4, 4, side, side, 3).transpose(0, 2, 1, 3, 4)
-        yield np.ascontiguousarray(mixed.reshape(SIDE, SIDE, 3))
+        rows = image.reshape(4, side, 4, side, 3).swapaxes(1, 2)
+        mixed = rows.reshape(16, side, side, 3)[rng.permutation(16)].reshape(rows.shape)
+        yield mixed.swapaxes(1, 2).reshape(SIDE, SIDE, 3)
 
 
 def magnify(galaxies: np.ndarray) -> Images:

@@ -15,30 +15,29 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from benchmarks import common
 from galvote.images import decode_image
 from galvote.images.geometry import FRAME_PIXELS, R90_PIXELS
 from galvote.images.scale import Fit, Shown, describe_scale, outline_sizes, sample
-from galvote.labels import read_labels
 from galvote.simulate import simulate_galaxies
 
 WIDTHS = 160, 850  # pixels of a frame
-DRAWS = 6
+DRAWS, SIMULATED, FOLDERS = 6, 400, 10_000
 RIDGE = 3.0
-FOLDERS = 10_000
 
 
 def main() -> None:
     options = common.parser(__doc__, "--data")
     options.add_argument("--out", type=Path, required=True)
     options.add_argument("--galaxies", type=int, default=1000)
-    options.add_argument("--simulated", type=int, default=400)
     chosen = options.parse_args()
-    split = read_labels(chosen.data / "splits.csv", "split")
-    files = sorted((chosen.data / "images_training").glob("*.jpg"))
-    files = [file for file in files if split.get(file.stem) == "train"][: chosen.galaxies]
-    simulated = simulate_galaxies(chosen.simulated, pixels=FRAME_PIXELS)
+    files = common.frames_of(chosen.data, "train", chosen.galaxies)
+    simulated = simulate_galaxies(SIMULATED, pixels=FRAME_PIXELS)
     frames = chain(
         (decode_image(file.read_bytes()) for file in files),
         (galaxy.image for galaxy in simulated if galaxy.shape.kind != "star"),
@@ -46,11 +45,8 @@ def main() -> None:
     sizes, widths, galaxies, whole = draw(frames)
     real = galaxies < len(files)
     actual = np.log(R90_PIXELS / widths)
-    predicted = np.empty(len(actual))
-    for part in range(5):
-        left_out = galaxies % 5 == part
-        found = fit(sizes[~left_out], actual[~left_out])
-        predicted[left_out] = found.predict(sizes[left_out])
+    model = make_pipeline(StandardScaler(), PolynomialFeatures(2), Ridge(RIDGE, fit_intercept=False))
+    predicted = cross_val_predict(model, sizes, actual, cv=PredefinedSplit(galaxies % 5))
     off = predicted - actual
     common.print_heading(f"{len(files)} galaxies, {galaxies.max() + 1 - len(files)} simulated ones")
     table = common.Table("galaxies | width of the picture, of 424 | pictures | bias | scatter")
@@ -63,7 +59,8 @@ def main() -> None:
         random, found = np.random.default_rng(0), np.exp(off[some & whole])
         folders = [random.choice(found, size, replace=False) for _ in range(FOLDERS)]
         table.row(name, size, FOLDERS, sum(bool(describe_scale(map(as_shown, one))) for one in folders))
-    numbers = {name: np.round(part, 5).tolist() for name, part in fit(sizes, actual)._asdict().items()}
+    fitted = as_fit(model.fit(sizes, actual))
+    numbers = {name: np.round(part, 5).tolist() for name, part in fitted._asdict().items()}
     chosen.out.write_text(json.dumps(numbers) + "\n")
 
 
@@ -103,16 +100,14 @@ def cut(frame: np.ndarray, width: int, random: np.random.Generator) -> np.ndarra
     return wide
 
 
-def fit(sizes: np.ndarray, actual: np.ndarray) -> Fit:
-    """Fit a quadratic form by ridge regression."""
-    mean, scale = sizes.mean(axis=0), sizes.std(axis=0)
-    x = (sizes - mean) / scale
-    first, second = np.triu_indices(x.shape[1])
-    terms = np.column_stack([np.ones(len(x)), x, x[:, first] * x[:, second]])
-    solved = np.linalg.solve(terms.T @ terms + RIDGE * np.eye(terms.shape[1]), terms.T @ actual)
-    square = np.zeros((x.shape[1], x.shape[1]))
-    square[first, second] = solved[1 + x.shape[1] :]
-    return Fit(mean, solved[0], solved[1 : 1 + x.shape[1]] / scale, square / np.outer(scale, scale))
+def as_fit(model: Pipeline) -> Fit:
+    """Return a fitted quadratic form as it is saved."""
+    (_, scaler), _, (_, ridge) = model.steps
+    coefficients, count = ridge.coef_, len(scaler.mean_)
+    square = np.zeros((count, count))
+    square[np.triu_indices(count)] = coefficients[1 + count :]
+    linear = coefficients[1 : 1 + count] / scaler.scale_
+    return Fit(scaler.mean_, coefficients[0], linear, square / np.outer(scaler.scale_, scaler.scale_))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ before. In a soak, clients send images, broken files and wide images, and ask wh
 shows the resident memory as time goes on, and the answers by status.
 """
 
-import argparse
 import gzip
 import io
 import json
@@ -20,7 +19,8 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from http.client import HTTPException, HTTPResponse
 
 import numpy as np
 from astropy.io import fits
@@ -33,69 +33,56 @@ from galvote.simulate import simulate_galaxies
 
 GALAXY = EXAMPLES["spiral"].read_bytes()
 SILENCE = 30  # seconds; the server itself waits ten for the next piece
+CLIENTS, ROWS = 8, 10  # of a soak and its table
 
 
 def main() -> None:
     options = common.parser(__doc__)
     options.add_argument("what", choices=["attacks", "soak"])
-    options.add_argument("--model", default="galvote-small")
-    options.add_argument("--minutes", type=float, default=5)
-    options.add_argument("--clients", type=int, default=8)
-    options.add_argument("--rows", type=int, default=10, help="of the table of a soak")
+    options.add_argument("--minutes", type=float, default=4, help="of the soak")
     chosen = options.parse_args()
     common.print_heading()
-    with serve("--model", chosen.model) as (process, port):
+    with serve("--model", "galvote-small") as (process, port):
         if chosen.what == "soak":
-            soak(process, port, chosen)
+            soak(process, port, 60 * chosen.minutes)
         else:
             attack(process, port)
 
 
 def attack(process: int, port: int) -> None:
-    expected = answer(port, request_of(GALAXY))
+    expected = ask(port, request_of(GALAXY))
     table = common.Table("attack | answer | after | most memory so far | then")
     for name, make in ATTACKS.items():
         data = make()
         began = time.monotonic()
-        said = silent_connections(port) if data is None else answer(port, data)
+        said = ask_beside_silence(port) if data is None else describe(*ask(port, data))
         took = time.monotonic() - began
-        after = "as before" if answer(port, request_of(GALAXY))[:12] == expected[:12] else "**broken**"
-        table.row(name, describe(said), f"{took:.1f} s", f"{common.memory(process, 'VmHWM'):.0f} MiB", after)
+        after = "as before" if ask(port, request_of(GALAXY)) == expected else "**broken**"
+        table.row(name, said, f"{took:.1f} s", f"{common.memory(process, 'VmHWM'):.0f} MiB", after)
 
 
-def answer(port: int, data: bytes) -> bytes:
-    """Send bytes, and return what comes back until the server or silence end it."""
+def ask(port: int, data: bytes) -> tuple[int, bytes]:
+    """Send bytes; return the status and body of the answer, or 0 and what is wrong."""
     with socket.create_connection(("127.0.0.1", port), timeout=SILENCE) as connection:
         with suppress(OSError):  # a server may hang up before it has heard everything
             connection.sendall(data)
-        received = b""
+        answer = HTTPResponse(connection)
         try:
-            while not is_complete(received) and (piece := connection.recv(65536)):
-                received += piece
-        except OSError as error:
-            return received or f"nothing: {error}".encode()
-        return received
+            answer.begin()
+            return answer.status, answer.read()
+        except (OSError, HTTPException) as error:
+            return 0, str(error).encode()
 
 
-def is_complete(received: bytes) -> bool:
-    head, found, body = received.partition(b"\r\n\r\n")
-    length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
-    return bool(found and length and len(body) >= int(length))
-
-
-def describe(said: bytes) -> str:
+def describe(status: int, body: bytes) -> str:
     """Return status and, of JSON, the word for it."""
-    head, _, body = said.partition(b"\r\n\r\n")
-    if not head.startswith(b"HTTP/"):
-        return said.decode(errors="replace")[:60] or "hung up"
-    code = head.split()[1].decode()
     try:
         content = json.loads(body)
     except ValueError:
-        return code
+        return str(status or f"nothing: {body.decode()}")
     if "error" in content:
-        return f"{code} `{content['error']['status']}`"
-    return "{}, row `{status}`, id `{id}`".format(code, **content["galaxies"][0])
+        return f"{status} `{content['error']['status']}`"
+    return "{}, row `{status}`, id `{id}`".format(status, **content["galaxies"][0])
 
 
 def chunked(megabytes: int) -> bytes:
@@ -139,13 +126,12 @@ def many_scans(count: int) -> bytes:
     return data[:-2] + data[last:-2] * count + b"\xff\xd9"
 
 
-def silent_connections(port: int) -> bytes:
+def ask_beside_silence(port: int) -> str:
     """Open connections that say nothing; another client is answered meanwhile."""
-    silent = [socket.create_connection(("127.0.0.1", port)) for _ in range(400)]
-    code = answer(port, request_of(GALAXY)).split()[1].decode()
-    for connection in silent:
-        connection.close()
-    return f"another client is answered: {code}".encode()
+    with ExitStack() as stack:
+        for _ in range(400):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+        return f"another client is answered: {ask(port, request_of(GALAXY))[0]}"
 
 
 ATTACKS: dict[str, Callable[[], bytes | None]] = {
@@ -194,21 +180,20 @@ def mixture() -> list[bytes]:
     ]
 
 
-def soak(process: int, port: int, options: argparse.Namespace) -> None:
+def soak(process: int, port: int, seconds: float) -> None:
     """Ask, and print a row now and then."""
-    requests, answers = mixture(), Counter[str]()
-    began, seconds = time.monotonic(), 60 * options.minutes
+    requests, answers, began = mixture(), Counter[int](), time.monotonic()
 
-    def ask(number: int) -> None:
+    def go_on(number: int) -> None:
         while time.monotonic() < began + seconds:
-            answers[answer(port, requests[number % len(requests)]).split()[1].decode()] += 1
+            answers[ask(port, requests[number % len(requests)])[0]] += 1
             number += 7
 
     table = common.Table("after | resident memory | answers")
-    with ThreadPoolExecutor(options.clients) as pool:
-        asking = [pool.submit(ask, number) for number in range(options.clients)]
-        for row in range(options.rows + 1):
-            time.sleep(max(0.0, began + row * seconds / options.rows - time.monotonic()))
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        asking = [pool.submit(go_on, number) for number in range(CLIENTS)]
+        for row in range(ROWS + 1):
+            time.sleep(max(0.0, began + row * seconds / ROWS - time.monotonic()))
             said = ", ".join(f"{n} × {code}" for code, n in sorted(answers.items())) or "none"
             table.row(f"{time.monotonic() - began:.0f} s", f"{common.memory(process):.0f} MiB", said)
         for one in asking:

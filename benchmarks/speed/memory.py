@@ -25,9 +25,7 @@ def main() -> None:
     options.add_argument("--listed", type=int, nargs="+", default=[4096, 1_000_000])
     chosen = options.parse_args()
     common.print_heading()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        frames = common.find_frames(chosen.frames, folder)
+    with common.some_frames(chosen.frames) as (folder, frames):
         commands = {f"predict --model {model}": chosen.predict for model in chosen.models}
         table = common.Table("command | peak memory | largest / smallest | images/s")
         for command, counts in {**commands, "pack": chosen.pack}.items():
@@ -73,11 +71,8 @@ def start(
     """Start the real command; return it, the folder that it writes, and when it began."""
     images, out = common.link(frames, count, place / "images"), place / "out"
     words = [*common.GALVOTE, *command.split(), str(images), "--out", str(out)]
-    return (
-        subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL),
-        out,
-        time.monotonic(),
-    )
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return process, out, time.monotonic()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Prediction with Ray beside the built-in engine: how it scales with workers, and what it costs.
 
-    python -m benchmarks.speed.ray_scaling [--frames DATA] [--workers 1 2]
+    python -m benchmarks.speed.ray_scaling [--frames DATA]
 
 Images are JPEGs of 424 × 424 pixels, simulated, or those of the challenge, linked under as many names as are
 wanted. Each engine predicts them into shards, in turns, `--rounds` times. A worker of Ray has one core; the
@@ -12,9 +12,9 @@ predicted. Let nothing else run meanwhile.
 
 import statistics
 import sys
-import tempfile
 import time
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -26,25 +26,19 @@ from galvote.inference.predict_shards import fill_shards
 from galvote.inference.ray_engine import RayEngine
 from galvote.io import Sources, list_sources
 
+MODEL, SHARD_SIZE = "galvote-small", 512
+
 
 def main() -> None:
     options = common.parser(__doc__, "--frames", "--rounds")
-    options.add_argument("--model", default="galvote-small")
     options.add_argument("--galaxies", type=int, default=16_384)
-    options.add_argument("--shard-size", type=int, default=512)
-    options.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     chosen = options.parse_args()
     runs: dict[tuple[str, int], list[tuple[float, ...]]] = {}
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        frames = common.find_frames(chosen.frames, folder)
+    with common.some_frames(chosen.frames) as (folder, frames):
         sources = list_sources(common.link(frames, chosen.galaxies, folder / "images"))
-        for number in range(chosen.rounds):
-            for workers in chosen.workers:
-                for engine in ("built-in", "Ray"):
-                    out = folder / f"{engine}-{workers}-{number}"
-                    run = measure(engine, chosen.model, sources, chosen.shard_size, workers, out)
-                    runs.setdefault((engine, workers), []).append(run)
+        for number, workers, engine in product(range(chosen.rounds), (1, 2), ("built-in", "Ray")):
+            run = measure(engine, sources, workers, folder / f"{engine}-{workers}-{number}")
+            runs.setdefault((engine, workers), []).append(run)
     common.print_heading()
     columns = "galaxies/s, whole run | galaxies/s, steady | start | first galaxies after"
     table = common.Table(f"engine | cores | {columns}")
@@ -53,13 +47,11 @@ def main() -> None:
         table.row(*name, f"{whole:,.0f}", f"{steady:,.0f}", f"{started:.1f} s", f"{first:.1f} s")
 
 
-def measure(
-    engine: str, model: str, sources: Sources, size: int, workers: int, out: Path
-) -> tuple[float, ...]:
+def measure(engine: str, sources: Sources, workers: int, out: Path) -> tuple[float, ...]:
     """Return galaxies a second of the whole run and when steady, and seconds to start and to the first."""
-    load, settings = partial(galvote.load, model), Settings()
+    load, settings = partial(galvote.load, MODEL), Settings()
     predictor = load()
-    shards = Shards.begin(out, Manifest.of(predictor, sources, settings, size))
+    shards = Shards.begin(out, Manifest.of(predictor, sources, settings, SHARD_SIZE))
     moments = list[tuple[float, int]]()
 
     def add(galaxies: int) -> None:
@@ -76,10 +68,10 @@ def measure(
         started = time.perf_counter()
         fill_shards(predictor, sources, shards, settings, on_galaxies=add)
         torch.set_num_threads(cores)
-    whole, wave = moments[-1][0] - started, size * workers
+    whole, wave = moments[-1][0] - started, SHARD_SIZE * workers
     steady = [moment for moment in moments if wave <= moment[1] <= len(sources) - wave]
     if len(steady) < 2:
-        sys.exit("Too few shards to see a steady rate: give more --galaxies or a smaller --shard-size.")
+        sys.exit("Too few shards to see a steady rate: give more --galaxies.")
     (first, low), (last, high) = steady[0], steady[-1]
     return len(sources) / whole, (high - low) / (last - first), started - began, moments[0][0] - started
 

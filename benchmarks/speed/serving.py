@@ -35,7 +35,6 @@ end
 
 def main() -> None:
     options = common.parser(__doc__, "--models")
-    options.add_argument("--clients", nargs="+", type=int, default=[1, 8, 64])
     options.add_argument("--seconds", type=int, default=10, help="of each measurement")
     chosen = options.parse_args()
     if shutil.which("wrk") is None:
@@ -47,7 +46,7 @@ def main() -> None:
         for how, batch in (("together", "64"), ("one at a time", "1")):
             with serve("--model", model, "--batch", batch) as (_, port):
                 load(port, 4, 2)  # warm
-                for clients in chosen.clients:
+                for clients in (1, 8, 64):
                     before = counts(port)
                     measured = load(port, clients, chosen.seconds)
                     runs, galaxies = (now - then for now, then in zip(counts(port), before, strict=True))

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -35,10 +34,9 @@ def main() -> None:
     options = common.parser(__doc__, "--frames", "--models", "--rounds")
     options.add_argument("--backend", default="onnx")
     chosen = options.parse_args()
-    with TemporaryDirectory() as folder:
-        frames = common.find_frames(chosen.frames, Path(folder), 4 * BATCH)
-        predictors = [galvote.load(name, chosen.backend) for name in chosen.models]
-        found = [time_stages(one, frames, chosen.rounds, Path(folder)) for one in predictors]
+    predictors = [galvote.load(name, chosen.backend) for name in chosen.models]
+    with common.some_frames(chosen.frames, 4 * BATCH) as (folder, frames):
+        found = [time_stages(one, frames, chosen.rounds, folder) for one in predictors]
     common.print_heading(f"{len(frames)} galaxies", *(one.computed_by for one in predictors))
     table = common.Table(f"µs a galaxy | {' | '.join(f'`{name}`' for name in chosen.models)}")
     for stage in found[0]:

@@ -6,21 +6,18 @@ Images are JPEGs of 424 × 424 pixels, simulated, or those of the challenge, lin
 wanted. Measured are, in turns, each model from files to shards on the disk; its network alone, on decoded
 cutouts; decoding alone; a plain PyTorch loop with the same network; simulating galaxies, votes included; and
 as processes, start included: ``galvote predict`` of this version, of an earlier one whose ``src`` is given,
-and Zoobot's `predict_on_catalog` by the Python of its environment. Files to shards cannot be faster than
-decoding to cutouts and the network one after the other on each core: the second column of the last table. Let
-nothing else run meanwhile.
+and Zoobot's `predict_on_catalog` by the Python of its environment. Let nothing else run meanwhile.
 """
 
 import argparse
 import os
 import shutil
-import statistics
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import cycle, islice
+from itertools import cycle, islice, product
 from pathlib import Path
 
 import numpy as np
@@ -38,22 +35,19 @@ from galvote.io import list_sources
 from galvote.models import GalaxyNetwork, load_model
 from galvote.simulate import simulate_galaxies, write_galaxies
 
-BATCH = 256  # of the plain loops
 FRAME = 424
+BATCH, PLAIN = 256, 1024  # of the plain loop, and how many galaxies it predicts in a round
+SIMULATED = 60
 
 
 def main() -> None:
     options = common.parser(__doc__, "--frames", "--models", "--rounds")
     options.add_argument("--backends", nargs="+", default=["torch"])
     options.add_argument("--galaxies", type=int, default=8192, help="predicted in each round")
-    options.add_argument("--plain", type=int, default=1024, help="predicted by a plain loop in each round")
     options.add_argument("--earlier", type=Path, help="folder src of an earlier version")
     options.add_argument("--zoobot", type=Path, help="the Python of an environment that has Zoobot")
-    options.add_argument("--simulated", type=int, default=60, help="galaxies of 424 pixels")
     chosen = options.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        frames = common.find_frames(chosen.frames, folder)
+    with common.some_frames(chosen.frames) as (folder, frames):
         images = common.link(frames, chosen.galaxies, folder / "images")
         tasks = make_tasks(chosen, frames, images) | make_processes(chosen, frames, images)
         rates = common.measure_rates(tasks, chosen.rounds)
@@ -61,14 +55,13 @@ def main() -> None:
     table = common.Table("what | galaxies/s: median (lowest to highest)")
     for what, found in rates.items():
         table.row(what, common.spread(found))
-    print_ratios({what: statistics.median(found) for what, found in rates.items()})
 
 
 def make_tasks(
     chosen: argparse.Namespace, frames: Sequence[Path], images: Path
 ) -> dict[str, Callable[[], int]]:
     """Return what is measured, each of which returns how many galaxies it took."""
-    few, many = (frames, chosen.plain, 1), (frames, chosen.galaxies, common.cores())
+    few, many = (frames, PLAIN, 1), (frames, chosen.galaxies, common.cores())
     tasks: dict[str, Callable[[], int]] = {
         "decoding, whole frames, one thread": partial(decode, simplejpeg.decode_jpeg, *few),
         "decoding, whole frames, all cores": partial(decode, simplejpeg.decode_jpeg, *many),
@@ -85,9 +78,9 @@ def make_tasks(
         tasks[f"`{name}`, decoding to cutouts, one thread"] = partial(decode, reduced, *few)
         whole = partial(cut_whole, predictor.geometry)
         tasks[f"`{name}`, the same of whole frames"] = partial(decode, whole, *few)
-        tasks[f"`{name}`, plain loop"] = partial(run_plainly, load_model(name)[0], frames, chosen.plain)
-    tasks["simulating, 128 pixels, one thread"] = partial(simulate, 8 * chosen.simulated, 128)
-    tasks["simulating, 424 pixels, one thread"] = partial(simulate, chosen.simulated, 424)
+        tasks[f"`{name}`, plain loop"] = partial(run_plainly, load_model(name)[0], frames)
+    tasks["simulating, 128 pixels, one thread"] = partial(simulate, 8 * SIMULATED, 128)
+    tasks["simulating, 424 pixels, one thread"] = partial(simulate, SIMULATED, 424)
     return tasks
 
 
@@ -95,20 +88,19 @@ def make_processes(
     chosen: argparse.Namespace, frames: Sequence[Path], images: Path
 ) -> dict[str, Callable[[], int]]:
     """Return whole commands from JPEGs to a table; Zoobot's has an eighth of the images."""
-    few = common.link(frames, max(64, chosen.galaxies // 8), images.with_name("few"))
     out, tasks = images.with_name("out"), dict[str, Callable[[], int]]()
-    versions = [("galvote predict", Path(galvote.__file__).parents[1])]
-    versions += [("galvote predict, earlier version", chosen.earlier)] if chosen.earlier else []
-    for what, source in versions:
-        for name in chosen.models:
-            command = [*common.GALVOTE, "predict", images, "--model", name, "--out", out / "votes.parquet"]
-            environment = os.environ | {"PYTHONPATH": str(source.resolve())}
-            tasks[f"`{name}`, {what}"] = partial(run, command, environment, out, chosen.galaxies)
+    versions = {"galvote predict": Path(galvote.__file__).parents[1]}
+    if chosen.earlier:
+        versions["galvote predict, earlier version"] = chosen.earlier
+    for (what, source), name in product(versions.items(), chosen.models):
+        command = [*common.GALVOTE, "predict", images, "--model", name, "--out", out / "votes.parquet"]
+        environment = os.environ | {"PYTHONPATH": str(source.resolve())}
+        tasks[f"`{name}`, {what}"] = partial(run, command, environment, out, chosen.galaxies)
     if chosen.zoobot:
+        count = max(64, chosen.galaxies // 8)
+        few = common.link(frames, count, images.with_name("few"))
         command = [chosen.zoobot, Path(__file__).with_name("zoobot_catalogue.py"), few, out / "votes.csv"]
-        tasks["Zoobot, predict_on_catalog"] = partial(
-            run, command, dict(os.environ), out, len(list(few.iterdir()))
-        )
+        tasks["Zoobot, predict_on_catalog"] = partial(run, command, dict(os.environ), out, count)
     return tasks
 
 
@@ -118,19 +110,6 @@ def run(command: Sequence[Path | str], environment: dict[str, str], out: Path, g
     out.mkdir()
     subprocess.run([*map(str, command)], env=environment, check=True, capture_output=True)
     return galaxies
-
-
-def print_ratios(median: dict[str, float]) -> None:
-    """Print each model's speed from files to shards beside the others'."""
-    columns = "at most, with decoding | files to shards, of the network alone | × plain loop"
-    table = common.Table(f"model | {columns}")
-    for what, whole in median.items():
-        if what.endswith(", files to shards"):
-            said = what.removesuffix(", files to shards")
-            name, network = said.partition(",")[0], median[f"{said}, network alone"]
-            most = 1 / (1 / network + 1 / median[f"{name}, decoding to cutouts"])
-            times = whole / median[f"{name}, plain loop"]
-            table.row(said, f"{most / network:.0%}", f"{whole / network:.0%}", f"{times:.1f}")
 
 
 def make_shards(predictor: galvote.Predictor, images: Path) -> int:
@@ -167,7 +146,7 @@ def decode(how: Callable[[bytes], object], frames: Sequence[Path], count: int, t
 
 
 @torch.no_grad()
-def run_plainly(network: GalaxyNetwork, frames: Sequence[Path], count: int) -> int:
+def run_plainly(network: GalaxyNetwork, frames: Sequence[Path]) -> int:
     """Run a network as a notebook does: Pillow, float32, one batch after the other."""
     network.eval()
     pixels, margin = network.spec.pixels, FRAME * (1 - network.spec.field_of_view / FRAME_WIDTH) / 2
@@ -177,7 +156,7 @@ def run_plainly(network: GalaxyNetwork, frames: Sequence[Path], count: int) -> i
         image = Image.open(path).convert("RGB")
         return np.array(image.resize((pixels, pixels), Image.Resampling.BILINEAR, box=box))
 
-    batches = in_batches(islice(cycle(frames), count), BATCH)
+    batches = in_batches(islice(cycle(frames), PLAIN), BATCH)
     return sum(len(network(torch.from_numpy(np.stack([*map(read, paths)])))) for paths in batches)
 
 

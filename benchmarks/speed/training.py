@@ -8,9 +8,9 @@ that slows down slows both. Each runs in a process of its own, because galvote c
 memory.
 """
 
-import subprocess
-import sys
+import multiprocessing
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 
 import torch
 from lightning.pytorch import Trainer
@@ -30,26 +30,27 @@ BATCH = 1024
 def main() -> None:
     options = common.parser(__doc__, "--rounds")
     options.add_argument("--steps", type=int, default=8)
-    options.add_argument("--only", choices=["plain", "galvote"], help="measure one in this process")
     chosen = options.parse_args()
-    if chosen.only:
-        step = {"plain": plain_step, "galvote": galvote_step}[chosen.only]()
-        for _ in range(2):
-            step()
-        task = {"": lambda: sum(step() for _ in range(chosen.steps))}
-        print(common.measure_rates(task, 1)[""][0])
-        return
     speeds: dict[str, list[float]] = {"plain": [], "galvote": []}
-    for _ in range(chosen.rounds):
-        for name, found in speeds.items():
-            command = [sys.executable, *sys.orig_argv[1:3], "--only", name, "--steps", str(chosen.steps)]
-            found.append(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    new = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, new, max_tasks_per_child=1) as pool:
+        for _ in range(chosen.rounds):
+            for name, found in speeds.items():
+                found.append(pool.submit(measure, name, chosen.steps).result())
     common.print_heading(f"batch {BATCH}", f"{chosen.rounds} rounds")
     table = common.Table("step | galaxies/s: median (lowest to highest)")
     for name, found in speeds.items():
         table.row(name, common.spread(found))
     ratios = [fast / slow for fast, slow in zip(speeds["galvote"], speeds["plain"], strict=True)]
     print(f"\nRatio: {common.spread(ratios, 2)}")
+
+
+def measure(name: str, steps: int) -> float:
+    """Return galaxies a second, in this process, after two steps that warm up."""
+    step = {"plain": plain_step, "galvote": galvote_step}[name]()
+    for _ in range(2):
+        step()
+    return common.fastest(lambda: sum(step() for _ in range(steps)), rounds=1)
 
 
 def plain_step() -> Callable[[], int]:
