@@ -110,6 +110,8 @@ class OpenVinoBackend:
             "ENABLE_CPU_PINNING": False,  # decoders want the cores too
         }
         self.name = f"openvino {'bfloat16' if native else 'float32'} cpu"
+        # OpenVINO looks for numpy at its first array, and two threads that do so at once wait for ever.
+        _ = openvino.Tensor(np.zeros(1, np.uint8)).data
         self._compiled = core.compile_model(core.read_model(network), "CPU", settings)
         self._requests = threading.local()  # a request serves one caller at a time
         self.width = int(self._compiled.output("features").partial_shape[1].get_length())
