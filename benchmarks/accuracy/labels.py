@@ -32,9 +32,9 @@ from torch.optim.swa_utils import update_bn
 
 import galvote
 from benchmarks import common
-from galvote.finetuning.directions import answer_directions
 from galvote.finetuning.features import cut_out, look, spread_views
 from galvote.finetuning.head import FOLDS, Head, Known, Scaling, fit_head
+from galvote.finetuning.own_answers import answer_directions
 from galvote.images import PackedStore, try_read
 from galvote.images.scale import Shown
 from galvote.inference import Settings

@@ -26,9 +26,9 @@ from galvote.calibration import NumberIntervals
 from galvote.calibration.conformal import upper_quantile
 from galvote.finetuning.baselines import nearest_answers
 from galvote.finetuning.crossfit import LEVEL, leave_out
-from galvote.finetuning.directions import answer_directions
 from galvote.finetuning.features import look, spread_views
 from galvote.finetuning.head import FOLDS, Known, Scaling, fit_head, fit_temperatures, to_fractions
+from galvote.finetuning.own_answers import answer_directions
 from galvote.inference import Settings
 from galvote.io import list_sources
 from galvote.labels import read_labels, read_votes

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from scipy.stats import rankdata
 
 from galvote.finetuning.crossfit import OutOfFold, leave_out
-from galvote.finetuning.directions import agree
 from galvote.finetuning.head import FOLDS, Head, Known, fit_head, to_fractions
+from galvote.finetuning.own_answers import agree
 from galvote.trees import DecisionTree, Question, share_numbers
 
 _STRENGTH = 100.0

@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from galvote.finetuning.directions import agree
+from galvote.finetuning.own_answers import agree
 from galvote.trees import DecisionTree, asked_share, to_conditional, to_cumulative
 
 STRENGTHS = (0.001, 0.01, 0.1, 0.3, 1.0, 3.0, 10.0, 100.0)
@@ -108,7 +108,7 @@ class Scaling:
     ) -> Scaling:
         """Return the scaling that pictures give, labelled or not, by the encoder's features of them.
 
-        Directions are those of `galvote.finetuning.directions.answer_directions`.
+        Directions are those of `galvote.finetuning.own_answers.answer_directions`.
         """
         mean, spread = features.mean(axis=0), features.std(axis=0)
         scale = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0)

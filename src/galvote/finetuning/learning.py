@@ -13,11 +13,11 @@ from sklearn.metrics import confusion_matrix
 from galvote.calibration import Calibration, NumberIntervals
 from galvote.finetuning import baselines, crossfit
 from galvote.finetuning.curve import advise, learning_curve
-from galvote.finetuning.directions import answer_directions
 from galvote.finetuning.features import look, spread_views
 from galvote.finetuning.head import Head, Known, Scaling, fit_head, fit_temperatures
 from galvote.finetuning.labels import refuse_few
 from galvote.finetuning.mislabelled import find_mislabelled
+from galvote.finetuning.own_answers import answer_directions
 from galvote.finetuning.result import Finetuned, Numbers, Score
 from galvote.finetuning.scores import compare_scores, measure_scores
 from galvote.finetuning.whole import Trained

@@ -1,4 +1,4 @@
-"""The directions among a model's features along which its own answers change."""
+"""What a model answers already: where its features lead to each answer, and which answers follow labels."""
 
 from pathlib import Path
 
