@@ -71,7 +71,7 @@ def test_images_of_a_field_in_a_folder(command, field: Path, catalogue: Path, tm
     done = command(*run)
     assert done.returncode == 0, done.stderr
     assert "5 galaxies" in done.stderr
-    assert "2 ok, 1 incomplete, 1 outside, 1 no-position" in done.stderr
+    assert "2 ok, 1 incomplete, 1 no-position, 1 outside" in done.stderr
     table = read_table(out / "catalogue.csv")
     assert table.column_names == ["id", "source", "ra", "dec", "r90", "status", "reason"]
     assert table["id"].to_pylist() == [*PLACES, "lost"]

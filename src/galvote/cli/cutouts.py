@@ -44,7 +44,7 @@ def cutouts(
 
     The same command goes on where an earlier one was stopped, and tries missing images again.
     """
-    from galvote.cli.progress import exit_unless_any, plain_console, show_progress, stoppable
+    from galvote.cli.progress import exit_unless_any, plain_console, say_statuses, show_progress, stoppable
     from galvote.images.cutouts import cutouts
     from galvote.io.bands import Look
 
@@ -69,6 +69,6 @@ def cutouts(
             on_progress=on_progress,
         )
     statuses = Counter(table["status"].to_pylist())
-    said = ", ".join(f"{n} {status}" for status, n in statuses.items())
-    console.print(f"{len(table)} galaxies in {out / 'catalogue.csv'}: {said}", soft_wrap=True)
+    said = f"{len(table)} galaxies in {out / 'catalogue.csv'}: {say_statuses(statuses)}"
+    console.print(said, soft_wrap=True)
     exit_unless_any(statuses["ok"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from enum import StrEnum
@@ -264,7 +263,7 @@ def _list(
 
 
 def _predict_table(images: list[Path] | Sources, place: Path, how: dict[str, Any]) -> None:
-    from galvote.cli.progress import exit_unless_any, plain_console, show_progress, stoppable
+    from galvote.cli.progress import exit_unless_any, plain_console, say_statuses, show_progress, stoppable
     from galvote.inference.predict_table import predict_table
 
     console = plain_console(stderr=True)
@@ -276,7 +275,7 @@ def _predict_table(images: list[Path] | Sources, place: Path, how: dict[str, Any
     say = partial(console.print, soft_wrap=True)
     with stoppable(console, lambda: stopped), show_progress(console, "predicting") as on_progress:
         written = predict_table(images, place, **how, report=say, on_progress=on_progress)
-    line = f"{_count(written.galaxies)} in {place}: {_say(written.statuses)}"
+    line = f"{_count(written.galaxies)} in {place}: {say_statuses(written.statuses)}"
     if written.ood:
         line += f"; {written.ood} unlike the training galaxies"
     console.print(line, soft_wrap=True)
@@ -302,7 +301,9 @@ def _predict_shards(images: list[Path] | Sources, folder: Path, how: dict[str, A
 
 
 def _describe(summary: Summary, shards: Shards) -> str:
-    line = f"{_count(summary.statuses.total())} in {shards.folder}: {_say(summary.statuses)}"
+    from galvote.cli.progress import say_statuses
+
+    line = f"{_count(summary.statuses.total())} in {shards.folder}: {say_statuses(summary.statuses)}"
     if not summary.made:
         line += "; all of them were there"
     if summary.damaged:
@@ -318,7 +319,3 @@ def _describe(summary: Summary, shards: Shards) -> str:
 
 def _count(galaxies: int) -> str:
     return f"{galaxies} galax{'y' if galaxies == 1 else 'ies'}"
-
-
-def _say(statuses: Counter[str]) -> str:
-    return ", ".join(f"{n} {status}" for status, n in statuses.items())

@@ -1,6 +1,6 @@
 """What every long command shows: how far it is, and what is there when it is stopped."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import typer
@@ -31,6 +31,12 @@ def show_progress(console: Console, description: str) -> Iterator[Callable[[int,
     with progress_bar(console) as progress:
         bar = progress.add_task(description, visible=False)
         yield lambda done, total: progress.update(bar, completed=done, total=total, visible=True)
+
+
+def say_statuses(statuses: Mapping[str, int]) -> str:
+    """Return how many galaxies have each status: ``ok`` first, then the most frequent."""
+    order = sorted(statuses.items(), key=lambda each: (each[0] != "ok", -each[1], each[0]))
+    return ", ".join(f"{count} {status}" for status, count in order)
 
 
 def exit_unless_any(predicted: object) -> None:
