@@ -149,3 +149,11 @@ def test_every_column_of_a_prediction_says_what_it_is() -> None:
     )
     ucds = {about(field)["ucd"] for field in schema}
     assert all(check_ucd(ucd, check_controlled_vocabulary=True) for ucd in ucds)
+
+
+def test_any_description_is_read_by_astropy_as_it_was(tmp_path: Path) -> None:
+    said = 'a "quoted" \\ word: 😀 é \x85\u2028\x9f\ufeff {x} # end'
+    field = describe(pa.field("x", pa.float32()), said, "arcsec")
+    write_table(pa.table([pa.array([1.0], pa.float32())], schema=pa.schema([field])), tmp_path / "t.parquet")
+    column = Table.read(tmp_path / "t.parquet")["x"]
+    assert (column.description, str(column.unit), column.dtype.name) == (said, "arcsec", "float32")

@@ -6,6 +6,7 @@ What astropy has no type for is an error that names the column.
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ _LONGEST, _MOST = 68, 999
 
 _FORBIDDEN = r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
 """Characters that XML cannot hold; FITS loses a zero byte at the end."""
+
+_UNPRINTABLE = r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]"
+"""Characters that JSON takes as they are, and YAML does not."""
 
 _GAP = np.iinfo(np.int64).min
 
@@ -179,7 +183,10 @@ def with_astropy_header(table: pa.Table) -> pa.Table:
     header: dict[str, Any] = {"datatype": [_ecsv_column(field) for field in table.schema]}
     if comments := _comments(table.schema):
         header["meta"] = {"comments": comments}
-    notes = {"table_meta_yaml": json.dumps(header, ensure_ascii=False)}
+    said = re.sub(
+        _UNPRINTABLE, lambda found: f"\\u{ord(found[0]):04x}", json.dumps(header, ensure_ascii=False)
+    )
+    notes = {"table_meta_yaml": said}
     for field, column in zip(table.schema, table.columns, strict=True):
         if is_text(field.type):
             notes[f"table::len::{field.name}"] = str(pc.max(pc.utf8_length(column)).as_py() or 1)
