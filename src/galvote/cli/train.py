@@ -22,7 +22,7 @@ def train(
     set_: options.Settings = None,
     teacher: Annotated[
         list[str] | None,
-        _teacher(help="A trained model to learn from, beside the votes; again: the mean of several."),
+        _teacher(help="A trained model to learn from, beside the votes; given again, the mean of both."),
     ] = None,
     yes: Annotated[bool, _teacher("--yes", help="Train a recipe's teachers first.")] = False,
     classes: Annotated[

@@ -206,7 +206,7 @@ def _fit(
     """Fit one question to the axes of the features, and to those of the model's answers that come nearest."""
     used, width = _choose_features(known, place), known.features.shape[2]
     fit = _fit_steps if known.tree.questions[place].values else _fit_answers
-    own, bias = fit(replace(known, features=known.features[:, :, used]), place, strength)
+    own, bias = fit(replace(known, features=known.features[:, :, used], answers=0), place, strength)
     weight = np.zeros((len(own), width))
     weight[:, used] = own
     return weight, bias
