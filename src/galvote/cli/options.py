@@ -12,7 +12,7 @@ from galvote.errors import CatalogueError
 
 if TYPE_CHECKING:
     from galvote.images.services import CutoutService
-    from galvote.inference.predictor import Scale as ScaleOfImages
+    from galvote.inference.settings import Scale as ScaleOfImages
 
 
 def group(title: str) -> Callable[..., Any]:

@@ -11,7 +11,8 @@ from galvote.images import Encoded, PackedStore, View, network_input, try_read, 
 from galvote.images.scale import Shown
 from galvote.inference.cores import count_cores
 from galvote.inference.pipeline import in_batches, run_ahead
-from galvote.inference.predictor import BATCH, Predictor, Settings
+from galvote.inference.predictor import BATCH, Predictor
+from galvote.inference.settings import Settings
 from galvote.io import Source, Sources
 from galvote.io.threads import map_in_threads
 

@@ -16,7 +16,8 @@ from galvote.errors import GalvoteError, ModelError, require_learners, require_t
 from galvote.finetuning.features import cut_out
 from galvote.finetuning.labels import read_labelled
 from galvote.finetuning.result import Finetuned, Score
-from galvote.inference.predictor import Predictor, Scale, Settings
+from galvote.inference.predictor import Predictor
+from galvote.inference.settings import Scale, Settings
 from galvote.io.atomic import refuse_existing
 from galvote.models import CARD, find_model
 from galvote.models.card import GRAPH, file_sha256

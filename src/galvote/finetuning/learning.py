@@ -22,7 +22,8 @@ from galvote.finetuning.result import Finetuned, Numbers, Score
 from galvote.finetuning.scores import compare_scores, measure_scores
 from galvote.finetuning.whole import Trained
 from galvote.inference.calibrate import describe
-from galvote.inference.predictor import Predictor, Settings
+from galvote.inference.predictor import Predictor
+from galvote.inference.settings import Settings
 from galvote.io import Sources
 from galvote.labels import Votes
 from galvote.trees import expected_numbers

@@ -24,7 +24,8 @@ from galvote.images import try_read
 from galvote.images.scale import Shown
 from galvote.inference.columns import SET_JOINT, set_name
 from galvote.inference.graph import take_weights_from, with_head
-from galvote.inference.predictor import Predictor, Settings
+from galvote.inference.predictor import Predictor
+from galvote.inference.settings import Settings
 from galvote.io import Sources
 from galvote.io.tables import write_table
 from galvote.models import CARD, Card, load_card, save_calibrated

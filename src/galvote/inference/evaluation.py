@@ -14,13 +14,14 @@ from galvote.errors import CatalogueError, GalvoteError, ImageError
 from galvote.images import COMPACT, FRAME_WIDTH, Geometry, decode_cutout
 from galvote.inference.listing import Place
 from galvote.inference.prediction import Prediction
-from galvote.inference.predictor import Predictor, Scale
+from galvote.inference.predictor import Predictor
 from galvote.inference.scored import (
     match_predictions,
     read_predictions,
     read_votes_of,
     refuse_other_tree,
 )
+from galvote.inference.settings import Scale
 from galvote.io import Sources, list_sources, read_table
 from galvote.io.bands import Look
 from galvote.io.columns import one_has

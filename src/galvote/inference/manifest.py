@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict
 
 from galvote import __version__
 from galvote.inference.prediction import LEVEL
-from galvote.inference.predictor import Predictor, Settings
+from galvote.inference.predictor import Predictor
+from galvote.inference.settings import Settings
 from galvote.io import Sources
 
 

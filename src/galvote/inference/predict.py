@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 from galvote.inference.listing import Images
 from galvote.inference.prediction import Prediction
-from galvote.inference.predictor import Predictor, Scale
+from galvote.inference.predictor import Predictor
+from galvote.inference.settings import Scale
 
 
 def predict(

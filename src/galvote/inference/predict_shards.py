@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from galvote.errors import CatalogueError, GalvoteError
 from galvote.inference.listing import Place, Places
 from galvote.inference.manifest import Manifest
-from galvote.inference.predictor import Predictor, Settings
+from galvote.inference.predictor import Predictor
+from galvote.inference.settings import Settings
 from galvote.inference.shards import SHARD_SIZE, Shards
 from galvote.io import Sources, list_sources
 from galvote.io.readers.files import show

@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from galvote.errors import CatalogueError
 from galvote.inference.listing import Place, Places
 from galvote.inference.predict_shards import list_places, predict_shards
-from galvote.inference.predictor import BATCH, Predictor, Settings
+from galvote.inference.predictor import BATCH, Predictor
+from galvote.inference.settings import Settings
 from galvote.io import Sources, read_ids, read_table, refuse_unwritable, write_table
 from galvote.io.columns import list_names, one_has, refuse_repeated_ids
 from galvote.io.matching import row_ids

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from importlib.util import find_spec
 from itertools import groupby, islice
@@ -19,7 +19,7 @@ import pyarrow as pa
 from jaxtyping import UInt8
 
 from galvote.calibration import Calibration, check_level
-from galvote.errors import GalvoteError, ImageError, ModelError, ScaleWarning
+from galvote.errors import ImageError, ModelError, ScaleWarning
 from galvote.images import MAX_PIXELS, Encoded, Geometry, try_read
 from galvote.images.scale import Shown, describe_scale, finish, show
 from galvote.inference.backends import Backend, Outputs
@@ -29,9 +29,9 @@ from galvote.inference.listing import Images, list_images
 from galvote.inference.opening import open_model
 from galvote.inference.pipeline import in_batches, run_ahead
 from galvote.inference.prediction import LEVEL, Prediction, make_prediction
+from galvote.inference.settings import Scale, Settings
 from galvote.inference.tta import predict_tta
 from galvote.io import Source, Sources
-from galvote.io.bands import Look
 from galvote.io.sizes import Sizes
 from galvote.models import Card
 from galvote.trees import DecisionTree
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from galvote.models import GalaxyNetwork
 
 Key = TypeVar("Key")
-Scale = Literal["gz2", "auto"] | Sizes
-"""How images are brought to scale: they are, their galaxies are measured, or their sizes are known."""
-
 Waiting = tuple[Source, Encoded | Shown | ImageError]
 """A picture on its way from disk to network: its files, what is shown of it, or what is wrong with it."""
 
@@ -56,46 +53,6 @@ _SHOWN_AT_ONCE = 16
 
 _BATCHES_AHEAD = 3
 """For each core: one that the network has, one that is decoded, and one to spare."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is asked of a prediction.
-
-    Parameters
-    ----------
-    tta, field_of_view, level, features
-        As for `Predictor.predict`.
-    conditional
-        Whether its table has conditional fractions, too.
-    bands, stretch, scale
-        As for `Predictor.predict`.
-    """
-
-    tta: int = 1
-    field_of_view: float | None = None
-    level: float | None = None
-    features: bool = False
-    conditional: bool = False
-    bands: str | None = None
-    stretch: str = "lupton"
-    scale: Scale | None = None
-
-    def __post_init__(self) -> None:
-        if self.field_of_view is not None and self.scale is not None:
-            raise GalvoteError("The field of view says the scale already: leave it or the scale out.")
-        if self.scale not in (None, "gz2", "auto") and not isinstance(self.scale, Sizes):
-            raise GalvoteError(f'There is no scale {self.scale!r}: it is "gz2", "auto" or galvote.Sizes.')
-
-    @property
-    def look(self) -> Look:
-        """How the planes of FITS files are shown."""
-        return Look.of(self.bands, self.stretch)
-
-    @property
-    def scaled(self) -> bool:
-        """Whether each image is brought to scale by its own galaxy."""
-        return self.scale not in (None, "gz2")
 
 
 class Predictor:

@@ -20,7 +20,8 @@ import pyarrow as pa
 from galvote.errors import ClusterError, GalvoteError
 from galvote.inference.manifest import Manifest
 from galvote.inference.predict_shards import Summary, fill_shards
-from galvote.inference.predictor import Predictor, Settings
+from galvote.inference.predictor import Predictor
+from galvote.inference.settings import Settings
 from galvote.inference.shards import Shards
 from galvote.io import Sources
 

@@ -19,7 +19,7 @@ from galvote.images.measure import refuse_without_photutils
 from galvote.images.scale import Shown, describe_scale
 from galvote.inference import Explanation, Method, Prediction, Predictor, explain, make_prediction, rotate
 from galvote.inference.cores import count_cores
-from galvote.inference.predictor import Scale
+from galvote.inference.settings import Scale
 from galvote.io import Sizes, Source
 from galvote.serve.batching import Batcher
 from galvote.serve.errors import RequestError, busy
