@@ -25,21 +25,22 @@ STAGES = (
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
-DEPTHS = {0: 1.0, 1: 1.1}
-"""How many times as many blocks each size has; the first and last stage keep theirs. Size 2 is wider, too."""
+SIZES = {0: (1.0, 1.0), 1: (1.0, 1.1), 2: (1.1, 1.2)}
+"""How many times as wide each size is, and how many times as many blocks it has."""
 
 _IMAGENET_SHA256 = {
     0: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
     1: "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    2: "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
 }
 
 
 @register_encoder("efficientnet-lite")
 class EfficientNetLiteSpec(NetworkSpec):
-    """EfficientNet-Lite of 16 blocks (size 0) or 21 (1), which may start from ImageNet weights."""
+    """EfficientNet-Lite of 16 blocks (size 0), 21 (1) or 21 wider ones (2), with ImageNet weights too."""
 
     any_width: ClassVar[bool] = True
-    size: Literal[0, 1] = 0
+    size: Literal[0, 1, 2] = 0
 
     def build(self) -> nn.Module:
         """Build the encoder with random weights."""
@@ -175,8 +176,11 @@ class EfficientNetLite(nn.Module):
         self.size, self.width = size, 1280
         self.stem = nn.Sequential(nn.Conv2d(3, 32, 3, 2, 1, bias=False), _norm(32), nn.ReLU6())
         blocks, channels = list[nn.Module](), 32
-        for stage, (kernel, stride, expansion, outputs, count) in enumerate(STAGES):
-            scaled = count if stage in (0, len(STAGES) - 1) else math.ceil(count * DEPTHS[size])
+        width, depth = SIZES[size]
+        for stage, (kernel, stride, expansion, narrow, count) in enumerate(STAGES):
+            outputs = int(narrow * width / 8 + 0.5) * 8
+            # The first and last stage keep their blocks.
+            scaled = count if stage in (0, len(STAGES) - 1) else math.ceil(count * depth)
             for place in range(scaled):
                 step = stride if place == 0 else 1
                 blocks.append(InvertedResidual(channels, outputs, kernel, step, expansion))
