@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 import galvote
-from galvote.errors import TrainingError
+from galvote.errors import ModelError, TrainingError
 from galvote.training import load_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread", "quick")
@@ -53,6 +53,8 @@ def test_teachers_are_announced_before_anything_is_read(tmp_path):
     assert f"{load_recipe('galvote-teacher-3').training.epochs} epochs; RMSE 0.08" in lines[3]
     assert "73 minutes" in lines[3]
     assert "--yes" in lines[6] and "--teacher" in lines[6]
+    with pytest.raises(ModelError, match="nobody"):
+        galvote.train("galvote-base", teacher=["galvote-base", "nobody"], **nothing)
     assert not (tmp_path / "run").exists()
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from galvote.errors import TrainingError
+from galvote.models import find_model
 from galvote.recipes import summarise_recipe
 from galvote.report import CURVES
 from galvote.training.inputs import File, LabelFiles, Places, read_training_data
@@ -92,6 +93,8 @@ def train(
         with world.rank_zero_first():
             if world.is_rank_zero:
                 refuse_taken(out, resume=resume, overwrite=overwrite)
+                for model in chosen.training.teacher:
+                    find_model(model)  # before images are packed
                 agreed = train_teacher or (resume and (out / RUN).exists())
                 _announce_teachers(recipe, chosen, report, agreed=agreed)
             read = partial(
