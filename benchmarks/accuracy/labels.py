@@ -3,10 +3,10 @@
     python -m benchmarks.accuracy.labels --data DATA --runs runs/own --rings RINGS --gz1 GZ1
     python -m benchmarks.accuracy.labels ... --only "bar, (galvote|ImageNet).*, full, 100, 0"
 
-A head, as `galvote finetune` fits it, learns features of galvote's encoders, of galvote-base's with weights
-of ImageNet or at random, or classical measures; or the network is trained from there, as by `--mode full`.
-RINGS and GZ1 are folders with images and ``labels.csv``; each galaxy is predicted by what learned from others
-(five parts). Of the challenge's, labels are what most volunteers said where most were asked: training
+A head, as `galvote finetune` fits it, learns features of the encoders of `--models`, of galvote-base's with
+weights of ImageNet or at random, or classical measures; or the network is trained from there, as by `--mode
+full`. RINGS and GZ1 are folders with images and ``labels.csv``; each galaxy is predicted by what learned from
+others (five parts). Of the challenge's, labels are what most volunteers said where most were asked: training
 galaxies are learned from, and the validation split, which no encoder has learned, is scored. Draws keep the
 classes' shares. Each score goes to ``scores.csv`` in the folder of runs at once, and is not measured again.
 """
@@ -50,7 +50,7 @@ from galvote.trees import asked_share, class_tree, to_conditional
 SIZES = (25, 50, 100, 250, 500, 1000)
 DRAWS, MOST = 5, 1200
 QUESTIONS = {"bar": "Class3.1", "edge-on": "Class2.1", "merger": "Class8.6"}
-KINDS = ("galvote-base", "galvote-small", "ImageNet", "random weights", "12 classical measures")
+OTHERS = ("ImageNet", "random weights", "12 classical measures")
 COLUMNS = ["labels", "begun with", "mode", "size", "draw", "roc_auc", "processor_seconds"]
 
 Scores = dict[tuple[str, ...], tuple[float, float]]  # ROC AUC and processor seconds of each cell
@@ -66,12 +66,13 @@ class Task(NamedTuple):
 
 
 def main() -> None:
-    options = common.parser(__doc__, "--data", "--runs", "--rings", "--gz1", "--figure")
+    options = common.parser(__doc__, "--data", "--runs", "--models", "--rings", "--gz1", "--figure")
     options.add_argument("--only", nargs="+", default=[", head,"], help=f"patterns of {COLUMNS[:5]}")
     chosen = options.parse_args()
     common.print_heading(f"{DRAWS} draws")
     tasks = find_tasks(chosen.data, chosen.rings, chosen.gz1)
-    learners = [Learner(*task, kind, chosen.runs) for task in tasks for kind in KINDS]
+    kinds = [*chosen.models, *OTHERS]
+    learners = [Learner(*task, kind, chosen.runs) for task in tasks for kind in kinds]
     with (chosen.runs / "scores.csv").open("a+", newline="") as file:
         file.seek(0)
         rows, writer = list(csv.reader(file)), csv.writer(file, lineterminator="\n")
@@ -145,7 +146,7 @@ class Learner:
 
     def __init__(self, name: str, task: Task, kind: str, runs: Path, views: int = 1) -> None:
         self.name, self.task, self.kind, self.runs = name, task, kind, runs
-        place = runs / f"{name}-{kind}-{views}.npz".replace(" ", "-")
+        place = runs / re.sub("[ /]", "-", f"{name}-{kind}-{views}.npz")
         if not place.exists():
             runs.mkdir(parents=True, exist_ok=True)
             ids, features = self.described(views)
@@ -156,7 +157,7 @@ class Learner:
         self.tree, self.given = class_tree("own", names.tolist()), np.eye(len(names))[self.own]
         self.out = np.isin(self.ids, list(task.held_out))
         every = features.reshape(-1, features.shape[2])
-        answers = answer_directions(find_model(kind), every) if kind.startswith("galvote") else None
+        answers = answer_directions(find_model(kind), every) if kind not in OTHERS else None
         self.scaling = Scaling.fit(every, answers)
         scaled = self.scaling.apply(features)
         self.known = Known.of(self.tree, scaled, self.given, None, self.scaling.answers)
@@ -164,7 +165,7 @@ class Learner:
 
     def described(self, views: int) -> tuple[Sequence[str], np.ndarray]:
         """Return ids and what the galaxies are described with, (view, galaxy, feature)."""
-        if self.kind == KINDS[-1]:
+        if self.kind == OTHERS[-1]:
             return measure_all(self.task)
         predictor = galvote.load(network(self.kind, self.runs))
         found = look(predictor, self.task.sources, spread_views(views), Settings(scale=self.task.scale))
@@ -173,7 +174,7 @@ class Learner:
     def cells(self) -> Iterator[tuple[str, ...]]:
         """Yield the first five `COLUMNS` of what can be scored; of all labels there is one draw."""
         most = min(len(rows) for rows, _ in self.parts(MOST, 0))
-        for mode in ("head", "full")[: 1 + (self.kind != KINDS[-1])]:
+        for mode in ("head", "full")[: 1 + (self.kind != OTHERS[-1])]:
             for size in [*(size for size in SIZES if size < most), most]:
                 for draw in range(1 if size == most and self.out.any() else DRAWS):
                     yield self.name, self.kind, mode, str(size), str(draw)
@@ -295,8 +296,9 @@ def draw(learners: Sequence[Learner], scores: Scores, path: Path) -> None:
     figure = new_figure(12, 7)
     *panels, legend = figure.subplots(2, 3).ravel()
     axes_of = dict(zip(dict.fromkeys(one.name for one in learners), panels, strict=True))
+    colours = dict(zip(dict.fromkeys(one.kind for one in learners), common.COLOURS, strict=False))
     for learner, mode in product(learners, ("head", "full")):
-        axes, colour = axes_of[learner.name], common.COLOURS[KINDS.index(learner.kind)]
+        axes, colour = axes_of[learner.name], colours[learner.kind]
         style_axes(axes, learner.name, "labels", "ROC AUC")
         found = learner.scored(scores, mode)
         spans = {
