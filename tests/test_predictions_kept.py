@@ -2,11 +2,14 @@
 
 `tests/data/shipped_predictions.parquet` holds what the weights of 2026-11-29 said, in float32 and one view,
 of 50 rendered galaxies and of the challenge's 500 validation galaxies: numbers, neither images nor votes.
+Some processors render a few galaxies differently, by a grey level or two: `pixels` is a digest of the image.
 """
 
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
@@ -25,23 +28,29 @@ def rendered():
     return [galaxy.image for galaxy in simulate_galaxies(50, seed=7)]
 
 
-def largest_change(model: str, kind: str, images, field_of_view: float | None = None) -> float:
+def kept(model: str, kind: str) -> pa.Table:
     table = pq.read_table(KEPT)
-    mine = pc.and_(pc.equal(table["model"], model), pc.equal(table["kind"], kind))
-    before = np.array(table.filter(mine)["fractions"].to_pylist(), np.float32)
+    return table.filter(pc.and_(pc.equal(table["model"], model), pc.equal(table["kind"], kind)))
+
+
+def largest_change(model: str, table: pa.Table, images, field_of_view: float | None = None) -> float:
+    before = np.array(table["fractions"].to_pylist(), np.float32)
     predictor = galvote.load(model, backend="torch-float32")
     return float(np.abs(predictor.predict(images, field_of_view=field_of_view).fractions - before).max())
 
 
 @pytest.mark.parametrize("model", ["galvote-base", "galvote-small"])
 def test_rendered_galaxies(model, rendered, one_thread) -> None:
-    assert largest_change(model, "rendered", rendered, 5.12) <= TOLERANCE
+    table = kept(model, "rendered")
+    pixels = [blake2b(image.tobytes(), digest_size=8).hexdigest() for image in rendered]
+    same = [row for row, digest in enumerate(table["pixels"].to_pylist()) if digest == pixels[row]]
+    assert len(same) >= 10
+    assert largest_change(model, table.take(same), [rendered[row] for row in same], 5.12) <= TOLERANCE
 
 
 @pytest.mark.parametrize("model", ["galvote-base", "galvote-small"])
 def test_validation_galaxies(model, real_galaxies, one_thread) -> None:
-    table = pq.read_table(KEPT)
-    mine = pc.and_(pc.equal(table["model"], model), pc.equal(table["kind"], "validation"))
+    table = kept(model, "validation")
     folder = real_galaxies / "galaxyzoo" / "images_training"
-    paths = [folder / f"{galaxy}.jpg" for galaxy in table.filter(mine)["id"].to_pylist()]
-    assert largest_change(model, "validation", paths) <= TOLERANCE
+    paths = [folder / f"{galaxy}.jpg" for galaxy in table["id"].to_pylist()]
+    assert largest_change(model, table, paths) <= TOLERANCE
