@@ -210,6 +210,34 @@ class Predictor:
         """
         settings = Settings(tta, field_of_view, level, features, bands=bands, stretch=stretch, scale=scale)
         listed = list_images(images, settings.look)
+        return self.predict_listed(
+            listed, settings, prefetch=prefetch, report=report, on_progress=on_progress
+        )
+
+    def predict_listed(
+        self,
+        listed: Sequence[Source] | Sources,
+        settings: Settings,
+        *,
+        prefetch: int | None = None,
+        report: Callable[[str], None] | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Prediction:
+        """Predict images that are listed already, as `predict` does.
+
+        Parameters
+        ----------
+        listed
+            As `galvote.io.list_sources` returns them.
+        settings
+            What is asked for.
+        prefetch, report, on_progress
+            As for `predict`.
+
+        Returns
+        -------
+        Of each image, in order.
+        """
         done, predictions = 0, list[Prediction]()
         if remark := self.check_scale(listed, settings):
             (report or _warn)(remark)
@@ -221,7 +249,7 @@ class Predictor:
         if not predictions:
             pixels = self.geometry.pixels
             none = np.zeros((0, pixels, pixels, 3), np.uint8)
-            empty = self.predict_cutouts(none, level=level, features=features)
+            empty = self.predict_cutouts(none, level=settings.level, features=settings.features)
             return empty.with_scale([], columns=settings.scaled)
         return replace(Prediction.concat(predictions), remark=remark)
 
