@@ -16,6 +16,7 @@ from galvote.inference.manifest import Manifest
 from galvote.inference.predictor import Predictor
 from galvote.inference.settings import Settings
 from galvote.inference.shards import SHARD_SIZE, Shards
+from galvote.inference.streaming import predict_each
 from galvote.io import Sources
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def predict_shards(
     ) as listed:
         sources, settings = listed.sources, listed.settings
         shards = Shards.begin(Path(out), Manifest.of(predictor, sources, settings, shard_size), overwrite)
-        if remark := predictor.check_scale(sources, settings):
+        if remark := predictor.preprocessor.check_scale(sources, settings):
             report(remark)
         rows = [shards.manifest.rows(shard) for shard in shards.manifest.of_task(task)]
         total, done = sum(each.stop - each.start for each in rows), 0
@@ -206,8 +207,8 @@ def fill_shards(
                 summary.damaged += statuses is None and shards.path(shard).exists()
                 yield shard, galaxies
 
-    predicted = predictor.predict_each(
-        missing(), settings, prefetch=prefetch, on_batch=lambda batch: count(Counter(batch.status))
+    predicted = predict_each(
+        predictor, missing(), settings, prefetch=prefetch, on_batch=lambda batch: count(Counter(batch.status))
     )
     with closing(predicted):  # when a run is stopped while it writes, its threads end before it does
         for shard, prediction in predicted:

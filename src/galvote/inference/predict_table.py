@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 
 from galvote.errors import CatalogueError
 from galvote.inference.listing import Place, Places, list_galaxies
+from galvote.inference.pipeline import BATCH
 from galvote.inference.predict_shards import predict_shards
-from galvote.inference.predictor import BATCH, Predictor
+from galvote.inference.predictor import Predictor
 from galvote.inference.settings import Settings
 from galvote.io import Sources, read_ids, read_table, refuse_unwritable, write_table
 from galvote.io.columns import list_names, one_has, refuse_repeated_ids
@@ -146,7 +147,7 @@ def predict_table(
                 sources = _select(sources, wanted, Path(ids))
         if beside is None:
             refuse_unwritable(out, overwrite, pa.table({"id": pa.array(sources.ids, pa.string())}))
-        if remark := predictor.check_scale(sources, settings):
+        if remark := predictor.preprocessor.check_scale(sources, settings):
             report(remark)
         if engine is None:
             table = _predict(predictor, sources, settings, prefetch, on_progress)
