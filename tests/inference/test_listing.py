@@ -68,4 +68,7 @@ def test_places_are_listed_as_they_are_for_the_command_line(tmp_path: Path, pict
     assert galvote.predict(tmp_path / "deep", recursive=True, **how).ids == ("a/x", "b/c/x")
     assert galvote.predict(tmp_path / "list.csv", id_column="name", **how).ids == ("first",)
     assert len(galvote.predict(tmp_path / "two.npz", dataset="others", **how)) == 2
+    asked = galvote.predict(tmp_path / "deep", recursive=True, conditional=True, scale="gz2")
+    assert {"smooth", "bar_low"} <= set(asked.to_table().colnames)
+    assert "bar" not in asked.to_arrow(conditional=False).column_names
     assert len(said) == 3 and said[0].startswith("2 galaxies")

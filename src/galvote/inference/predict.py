@@ -24,6 +24,7 @@ def predict(
     field_of_view: float | None = None,
     level: float | None = None,
     features: bool = False,
+    conditional: bool = False,
     bands: str | None = None,
     stretch: str = "lupton",
     scale: Scale | None = None,
@@ -49,7 +50,11 @@ def predict(
         Name of a model, as for `galvote.load`, or one that is loaded.
     backend
         As for `galvote.load`.
-    tta, field_of_view, level, features, bands, stretch, scale
+    tta, field_of_view, level, features
+        As for `Predictor.predict`.
+    conditional
+        Add the fractions of those who were asked to the prediction's tables.
+    bands, stretch, scale
         As for `Predictor.predict`.
     id_column
         Column of ids in tables; by default one of the usual names.
@@ -96,7 +101,7 @@ def predict(
     >>> table = galvote.predict("images", model="galvote-base").to_table()  # doctest: +SKIP
     >>> table = galvote.predict(catalogue="sky.fits", field="field.fits").to_table()  # doctest: +SKIP
     """
-    settings = Settings(tta, field_of_view, level, features, bands=bands, stretch=stretch, scale=scale)
+    settings = Settings(tta, field_of_view, level, features, conditional, bands, stretch, scale)
     predictor = model if isinstance(model, Predictor) else Predictor.load(model, backend)
     with list_galaxies(
         images,

@@ -232,8 +232,10 @@ class Predictor:
             pixels = self.geometry.pixels
             none = np.zeros((0, pixels, pixels, 3), np.uint8)
             empty = self.predict_cutouts(none, level=settings.level, features=settings.features)
-            return empty.with_scale([], columns=settings.scaled)
-        return replace(Prediction.concat(predictions), remark=remark)
+            predictions.append(empty.with_scale([], columns=settings.scaled))
+        return replace(
+            Prediction.concat(predictions), remark=remark, conditional_columns=settings.conditional
+        )
 
     def predict_batches(
         self, images: Images, settings: Settings | None = None, *, prefetch: int | None = None
