@@ -137,6 +137,17 @@ def test_extras_that_are_named_exist() -> None:
     assert set(extras) <= set(re.findall(r"'\.\[(\w+)\]'", (ROOT / "README.md").read_text()))
 
 
+def test_modules_and_functions_of_the_architecture_exist() -> None:
+    text = (ROOT / "docs/architecture.md").read_text().partition("## The path of an image")[2]
+    names = set(re.findall(r"`([a-z]+(?:\.\w+)+)`", text))
+    assert "training.batches" in names
+    for name in names:
+        place, found = "galvote", importlib.import_module("galvote")
+        for part in name.removeprefix("galvote.").split("."):
+            place = f"{place}.{part}"
+            found = getattr(found, part, None) or importlib.import_module(place)
+
+
 def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs/index.md").read_text()
     others = [page.name for page in PAGES if page.parent == ROOT / "docs" and page.name != "index.md"]

@@ -233,7 +233,7 @@ class Learner:
 def measure_all(task: Task) -> tuple[Sequence[str], np.ndarray]:
     """Measure the cutouts that galvote-base is shown; return ids and measures, (view, galaxy, measure)."""
     predictor = galvote.load("galvote-base")
-    shown = {one.id: predictor.show(one, try_read(one.read), task.scale) for one in task.sources}
+    shown = {one.id: predictor.preprocessor.show(one, try_read(one.read), task.scale) for one in task.sources}
     rows = {id_: measure(one.cutout) for id_, one in shown.items() if isinstance(one, Shown)}
     return list(rows), np.array([list(rows.values())], np.float32)
 

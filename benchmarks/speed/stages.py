@@ -22,9 +22,8 @@ from galvote.images import View, decode_image, network_input, to_cutout
 from galvote.images.geometry import FRAME_WIDTH
 from galvote.images.scale import measure
 from galvote.inference import SHARD_SIZE
-from galvote.inference.pipeline import in_batches
+from galvote.inference.pipeline import BATCH, in_batches
 from galvote.inference.prediction import make_prediction
-from galvote.inference.predictor import BATCH
 from galvote.io import write_table
 
 MEASURE = "measure r90, with `--scale auto`"

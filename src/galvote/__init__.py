@@ -2,7 +2,7 @@
 
 ================  =======================================================================
 `load`            a model, ready to predict: a `Predictor`, which gives a `Prediction`
-`predict`         fractions of images in one call: a `Prediction`
+`predict`         fractions of images, or of a catalogue of positions: a `Prediction`
 `predict_table`   the same into a file, beside another catalogue if you like
 `predict_shards`  the same into a folder, which an interrupted run goes on with
 `find_field`      the galaxies of a wide image, classified: a `Field`

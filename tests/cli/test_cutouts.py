@@ -1,4 +1,4 @@
-"""Galaxies by position, from the command line: their images in a folder, and predictions without any."""
+"""Galaxies by position: their images in a folder, and predictions without any."""
 
 import json
 import signal
@@ -18,9 +18,12 @@ import simplejpeg
 from astropy.io import fits
 from astropy.wcs import WCS
 
+import galvote
 from galvote.cli.options import SurveyName
+from galvote.errors import CatalogueError, GalvoteError
 from galvote.images import decode_image
-from galvote.images.services import SURVEYS
+from galvote.images.services import SURVEYS, CutoutService
+from galvote.inference.ray_engine import RayEngine
 from galvote.io import list_sources, read_table, write_table
 from galvote.io.columns import about
 
@@ -197,6 +200,81 @@ def test_a_field_in_numbered_parts(command, field: Path, catalogue: Path, tmp_pa
     assert "holds a prediction of something else" in refused.stderr
 
 
+def test_python_predicts_by_position_in_one_call(field: Path, catalogue: Path, tmp_path: Path) -> None:
+    where = {"catalogue": catalogue, "field": str(field), "id_column": "OBJID"}
+    prediction = galvote.predict(**where)
+    assert prediction.ids == (*PLACES, "lost") and prediction.status == tuple(STATUSES)
+    smooth = prediction.to_arrow()["Class1.1"]
+    written = galvote.predict_table(None, tmp_path / "votes.parquet", **where)
+    assert written.galaxies == 5 and written.statuses["ok"] == 2
+    votes = read_table(tmp_path / "votes.parquet")
+    assert votes.column_names[:6] == ["objid", "ra", "dec", "petroR90_r", "z", "status"]
+    assert votes["Class1.1"].to_pylist() == smooth.to_pylist()
+    made = galvote.predict_shards(None, tmp_path / "shards", **where, shard_size=2)
+    assert made.made == 3
+    assert read_table(tmp_path / "shards")["Class1.1"].to_pylist() == smooth.to_pylist()
+
+    # Sizes that are unknown are measured, or have one width; other columns hold them under any name.
+    table = read_table(catalogue).slice(0, 2)
+    write_table(table.rename_columns(["objid", "ra", "dec", "radius", "z"]), tmp_path / "sky.csv")
+    said, counts = list[str](), list[tuple[int, int]]()
+    where = {"catalogue": tmp_path / "sky.csv", "field": [field]}
+    measured = galvote.predict(
+        **where, report=said.append, on_progress=lambda done, total: counts.append((done, total))
+    )
+    assert "The sizes of 2 galaxies were measured" in said[-1] and counts == [(1, 2), (2, 2), (2, 2)]
+    named = galvote.predict(**where, size_column="radius")
+    assert named.to_arrow()["Class1.1"].to_pylist() == smooth.to_pylist()[:2]
+    wide = galvote.predict(**where, arcsec=R90 * 8.48)
+    assert np.allclose(wide.fractions, named.fractions, atol=1e-6)
+    assert np.allclose(measured.fractions, named.fractions, atol=0.2)
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({}, "Nothing to predict.*catalogue= with field="),
+        ({"images": "IMAGES", "catalogue": "SKY", "field": "FIELD"}, "either images or a --catalogue"),
+        ({"images": "IMAGES", "arcsec": 20.0}, "either images or a --catalogue"),
+        ({"field": "FIELD"}, "Say which galaxies.*catalogue="),
+        ({"catalogue": "SKY"}, "either --field or --survey"),
+        ({"catalogue": "SKY", "field": "FIELD", "survey": "sdss"}, "either --field or --survey"),
+        ({"catalogue": "SKY", "field": "FIELD", "recursive": True}, "are for images"),
+        ({"catalogue": "SKY", "field": "FIELD", "scale": "auto"}, "are for images"),
+        ({"catalogue": "SKY", "field": "FIELD", "field_of_view": 4.0}, "are for images"),
+        ({"catalogue": "SKY", "field": "FIELD", "id_column": "name"}, "name"),
+        ({"catalogue": "SKY", "survey": "2mass"}, "no survey '2mass'"),
+    ],
+)
+def test_python_refuses_what_does_not_fit_together(
+    given: dict[str, object], reason: str, field: Path, catalogue: Path
+) -> None:
+    places = {"IMAGES": field.parent, "SKY": catalogue, "FIELD": field}
+    with pytest.raises(GalvoteError, match=reason):
+        galvote.predict(
+            **{
+                word: places.get(what, what) if isinstance(what, str) else what
+                for word, what in given.items()
+            }
+        )
+
+
+def test_python_refuses_tables_that_cannot_be(field: Path, catalogue: Path, tmp_path: Path) -> None:
+    out, where = tmp_path / "votes.csv", {"catalogue": catalogue, "field": field}
+    for more in ({"join": catalogue}, {"ids": catalogue}, {"layout": "challenge"}):
+        with pytest.raises(CatalogueError, match="are for images"):
+            galvote.predict_table(None, out, **where, **more)
+    assert not list(tmp_path.iterdir())
+
+
+def test_ray_does_not_ask_a_survey(catalogue: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(GalvoteError, match="all ask the survey at once"):
+        galvote.predict_shards(
+            None, tmp_path / "shards", catalogue=catalogue, survey="sdss", engine=RayEngine()
+        )
+
+
 def test_a_run_in_which_no_galaxy_is_on_the_field_fails(command, field: Path, tmp_path: Path) -> None:
     (tmp_path / "sky.csv").write_text("ra;dec;r90\n10:00:00;-70:00:00;5,5\n")
     run = ("--field", field, "--catalogue", tmp_path / "sky.csv")
@@ -306,6 +384,17 @@ def test_images_of_a_survey(command, service: str, tmp_path: Path) -> None:
     assert command("predict", *asks, "--out", tmp_path / "votes.csv").returncode == 0
     assert set(Service.asked) == {"1.0000000"}
     assert read_table(tmp_path / "votes.csv")["status"].to_pylist() == ["ok", "missing", "ok", "no-size"]
+    asked = CutoutService("sdss", url=service, cache=tmp_path / "cache", rate=1000.0)
+    prediction = galvote.predict(catalogue=catalogue, survey=asked)
+    assert prediction.status == ("ok", "missing", "ok", "no-size")
+
+
+def test_tasks_share_the_rate_of_a_survey(service: str, tmp_path: Path) -> None:
+    (tmp_path / "sky.csv").write_text("ra,dec,r90\n" + "".join(f"10,{dec},5\n" for dec in (3, 4, 5, 6)))
+    asked = CutoutService("sdss", url=service, cache=tmp_path / "cache", rate=8.0)
+    where = {"catalogue": tmp_path / "sky.csv", "survey": asked, "shard_size": 2}
+    galvote.predict_shards(None, tmp_path / "shards", **where, task=(1, 2))
+    assert len(Service.times) == 2 and Service.times[1] - Service.times[0] > 0.2
 
 
 def test_shards_share_the_rate(command, service: str, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def test_the_page_runs_as_it_stands(command, tmp_path: Path, monkeypatch: pytest
         for line in code.splitlines():
             done = command(*shlex.split(line)[1:])
             assert done.returncode == 0, f"{line}\n{done.stderr}"
-    for name in ("votes.fits", "joined.parquet"):
+    for name in ("votes.fits", "joined.parquet", "votes.parquet"):
         table = read_table(name)
         assert table["status"].to_pylist() == ["ok"] * 4
         assert table["z"].to_pylist() == [0.03, 0.05, 0.02, 0.04]

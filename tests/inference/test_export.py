@@ -158,7 +158,7 @@ def test_without_torch_a_model_needs_its_graph(calibrated, exported, monkeypatch
     there = importlib.util.find_spec
 
     def installed(*missing: str) -> None:
-        for module in ("backends", "opening", "predictor"):
+        for module in ("backends", "folders", "predictor"):
             monkeypatch.setattr(
                 f"galvote.inference.{module}.find_spec", lambda name: None if name in missing else there(name)
             )

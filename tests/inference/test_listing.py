@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+import galvote
 from galvote.errors import CatalogueError
 from galvote.images import Geometry, try_cutout
 from galvote.inference.listing import list_images
@@ -54,3 +55,20 @@ def test_what_is_no_picture_is_named(picture: np.ndarray) -> None:
 
 def test_no_number_of_pixels_says_how_wide_an_array_is(picture: np.ndarray) -> None:
     assert list_images([picture.repeat(2, axis=0).repeat(2, axis=1)])[0].field_of_view is None
+
+
+def test_places_are_listed_as_they_are_for_the_command_line(tmp_path: Path, picture: np.ndarray) -> None:
+    for name in ("a", "b/c"):
+        (tmp_path / "deep" / name).mkdir(parents=True)
+        Image.fromarray(picture).save(tmp_path / "deep" / name / "x.png")
+    (tmp_path / "list.csv").write_text("id,name,source\n1,first,deep/a/x.png\n")
+    np.savez(tmp_path / "two.npz", images=picture[None], others=picture[None].repeat(2, axis=0))
+    said = list[str]()
+    how = {"scale": "gz2", "report": said.append}
+    assert galvote.predict(tmp_path / "deep", recursive=True, **how).ids == ("a/x", "b/c/x")
+    assert galvote.predict(tmp_path / "list.csv", id_column="name", **how).ids == ("first",)
+    assert len(galvote.predict(tmp_path / "two.npz", dataset="others", **how)) == 2
+    asked = galvote.predict(tmp_path / "deep", recursive=True, conditional=True, scale="gz2")
+    assert {"smooth", "bar_low"} <= set(asked.to_table().colnames)
+    assert "bar" not in asked.to_arrow(conditional=False).column_names
+    assert len(said) == 3 and said[0].startswith("2 galaxies")

@@ -153,7 +153,7 @@ def test_a_galaxy_does_not_depend_on_its_neighbours(predictor, images):
 
 def test_batches_keep_every_galaxy_and_its_order(predictor, images, monkeypatch):
     expected = fractions(predictor.predict(images).to_arrow())
-    monkeypatch.setattr("galvote.inference.predictor.BATCH", 2)
+    monkeypatch.setattr("galvote.inference.streaming.BATCH", 2)
     told = list[tuple[int, int]]()
     table = predictor.predict(
         [*images[:3], np.zeros((2, 2), dtype=np.uint8), *images[3:]],

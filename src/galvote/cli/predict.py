@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -16,13 +14,9 @@ from galvote.cli import options
 from galvote.errors import CatalogueError, GalvoteError
 
 if TYPE_CHECKING:
-    from galvote.images.services import CutoutService
     from galvote.inference import Shards
     from galvote.inference.predict_shards import Summary
     from galvote.inference.ray_engine import RayEngine
-    from galvote.io import Sources
-    from galvote.io.bands import Look
-    from galvote.io.positions import Positions
 
 
 _table, _shards = options.group("One file"), options.group("A folder of shards")
@@ -134,54 +128,34 @@ def predict(
     into_folder = out.endswith(("/", os.sep)) or place.is_dir() or not place.suffix
     one_table = {"ids": ids, "join": join, "layout": layout.value}
     in_shards = {"shard_size": shard_size, "task": task and share, "retry": retry}
-    chosen = options.choose_scale(scale, pixel_scale, catalogue, size_column, size_factor, id_column)
-    positions = None if pixel_scale else catalogue
-    needs_images = _makes_one_table(one_table) or field_of_view or chosen
-    _refuse_ambiguity(sources, positions, bool(field or survey), needs_images)
     _refuse_unfit(place, into_folder, one_table, in_shards)
+    chosen = options.choose_scale(scale, pixel_scale, catalogue, size_column, size_factor, id_column)
+    if pixel_scale is not None:  # the catalogue is of sizes, not of positions
+        catalogue = size_column = None
 
     from galvote.inference import Settings
 
-    settings = Settings(
-        tta, field_of_view, level, features, conditional, bands, stretch.value, "gz2" if positions else chosen
-    )
-    how: dict[str, Any] = {"model": model, "backend": backend, "settings": settings, "prefetch": prefetch}
-    how |= {"id_column": id_column, "overwrite": overwrite}
-    how["engine"] = _open_engine(engine, address, workers, bool(survey))
-    # Tasks that run at the same time ask a survey together as often as one process would.
-    asked = options.open_service(survey, url=service_url, cache=cache, rate=2.0 / share[1])
-    shown = (id_column, size_column, arcsec, settings.look)
-    listed: list[Path] | Sources | None = sources
-    if sources and (recursive or dataset):
-        from galvote.io import list_sources
-
-        listed = list_sources(sources, id_column=id_column, dataset=dataset, recursive=recursive)
-        typer.echo(f"{listed.describe()}.", err=True)
-    with _list(listed, positions, field, asked, *shown) as (images, beside):
-        if into_folder:
-            _predict_shards(images, place, how | {key: value for key, value in in_shards.items() if value})
-        else:
-            _predict_table(images, place, how | one_table | ({"join": beside} if beside else {}))
-
-
-def _refuse_ambiguity(
-    sources: Sequence[Path] | None, catalogue: Path | None, shown: bool, needs_images: object
-) -> None:
-    """Raise an error unless either images or positions are given, with options that fit."""
-    by_position = bool(catalogue or shown)
-    if by_position and sources:
-        raise CatalogueError("Name either images or a --catalogue of positions, and run it twice for both.")
-    if not (by_position or sources):
-        raise CatalogueError(
-            "Nothing to predict: name images, or a --catalogue of positions with --field or --survey."
-        )
-    if by_position and catalogue is None:
-        raise CatalogueError("Say which galaxies: --catalogue is a table of their positions.")
-    if by_position and needs_images:
-        raise CatalogueError(
-            "--ids, --join, --field-of-view, --scale, --pixel-scale and --format challenge are for images; "
-            "leave them out where galaxies are looked up by position."
-        )
+    how: dict[str, Any] = {
+        "model": model,
+        "backend": backend,
+        "settings": Settings(tta, field_of_view, level, features, conditional, bands, stretch.value, chosen),
+        "id_column": id_column,
+        "dataset": dataset,
+        "recursive": recursive,
+        "catalogue": catalogue,
+        "field": field or None,
+        "survey": options.open_service(survey, url=service_url, cache=cache),
+        "size_column": size_column,
+        "arcsec": arcsec,
+        "prefetch": prefetch,
+        "engine": _open_engine(engine, address, workers),
+        "overwrite": overwrite,
+    }
+    if into_folder:
+        given = {key: value for key, value in in_shards.items() if value}
+        _predict_shards(sources or None, place, how | given)
+    else:
+        _predict_table(sources or None, place, how | one_table)
 
 
 def _refuse_unfit(
@@ -210,59 +184,17 @@ def _read_task(text: str | None) -> tuple[int, int]:
     return int(number), int(of)
 
 
-def _open_engine(engine: Engine, address: str | None, workers: int | None, survey: bool) -> RayEngine | None:
+def _open_engine(engine: Engine, address: str | None, workers: int | None) -> RayEngine | None:
     if engine is Engine.local:
         if address is not None or workers is not None:
             raise GalvoteError("--address and --workers are for Ray; add --engine ray")
         return None
-    if survey:
-        raise GalvoteError(
-            "Ray's workers would all ask the survey at once: fetch the images with `galvote cutouts "
-            "--survey …`, then predict the catalogue.csv that it writes."
-        )
     from galvote.inference.ray_engine import RayEngine
 
     return RayEngine(address, workers)
 
 
-@contextmanager
-def _list(
-    sources: list[Path] | Sources | None,
-    catalogue: Path | None,
-    field: list[str] | None,
-    survey: CutoutService | None,
-    id_column: str | None,
-    size_column: str | None,
-    arcsec: float | None,
-    look: Look,
-) -> Iterator[tuple[list[Path] | Sources, Positions | None]]:
-    """Yield the images, and the positions at which they are looked up if they are."""
-    if catalogue is None:
-        yield sources or [], None
-        return
-
-    from galvote.cli.progress import plain_console, show_progress
-    from galvote.images.look_up import look_up
-    from galvote.io.positions import read_positions
-
-    console = plain_console(stderr=True)
-    positions = read_positions(catalogue, size_column=size_column, id_column=id_column, report=console.print)
-    with ExitStack() as stack:
-        with show_progress(console, "measuring") as on_progress:
-            looked_up = look_up(
-                positions,
-                field=field or None,
-                survey=survey,
-                arcsec=arcsec,
-                look=look,
-                report=console.print,
-                on_progress=on_progress,
-            )
-            _, images = stack.enter_context(looked_up)
-        yield images, positions
-
-
-def _predict_table(images: list[Path] | Sources, place: Path, how: dict[str, Any]) -> None:
+def _predict_table(images: list[Path] | None, place: Path, how: dict[str, Any]) -> None:
     from galvote.cli.progress import exit_unless_any, plain_console, say_statuses, show_progress, stoppable
     from galvote.inference.predict_table import predict_table
 
@@ -282,13 +214,16 @@ def _predict_table(images: list[Path] | Sources, place: Path, how: dict[str, Any
     exit_unless_any(written.statuses["ok"])
 
 
-def _predict_shards(images: list[Path] | Sources, folder: Path, how: dict[str, Any]) -> None:
+def _predict_shards(images: list[Path] | None, folder: Path, how: dict[str, Any]) -> None:
     from galvote.cli.progress import exit_unless_any, plain_console, show_progress, stoppable
     from galvote.inference import Shards
     from galvote.inference.predict_shards import predict_shards
 
     def stopped() -> str:
-        shards = Shards.open(folder)
+        try:
+            shards = Shards.open(folder)
+        except CatalogueError:  # while images were listed, or galaxies measured
+            return f"Stopped before the first shard in {folder}. The same command begins again."
         there = f"{len(shards.present())} of {shards.manifest.shards} shards in {folder}"
         return f"Stopped with {there}. The same command goes on from there."
 

@@ -10,8 +10,8 @@ from galvote.errors import CatalogueError, ImageError
 from galvote.images import Encoded, PackedStore, View, network_input, try_read, tta_views
 from galvote.images.scale import Shown
 from galvote.inference.cores import count_cores
-from galvote.inference.pipeline import in_batches, run_ahead
-from galvote.inference.predictor import BATCH, Predictor
+from galvote.inference.pipeline import BATCH, in_batches, run_ahead
+from galvote.inference.predictor import Predictor
 from galvote.inference.settings import Settings
 from galvote.io import Source, Sources
 from galvote.io.threads import map_in_threads
@@ -56,7 +56,7 @@ def look(
     geometry, seen = predictor.geometry, predictor.card.network.geometry
 
     def compute(read: Sequence[tuple[Source, Encoded | ImageError]]) -> list[_Row]:
-        shown = list(predictor.show_each(read, settings.scale, settings.field_of_view))
+        shown = list(predictor.preprocessor.show_each(read, settings.scale, settings.field_of_view))
         cutouts = np.zeros((len(read), geometry.pixels, geometry.pixels, 3), np.uint8)
         for cutout, one in zip(cutouts, shown, strict=True):
             if not isinstance(one, ImageError):
@@ -100,7 +100,9 @@ def cut_out(predictor: Predictor, sources: Sources, ids: Sequence[str], settings
     cutouts = np.zeros((len(ids), side, side, 3), np.uint8)
 
     def show(one: Source) -> tuple[str, Shown | ImageError]:
-        return one.id, predictor.show(one, try_read(one.read), settings.scale, settings.field_of_view)
+        return one.id, predictor.preprocessor.show(
+            one, try_read(one.read), settings.scale, settings.field_of_view
+        )
 
     for id_, shown in map_in_threads(show, sources.select(row)):
         if isinstance(shown, ImageError):

@@ -155,7 +155,7 @@ def finetune(
         skip_invalid=skip_invalid,
         report=report,
     )
-    if remark := predictor.check_scale(matched.sources, shown):
+    if remark := predictor.preprocessor.check_scale(matched.sources, shown):
         report(remark)
     data = gather(predictor, pictures, matched.votes, views, shown, report, on_progress)
     with threadpool_limits(1):  # heads are small: several threads wait for each other longer than they work

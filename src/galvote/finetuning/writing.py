@@ -145,7 +145,7 @@ def draw_page(
     galaxies = result.ids, result.out_of_fold, result.actual, result.low, result.high
     rows = {row for rows in choose_galaxies(scores, *galaxies, result.numbers).values() for row in rows}
     shown = {
-        one.id: predictor.show(one, try_read(one.read), settings.scale, settings.field_of_view)
+        one.id: predictor.preprocessor.show(one, try_read(one.read), settings.scale, settings.field_of_view)
         for one in pictures.select({result.ids[row] for row in rows})
     }
     return draw_finetuned_page(

@@ -28,9 +28,9 @@ from galvote.errors import CatalogueError
 from galvote.images import Changes, View, change, try_read, warp_cutout
 from galvote.images.scale import Shown
 from galvote.inference.backends import Outputs
-from galvote.inference.pipeline import in_batches
+from galvote.inference.pipeline import BATCH, in_batches
 from galvote.inference.prediction import Prediction
-from galvote.inference.predictor import BATCH, Predictor
+from galvote.inference.predictor import Predictor
 from galvote.inference.scored import read_votes_of
 from galvote.io import Sources, list_sources
 from galvote.io.atomic import refuse_existing
@@ -335,7 +335,7 @@ def predict_changed(
     for batch in in_batches(sources, BATCH):
         cutouts = []
         for source, random in zip(batch, streams, strict=False):
-            shown = predictor.show(source, try_read(source.read), field_of_view=field_of_view)
+            shown = predictor.preprocessor.show(source, try_read(source.read), field_of_view=field_of_view)
             assert isinstance(shown, Shown)
             zoom = changes.zoom ** random.uniform(-1, 1)
             cutout = warp_cutout(shown.cutout, View(zoom=zoom), geometry.pixels)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from galvote import __version__
+from galvote._version import __version__
 from galvote.inference.prediction import LEVEL
 from galvote.inference.predictor import Predictor
 from galvote.inference.settings import Settings

@@ -2,27 +2,17 @@
 
 import base64
 import os
-from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 from safetensors.numpy import load as load_arrays
 
 from galvote.calibration import Calibration
 from galvote.errors import ModelError
-from galvote.inference.backends import Backend, OnnxBackend, OpenVinoBackend, check_backend
+from galvote.inference.backends import check_backend
+from galvote.inference.folders import Opened, open_folder, open_graph
 from galvote.inference.speed import fastest_backend
-from galvote.models import Card, find_model, load_calibration, load_card
-from galvote.models.card import GRAPH, QUANTISED, check_weights
-
-
-class Opened(NamedTuple):
-    """A model that is ready to compute: what computes it, its card, its calibration, and its folder."""
-
-    backend: Backend
-    card: Card
-    calibration: Calibration | None
-    folder: Path | None
+from galvote.models import Card, find_model
+from galvote.models.card import GRAPH
 
 
 def open_model(name: str | os.PathLike[str], backend: str | None = None) -> Opened:
@@ -35,31 +25,9 @@ def open_model(name: str | os.PathLike[str], backend: str | None = None) -> Open
     if path.suffix.lower() == ".onnx":
         return _open_exported(path, backend)
     folder = find_model(path)
-    has_graph = (folder / GRAPH).is_file()
     if backend == "auto":
-        backend = fastest_backend() if has_graph else "torch"
-    calibration = load_calibration(folder)
-    if has_graph and not backend.startswith("torch"):
-        card = load_card(folder)
-        check_weights(folder, card)
-        if backend == "onnx" and (folder / QUANTISED).is_file():
-            return Opened(OnnxBackend(folder / QUANTISED, "int8"), card, calibration, folder)
-        return Opened(_open_graph(folder / GRAPH, backend), card, calibration, folder)
-    if find_spec("torch") is None:
-        raise ModelError(
-            f"The model {folder} has no {GRAPH}, so it takes torch to compute it: "
-            "pip install 'galvote[train]'. With that, `galvote export` makes a file that needs no torch."
-        )
-    if not backend.startswith("torch"):
-        raise ModelError(f"{folder} has no {GRAPH}; write it with: galvote export --model {folder}")
-    import torch
-
-    from galvote.inference.torch_backend import TorchBackend
-    from galvote.models import load_model
-
-    network, card = load_model(folder)
-    computes = TorchBackend(network, torch.float32 if backend == "torch-float32" else None)
-    return Opened(computes, card, calibration, folder)
+        backend = fastest_backend() if (folder / GRAPH).is_file() else "torch"
+    return open_folder(folder, backend)
 
 
 def _open_exported(path: Path, backend: str) -> Opened:
@@ -67,11 +35,7 @@ def _open_exported(path: Path, backend: str) -> Opened:
         raise ModelError(f"{path} is an exported model, which torch cannot compute; leave the backend out.")
     network, card, calibration = _read_exported(path)
     chosen = fastest_backend(without=("torch",)) if backend == "auto" else backend
-    return Opened(_open_graph(network, chosen), card, calibration, None)
-
-
-def _open_graph(network: Path | bytes, backend: str) -> Backend:
-    return OpenVinoBackend(network) if backend == "openvino" else OnnxBackend(network)
+    return Opened(open_graph(network, chosen), card, calibration, None)
 
 
 def _read_exported(path: Path) -> tuple[bytes, Card, Calibration | None]:

@@ -17,6 +17,9 @@ Item = TypeVar("Item")
 Read = TypeVar("Read")
 Rows = TypeVar("Rows")
 
+BATCH = 64
+"""Galaxies that are read, predicted and made rows of together; a backend may compute fewer at once."""
+
 _MORE_READERS = 6
 """Threads that read beyond one for each core, so that a slow disk has something to do at once."""
 

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from galvote.errors import CatalogueError, GalvoteError
-from galvote.inference.listing import Place, Places
+from galvote.inference.listing import Place, Places, list_galaxies
 from galvote.inference.manifest import Manifest
 from galvote.inference.predictor import Predictor
 from galvote.inference.settings import Settings
 from galvote.inference.shards import SHARD_SIZE, Shards
-from galvote.io import Sources, list_sources
-from galvote.io.readers.files import show
+from galvote.inference.streaming import predict_each
+from galvote.io import Sources
 
 if TYPE_CHECKING:
+    from galvote.images.services import CutoutService
     from galvote.inference.ray_engine import RayEngine
 
 _PASSING = frozenset({"missing", "unavailable"})
@@ -48,7 +49,7 @@ class Summary:
 
 
 def predict_shards(
-    images: Places,
+    images: Places | None,
     out: Place,
     *,
     model: Place = "galvote-small",
@@ -58,6 +59,13 @@ def predict_shards(
     task: tuple[int, int] = (1, 1),
     retry: bool = False,
     id_column: str | None = None,
+    dataset: str | None = None,
+    recursive: bool = False,
+    catalogue: Place | None = None,
+    field: Place | Sequence[Place] | None = None,
+    survey: str | CutoutService | None = None,
+    size_column: str | None = None,
+    arcsec: float | None = None,
     prefetch: int | None = None,
     engine: RayEngine | None = None,
     overwrite: bool = False,
@@ -69,7 +77,7 @@ def predict_shards(
     Parameters
     ----------
     images
-        Places of images; see `galvote.io.list_sources`.
+        Places of images; see `galvote.io.list_sources`. None with a catalogue.
     out
         Folder of the shards; made if it does not exist.
     model, backend
@@ -82,10 +90,12 @@ def predict_shards(
         Which share of the shards to predict, from 1, of how many: (2, 20) is the second of twenty.
     retry
         Predict shards again that hold images which were missing, or which a service did not give.
-    id_column
-        Column of ids in tables, if it has none of the usual names.
-    prefetch
-        As for `Predictor.predict`.
+    id_column, dataset, recursive, catalogue, field
+        As for `galvote.predict`.
+    survey
+        As for `galvote.predict`, but not with `engine`; its rate is that of all tasks together.
+    size_column, arcsec, prefetch
+        As for `galvote.predict`.
     engine
         A Ray cluster that does the work; this process if not given.
     overwrite
@@ -93,12 +103,13 @@ def predict_shards(
     report
         Is told, in sentences, what was found, and whether the images' scale seems wrong.
     on_progress
-        Called with how many galaxies of the task are done, and how many there are.
+        Called with how many galaxies are done, and how many there are: of those that are measured in a field,
+        then of the task.
 
     Raises
     ------
     CatalogueError
-        If another prediction was begun in the folder, or there are no images.
+        If another prediction was begun in the folder, or there are no images; as for `galvote.predict`.
     OutputError
         If the folder cannot be written to.
     """
@@ -112,37 +123,51 @@ def predict_shards(
     load = partial(Predictor.load, model, backend)
     predictor, settings = load(), settings or Settings()
     predictor.check_level(settings.level)
-    sources = list_places(images, settings, id_column, report)
-    shards = Shards.begin(Path(out), Manifest.of(predictor, sources, settings, shard_size), overwrite)
-    if remark := predictor.check_scale(sources, settings):
-        report(remark)
-    rows = [shards.manifest.rows(shard) for shard in shards.manifest.of_task(task)]
-    total, done = sum(each.stop - each.start for each in rows), 0
+    with list_galaxies(
+        images,
+        settings,
+        catalogue=catalogue,
+        field=field,
+        survey=_share_rate(survey, of),
+        size_column=size_column,
+        arcsec=arcsec,
+        id_column=id_column,
+        dataset=dataset,
+        recursive=recursive,
+        engine=engine,
+        report=report,
+        on_progress=on_progress,
+    ) as listed:
+        sources, settings = listed.sources, listed.settings
+        shards = Shards.begin(Path(out), Manifest.of(predictor, sources, settings, shard_size), overwrite)
+        if remark := predictor.preprocessor.check_scale(sources, settings):
+            report(remark)
+        rows = [shards.manifest.rows(shard) for shard in shards.manifest.of_task(task)]
+        total, done = sum(each.stop - each.start for each in rows), 0
 
-    def advance(galaxies: int) -> None:
-        nonlocal done
-        done += galaxies
-        if on_progress is not None:
-            on_progress(done, total)
+        def advance(galaxies: int) -> None:
+            nonlocal done
+            done += galaxies
+            if on_progress is not None:
+                on_progress(done, total)
 
-    with engine or nullcontext():
-        fill = partial(fill_shards, predictor) if engine is None else partial(engine.fill_shards, load)
-        summary = fill(
-            sources, shards, settings, task=task, retry=retry, prefetch=prefetch, on_galaxies=advance
-        )
+        with engine or nullcontext():
+            fill = partial(fill_shards, predictor) if engine is None else partial(engine.fill_shards, load)
+            summary = fill(
+                sources, shards, settings, task=task, retry=retry, prefetch=prefetch, on_galaxies=advance
+            )
     shards.finish(remark)
     return summary
 
 
-def list_places(
-    images: Places, settings: Settings, id_column: str | None, report: Callable[[str], None]
-) -> Sources:
-    """List images, if they are not listed yet, and report what was found."""
-    if isinstance(images, Sources):
-        return show(images, settings.look)
-    sources = list_sources(images, id_column=id_column, look=settings.look)
-    report(f"{sources.describe()}.")
-    return sources
+def _share_rate(survey: str | CutoutService | None, tasks: int) -> CutoutService | None:
+    """Return a service that tasks which run at the same time ask together as often as one process would."""
+    if survey is None:
+        return None
+    from galvote.images.services import CutoutService
+
+    service = CutoutService(survey) if isinstance(survey, str) else survey
+    return replace(service, rate=service.rate / tasks)
 
 
 def fill_shards(
@@ -182,8 +207,8 @@ def fill_shards(
                 summary.damaged += statuses is None and shards.path(shard).exists()
                 yield shard, galaxies
 
-    predicted = predictor.predict_each(
-        missing(), settings, prefetch=prefetch, on_batch=lambda batch: count(Counter(batch.status))
+    predicted = predict_each(
+        predictor, missing(), settings, prefetch=prefetch, on_batch=lambda batch: count(Counter(batch.status))
     )
     with closing(predicted):  # when a run is stopped while it writes, its threads end before it does
         for shard, prediction in predicted:

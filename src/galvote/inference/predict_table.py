@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,18 +14,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from galvote.errors import CatalogueError
-from galvote.inference.listing import Place, Places
-from galvote.inference.predict_shards import list_places, predict_shards
-from galvote.inference.predictor import BATCH, Predictor
+from galvote.inference.listing import Place, Places, list_galaxies
+from galvote.inference.pipeline import BATCH
+from galvote.inference.predict_shards import predict_shards
+from galvote.inference.predictor import Predictor
 from galvote.inference.settings import Settings
 from galvote.io import Sources, read_ids, read_table, refuse_unwritable, write_table
 from galvote.io.columns import list_names, one_has, refuse_repeated_ids
 from galvote.io.matching import row_ids
-from galvote.io.positions import Positions, positions_of
+from galvote.io.positions import positions_of
 from galvote.labels.matching import join_by_id
 from galvote.trees import DecisionTree
 
 if TYPE_CHECKING:
+    from galvote.images.services import CutoutService
     from galvote.inference.ray_engine import RayEngine
 
 Layout = Literal["galvote", "challenge"]
@@ -40,16 +43,23 @@ class Written:
 
 
 def predict_table(
-    images: Places,
+    images: Places | None,
     out: Place,
     *,
     model: Place = "galvote-small",
     backend: str | None = None,
     settings: Settings | None = None,
     ids: Place | None = None,
-    join: Place | Positions | None = None,
+    join: Place | None = None,
     layout: Layout = "galvote",
     id_column: str | None = None,
+    dataset: str | None = None,
+    recursive: bool = False,
+    catalogue: Place | None = None,
+    field: Place | Sequence[Place] | None = None,
+    survey: str | CutoutService | None = None,
+    size_column: str | None = None,
+    arcsec: float | None = None,
     prefetch: int | None = None,
     engine: RayEngine | None = None,
     overwrite: bool = False,
@@ -61,7 +71,7 @@ def predict_table(
     Parameters
     ----------
     images
-        Places of images; see `galvote.io.list_sources`.
+        Places of images; see `galvote.io.list_sources`. None with a catalogue.
     out
         File to write: CSV, Parquet, FITS or VOTable by its ending.
     model, backend
@@ -72,22 +82,29 @@ def predict_table(
         Table whose ids are predicted, all of them and no others, in its order.
     join
         Table beside whose columns the predictions are put, by id, or by position within an arcsecond where it
-        has no ids and a table of `images` has both; or positions, beside whose catalogue they are put.
+        has no ids and a table of `images` has both.
     layout
         ``challenge`` writes a submission: ids and cumulative fractions alone.
-    id_column, prefetch
-        As for `predict_shards`.
+    id_column, dataset, recursive
+        As for `galvote.predict`.
+    catalogue
+        As for `galvote.predict`; predictions are put beside its columns.
+    field, survey, size_column, arcsec, prefetch
+        As for `galvote.predict`; no survey with `engine`.
     engine
         A Ray cluster that does the work, whose nodes all see the folder of `out`; this process if not given.
     overwrite
         Replace an existing file.
-    report, on_progress
-        As for `predict_shards`.
+    report
+        Is told, in sentences, what was found, and whether the images' scale seems wrong.
+    on_progress
+        As for `galvote.predict`.
 
     Raises
     ------
     CatalogueError
-        If an id has no image, a submission would lack one, or a catalogue has a column of the predictions.
+        If an id has no image, a submission would lack one, or a catalogue has a column of the predictions; as
+        for `galvote.predict`.
     OutputError
         If the file exists, or cannot be written.
     """
@@ -96,22 +113,47 @@ def predict_table(
     predictor = Predictor.load(model, backend)
     predictor.check_level(settings.level)
     empty = predictor.schema(settings).empty_table()
-    with one_has(id_column):
-        beside = _read_beside(join, images, id_column, report)
+
+    def refuse(beside: tuple[pa.Table, Sequence[str]] | None) -> None:
         refuse_unwritable(out, overwrite, empty if beside is None else join_by_id(*beside, empty))
-        sources = list_places(images, settings, id_column, report)
-        if ids is not None:
-            wanted = read_ids(ids, id_column=id_column)
-            sources = _select(sources, wanted, Path(ids))
-    if beside is None:
-        refuse_unwritable(out, overwrite, pa.table({"id": pa.array(sources.ids, pa.string())}))
-    if remark := predictor.check_scale(sources, settings):
-        report(remark)
-    if engine is None:
-        table = _predict(predictor, sources, settings, prefetch, on_progress)
-    else:
-        how = {"model": model, "backend": backend, "prefetch": prefetch, "on_progress": on_progress}
-        table = _predict_on_ray(engine, sources, out, settings, predictor.schema(settings), **how)
+
+    with ExitStack() as stack:
+        with one_has(id_column):
+            beside = None if join is None else _read_beside(Path(join), images, id_column, report)
+            refuse(beside)  # before a large folder is listed
+            galaxies = list_galaxies(
+                images,
+                settings,
+                catalogue=catalogue,
+                field=field,
+                survey=survey,
+                size_column=size_column,
+                arcsec=arcsec,
+                id_column=id_column,
+                dataset=dataset,
+                recursive=recursive,
+                needs_images=bool(ids or join or layout == "challenge"),
+                engine=engine,
+                report=report,
+                on_progress=on_progress,
+            )
+            listed = stack.enter_context(galaxies)
+            sources, settings = listed.sources, listed.settings
+            if listed.positions is not None:
+                beside = listed.positions.table, listed.positions.ids
+                refuse(beside)
+            if ids is not None:
+                wanted = read_ids(ids, id_column=id_column)
+                sources = _select(sources, wanted, Path(ids))
+        if beside is None:
+            refuse_unwritable(out, overwrite, pa.table({"id": pa.array(sources.ids, pa.string())}))
+        if remark := predictor.preprocessor.check_scale(sources, settings):
+            report(remark)
+        if engine is None:
+            table = _predict(predictor, sources, settings, prefetch, on_progress)
+        else:
+            how = {"model": model, "backend": backend, "prefetch": prefetch, "on_progress": on_progress}
+            table = _predict_on_ray(engine, sources, out, settings, predictor.schema(settings), **how)
     if ids is not None:
         table = table.take(pc.index_in(pa.array(wanted, pa.string()), table["id"]))
     if beside is not None:
@@ -170,17 +212,12 @@ def _predict_on_ray(
 
 
 def _read_beside(
-    join: Place | Positions | None, images: Places, id_column: str | None, report: Callable[[str], None]
-) -> tuple[pa.Table, Sequence[str]] | None:
+    path: Path, images: Places | None, id_column: str | None, report: Callable[[str], None]
+) -> tuple[pa.Table, Sequence[str]]:
     """Read the catalogue that predictions are to be put beside, and the ids of its rows."""
-    if join is None:
-        return None
-    if isinstance(join, Positions):
-        return join.table, join.ids
-    path = Path(join)
     catalogue = read_table(path)
-    places = () if isinstance(images, Sources) else [images] if isinstance(images, str | Path) else images
-    reference = positions_of(places, id_column=id_column)
+    places = [images] if isinstance(images, str | Path) else () if isinstance(images, Sources) else images
+    reference = positions_of(places or (), id_column=id_column)
     rows = row_ids(catalogue, path, id_column, reference, report)
     if repeated := len(rows) - len(set(rows)) - max(rows.count("") - 1, 0):
         report(f"{path}: {repeated:,} rows repeat an id, and have the same prediction as its first row.")

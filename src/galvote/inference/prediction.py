@@ -100,6 +100,8 @@ class Prediction:
         What is to be known of all rows: how the images' scale differs, if it seems to.
     computed_by
         The model and its backend, as ``galvote-small, onnx float32 cpu``.
+    conditional_columns
+        Whether its tables have columns of conditional fractions if nothing else is said.
     """
 
     tree: DecisionTree
@@ -118,6 +120,7 @@ class Prediction:
     scale_factor: Float32[np.ndarray, " galaxy"] | None = None
     remark: str = ""
     computed_by: str = ""
+    conditional_columns: bool = False
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -272,13 +275,14 @@ class Prediction:
     def _rarity(self) -> Float[np.ndarray, " galaxy"] | None:
         return None if self.ood_score is None else surprisal(self.ood_score)
 
-    def to_arrow(self, conditional: bool = False) -> pa.Table:
+    def to_arrow(self, conditional: bool | None = None) -> pa.Table:
         """Return a row for each galaxy.
 
         Parameters
         ----------
         conditional
-            Add readable columns of conditional fractions; see `conditional_names`.
+            Add readable columns of conditional fractions; see `conditional_names`. If not given, as was asked
+            for when it was predicted.
 
         Returns
         -------
@@ -292,6 +296,7 @@ class Prediction:
         prediction. The fields' metadata say what each one means, the table's have ``computed_by`` and the
         ``remark``.
         """
+        conditional = self.conditional_columns if conditional is None else conditional
         missing = ~self.ok
         values: list[np.ndarray] = [array for array in (self.ood, self.ood_score) if array is not None]
         numbers, sets = self.numbers(), self.sets()
@@ -328,7 +333,7 @@ class Prediction:
         texts = [pa.array(getattr(self, name), pa.string()) for name in _TEXTS]
         return pa.Table.from_arrays([*texts, *columns], schema=schema)
 
-    def to_table(self, conditional: bool = False) -> Table:
+    def to_table(self, conditional: bool | None = None) -> Table:
         """Return the rows of `to_arrow` with units and descriptions.
 
         Parameters
@@ -342,7 +347,7 @@ class Prediction:
         """
         return to_astropy(self.to_arrow(conditional))
 
-    def to_pandas(self, conditional: bool = False) -> DataFrame:
+    def to_pandas(self, conditional: bool | None = None) -> DataFrame:
         """Return the rows of `to_arrow` as a pandas frame, which needs pandas.
 
         Parameters

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from importlib.util import find_spec
-from itertools import groupby, islice
-from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -20,39 +17,23 @@ from jaxtyping import UInt8
 
 from galvote.calibration import Calibration, check_level
 from galvote.errors import ImageError, ModelError, ScaleWarning
-from galvote.images import MAX_PIXELS, Encoded, Geometry, try_read
-from galvote.images.scale import Shown, describe_scale, finish, show
+from galvote.images import Geometry
 from galvote.inference.backends import Backend, Outputs
 from galvote.inference.columns import prediction_schema
-from galvote.inference.cores import count_cores
 from galvote.inference.listing import Images, list_images
 from galvote.inference.opening import open_model
-from galvote.inference.pipeline import in_batches, run_ahead
+from galvote.inference.pipeline import BATCH
 from galvote.inference.prediction import LEVEL, Prediction, make_prediction
+from galvote.inference.preprocessor import Preprocessor
 from galvote.inference.settings import Scale, Settings
+from galvote.inference.streaming import predict_stream
 from galvote.inference.tta import predict_tta
 from galvote.io import Source, Sources
-from galvote.io.sizes import Sizes
 from galvote.models import Card
 from galvote.trees import DecisionTree
 
 if TYPE_CHECKING:
     from galvote.models import GalaxyNetwork
-
-Key = TypeVar("Key")
-Waiting = tuple[Source, Encoded | Shown | ImageError]
-"""A picture on its way from disk to network: its files, what is shown of it, or what is wrong with it."""
-
-_CHECKED = 100  # images whose scale is measured unless something is said of it
-
-BATCH = 64
-"""Galaxies that are read, predicted and made rows of together; a backend may compute fewer at once."""
-
-_SHOWN_AT_ONCE = 16
-"""Images whose galaxies are measured together: while they wait, they are in memory as they were decoded."""
-
-_BATCHES_AHEAD = 3
-"""For each core: one that the network has, one that is decoded, and one to spare."""
 
 
 class Predictor:
@@ -89,6 +70,7 @@ class Predictor:
         self.card = card
         self.calibration = calibration
         self.tree = DecisionTree.from_dict(card.tree)
+        self.preprocessor = Preprocessor(card.cutout, card.network.geometry)
 
     @classmethod
     def load(cls, name: str | os.PathLike[str], backend: str | None = None) -> Predictor:
@@ -210,10 +192,38 @@ class Predictor:
         """
         settings = Settings(tta, field_of_view, level, features, bands=bands, stretch=stretch, scale=scale)
         listed = list_images(images, settings.look)
+        return self.predict_listed(
+            listed, settings, prefetch=prefetch, report=report, on_progress=on_progress
+        )
+
+    def predict_listed(
+        self,
+        listed: Sequence[Source] | Sources,
+        settings: Settings,
+        *,
+        prefetch: int | None = None,
+        report: Callable[[str], None] | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Prediction:
+        """Predict images that are listed already, as `predict` does.
+
+        Parameters
+        ----------
+        listed
+            As `galvote.io.list_sources` returns them.
+        settings
+            What is asked for.
+        prefetch, report, on_progress
+            As for `predict`.
+
+        Returns
+        -------
+        Of each image, in order.
+        """
         done, predictions = 0, list[Prediction]()
-        if remark := self.check_scale(listed, settings):
+        if remark := self.preprocessor.check_scale(listed, settings):
             (report or _warn)(remark)
-        for _, batch in self._predict([(None, listed)], settings, prefetch):
+        for _, batch in predict_stream(self, [(None, listed)], settings, prefetch=prefetch):
             predictions.append(batch)
             done += len(batch)
             if on_progress is not None:
@@ -221,32 +231,11 @@ class Predictor:
         if not predictions:
             pixels = self.geometry.pixels
             none = np.zeros((0, pixels, pixels, 3), np.uint8)
-            empty = self.predict_cutouts(none, level=level, features=features)
-            return empty.with_scale([], columns=settings.scaled)
-        return replace(Prediction.concat(predictions), remark=remark)
-
-    def check_scale(self, images: Sequence[Source] | Sources, settings: Settings) -> str:
-        """Return what is to be known of the scale of images, in sentences; nothing if it is all right.
-
-        Parameters
-        ----------
-        images
-            As `galvote.io.list_sources` returns them; the first hundred are read, if no scale is given.
-        settings
-            What is asked for.
-
-        Raises
-        ------
-        CatalogueError
-            If the scale is of sizes, and no image has one.
-        """
-        if isinstance(settings.scale, Sizes):
-            ids = images.ids if isinstance(images, Sources) else [image.id for image in images]
-            return settings.scale.compare(ids)
-        if settings.scale is not None or settings.field_of_view is not None:
-            return ""
-        first = (self.show(image, try_read(image.read), "check") for image in islice(images, _CHECKED))
-        return describe_scale(one for one in first if isinstance(one, Shown))
+            empty = self.predict_cutouts(none, level=settings.level, features=settings.features)
+            predictions.append(empty.with_scale([], columns=settings.scaled))
+        return replace(
+            Prediction.concat(predictions), remark=remark, conditional_columns=settings.conditional
+        )
 
     def predict_batches(
         self, images: Images, settings: Settings | None = None, *, prefetch: int | None = None
@@ -266,43 +255,9 @@ class Predictor:
         -------
         Predictions of 64 galaxies each, made as they are asked for; the last may have fewer.
         """
-        listed = list_images(images, settings.look if settings else None)
-        return (batch for _, batch in self._predict([(None, listed)], settings, prefetch))
-
-    def predict_each(
-        self,
-        listings: Iterable[tuple[Key, Sources]],
-        settings: Settings | None = None,
-        *,
-        prefetch: int | None = None,
-        on_batch: Callable[[Prediction], None] | None = None,
-    ) -> Generator[tuple[Key, Prediction], None, None]:
-        """Predict one listing after the other without a pause between them.
-
-        Parameters
-        ----------
-        listings
-            A key that tells the listing from the one before it, and its images, at least one. Each is taken
-            when there is room for its images.
-        settings
-            What is asked for.
-        prefetch
-            As for `predict`.
-        on_batch
-            Called with each batch, before its listing is complete.
-
-        Yields
-        ------
-        tuple of key and Prediction
-            Of each listing, equal to what `predict` makes of it.
-        """
-        for key, batches in groupby(self._predict(listings, settings, prefetch), key=itemgetter(0)):
-            predictions = list[Prediction]()
-            for _, batch in batches:
-                predictions.append(batch)
-                if on_batch is not None:
-                    on_batch(batch)
-            yield key, Prediction.concat(predictions)
+        settings = settings or Settings()
+        listed = list_images(images, settings.look)
+        return (batch for _, batch in predict_stream(self, [(None, listed)], settings, prefetch=prefetch))
 
     def schema(self, settings: Settings | None = None) -> pa.Schema:
         """Return the columns of a prediction's table; the fields' metadata say what they mean.
@@ -410,119 +365,6 @@ class Predictor:
                 self.backend.compute, self.card.network.geometry, cutouts[part], self.geometry, tta
             )
         return fractions, features
-
-    def _predict(
-        self,
-        listings: Iterable[tuple[Key, Iterable[Source]]],
-        settings: Settings | None,
-        prefetch: int | None,
-    ) -> Iterator[tuple[Key, Prediction]]:
-        """Yield the prediction of each batch, with the key of its listing; none is of two listings."""
-        settings = settings or Settings()
-        self.check_level(settings.level)
-        keys = deque[Key]()
-
-        def batches() -> Iterator[list[Source]]:
-            for key, images in listings:
-                for batch in in_batches(images, BATCH):
-                    keys.append(key)
-                    yield batch
-
-        predicted = run_ahead(
-            batches(),
-            partial(self._read, settings=settings),
-            partial(self._compute, settings=settings),
-            prefetch=prefetch or _BATCHES_AHEAD * BATCH * count_cores(),
-        )
-        # Predictions are kept, so copied here: made in a network's thread, they lie scattered between its
-        # large arrays, and the C library could not give the room around them to the next.
-        return ((keys.popleft(), Prediction.concat([one])) for one in predicted)
-
-    def _read(self, galaxy: Source, settings: Settings) -> Waiting:
-        """Read a picture; it waits for its network as its file or as its cutout, whichever is smaller."""
-        data = try_read(galaxy.read)
-        small = isinstance(data, tuple) and sum(map(len, data)) <= 3 * self.geometry.pixels**2
-        return galaxy, data if small else self.show(galaxy, data, settings.scale, settings.field_of_view)
-
-    def show(
-        self,
-        galaxy: Source,
-        data: Encoded | Shown | ImageError,
-        scale: Scale | Literal["check"] | None = None,
-        field_of_view: float | None = None,
-        *,
-        max_pixels: int = MAX_PIXELS,
-    ) -> Shown | ImageError:
-        """Return what the network is shown of a galaxy, or what is wrong with its image.
-
-        Parameters
-        ----------
-        galaxy
-            Whose image it is.
-        data
-            What was read of it, or what was wrong.
-        scale, field_of_view
-            As for `predict`; with ``"check"`` the galaxy is measured, but shown as it is.
-        max_pixels
-            As for `galvote.images.decode_image`.
-        """
-        (shown,) = self.show_each([(galaxy, data)], scale, field_of_view, max_pixels=max_pixels)
-        return shown
-
-    def show_each(
-        self,
-        read: Iterable[Waiting],
-        scale: Scale | Literal["check"] | None = None,
-        field_of_view: float | None = None,
-        *,
-        max_pixels: int = MAX_PIXELS,
-    ) -> Iterator[Shown | ImageError]:
-        """Yield what the network is shown of each galaxy, or what is wrong with its image, as `show` does.
-
-        Parameters
-        ----------
-        read
-            Galaxies, and what was read of their images, or what was wrong.
-        scale, field_of_view, max_pixels
-            As for `show`.
-        """
-        measured: Literal["no", "only", "applied"]
-        measured = "applied" if scale == "auto" else "only" if scale == "check" else "no"
-        for some in in_batches(read, _SHOWN_AT_ONCE):
-            todo = [
-                show(
-                    data,
-                    self.geometry,
-                    self.card.network.geometry,
-                    field_of_view=galaxy.field_of_view or field_of_view,
-                    r90=scale.pixels(galaxy.id) if isinstance(scale, Sizes) else None,
-                    measured=measured,
-                    max_pixels=max_pixels,
-                )
-                for galaxy, data in some
-                if not isinstance(data, Shown | ImageError)
-            ]
-            done = iter(finish(todo))
-            yield from (data if isinstance(data, Shown | ImageError) else next(done) for _, data in some)
-
-    def _compute(self, read: Sequence[Waiting], settings: Settings) -> Prediction:
-        # Decoded here, a cutout is still in the core's cache when the network comes to it.
-        shown = list(self.show_each(read, settings.scale, settings.field_of_view))
-        # A picture that cannot be read is black to the network. So the others keep their places in the batch,
-        # and their rows are the same to the last digit as if it could be read.
-        cutouts = np.zeros((len(read), self.geometry.pixels, self.geometry.pixels, 3), dtype=np.uint8)
-        for cutout, one in zip(cutouts, shown, strict=True):
-            if not isinstance(one, ImageError):
-                cutout[:] = one.cutout
-        predicted = self.predict_cutouts(
-            cutouts,
-            tta=settings.tta,
-            level=settings.level,
-            features=settings.features,
-            ids=[galaxy.id for galaxy, _ in read],
-            failures=[one if isinstance(one, ImageError) else None for one in shown],
-        )
-        return predicted.with_scale(shown, columns=settings.scaled)
 
 
 def _warn(remark: str) -> None:

@@ -14,7 +14,9 @@ from platformdirs import user_cache_path
 from galvote.errors import OutputError
 from galvote.inference.backends import Backend, installed_backends
 from galvote.inference.cores import one_core_each
+from galvote.inference.folders import open_folder
 from galvote.io.atomic import write_whole
+from galvote.models import find_model
 
 _IMAGES, _RUNS = 32, 3
 
@@ -49,9 +51,7 @@ def fastest_backend(without: tuple[str, ...] = ()) -> str:
 
 
 def _measure(name: str) -> float:
-    from galvote.inference.opening import open_model  # which asks this module
-
-    opened = open_model("galvote-small", name)
+    opened = open_folder(find_model("galvote-small"), name)
     side = opened.card.network.pixels
     images = np.random.default_rng(0).integers(0, 256, (_IMAGES, side, side, 3), np.uint8)
     return _IMAGES / min(_time(opened.backend, images) for _ in range(_RUNS + 1))

@@ -240,7 +240,9 @@ class Engine:
 
     async def _read(self, file: Upload, predictor: Predictor, scale: OwnScale) -> Shown | ImageError:
         source = Source(file.name, file.name, lambda: (file.data,))
-        read = partial(predictor.show, source, file.data, scale, max_pixels=self.settings.max_pixels)
+        read = partial(
+            predictor.preprocessor.show, source, file.data, scale, max_pixels=self.settings.max_pixels
+        )
         shown = await asyncio.get_running_loop().run_in_executor(self._readers, read)
         self.metrics.images.labels(shown.status if isinstance(shown, ImageError) else "ok").inc()
         return shown
