@@ -82,12 +82,3 @@ def test_cut_up_and_put_together(prediction):
     parts = [prediction[:1], prediction[np.array([1, 2])], prediction[np.array([False, False, False, True])]]
     assert list(map(len, parts)) == [1, 2, 1]
     assert Prediction.concat(parts).to_arrow(conditional=True) == prediction.to_arrow(conditional=True)
-
-
-def test_a_table_is_read_back(prediction):
-    table = prediction.to_arrow()
-    again = Prediction.from_arrow(
-        table, prediction.tree, level=prediction.level, calibration=prediction.calibration
-    )
-    assert again.to_arrow(conditional=True) == prediction.to_arrow(conditional=True)
-    assert again.to_arrow().schema.equals(table.schema, check_metadata=True)
