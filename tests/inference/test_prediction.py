@@ -66,7 +66,7 @@ def test_conditional_fractions_have_readable_names_and_intervals(prediction):
 def test_an_astropy_table_says_what_its_columns_mean(prediction):
     table = prediction.to_table(conditional=True)
     assert table.colnames == prediction.to_arrow(conditional=True).column_names
-    assert "interval" in table["Class1.1_low"].description and table["ood_score"].unit == "%"
+    assert "interval" in table["Class1.1_low"].description and table["ood_score"].unit is None
     assert table["ood"].mask.tolist() == [False, True, False, False]
     assert table["features"].shape == (4, 1280)
     np.testing.assert_array_equal(table["Class1.1"], prediction.fractions[:, 0])
