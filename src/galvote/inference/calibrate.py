@@ -27,12 +27,13 @@ from galvote.calibration import (
 from galvote.errors import CatalogueError
 from galvote.images import Changes, View, change, try_read, warp_cutout
 from galvote.images.scale import Shown
-from galvote.inference.backends import Outputs
+from galvote.inference.backends import Features, Outputs
+from galvote.inference.listing import Place
 from galvote.inference.pipeline import in_batches
 from galvote.inference.prediction import Prediction
 from galvote.inference.predictor import BATCH, Predictor
 from galvote.inference.scored import read_votes_of
-from galvote.inference.settings import Scale, Settings
+from galvote.inference.settings import OnProgress, Scale, Settings
 from galvote.io import Sources, list_sources
 from galvote.io.atomic import refuse_existing
 from galvote.io.bands import Look
@@ -41,15 +42,12 @@ from galvote.labels import Votes, read_labels
 from galvote.models import CARD, find_model, save_calibrated
 from galvote.trees import DecisionTree
 
-Place = str | Path
-
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Levels that are measured; all are calibrated."""
 
 _FEWEST = 20
 
 Fractions = Float[np.ndarray, "galaxy answer"]
-Features = Float32[np.ndarray, "galaxy feature"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +103,7 @@ def calibrate(
     dataset: str | None = None,
     skip_invalid: bool = False,
     report: Callable[[str], None] = lambda sentence: None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Calibrated:
     """Calibrate a model on galaxies that it was not trained on.
 
@@ -312,7 +310,7 @@ def _predict(
     predictor: Predictor,
     chosen: tuple[Sources, Sources],
     settings: Settings,
-    on_progress: Callable[[int, int], None] | None,
+    on_progress: OnProgress | None,
 ) -> tuple[Prediction, Prediction]:
     """Predict held-out galaxies and some that were trained on; those that cannot be read are left out."""
     done, total = 0, sum(map(len, chosen))

@@ -21,7 +21,7 @@ from galvote.inference.scored import (
     read_votes_of,
     refuse_other_tree,
 )
-from galvote.inference.settings import Scale
+from galvote.inference.settings import OnProgress, Scale
 from galvote.io import Sources, list_sources, read_table
 from galvote.io.bands import Look
 from galvote.io.columns import one_has
@@ -129,7 +129,7 @@ def evaluate(
     dataset: str | None = None,
     skip_invalid: bool = False,
     report: Callable[[str], None] = lambda sentence: None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Evaluation:
     """Score predictions, or a model, against volunteers' votes and return the scores.
 

@@ -14,7 +14,7 @@ from galvote.errors import CatalogueError, GalvoteError
 from galvote.inference.listing import Place, Places
 from galvote.inference.manifest import Manifest
 from galvote.inference.predictor import Predictor
-from galvote.inference.settings import Settings
+from galvote.inference.settings import OnProgress, Settings
 from galvote.inference.shards import SHARD_SIZE, Shards
 from galvote.io import Sources, list_sources
 from galvote.io.readers.files import show
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 _PASSING = frozenset({"missing", "unavailable"})
 """What may be wrong with an image today and not tomorrow."""
-
-OnProgress = Callable[[int, int], None]
 
 
 @dataclass
