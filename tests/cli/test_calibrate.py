@@ -6,7 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import galvote
+from galvote.errors import CatalogueError, GalvoteError
 from galvote.io import read_table, write_table
 from galvote.trees import load_tree
 
@@ -167,3 +170,64 @@ def test_intervals_are_calibrated_on_changed_images_too(calibrate, tmp_path):
     card = json.loads((tmp_path / "calibrated" / "card.json").read_text())["calibration"]
     assert card["galaxies"] == 30
     assert 0.7 < card["changed"]["0.9"]["coverage"] <= 1
+
+
+@pytest.fixture
+def near(simulated, tmp_path) -> Path:
+    """Return the simulated galaxies in frames of half the width, as another instrument has them."""
+    folder = tmp_path / "near"
+    folder.mkdir()
+    for path in (simulated / "images_training").glob("*.jpg"):
+        image = Image.open(path)
+        width, height = image.size
+        middle = image.crop((width // 4, height // 4, width - width // 4, height - height // 4))
+        middle.save(folder / f"{path.stem}.png")
+    return folder
+
+
+def test_images_of_another_scale_are_noticed_once_or_measured(calibrate, near, tmp_path):
+    ran = calibrate(tmp_path / "as_it_is", images=near)
+    assert ran.returncode == 0, ran.stderr
+    assert " ".join(ran.stdout.split()).count("with --scale auto") == 1
+    assert "Warning" not in ran.stderr
+    ran = calibrate(tmp_path / "measured", "--scale", "auto", "--changes", images=near)
+    assert ran.returncode == 0, ran.stderr
+    assert "another scale" not in ran.stdout
+    cards = [json.loads((tmp_path / name / "card.json").read_text()) for name in ("as_it_is", "measured")]
+    assert [card["calibration"]["scale"] for card in cards] == [None, "auto"]
+
+
+def test_sizes_of_a_catalogue_calibrate_as_python_does(calibrate, near, trained, simulated, halves, tmp_path):
+    (tmp_path / "sizes.csv").write_text(
+        "id,half\n" + "".join(f"{path.stem},3\n" for path in sorted(near.iterdir())[5:])
+    )
+    sized = ("--catalogue", tmp_path / "sizes.csv", "--size-column", "half", "--size-factor", 2)
+    ran = calibrate(tmp_path / "sized", "--pixel-scale", 0.4, *sized, images=near)
+    assert ran.returncode == 0, ran.stderr
+    assert " ".join(ran.stdout.split()).count("5 of 60 images have no size in the catalogue") == 1
+    sizes = galvote.Sizes.read(tmp_path / "sizes.csv", 0.4, column="half", factor=2)
+    what = (trained, near, simulated / "training_solutions.csv", halves, tmp_path / "python")
+    galvote.calibrate(*what, scale=sizes)
+    files = [(tmp_path / name / "calibration.safetensors").read_bytes() for name in ("sized", "python")]
+    assert files[0] == files[1]
+    enlarged = galvote.Sizes(0.01, sizes.r90)
+    with pytest.raises(CatalogueError, match="usable images of 2 galaxies"):
+        galvote.calibrate(*what, scale=enlarged, overwrite=True)
+    with pytest.raises(GalvoteError, match="field of view says the scale"):
+        galvote.calibrate(*what, scale=sizes, field_of_view=4.0, overwrite=True)
+
+
+def test_planes_of_fits_files_are_shown_as_asked(calibrate, simulated, tmp_path):
+    from astropy.io import fits
+
+    folder = tmp_path / "fits"
+    folder.mkdir()
+    for path in (simulated / "images_training").glob("*.jpg"):
+        planes = np.asarray(Image.open(path).resize((64, 64)), np.float32).transpose(2, 0, 1)
+        fits.PrimaryHDU(planes).writeto(folder / f"{path.stem}.fits")
+    grey = ("--scale", "gz2", "--bands", 1)
+    for name, how in (("all", grey[:2]), ("grey", grey), ("asinh", (*grey, "--stretch", "asinh"))):
+        ran = calibrate(tmp_path / name, *how, images=folder)
+        assert ran.returncode == 0, ran.stderr
+    files = {(tmp_path / name / "calibration.safetensors").read_bytes() for name in ("all", "grey", "asinh")}
+    assert len(files) == 3

@@ -80,6 +80,9 @@ def test_a_table_keeps_what_was_said_of_the_scale(command, near, calibrated, tmp
         )
         assert "with --scale auto" in " ".join(ran.stderr.split())
     assert b"larger than in GZ2" in pq.read_schema(tmp_path / "votes.parquet").metadata[b"remark"]
+    table = tmp_path / "votes.parquet"
+    scored = galvote.evaluate(table, predictions=table)
+    assert "larger than in GZ2" in " ".join(scored.remarks)
     assert pq.read_schema(tmp_path / "votes.parquet").metadata[b"computed_by"].startswith(b"tiny, ")
     assert "larger than in GZ2" in " ".join(Table.read(tmp_path / "votes.fits").meta["comments"])
     assert math.isnan(galvote.Sizes(0.4, {"a": math.nan}).pixels("a"))

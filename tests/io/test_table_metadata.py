@@ -135,8 +135,14 @@ def test_columns_of_vectors_and_dates(tmp_path: Path, ending: str) -> None:
             write_table(pa.table({"x": ragged}), tmp_path / f"r{ending}")
 
 
-def test_every_column_of_a_prediction_says_what_it_is() -> None:
+def test_every_column_of_a_prediction_says_what_it_is(tmp_path: Path) -> None:
     schema = prediction_schema(GZ2, 0.9, calibrated=True, features=3)
+    for ending in (".fits", ".vot", ".parquet"):
+        table = pa.table([pa.array([98.5], pa.float32())], schema=pa.schema([schema.field("ood_score")]))
+        write_table(table, tmp_path / f"t{ending}")
+        back = about(read_table(tmp_path / f"t{ending}").schema.field("ood_score"))
+        assert back == about(schema.field("ood_score")) and "0 to 100" in back["description"]
+        assert "unit" not in back
     assert all(about(field) for field in schema)
     assert about(schema.field("Class3.1")) == {
         "description": 'Predicted share of all votes for "bar" in "Is there a sign of a bar feature through '

@@ -31,15 +31,15 @@ def lower_quantile(
     return -upper_quantile(-scores, 1 - levels)
 
 
-def random_halves(galaxies: int, times: int, seed: int = 0) -> Iterator[Bool[np.ndarray, " galaxy"]]:
-    """Yield random halves: what is calibrated on one is measured on the other, so no galaxy does both.
+def random_halves(galaxies: int, times: int) -> Iterator[Bool[np.ndarray, " galaxy"]]:
+    """Yield random halves, always the same: what is calibrated on one is measured on the other.
 
     Parameters
     ----------
-    galaxies, times, seed
-        How many galaxies there are, how many halves to draw, and the seed of the draws.
+    galaxies, times
+        How many galaxies there are, and how many halves to draw.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     for _ in range(times):
         half = np.zeros(galaxies, dtype=bool)
         half[rng.permutation(galaxies)[: galaxies // 2]] = True

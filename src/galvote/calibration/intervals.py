@@ -196,7 +196,6 @@ def cross_fit(
     copy: int = 0,
     fit: Callable[[Fractions, Fractions, Surprisal | None], Ends] = Intervals.fit,
     halves: int = 50,
-    seed: int = 0,
 ) -> tuple[CrossFit, ...]:
     """Return for each level what intervals hold that are calibrated on one half and measured on the other.
 
@@ -213,13 +212,13 @@ def cross_fit(
         calibrated on all and measured on this copy, from 0.
     fit
         What calibrates, from predictions, votes and surprisals.
-    halves, seed
-        How many random halves are drawn, and their seed.
+    halves
+        How many random halves are drawn.
     """
     measured: dict[float, list[Coverage]] = {level: [] for level in levels}
     galaxies = len(predicted) // copies
     surprisal = np.zeros(len(predicted)) if surprisal is None else surprisal
-    for half in random_halves(galaxies, halves, seed):
+    for half in random_halves(galaxies, halves):
         own = np.tile(half, copies)
         intervals = fit(predicted[own], actual[own], surprisal[own])
         rest = np.flatnonzero(~half) + copy * galaxies

@@ -182,7 +182,7 @@ def surprisal(score: Float32[np.ndarray, " galaxy"]) -> Float64[np.ndarray, " ga
 
 
 def measure_false_alarms(
-    distances: Float64[np.ndarray, " galaxy"], false_alarms: float, *, halves: int = 200, seed: int = 0
+    distances: Float64[np.ndarray, " galaxy"], false_alarms: float
 ) -> tuple[float, float]:
     """Return the share of real galaxies that is flagged, and its standard deviation over the halves.
 
@@ -193,11 +193,9 @@ def measure_false_alarms(
         beyond it is counted on the others.
     false_alarms
         What is aimed at.
-    halves, seed
-        How many random halves are drawn, and their seed.
     """
     shares = []
-    for half in random_halves(len(distances), halves, seed):
+    for half in random_halves(len(distances), 200):
         threshold = upper_quantile(distances[half], np.array([1 - false_alarms]))[0]
         shares.append(np.mean(distances[~half] > threshold))
     return float(np.mean(shares)), float(np.std(shares))

@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
-def plain_console(*, stderr: bool = False, quiet: bool = False) -> Console:
+def plain_console(*, stderr: bool = False) -> Console:
     """Return a console that prints what it is given: Rich would take brackets in a path for its markup."""
-    return Console(stderr=stderr, quiet=quiet, markup=False, highlight=False)
+    return Console(stderr=stderr, markup=False, highlight=False)
 
 
 def progress_bar(console: Console, *more: str) -> Progress:

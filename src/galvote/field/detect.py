@@ -42,8 +42,6 @@ def find_galaxies(
     *,
     min_radius: float = 5.0,
     limit: int | None = None,
-    threshold: float = 2.0,
-    contrast: float = 0.02,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> FoundGalaxies:
     """Find the galaxies of a wide image, and measure where they are and how large.
@@ -60,11 +58,6 @@ def find_galaxies(
         What has a smaller r90, in pixels, is counted and left out: too few pixels to show a shape.
     limit
         Take only so many of the brightest galaxies; all of them if None.
-    threshold
-        How far above the sky a galaxy's pixels are, in standard deviations of the sky.
-    contrast
-        Share of the joint light that makes a part a galaxy of its own, in [0, 1]. Much smaller values take
-        the knots of spiral arms apart.
     on_progress
         Called with the number of tiles that are done and their total.
 
@@ -97,7 +90,7 @@ def find_galaxies(
         first_row, first_column = max(top - _MARGIN, 0), max(left - _MARGIN, 0)
         tile = rgb[first_row : top + _TILE + _MARGIN, first_column : left + _TILE + _MARGIN]
         brightness = tile.mean(axis=2, dtype=np.float32)
-        for galaxy in find_in_plane(brightness, threshold=threshold, contrast=contrast, stretched=True):
+        for galaxy in find_in_plane(brightness, stretched=True):
             x, y = galaxy.x + first_column, galaxy.y + first_row
             # Two tiles may disagree a little about whose a galaxy is: rather find it twice than not at all.
             if top - 1 <= y < top + _TILE + 1 and left - 1 <= x < left + _TILE + 1:

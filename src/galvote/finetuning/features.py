@@ -1,6 +1,6 @@
 """What a network makes of pictures, each in several orientations and sizes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +12,7 @@ from galvote.images.scale import Shown
 from galvote.inference.cores import count_cores
 from galvote.inference.pipeline import BATCH, in_batches, run_ahead
 from galvote.inference.predictor import Predictor
-from galvote.inference.settings import Settings
+from galvote.inference.settings import OnProgress, Settings
 from galvote.io import Source, Sources
 from galvote.io.threads import map_in_threads
 
@@ -47,7 +47,7 @@ def look(
     sources: Sources,
     views: Sequence[View],
     settings: Settings,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Looked:
     """Compute the features of pictures in some views (`spread_views`), each picture read once.
 

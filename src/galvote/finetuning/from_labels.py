@@ -16,8 +16,9 @@ from galvote.errors import GalvoteError, ModelError, require_learners, require_t
 from galvote.finetuning.features import cut_out
 from galvote.finetuning.labels import read_labelled
 from galvote.finetuning.result import Finetuned, Score
+from galvote.inference.listing import Place
 from galvote.inference.predictor import Predictor
-from galvote.inference.settings import Scale, Settings
+from galvote.inference.settings import OnProgress, Scale, Settings
 from galvote.io.atomic import refuse_existing
 from galvote.models import CARD, find_model
 from galvote.models.card import GRAPH, file_sha256
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
     from galvote.images import PackedStore
     from galvote.labels import Match
 
-Place = str | Path
 Asked = Literal["auto", "head", "full"]
-OnProgress = Callable[[int, int], None]
 
 _ALONE = "A head alone is learned"
 

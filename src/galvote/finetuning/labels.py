@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from galvote.errors import CatalogueError
+from galvote.inference.listing import Place
 from galvote.io import Sources, list_sources
 from galvote.io.bands import Look
 from galvote.io.columns import list_names, one_has
@@ -14,8 +15,6 @@ from galvote.io.positions import positions_of
 from galvote.labels import Match, Votes, match_ids, read_votes
 from galvote.labels.numbers import on_own_bins
 from galvote.trees import load_tree
-
-Place = str | Path
 
 LEAST = 10
 """Galaxies that each class needs, and twice as many in all."""

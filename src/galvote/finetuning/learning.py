@@ -23,7 +23,7 @@ from galvote.finetuning.scores import compare_scores, measure_scores
 from galvote.finetuning.whole import Trained
 from galvote.inference.calibrate import describe
 from galvote.inference.predictor import Predictor
-from galvote.inference.settings import Settings
+from galvote.inference.settings import OnProgress, Settings
 from galvote.io import Sources
 from galvote.labels import Votes
 from galvote.trees import expected_numbers
@@ -76,7 +76,7 @@ def gather(
     views: int,
     settings: Settings,
     report: Callable[[str], None],
-    on_progress: Callable[[int, int], None] | None,
+    on_progress: OnProgress | None,
 ) -> Data:
     """Look at pictures with and without a label, in so many views, as `look` does."""
     looked = look(predictor, pictures, spread_views(views), settings, on_progress)

@@ -20,7 +20,7 @@ Values = Float[np.ndarray, " draw"]
 
 
 def measure_scores(
-    known: Known, predicted: Fractions, actual: Fractions, *, classes: bool, draws: int = DRAWS, seed: int = 0
+    known: Known, predicted: Fractions, actual: Fractions, *, classes: bool, draws: int = DRAWS
 ) -> dict[str, Score]:
     """Score predictions, with the central 95 % when galaxies are drawn again with replacement.
 
@@ -33,7 +33,7 @@ def measure_scores(
     mean distance of predicted and given means in bins of each answer by itself (the classwise one of Kull et
     al. 2019, arXiv:1910.12656). Of numbers, scores are those of `score_numbers`.
     """
-    times = _draw(len(known), draws, seed)
+    times = _draw(len(known), draws)
     return {name: _sum_up(values) for name, values in _measure(known, predicted, actual, classes, times)}
 
 
@@ -44,21 +44,19 @@ def compare_scores(
     actual: Fractions,
     *,
     classes: bool,
-    draws: int = DRAWS,
-    seed: int = 0,
 ) -> dict[str, Score]:
     """Return by how much scores of predictions are above those of others, as `measure_scores` does.
 
     Both are of the same galaxies, which are drawn together.
     """
-    times = _draw(len(known), draws, seed)
+    times = _draw(len(known), DRAWS)
     own, theirs = (_measure(known, each, actual, classes, times) for each in (predicted, others))
     return {name: _sum_up(ours - values) for (name, ours), (_, values) in zip(own, theirs, strict=True)}
 
 
-def _draw(count: int, draws: int, seed: int) -> Times:
+def _draw(count: int, draws: int) -> Times:
     """Return the galaxies once each, then drawn with replacement so many times."""
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), draws)
+    drawn = np.random.default_rng(0).multinomial(count, np.full(count, 1 / count), draws)
     return np.concatenate([np.ones((1, count), int), drawn])
 
 

@@ -18,6 +18,7 @@ from galvote.finetuning import crossfit
 from galvote.finetuning.head import Head, Known
 from galvote.images import PackedStore
 from galvote.inference.predictor import Predictor
+from galvote.inference.settings import OnProgress
 from galvote.labels import Votes
 from galvote.models import find_model, load_card
 from galvote.models.card import GRAPH, WEIGHTS
@@ -27,8 +28,6 @@ WORK = "unfinished-training"
 """Where a model's folder keeps what a stopped run goes on with."""
 
 _TIMED = 8  # steps that tell how long all take, after a first one
-
-OnProgress = Callable[[int, int], None]
 
 
 class OverBudgetError(GalvoteError):

@@ -16,7 +16,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from galvote.errors import ImageError
 from galvote.images.decode import Encoded, decode_image, jpeg_size
-from galvote.images.limits import MAX_PIXELS
 from galvote.io.readers.parquet import COMPACT_PIXELS, COMPACT_WIDTH
 from galvote.io.sources import said_width
 
@@ -129,7 +128,7 @@ def cut_square(
 
 
 def decode_cutout(
-    data: Encoded, geometry: Geometry, field_of_view: float | None = None, *, max_pixels: int = MAX_PIXELS
+    data: Encoded, geometry: Geometry, field_of_view: float | None = None
 ) -> UInt8[np.ndarray, "p p 3"]:
     """Decode an image and return its central part in a geometry.
 
@@ -142,8 +141,6 @@ def decode_cutout(
         As for `decode_image`.
     geometry, field_of_view
         As for `to_cutout`; the default is what the file says, as simulated ones do.
-    max_pixels
-        As for `decode_image`.
 
     Raises
     ------
@@ -154,16 +151,14 @@ def decode_cutout(
     if size := jpeg_size(data):
         field_of_view = find_field_of_view(geometry, field_of_view)
         reduction = geometry.field_of_view / field_of_view * min(size) / geometry.pixels
-        return to_cutout(decode_image(data, reduction, max_pixels=max_pixels), geometry, field_of_view)
-    return to_cutout(decode_image(data, max_pixels=max_pixels), geometry, field_of_view)
+        return to_cutout(decode_image(data, reduction), geometry, field_of_view)
+    return to_cutout(decode_image(data), geometry, field_of_view)
 
 
 def try_cutout(
     read: Callable[[], Encoded],
     geometry: Geometry,
     field_of_view: float | None = None,
-    *,
-    max_pixels: int = MAX_PIXELS,
 ) -> UInt8[np.ndarray, "p p 3"] | ImageError:
     """Return an image's cutout, or what is wrong with it: whatever goes through many images uses this.
 
@@ -171,12 +166,10 @@ def try_cutout(
     ----------
     read
         As for `try_read`; returns what `decode_cutout` takes.
-    geometry, field_of_view, max_pixels
+    geometry, field_of_view
         As for `decode_cutout`.
     """
-    return try_read(
-        lambda: np.ascontiguousarray(decode_cutout(read(), geometry, field_of_view, max_pixels=max_pixels))
-    )
+    return try_read(lambda: np.ascontiguousarray(decode_cutout(read(), geometry, field_of_view)))
 
 
 def try_read(read: Callable[[], Result]) -> Result | ImageError:

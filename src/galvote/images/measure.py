@@ -16,7 +16,9 @@ from galvote.errors import GalvoteError
 
 _MESH = 256  # pixels; wider than most galaxies, or the sky would swallow them
 _SMOOTHING = 1.2  # pixels, standard deviation of the Gaussian through which things are detected
+_THRESHOLD = 2.0  # of what is detected above the sky, in standard deviations of the sky
 _LEAST_PIXELS = 10
+_CONTRAST = 0.02  # share of the joint light that makes a part a galaxy; less takes spiral arms apart
 
 
 @dataclass(frozen=True)
@@ -43,19 +45,11 @@ def refuse_without_photutils() -> None:
         )
 
 
-def find_in_plane(
-    plane: Float32[np.ndarray, "y x"],
-    *,
-    threshold: float = 2.0,
-    contrast: float = 0.02,
-    stretched: bool = False,
-) -> list[FieldGalaxy]:
+def find_in_plane(plane: Float32[np.ndarray, "y x"], *, stretched: bool = False) -> list[FieldGalaxy]:
     """Find the galaxies of one plane and measure them, in no order; it needs photutils.
 
     Brightness is in units of which 1 is the least that stands out of a sky without noise; NaN counts as sky.
-    The threshold is in standard deviations of the sky, the contrast the share of the joint light that makes a
-    part a galaxy of its own. Brightness that is stretched, roughly the square root of the light, is squared
-    for measuring.
+    Brightness that is stretched, roughly the square root of the light, is squared for measuring.
     """
     refuse_without_photutils()
     from astropy.utils.exceptions import AstropyUserWarning
@@ -69,7 +63,7 @@ def find_in_plane(
     above = (plane - sky.background).astype(np.float32)
     smooth = cv2.GaussianBlur(above, (0, 0), _SMOOTHING)
     # 8-bit skies may be flat black: one grey level is the least that stands out.
-    detectable = np.maximum(threshold * sky.background_rms, 1.0)
+    detectable = np.maximum(_THRESHOLD * sky.background_rms, 1.0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoDetectionsWarning)
         warnings.simplefilter("ignore", AstropyUserWarning)  # deblending says how it spaced its levels
@@ -77,7 +71,7 @@ def find_in_plane(
         if segments is None:
             return []
         segments = deblend_sources(
-            smooth, segments, n_pixels=_LEAST_PIXELS, contrast=contrast, progress_bar=False
+            smooth, segments, n_pixels=_LEAST_PIXELS, contrast=_CONTRAST, progress_bar=False
         )
     shapes = SourceCatalog(above, segments, convolved_data=smooth)
     light = above * np.abs(above) if stretched else above

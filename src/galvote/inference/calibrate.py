@@ -1,7 +1,7 @@
 """Give a trained model intervals, and a flag for images unlike the galaxies that it was trained on."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Sized
+from dataclasses import dataclass, replace
 from functools import partial
 from math import isfinite
 from pathlib import Path
@@ -27,19 +27,20 @@ from galvote.calibration import (
 from galvote.errors import CatalogueError
 from galvote.images import Changes, View, change, try_read, warp_cutout
 from galvote.images.scale import Shown
-from galvote.inference.backends import Outputs
+from galvote.inference.backends import Features, Outputs
+from galvote.inference.listing import Place
 from galvote.inference.pipeline import BATCH, in_batches
 from galvote.inference.prediction import Prediction
 from galvote.inference.predictor import Predictor
 from galvote.inference.scored import read_votes_of
+from galvote.inference.settings import OnProgress, Scale, Settings
 from galvote.io import Sources, list_sources
 from galvote.io.atomic import refuse_existing
+from galvote.io.bands import Look
 from galvote.io.columns import one_has
 from galvote.labels import Votes, read_labels
 from galvote.models import CARD, find_model, save_calibrated
 from galvote.trees import DecisionTree
-
-Place = str | Path
 
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 """Levels that are measured; all are calibrated."""
@@ -47,7 +48,6 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 _FEWEST = 20
 
 Fractions = Float[np.ndarray, "galaxy answer"]
-Features = Float32[np.ndarray, "galaxy feature"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +93,9 @@ def calibrate(
     changes: bool = False,
     tta: int = 1,
     field_of_view: float | None = None,
+    bands: str | None = None,
+    stretch: str = "lupton",
+    scale: Scale | None = None,
     backend: str | None = None,
     overwrite: bool = False,
     id_column: str | None = None,
@@ -100,7 +103,7 @@ def calibrate(
     dataset: str | None = None,
     skip_invalid: bool = False,
     report: Callable[[str], None] = lambda sentence: None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Calibrated:
     """Calibrate a model on galaxies that it was not trained on.
 
@@ -128,10 +131,8 @@ def calibrate(
         Calibrate also on a randomly changed copy of each image, as other surveys and image processing would
         have it (`galvote.images.change`): intervals then widen with the out-of-distribution score, and hold
         for such images, too.
-    tta
-        Orientations averaged for each prediction.
-    field_of_view
-        Width of the images, in r90.
+    tta, field_of_view, bands, stretch, scale
+        As for `Predictor.predict`; calibrate as the model is to be asked.
     backend
         What computes the predictions, as for `galvote.load`.
     overwrite
@@ -143,7 +144,7 @@ def calibrate(
     skip_invalid
         Leave out votes that cannot be true instead of raising an error.
     report
-        Is told, in sentences, which galaxies are used.
+        Is told, in sentences, which galaxies are used, and if their scale seems to be another.
     on_progress
         Called with how many images are predicted, and how many there are.
 
@@ -163,6 +164,8 @@ def calibrate(
         If there is a model in `out`.
     """
     _refuse_one_split(split, train_split)
+    settings = Settings(tta, field_of_view, features=True, scale=scale)
+    look = Look.of(bands, stretch)
     saved, out = find_model(model), Path(out)  # which an exported file is not
     predictor = Predictor.load(saved, backend)
     refuse_existing(out / CARD, overwrite=overwrite)
@@ -171,14 +174,17 @@ def calibrate(
             predictor.tree, votes, skip_invalid=skip_invalid, id_column=id_column, report=report
         )
         labels = read_labels(splits, "split", id_column=id_column)
-        sources = list_sources(images, id_column=id_column, dataset=dataset, recursive=recursive)
+        sources = list_sources(images, id_column=id_column, dataset=dataset, recursive=recursive, look=look)
     report(f"{sources.describe()}.")
     chosen = (
         sources.select([galaxy for galaxy in known.ids if labels.get(galaxy) == split]),
         _draw(sources, [galaxy for galaxy, name in labels.items() if name == train_split], train_images),
     )
     _refuse_few(chosen, (split, train_split), splits)
-    held_out, learned = _predict(predictor, chosen, tta, field_of_view, on_progress)
+    if remark := predictor.preprocessor.check_scale(sources.select([*chosen[0].ids, *chosen[1].ids]), settings):
+        report(remark)
+    held_out, learned = _predict(predictor, chosen, settings, on_progress)
+    _refuse_few((held_out, learned), (split, train_split), splits)
     row_of = {galaxy: row for row, galaxy in enumerate(known.ids)}
     actual = known.select(np.array([row_of[galaxy] for galaxy in held_out.ids]))
     report(
@@ -187,7 +193,7 @@ def calibrate(
         f"learned from {len(learned):,} of the split {train_split!r}."
     )
     again, classes = sources.select(held_out.ids), actual.form == "class"
-    changed = predict_changed(predictor, again, tta, field_of_view) if changes else None
+    changed = predict_changed(predictor, again, settings) if changes else None
     assert held_out.features is not None and learned.features is not None
     found = predictor.tree, held_out.fractions, actual.fractions, held_out.features, learned.features
     calibration, measured = measure(*found, false_alarms, changed=changed, classes=classes)
@@ -195,6 +201,7 @@ def calibrate(
         "galaxies": len(actual),
         "train_images": len(learned),
         "tta": tta,
+        "scale": scale and str(scale),
         "galaxies_sha256": actual.digest(),
         **describe(measured, false_alarms),
     }
@@ -281,10 +288,10 @@ def _describe(fits: Sequence[CrossFit]) -> dict[str, Any]:
     }
 
 
-def _refuse_few(chosen: tuple[Sources, Sources], splits: tuple[str, str], table: Place) -> None:
+def _refuse_few(chosen: tuple[Sized, Sized], splits: tuple[str, str], table: Place) -> None:
     if min(map(len, chosen)) < _FEWEST:
         raise CatalogueError(
-            f"There are images of {len(chosen[0])} galaxies with votes in the split {splits[0]!r} of "
+            f"There are usable images of {len(chosen[0])} galaxies with votes in the split {splits[0]!r} of "
             f"{table}, and of {len(chosen[1])} in {splits[1]!r}; at least {_FEWEST} of each are needed, and "
             "some hundreds are better."
         )
@@ -302,44 +309,44 @@ def _draw(sources: Sources, ids: Sequence[str], most: int) -> Sources:
 def _predict(
     predictor: Predictor,
     chosen: tuple[Sources, Sources],
-    tta: int,
-    field_of_view: float | None,
-    on_progress: Callable[[int, int], None] | None,
+    settings: Settings,
+    on_progress: OnProgress | None,
 ) -> tuple[Prediction, Prediction]:
     """Predict held-out galaxies and some that were trained on; those that cannot be read are left out."""
-    total = sum(map(len, chosen))
+    done, total = 0, sum(map(len, chosen))
 
-    def predict(sources: Sources, orientations: int, before: int) -> Prediction:
-        found = predictor.predict(
-            sources,
-            tta=orientations,
-            field_of_view=field_of_view,
-            features=True,
-            on_progress=on_progress and (lambda done, failed: on_progress(before + done, total)),
-        )
+    def advance(batch: Prediction) -> None:
+        nonlocal done
+        done += len(batch)
+        if on_progress is not None:
+            on_progress(done, total)
+
+    def predict(sources: Sources, settings: Settings) -> Prediction:
+        ((_, found),) = predictor.predict_each([(None, sources)], settings, on_batch=advance)
         return found[found.ok]
 
-    return predict(chosen[0], tta, 0), predict(chosen[1], 1, len(chosen[0]))
+    return predict(chosen[0], settings), predict(chosen[1], replace(settings, tta=1))
 
 
 def predict_changed(
-    predictor: Predictor, sources: Sources, tta: int = 1, field_of_view: float | None = None
+    predictor: Predictor, sources: Sources, settings: Settings | None = None
 ) -> tuple[Fractions, Features]:
     """Predict each galaxy in an image that is changed at random, the same each time.
 
     All images can be read. Returned are cumulative fractions in [0, 1], and the encoder's features.
     """
-    changes, geometry = Changes(), predictor.geometry
+    settings, changes, geometry = settings or Settings(), Changes(), predictor.geometry
     streams = iter(np.random.default_rng(0).spawn(len(sources)))
     found = list[Outputs]()
     for batch in in_batches(sources, BATCH):
         cutouts = []
         for source, random in zip(batch, streams, strict=False):
-            shown = predictor.preprocessor.show(source, try_read(source.read), field_of_view=field_of_view)
+            data = try_read(source.read)
+            shown = predictor.preprocessor.show(source, data, settings.scale, settings.field_of_view)
             assert isinstance(shown, Shown)
             zoom = changes.zoom ** random.uniform(-1, 1)
             cutout = warp_cutout(shown.cutout, View(zoom=zoom), geometry.pixels)
             cutouts.append(change(cutout, geometry.pixels / geometry.field_of_view, changes, random))
-        found.append(predictor.predict_features(np.stack(cutouts), tta))
+        found.append(predictor.predict_features(np.stack(cutouts), settings.tta))
     fractions, features = zip(*found, strict=True)
     return np.concatenate(fractions), np.concatenate(features)

@@ -14,7 +14,7 @@ _ABOUT = {
     "r90_pixels": ("r90 in pixels of the image, measured or from a catalogue", "pix", "phys.angSize"),
     "scale_factor": ("Times larger than in a GZ2 frame; the image was shrunk by it", "", "arith.factor"),
     "ood": ("Whether the image is out of distribution: unlike the training galaxies", None, "meta.code.qual"),
-    "ood_score": ("Percentile of the image's distance among held-out galaxies", "%", "stat.rank"),
+    "ood_score": ("Percentile, 0 to 100, of its distance among held-out galaxies", None, "stat.rank"),
     "features": ("Features of the image in the model's network", "", "stat.value"),
 }
 """Description, unit and UCD of the columns that every tree has."""

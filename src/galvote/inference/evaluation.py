@@ -21,7 +21,7 @@ from galvote.inference.scored import (
     read_votes_of,
     refuse_other_tree,
 )
-from galvote.inference.settings import Scale
+from galvote.inference.settings import OnProgress, Scale
 from galvote.io import Sources, list_sources, read_table
 from galvote.io.bands import Look
 from galvote.io.columns import one_has
@@ -129,7 +129,7 @@ def evaluate(
     dataset: str | None = None,
     skip_invalid: bool = False,
     report: Callable[[str], None] = lambda sentence: None,
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Evaluation:
     """Score predictions, or a model, against volunteers' votes and return the scores.
 
@@ -198,8 +198,15 @@ def evaluate(
         )
         wanted, mean = (known, None) if splits is None else _choose_split(known, splits, split, id_column)
     if predictor is not None and sources is not None:
-        asked = {"tta": tta, "field_of_view": field_of_view, "level": level, "scale": scale}
-        predicted = _ask(predictor, match_ids(wanted, sources).sources, asked, on_progress)
+        predicted = predictor.predict(
+            match_ids(wanted, sources).sources,
+            tta=tta,
+            field_of_view=field_of_view,
+            level=level,
+            scale=scale,
+            report=lambda remark: None,  # it is among the remarks
+            on_progress=on_progress,
+        )
     rows, vote_rows, left_out = match_predictions(predicted, wanted, known.ids)
     matched, scored = predicted[np.array(rows)], wanted.select(np.array(vote_rows))
     compared, scores = _compare(matched, scored, mean)
@@ -216,17 +223,6 @@ def evaluate(
         field_of_view=field_of_view,
         curves=_curves(predictor),
     )
-
-
-def _ask(
-    predictor: Predictor,
-    sources: Sources,
-    asked: Mapping[str, Any],
-    on_progress: Callable[[int, int], None] | None,
-) -> Prediction:
-    advance = on_progress and (lambda done, failed: on_progress(done, len(sources)))
-    # What is said of scale is among the remarks.
-    return predictor.predict(sources, **asked, report=lambda remark: None, on_progress=advance)
 
 
 def _compare(

@@ -14,7 +14,7 @@ from galvote.errors import CatalogueError, GalvoteError
 from galvote.inference.listing import Place, Places, list_galaxies
 from galvote.inference.manifest import Manifest
 from galvote.inference.predictor import Predictor
-from galvote.inference.settings import Settings
+from galvote.inference.settings import OnProgress, Settings
 from galvote.inference.shards import SHARD_SIZE, Shards
 from galvote.inference.streaming import predict_each
 from galvote.io import Sources
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 _PASSING = frozenset({"missing", "unavailable"})
 """What may be wrong with an image today and not tomorrow."""
-
-OnProgress = Callable[[int, int], None]
 
 
 @dataclass

@@ -357,67 +357,6 @@ class Prediction:
         """
         return self.to_arrow(conditional).to_pandas()
 
-    @classmethod
-    def from_arrow(
-        cls,
-        table: pa.Table,
-        tree: DecisionTree,
-        level: float | None = None,
-        calibration: Calibration | None = None,
-    ) -> Prediction:
-        """Return the prediction of which `to_arrow` made a table, whatever columns are beside its own.
-
-        Parameters
-        ----------
-        table
-            With columns ``id`` and ``status`` and those of the tree.
-        tree
-            Whose answers are predicted.
-        level
-            Of the intervals, which the table's columns do not say.
-        calibration
-            What gives the intervals of conditional fractions and of numbers, and the sets of classes.
-
-        Raises
-        ------
-        KeyError
-            If a column is missing.
-        """
-        has = set(table.column_names)
-
-        def numbers(names: Iterable[str]) -> Fractions:
-            columns = [table[name].cast(pa.float32()).fill_null(np.nan).to_numpy() for name in names]
-            return np.stack(columns, axis=1)
-
-        def one(name: str) -> Float32[np.ndarray, " galaxy"] | None:
-            return numbers([name])[:, 0] if name in has else None
-
-        def ends(ending: str) -> Fractions | None:
-            names = [column + ending for column in tree.columns]
-            return numbers(names) if has.issuperset(names) else None
-
-        low = ends("_low")
-        features: Any = None
-        if "features" in has:
-            features = _features(table["features"])
-        return cls(
-            tree=tree,
-            ids=tuple(table["id"].to_pylist()),
-            status=tuple(table["status"].to_pylist()),
-            reason=tuple(table["reason"].to_pylist()) if "reason" in has else ("",) * len(table),
-            fractions=numbers(tree.columns),
-            low=low,
-            high=ends("_high"),
-            level=level,
-            ood=table["ood"].fill_null(False).to_numpy() if "ood" in has else None,
-            ood_score=one("ood_score"),
-            r90_pixels=one("r90_pixels"),
-            scale_factor=one("scale_factor"),
-            **{name: (table.schema.metadata or {}).get(name.encode(), b"").decode() for name in _NOTES},
-            features=features,
-            calibration=calibration,
-        )
-
 
 def make_prediction(
     tree: DecisionTree,
@@ -478,13 +417,3 @@ def make_prediction(
         features=known(features.copy()) if keep_features else None,
         calibration=calibration,
     )
-
-
-def _features(column: pa.ChunkedArray) -> Float32[np.ndarray, "galaxy feature"]:
-    """Return lists of equally many numbers as rows; NaN where there is no list."""
-    lists = column.combine_chunks()
-    features = np.full((len(lists), column.type.list_size), np.nan, dtype=np.float32)
-    features[lists.is_valid().to_numpy(zero_copy_only=False)] = (
-        lists.flatten().to_numpy(zero_copy_only=False).reshape(-1, column.type.list_size)
-    )
-    return features

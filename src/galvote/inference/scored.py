@@ -62,7 +62,8 @@ def read_predictions(
 ) -> Prediction:
     """Read a table of predictions, or a folder of shards, whoever made it; its level is unknown.
 
-    Galaxies without a column ``status`` count as ``ok``. There are intervals if a column has both ends.
+    It has what can be scored, and the remark. Galaxies without a column ``status`` count as ``ok``. There are
+    intervals if a column has both ends.
     """
     table = read_table(path)
     has, tree = table.column_names, tree or find_tree(table.column_names, path)
@@ -86,6 +87,7 @@ def read_predictions(
         fractions=fractions,
         low=low if known else None,
         high=high if known else None,
+        remark=(table.schema.metadata or {}).get(b"remark", b"").decode(),
     )
 
 

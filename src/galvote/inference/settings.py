@@ -1,5 +1,6 @@
 """What is asked of a prediction."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,9 @@ from galvote.io.sizes import Sizes
 
 Scale = Literal["gz2", "auto"] | Sizes
 """How images are brought to scale: they are, their galaxies are measured, or their sizes are known."""
+
+OnProgress = Callable[[int, int], None]
+"""Called with how much is done and how much there is."""
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,6 @@ def measure_reliability(
     predicted: Float[np.ndarray, "galaxy answer"],
     actual: Float[np.ndarray, "galaxy answer"],
     tree: DecisionTree,
-    bins: int = BINS,
 ) -> dict[str, Reliability]:
     """Return by name, in tree order, how reliable predictions are for each question with some known vote.
 
@@ -73,30 +72,28 @@ def measure_reliability(
         Cumulative fractions in ``tree.columns`` order; beyond [0, 1] they are clipped.
     actual
         The volunteers' fractions, same order; NaN where unknown.
-    tree, bins
-        The tree of the columns, and how many equal bins [0, 1] is divided into.
+    tree
+        The tree of the columns.
     """
     found = {}
     for name, columns in tree.slices.items():
         known = np.isfinite(actual[:, columns])
         if known.any():
             across = np.clip(predicted[:, columns][known].astype(np.float64), 0, 1)
-            found[name] = Reliability(_bins(across, actual[:, columns][known].astype(np.float64), bins))
+            found[name] = Reliability(_bins(across, actual[:, columns][known].astype(np.float64)))
     return found
 
 
-def _bins(
-    predicted: Float[np.ndarray, " answer"], voted: Float[np.ndarray, " answer"], bins: int
-) -> tuple[Bin, ...]:
-    places = np.minimum((predicted * bins).astype(int), bins - 1)  # 1 belongs to the last bin
+def _bins(predicted: Float[np.ndarray, " answer"], voted: Float[np.ndarray, " answer"]) -> tuple[Bin, ...]:
+    places = np.minimum((predicted * BINS).astype(int), BINS - 1)  # 1 belongs to the last bin
     found = list[Bin]()
     for place in np.unique(places).tolist():
         inside = places == place
         low, high = np.percentile(voted[inside], [16, 84])
         found.append(
             Bin(
-                lower=place / bins,
-                upper=(place + 1) / bins,
+                lower=place / BINS,
+                upper=(place + 1) / BINS,
                 predicted=float(predicted[inside].mean()),
                 voted=float(voted[inside].mean()),
                 low=float(low),

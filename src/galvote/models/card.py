@@ -8,7 +8,8 @@ import difflib
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +153,7 @@ def load_card(directory: Path) -> Card:
     ModelError
         If the card is missing, damaged or of another format.
     """
-    path = directory / CARD
-    try:
+    with usable(directory / CARD) as path:
         data = json.loads(path.read_bytes())
         # Before all else: another format may have other members.
         if isinstance(data, dict) and data.get("format", FORMAT) != FORMAT:
@@ -162,8 +162,6 @@ def load_card(directory: Path) -> Card:
                 "install a version of galvote that fits."
             )
         return Card.model_validate(data)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"The card {path} cannot be used: {error}; copy the model again.") from error
 
 
 def load_calibration(name: str | Path) -> Calibration | None:
@@ -183,24 +181,25 @@ def load_calibration(name: str | Path) -> Calibration | None:
     card = load_card(directory)
     if not card.calibration:
         return None
-    path = directory / CALIBRATION
-    try:
-        if file_sha256(path) != card.calibration.get("sha256"):
-            raise ModelError(f"{path} is not the file that its card describes; copy the model again.")
+    with usable(directory / CALIBRATION, str(card.calibration.get("sha256"))) as path:
         return Calibration.from_arrays(load_arrays(path))
-    except (OSError, SafetensorError, KeyError) as error:
-        raise ModelError(f"The calibration {path} cannot be used: {error}; copy the model again.") from error
 
 
 def check_weights(directory: Path, card: Card) -> None:
     """Raise `ModelError` unless the weights in a folder are those that its card describes."""
-    path = directory / WEIGHTS
+    with usable(directory / WEIGHTS, card.weights_sha256):
+        pass
+
+
+@contextmanager
+def usable(path: Path, sha256: str | None = None) -> Iterator[Path]:
+    """Raise `ModelError` if a file of a model is not the one that its card describes, or cannot be read."""
     try:
-        sound = file_sha256(path) == card.weights_sha256
-    except OSError as error:
-        raise ModelError(f"The weights {path} cannot be used: {error}; copy the model again.") from error
-    if not sound:
-        raise ModelError(f"{path} is not the file that its card describes; copy the model again.")
+        if sha256 is not None and file_sha256(path) != sha256:
+            raise ModelError(f"{path} is not the file that its card describes; copy the model again.")
+        yield path
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{path} cannot be used: {error}; copy the model again.") from error
 
 
 def with_scores(card: Card, scores: Mapping[str, Any]) -> Card:

@@ -5,7 +5,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from galvote.errors import ModelError
@@ -17,10 +16,10 @@ from galvote.models.card import (
     QUANTISED,
     WEIGHTS,
     Card,
-    check_weights,
     file_sha256,
     find_model,
     load_card,
+    usable,
 )
 from galvote.models.network import GalaxyNetwork, count_parameters
 from galvote.trees import DecisionTree
@@ -80,8 +79,6 @@ def load_model(name: str | Path) -> tuple[GalaxyNetwork, Card]:
     """
     directory = find_model(name)
     card = load_card(directory)
-    path = directory / WEIGHTS
-    check_weights(directory, card)
     try:
         network = GalaxyNetwork(card.network, DecisionTree.from_dict(card.tree))
     except ValueError as error:
@@ -89,11 +86,9 @@ def load_model(name: str | Path) -> tuple[GalaxyNetwork, Card]:
             f"The network of {directory} cannot be built: {error}; import what registers its encoder, or "
             "install the version of galvote that wrote it."
         ) from error
-    try:
+    with usable(directory / WEIGHTS, card.weights_sha256) as path:
         tensors = load_file(path)
         network.load_state_dict(
             {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
         )
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise ModelError(f"The weights {path} cannot be used: {error}; copy the model again.") from error
     return network.to(memory_format=torch.channels_last).eval(), card  # type: ignore[call-overload]

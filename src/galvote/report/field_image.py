@@ -13,6 +13,7 @@ from matplotlib.patheffects import withStroke
 
 from galvote.report.canvas import DPI, INK, MUTED, NIGHT, new_canvas, text_width, to_pixels
 
+_SIDE = 2000  # pixels, of a drawn field
 _FOOT = 56  # pixels, height of the line with title and legend
 _LABELLED = 400  # more labels than this cover the sky
 _SIZE = 7.6  # of labels, points
@@ -42,15 +43,14 @@ def draw_field(
     *,
     title: str = "",
     legend: Sequence[tuple[str, str]] = (),
-    width: int = 2000,
 ) -> UInt8[np.ndarray, "height width 3"]:
     """Draw a field with its galaxies outlined, and under it a line with title and legend.
 
     The most important marks come first: where labels would meet, later ones shrink to their number or are
-    left out. The longer side has ``width`` pixels; a small field is enlarged at most three times. Its first
+    left out. The longer side has 2000 pixels; a small field is enlarged at most three times. Its first
     row and column are those of the drawing.
     """
-    scale = min(3.0, width / max(rgb.shape[:2]))
+    scale = min(3.0, _SIDE / max(rgb.shape[:2]))
     across, down = (max(round(side * scale), 1) for side in (rgb.shape[1], rgb.shape[0]))
     resized = cv2.resize(rgb, (across, down), interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     axes = new_canvas(max(across, 480), down + _FOOT)

@@ -14,7 +14,7 @@ MAX_BYTES = 3_000_000
 """What a PNG may weigh, so that a page or a message can show it."""
 
 
-def write_png(image: UInt8[np.ndarray, "y x 3"], path: Path, *, max_bytes: int = MAX_BYTES) -> None:
+def write_png(image: UInt8[np.ndarray, "y x 3"], path: Path) -> None:
     """Write a PNG, with fewer shades if it would weigh too much.
 
     PNG spends most of its bytes on the noise of the sky, which lies in the last bits: they are dropped, up to
@@ -25,7 +25,7 @@ def write_png(image: UInt8[np.ndarray, "y x 3"], path: Path, *, max_bytes: int =
         file = io.BytesIO()
         Image.fromarray((image >> dropped) << dropped).save(file, "PNG", compress_level=4)
         data = file.getvalue()
-        if len(data) <= max_bytes:
+        if len(data) <= MAX_BYTES:
             break
     write_whole(path, data)
 

@@ -106,7 +106,6 @@ class JpegResponse(Response):
 
 
 UPLOADED = problems(400, 401, 408, 413, 415, 422, 500, 503, 504)
-ASKED = problems(401, 422, 500)
 LOOK = [Depends(_note_look)]
 NO_IMAGE = {
     "model": schema.PredictAnswer | schema.ProblemAnswer,

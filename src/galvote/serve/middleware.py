@@ -1,6 +1,5 @@
 """Around every request: headers that protect browsers, the log, the metrics, unforeseen errors."""
 
-import asyncio
 import logging
 import time
 from uuid import uuid4
@@ -46,8 +45,6 @@ class RequestMiddleware:
 
         try:
             await self.app(scope, receive, send_with_headers)
-        except asyncio.CancelledError:
-            raise
         except Exception:
             LOG.exception("failed", extra={"request": id_})
             if not code:

@@ -110,7 +110,9 @@ class Galaxy(_Part):
     ood: bool | None = Field(
         None, description="whether the image is out of distribution, so that intervals are not valid"
     )
-    ood_score: float | None = Field(None, description="percentile of its distance among held-out galaxies")
+    ood_score: float | None = Field(
+        None, description="percentile, 0 to 100, of its distance among held-out galaxies"
+    )
     kind: str | None = Field(None, description="in a word", examples=["spiral"])
     path: list[Step] = Field([], description="down the tree along the answers with most votes")
     summary: str = Field("", description="the path in words", examples=["featured → edge-on"])

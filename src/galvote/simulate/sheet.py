@@ -12,20 +12,13 @@ from galvote.simulate.galaxies import SimulatedGalaxy
 from galvote.simulate.shapes import GalaxyShape
 from galvote.simulate.volunteers import ODD_ANSWERS, TREE
 
-_CAPTION = 16
+_CAPTION, _COLUMNS = 16, 7
 
 
 class ContactSheet:
-    """Keeps, of each kind of galaxy, the one that volunteers see most clearly.
+    """Keeps, of each kind of galaxy, the one that volunteers see most clearly."""
 
-    Parameters
-    ----------
-    columns
-        Galaxies in a row.
-    """
-
-    def __init__(self, columns: int = 7) -> None:
-        self.columns = columns
+    def __init__(self) -> None:
         self._clearest: dict[str, tuple[float, SimulatedGalaxy]] = {}
 
     def add(self, galaxy: SimulatedGalaxy) -> None:
@@ -49,11 +42,11 @@ class ContactSheet:
             A PNG file, replaced if it is there.
         """
         width, height = 128 + 2, 128 + _CAPTION
-        rows = -(-len(self._clearest) // self.columns)
-        sheet = Image.new("RGB", (self.columns * width, rows * height))
+        rows = -(-len(self._clearest) // _COLUMNS)
+        sheet = Image.new("RGB", (_COLUMNS * width, rows * height))
         write, font = ImageDraw.Draw(sheet), ImageFont.load_default(11)
         for place, kind in enumerate(sorted(self._clearest)):
-            row, column = divmod(place, self.columns)
+            row, column = divmod(place, _COLUMNS)
             cutout = to_cutout(self._clearest[kind][1].image, COMPACT, COMPACT.field_of_view)
             sheet.paste(Image.fromarray(cutout), (column * width, row * height))
             write.text((column * width + 3, row * height + 128), kind, fill="white", font=font)

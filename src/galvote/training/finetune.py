@@ -11,12 +11,13 @@ from jaxtyping import Float, Float32
 
 from galvote.images import PackedStore
 from galvote.inference import Predictor
+from galvote.inference.settings import OnProgress
 from galvote.labels import Votes
 from galvote.models import GalaxyNetwork, find_model, load_model, save_model
 from galvote.training.examples import gather_examples
 from galvote.training.recipe_files import load_recipe
 from galvote.training.run import fit
-from galvote.training.run_folder import START, OnProgress, say_nothing
+from galvote.training.run_folder import START, say_nothing
 from galvote.trees import DecisionTree
 
 RECIPE = "finetune"

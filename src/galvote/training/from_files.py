@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from galvote.errors import TrainingError
+from galvote.inference.settings import OnProgress
 from galvote.models import find_model
 from galvote.recipes import summarise_recipe
 from galvote.report import CURVES
@@ -14,7 +15,7 @@ from galvote.training.inputs import File, LabelFiles, Places, read_training_data
 from galvote.training.recipe import Recipe
 from galvote.training.recipe_files import load_recipe
 from galvote.training.run import fit
-from galvote.training.run_folder import RUN, STORE, OnProgress, refuse_taken, say_nothing
+from galvote.training.run_folder import RUN, STORE, refuse_taken, say_nothing
 from galvote.training.world import launch
 
 

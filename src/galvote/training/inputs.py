@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 from galvote.errors import CatalogueError, RecipeError
 from galvote.images import PackedStore, is_store, pack
+from galvote.inference.settings import OnProgress
 from galvote.io import Sources, list_sources, read_table
 from galvote.io.columns import one_has
 from galvote.io.positions import positions_of
 from galvote.labels import Votes, read_labels, read_votes
 from galvote.training.examples import TrainingData, gather_examples
 from galvote.training.recipe import Recipe
-from galvote.training.run_folder import OnProgress, say_nothing
+from galvote.training.run_folder import say_nothing
 from galvote.trees import load_tree
 
 Places = str | Path | Sequence[str | Path]

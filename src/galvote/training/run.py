@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from galvote.errors import TrainingError
+from galvote.inference.settings import OnProgress
 from galvote.metrics import mean_predictor_rmse
 from galvote.models import Card, fast_precision
 from galvote.models.memory import keep_freed_memory
@@ -27,7 +28,6 @@ from galvote.training.run_folder import (
     TEACHER,
     TENSORBOARD,
     EpochReport,
-    OnProgress,
     RunFolder,
     check_same,
     claim,

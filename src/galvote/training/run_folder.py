@@ -33,8 +33,6 @@ REDRAW_SECONDS = 10.0
 ENOUGH_STEPS = 1000
 """A run with fewer is warned of, unless its first weights have learned already."""
 
-OnProgress = Callable[[int, int], None]
-"""Called with how much is done and how much there is."""
 EpochReport = Callable[[Recipe, int, Mapping[str, float]], None]
 """Called after each epoch with the recipe, the epoch's number, from 1, and its numbers; may raise to stop the
 run."""

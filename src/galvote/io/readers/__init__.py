@@ -1,5 +1,7 @@
 """One file a format: what lists and reads images in files, tables and archives; each registers itself."""
 
-from galvote.io.readers import archives, arrays, catalogues, fits_tables, lists, parquet, store
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = ["archives", "arrays", "catalogues", "fits_tables", "lists", "parquet", "store"]
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

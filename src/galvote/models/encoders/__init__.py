@@ -1,16 +1,11 @@
 """The networks that turn pictures into features: one file each, which registers itself."""
 
-from galvote.models.encoders import dieleman2014, efficientnet, residual, sharma2020, timm
+from importlib import import_module
+from pkgutil import iter_modules
+
 from galvote.models.encoders.registry import ENCODERS, NetworkSpec, find_encoder, register_encoder
 
-__all__ = [
-    "ENCODERS",
-    "NetworkSpec",
-    "dieleman2014",
-    "efficientnet",
-    "find_encoder",
-    "register_encoder",
-    "residual",
-    "sharma2020",
-    "timm",
-]
+__all__ = ["ENCODERS", "NetworkSpec", "find_encoder", "register_encoder"]
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
