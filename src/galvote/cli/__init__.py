@@ -11,9 +11,10 @@ from typer.core import TyperGroup
 from galvote.errors import GalvoteError
 
 VERBS = {
-    "Use a model": ("predict", "evaluate", "field", "serve", "demo", "models"),
+    "Use a model": ("predict", "evaluate", "field", "demo", "models"),
     "Make a model": ("finetune", "train", "calibrate", "sweep", "recipes", "export"),
     "Data": ("pack", "cutouts", "simulate", "shards", "tree", "votes"),
+    "Serve": ("serve",),
 }
 """The verbs by their group in the help; each is a function of that name in a module of that name."""
 

@@ -55,12 +55,14 @@ def finetune(
     budget: Annotated[
         float | None, _learning(metavar="MINUTES", help="How long the whole network may be trained.")
     ] = None,
-    set_: options.Settings = None,
+    set_: Annotated[
+        list[str] | None, _learning("--set", metavar="KEY=VALUE", help=options.SETTINGS_HELP)
+    ] = None,
     views: Annotated[int, _learning(min=1, help="Orientations in which each picture is looked at.")] = 2,
     backend: options.Backend = None,
     scale: options.Scale = None,
     pixel_scale: options.PixelScale = None,
-    catalogue: options.Catalogue = None,
+    catalogue: options.SizeCatalogue = None,
     size_column: options.SizeColumn = None,
     size_factor: options.SizeFactor = 1.0,
     field_of_view: options.FieldOfView = None,

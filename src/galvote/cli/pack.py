@@ -37,7 +37,9 @@ def pack(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads; by default one for each core.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Start anew instead of resuming or refusing.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew instead of resuming or refusing.")
+    ] = False,
 ) -> None:
     """Decode pictures once into a store of cutouts; a run that was stopped goes on where it was."""
     from pydantic import ValidationError

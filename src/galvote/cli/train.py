@@ -26,7 +26,8 @@ def train(
     ] = None,
     yes: Annotated[bool, _teacher("--yes", help="Train a recipe's teachers first.")] = False,
     classes: Annotated[
-        Path | None, typer.Option(help="Table of ids and hard classes, for recipes that learn from them too.")
+        Path | None,
+        options.galaxies(help="Table of ids and hard classes, for recipes that learn from them too."),
     ] = None,
     tree: options.Tree = None,
     id_column: options.IdColumn = None,
