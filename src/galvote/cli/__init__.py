@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from galvote.cli.wrong_options import Verb
 from galvote.errors import GalvoteError
 
 VERBS = {
@@ -61,7 +62,7 @@ def _galvote(
 
 
 for _name in chain.from_iterable(VERBS.values()):
-    app.command()(getattr(import_module(f"galvote.cli.{_name}"), _name))
+    app.command(cls=Verb)(getattr(import_module(f"galvote.cli.{_name}"), _name))
 
 
 def _fail(reason: object) -> NoReturn:
