@@ -181,7 +181,7 @@ def test_tutorial_runs_as_it_stands(command, tmp_path: Path, monkeypatch, change
     assert changes is SMALLER or scores["rmse"] < 0.85 * scores["baselines"]["mean"]
 
 
-FEWER = {"--count 300": "--count 60", "--out look": "--out look --views 1"}
+FEWER = {"--count 300": "--count 60", "--out look": "--out look --tta 1"}
 
 
 @pytest.mark.parametrize("changes", [FEWER, pytest.param({}, marks=pytest.mark.slow)], ids=["small", "whole"])

@@ -58,7 +58,7 @@ def finetune(
     set_: Annotated[
         list[str] | None, _learning("--set", metavar="KEY=VALUE", help=options.SETTINGS_HELP)
     ] = None,
-    views: Annotated[int, _learning(min=1, help="Orientations in which each picture is looked at.")] = 2,
+    tta: Annotated[int, _learning(min=1, help="Orientations of each image to learn from.")] = 2,
     backend: options.Backend = None,
     scale: options.Scale = None,
     pixel_scale: options.PixelScale = None,
@@ -92,7 +92,7 @@ def finetune(
             tree=tree,
             column=column,
             unit=unit,
-            views=views,
+            tta=tta,
             scale=options.choose_scale(scale, pixel_scale, catalogue, size_column, size_factor, id_column),
             field_of_view=field_of_view,
             bands=bands,

@@ -207,10 +207,13 @@ def _resume(
     lines = read_lines(path)
     before = next(lines, plan)
     if before != plan:
+        there, wanted = (
+            f"{one.get('geometry')} with {f'--field-of-view {width:g}' if width else 'no --field-of-view'}"
+            for one, width in ((one, one.get("field_of_view")) for one in (before, plan))
+        )
         raise CatalogueError(
-            f"{directory} holds an unfinished store of {before.get('geometry')}, shown "
-            f"{before.get('field_of_view')}; this run wants {plan['geometry']}, "
-            f"shown {plan['field_of_view']}. Resume with the same, or --overwrite."
+            f"{directory} holds an unfinished store of {there}; this run wants {wanted}. Resume with the "
+            "same, or --overwrite."
         )
     done, packed = 0, 0
     last: Source | None = None

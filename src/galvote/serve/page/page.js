@@ -56,7 +56,7 @@ const findModel = (wanted) => models.find(({ name }) => name === wanted);
 
 function describeModel() {
   const model = findModel(byId("model").value);
-  const rmse = model.rmse_1_view ?? model.rmse_8_views;
+  const rmse = model.rmse_tta_1 ?? model.rmse_tta_8;
   const error = rmse ? `, RMSE ${rmse.toFixed(4)}` : "";
   byId("model-text").textContent = `The chosen model is ${model.name}, ${(model.parameters / 1e6).toFixed(1)} million parameters${error}.`;
   byId("tree-text").textContent = [model.tree.title, model.tree.citation].filter(Boolean).join(": ") || model.tree.name;
