@@ -72,7 +72,7 @@ SizeFactor = Annotated[float, _scale(help="r90 = factor × size column.")]
 _fits = group("How FITS files are shown")
 Bands = Annotated[
     str | None,
-    _fits(help="Bands, by name or number, as in i,r,g; one for a grey picture. By default g,r,i or g,r,z."),
+    _fits(help="Bands, by name or number, as in i,r,g; one for a grey image. By default g,r,i or g,r,z."),
 ]
 
 
@@ -84,7 +84,7 @@ class StretchName(StrEnum):
     percentile = "percentile"
 
 
-Stretch = Annotated[StretchName, _fits(help="Of pictures of one plane.")]
+Stretch = Annotated[StretchName, _fits(help="Stretch of images of one plane.")]
 IdColumn = Annotated[
     str | None,
     galaxies(help="Column of ids in the tables that have it; others have one of the usual names."),

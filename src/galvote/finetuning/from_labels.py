@@ -1,4 +1,4 @@
-"""From a user's labels and pictures to a model, with numbers that hold."""
+"""From a user's labels and images to a model, with numbers that hold."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def finetune(
 ) -> Finetuned:
     """Teach a trained model a user's own labels.
 
-    Its encoder looks at the pictures, and a regularised linear head learns the labels; all weights may learn
+    Its encoder looks at the images, and a regularised linear head learns the labels; all weights may learn
     then. Each galaxy is also predicted by a model that did not learn from it: these predictions are scored,
     and calibrate the model.
 
@@ -98,7 +98,7 @@ def finetune(
     tta
         In how many orientations, and sizes, the features of each image are computed to learn from.
     scale, field_of_view, bands, stretch
-        How pictures are shown, as for `galvote.Predictor.predict`; the model is to be used in the same way.
+        How images are shown, as for `galvote.Predictor.predict`; the model is to be used in the same way.
     backend
         What computes features, as for `galvote.load`.
     overwrite
@@ -110,7 +110,7 @@ def finetune(
     report
         Is told, in sentences, what was understood and what was left out.
     on_progress
-        Called with how much is done and how much there is: pictures that are looked at, then steps of
+        Called with how much is done and how much there is: images that are looked at, then steps of
         training.
 
     Returns

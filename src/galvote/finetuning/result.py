@@ -102,7 +102,7 @@ class Finetuned:
     tree
         The questions that the labels answer.
     ids
-        Of the labelled galaxies that have a picture.
+        Of the labelled galaxies that have an image.
     actual
         Their labels as cumulative fractions, in ``tree.columns`` order; NaN where unknown.
     out_of_fold

@@ -139,7 +139,7 @@ def _to_arrow(result: Finetuned, sets: np.ndarray | None) -> pa.Table:
 def draw_page(
     learned: Learned, name: str, predictor: Predictor, pictures: Sources, settings: Settings
 ) -> str:
-    """Return the page of a model of some name as HTML, with pictures that a predictor is shown."""
+    """Return the page of a model of some name as HTML, with images that a predictor is shown."""
     result = learned.result
     scores = to_plain(result)
     galaxies = result.ids, result.out_of_fold, result.actual, result.low, result.high

@@ -238,7 +238,7 @@ def _resume(
         _, again = _decode(last, geometry, field_of_view)
         if isinstance(again, ImageError) or not np.array_equal(again.ravel(), stored):
             raise CatalogueError(
-                f"{directory} holds an unfinished store of other sources: the picture of {last.id} has "
+                f"{directory} holds an unfinished store of other sources: the image of {last.id} has "
                 "changed. Resume with the same, or --overwrite."
             )
     return done, packed
