@@ -742,7 +742,7 @@ def test_places_that_are_not_there_or_hold_nothing(tmp_path: Path) -> None:
     write_shard(tmp_path / "none.parquet", [], [])
     with pytest.raises(CatalogueError, match=r"no images in .*none.parquet"):
         list_sources(tmp_path / "none.parquet")
-    with pytest.raises(CatalogueError, match="No place with images was given"):
+    with pytest.raises(CatalogueError, match="No images were given"):
         list_sources([])
 
 

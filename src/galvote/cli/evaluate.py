@@ -138,7 +138,7 @@ def _summary(evaluation: Evaluation) -> Table:
     table.add_row("galaxies", f"{scores['galaxies']:,}  ({scores['columns_scored']} of {len(tree)} columns)")
     table.add_row("not scored", describe_left_out(evaluation.left_out) or "none")
     off = f"{violations['galaxies']:,} galaxies  (largest difference {violations['largest']:.1e})"
-    table.add_row("break the tree", off)
+    table.add_row("tree violations", off)
     if ranks["mean"] is not None:
         table.add_row("rank correlation", f"{ranks['mean']:.3f}  (Spearman's ρ, mean of the columns)")
     for question in tree.numbers:

@@ -175,7 +175,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
                 path.replace(folder / path.name)
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be written ({error.strerror or error}); make room, or choose another place."
+            f"{folder} cannot be written ({error.strerror or error}); make room, or choose another path."
         ) from error
 
 

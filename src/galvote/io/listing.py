@@ -106,12 +106,12 @@ def list_sources(
         raise CatalogueError(f"Images are listed from paths, not from {list_names(sorted(others))}.")
     paths = [to_address(place) for place in asked]
     if not paths:
-        raise CatalogueError("No place with images was given; name a folder, a file or a catalogue.")
+        raise CatalogueError("No images were given; name a folder, a file or a catalogue.")
     wanted = _Wanted(id_column, dataset, recursive)
     with one_has(id_column):
         sources = Sources(tuple(listing for listing in _list_places(paths, wanted) if listing))
     if not sources:
-        raise CatalogueError(f"There are no images in {list_names(paths)}; name another place.")
+        raise CatalogueError(f"There are no images in {list_names(paths)}; name another path.")
     _refuse_repeated(sources)
     return show(sources, look or Look())
 
