@@ -42,7 +42,7 @@ def cutouts(
 ) -> None:
     """Write an image of each galaxy at the scale of Galaxy Zoo 2; missing ones become rows that say why.
 
-    The same command goes on where an earlier one was stopped, and tries missing images again.
+    The same command continues a stopped run, and tries missing images again.
     """
     from galvote.cli.progress import exit_unless_any, plain_console, say_statuses, show_progress, stoppable
     from galvote.images.cutouts import cutouts

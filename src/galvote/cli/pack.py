@@ -42,7 +42,7 @@ def pack(
         bool, typer.Option("--overwrite", help="Start anew instead of resuming or refusing.")
     ] = False,
 ) -> None:
-    """Decode images once into a store of cutouts; a run that was stopped goes on where it was."""
+    """Decode images once into a store of cutouts; the same command continues a stopped run."""
     from pydantic import ValidationError
 
     from galvote.cli.progress import exit_unless_any, plain_console

@@ -29,7 +29,7 @@ def sweep(
     set_: options.Settings = None,
     epochs: Annotated[int | None, _run(min=1, help="Epochs of the short runs.")] = None,
     parallel: Annotated[int, _run(min=1, help="Runs at a time.")] = 1,
-    resume: Annotated[bool, _run("--resume", help="Go on with an interrupted sweep.")] = False,
+    resume: Annotated[bool, _run("--resume", help="Continue an interrupted sweep.")] = False,
     tree: options.Tree = None,
     id_column: options.IdColumn = None,
     field_of_view: options.FieldOfView = None,

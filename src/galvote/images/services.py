@@ -118,7 +118,9 @@ class CutoutService:
             with suppress(OutputError):  # an image that cannot be kept is none the worse
                 write_whole(kept, data, unique=True)
         if np.ptp(image) <= _FLAT:
-            raise ImageError("outside", f"The image shows nothing: the position is outside the survey {self.survey}.")
+            raise ImageError(
+                "outside", f"The image shows nothing: the position is outside the survey {self.survey}."
+            )
         return (data,)
 
     def _fetch(self, address: str) -> bytes:
