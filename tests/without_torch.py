@@ -53,7 +53,7 @@ def check(folder: Path, model: str = "galvote-small") -> None:
         labels = folder / "labels.csv"
         classes = (f"{name},{('disc', 'round')[place % 2]}\n" for place, name in enumerate(names[:30]))
         labels.write_text("id,look\n" + "".join(classes))
-        learned = ("finetune", "galvote-small", "--images", images, "--labels", labels, "--views", 1)
+        learned = ("finetune", "galvote-small", "--images", images, "--labels", labels, "--tta", 1)
         run(*learned, "--out", folder / "look", "--overwrite", "--budget", 5)
         run(*learned, "--out", folder / "whole", "--mode", "full", ends_with=2)
     if find_spec("fastapi") is not None:

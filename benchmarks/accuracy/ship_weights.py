@@ -34,7 +34,7 @@ def main() -> None:
     scores: dict[str, Any] = {"what": what}
     with tempfile.TemporaryDirectory() as folder:
         shipped = save_model(network, card, Path(folder) / chosen.name, dtype=torch.float16)
-        for tta, name in ((1, "1_view"), (8, "8_views")):
+        for tta, name in ((1, "tta_1"), (8, "tta_8")):
             errors = galaxies.errors_of(shipped, tta)
             scores |= {f"rmse_{name}": common.rmse(errors), f"rmse_interval_{name}": common.interval(errors)}
         predictor = galvote.load(shipped)
@@ -43,7 +43,7 @@ def main() -> None:
             for threads in sorted({1, common.cores()})
         }
         network, _ = load_model(shipped)
-    what = "decoded cutouts to vote fractions, one view"
+    what = "decoded cutouts to vote fractions, TTA 1"
     machine, day = common.describe_machine(), date.today().isoformat()
     scores["speed"] = {"what": what, "galaxies_per_second": speeds, "machine": machine, "date": day}
     place = save_model(network, with_scores(card, scores), chosen.out / chosen.name, dtype=torch.float16)

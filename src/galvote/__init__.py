@@ -13,7 +13,7 @@
 `finetune`        a model that has learned your own labels, and its scores: a `Finetuned`
 `calibrate`       intervals and an out-of-distribution flag for a trained model
 `export`          a model as one ONNX file
-`example_images`  pictures of galaxies to try things with
+`example_images`  images of galaxies to try things with
 `count_votes`     votes from a Zooniverse project's classifications: `Votes`
 `load_tree`       a questionnaire as a `DecisionTree`, one of `list_trees` or your own
 ================  =======================================================================

@@ -37,7 +37,7 @@ class OutputError(GalvoteError):
 
 
 class ImageError(GalvoteError):
-    """A picture that cannot become a cutout.
+    """An image that cannot become a cutout.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ def test_an_existing_file_stays(command, trained, tmp_path):
     model.write_text("mine")
     ran = command("export", "--model", trained, "--out", model)
     assert ran.returncode == 2
-    assert "exists already; choose another place or pass --overwrite" in ran.stderr
+    assert "exists already; choose another path or pass --overwrite" in ran.stderr
     assert model.read_text() == "mine"
 
 

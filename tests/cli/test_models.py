@@ -30,7 +30,7 @@ def test_list_has_what_one_chooses_by_and_loads_no_torch():
     for model in listed:
         card = load_card(Path(model["directory"]))
         assert model["parameters"] == card.parameters
-        assert model["rmse_8_views"] == card.scores["rmse_8_views"]
+        assert model["rmse_tta_8"] == card.scores["rmse_tta_8"]
         assert model["bytes"] > model["parameters"]
         assert model["calibrated"] in (True, False)
 
@@ -55,13 +55,13 @@ def test_card_of_a_run_of_ones_own(command, trained):
     assert "residual" in ran.stdout and "validation_rmse" in ran.stdout
     card = json.loads(command("models", trained / "best", "--json").stdout)
     assert card["network"]["encoder"] == "residual"
-    assert card["rmse_1_view"] is None and card["speed"] is None
+    assert card["rmse_tta_1"] is None and card["speed"] is None
 
 
 def test_speed_and_calibration_are_said_where_they_are_known(command, trained, tmp_path):
     network, card = load_model(trained / "last")
-    speed = {"what": "one view", "galaxies_per_second": {"1": 1234.5}, "machine": "a computer"}
-    save_model(network, with_scores(card, {"speed": speed, "rmse_1_view": 0.25}), tmp_path / "mine")
+    speed = {"what": "TTA 1", "galaxies_per_second": {"1": 1234.5}, "machine": "a computer"}
+    save_model(network, with_scores(card, {"speed": speed, "rmse_tta_1": 0.25}), tmp_path / "mine")
     described = json.loads((tmp_path / "mine" / "card.json").read_text())
     (tmp_path / "mine" / "card.json").write_text(json.dumps(described | {"calibration": {"galaxies": 321}}))
     found = json.loads(command("models", tmp_path / "mine", "--json").stdout)

@@ -231,7 +231,7 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_anything_is_loaded(
     out = tmp_path / "afile" / "votes.csv"
     ran = command("predict", tmp_path, "--model", tmp_path / "none", "--out", out)
     assert ran.returncode == 2
-    assert f"{out} cannot be written" in ran.stderr and "choose another place" in ran.stderr
+    assert f"{out} cannot be written" in ran.stderr and "choose another path" in ran.stderr
 
 
 def test_a_stopped_run_to_one_file_says_what_is_there(trained, tmp_path):

@@ -121,7 +121,7 @@ def test_one_file_of_images_and_classes_as_galaxy10_has_them(command, tiny_recip
     assert scored.returncode == 0, scored.stderr
     assert json.loads(scored.stdout)["galaxies"] == 60
     assert (
-        "several datasets that may be pictures"
+        "several datasets that may be images"
         in command("evaluate", "--model", run, *both[:2], *both[4:]).stderr
     )
 
@@ -156,7 +156,7 @@ def test_pictures_packed_for_others_are_not_taken_up(command, arguments, simulat
         diverging[diverging.index("--images") + 1] = others
         ran = command(*diverging, "--resume")
         assert ran.returncode == 2
-        assert "packed from other pictures" in ran.stderr
+        assert "packed from other images" in ran.stderr
         assert f"delete {run / 'store'} to have it packed again" in ran.stderr
 
 

@@ -19,7 +19,7 @@ def learned(parent, simulated, labels, tmp_path_factory):
     said = list[str]()
     out = tmp_path_factory.mktemp("learned") / "look"
     images = simulated / "images_training"
-    return galvote.finetune(parent, images, labels, out, views=2, scale="gz2", report=said.append), said
+    return galvote.finetune(parent, images, labels, out, tta=2, scale="gz2", report=said.append), said
 
 
 def test_scores_are_those_of_galaxies_that_were_left_out(learned):
@@ -112,7 +112,7 @@ def test_votes_on_a_tree(form, parent, simulated, two_questions, own_tree, tmp_p
         labels,
         out,
         tree=two_questions.tree,
-        views=1,
+        tta=1,
         scale="gz2",
         report=said.append,
     )
@@ -163,7 +163,7 @@ def test_labels_that_nothing_can_be_learned_from(refused, labels):
 
 def test_command(command, parent, simulated, labels, tmp_path):
     words = ("finetune", parent, "--images", simulated / "images_training", "--labels", labels)
-    words += ("--column", "number", "--out", tmp_path / "own", "--scale", "gz2", "--views", 1)
+    words += ("--column", "number", "--out", tmp_path / "own", "--scale", "gz2", "--tta", 1)
     ran = command(*words)
     assert ran.returncode == 0, ran.stderr
     assert "roc auc" in ran.stdout and "most frequent" in ran.stdout
@@ -180,9 +180,7 @@ def test_few_labels_are_enough_for_what_the_model_answers_already(simulated, tmp
     few = np.concatenate([np.flatnonzero(labels)[:10], np.flatnonzero(~labels)[:10]])
     rows = (f"{before.ids[row]},{'merger' if labels[row] else 'none'}\n" for row in few)
     (tmp_path / "few.csv").write_text("id,look\n" + "".join(rows))
-    galvote.finetune(
-        "galvote-small", images, tmp_path / "few.csv", tmp_path / "look", views=1, backend="onnx"
-    )
+    galvote.finetune("galvote-small", images, tmp_path / "few.csv", tmp_path / "look", tta=1, backend="onnx")
     after = galvote.predict(images, tmp_path / "look", backend="onnx")
     rest = np.setdiff1d(np.arange(len(labels)), few)
     assert roc_auc_score(labels[rest], after.fractions[rest, 0]) > 0.9, "0.73 by features alone"

@@ -24,7 +24,7 @@ def learned(parent, simulated, numbers, tmp_path_factory, quick):
         out,
         column="bar length",
         unit="kpc",
-        views=1,
+        tta=1,
         scale="gz2",
         report=said.append,
     )
@@ -124,7 +124,7 @@ def test_whole_numbers_with_a_unit_and_infinite_ones_left_out(command, parent, s
     table, out = tmp_path / "t.csv", tmp_path / "t"
     lines = [f"{row.partition(',')[0]},{round(float(row.partition(',')[2]))}" for row in rows]
     table.write_text("\n".join(["id,T", "100000,inf", *lines[1:]]))
-    words = ("finetune", parent, "--images", simulated / "images_training", "--labels", table, "--views", 1)
+    words = ("finetune", parent, "--images", simulated / "images_training", "--labels", table, "--tta", 1)
     ran = command(*words, "--unit", "", "--out", out, "--scale", "gz2", "--skip-invalid")
     assert ran.returncode == 0, ran.stderr
     assert "Left out 1 of 60 galaxies" in ran.stdout and "59 galaxies" in ran.stdout

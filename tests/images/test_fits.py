@@ -1,4 +1,4 @@
-"""FITS planes become a picture as SDSS would show it."""
+"""FITS planes become an image as SDSS would show it."""
 
 import bz2
 import gzip
@@ -280,9 +280,7 @@ def test_unnamed_image_flag_and_weight_are_no_bands_and_one_may_be_named(planes:
         decode_image(data)
     assert failure.value.status == "unsupported"
     for others in ((planes[0], weight), (planes[0], flag.astype(np.float32))):
-        with pytest.raises(
-            ImageError, match=r"HDU 2 has only (0.04|0 and 1), so it is no picture.*--bands 0"
-        ):
+        with pytest.raises(ImageError, match=r"HDU 2 has only (0.04|0 and 1), so it is no image.*--bands 0"):
             decode_image(encode_extensions(*others, primary=planes[1]))
 
     np.testing.assert_array_equal(decode(data, "0"), decode_image(encode(planes[1])))
@@ -359,7 +357,7 @@ def test_stretches_of_a_single_plane(planes: np.ndarray) -> None:
         assert (rgb[:, :, 0] == rgb[:, :, 2]).all()
         assert rgb[29, 45, 0] == 255
     assert asinh[29, 55, 0] > linear[29, 55, 0] + 30
-    with pytest.raises(ImageError, match="for pictures of one plane"):
+    with pytest.raises(ImageError, match="for images of one plane"):
         decode(encode(planes), stretch="asinh")
 
 

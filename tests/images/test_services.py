@@ -204,8 +204,8 @@ def test_what_goes_wrong_once_is_tried_again(server: Server, service: CutoutServ
         (answer(b"", 500), "unavailable", "it answers 500 Internal Server Error", 3),
         (answer(b"", 429, Retry_After="100000"), "unavailable", "it answers 429 Too Many Requests", 1),
         (answer(JPEG[:500], length=9999), "unavailable", "it breaks off after 500 of 9999 bytes", 3),
-        (answer(JPEG[:-99]), "unavailable", r"it sends image/jpeg, and no whole picture \(truncated\)", 3),
-        (answer(b"<html>", kind="text/html"), "unavailable", "it sends text/html, and no whole picture", 3),
+        (answer(JPEG[:-99]), "unavailable", r"it sends image/jpeg, and no whole image \(truncated\)", 3),
+        (answer(b"<html>", kind="text/html"), "unavailable", "it sends text/html, and no whole image", 3),
         (hang_up, "unavailable", "it cannot be reached, or breaks off", 3),
     ],
 )

@@ -174,7 +174,7 @@ def test_resuming_with_another_geometry_or_other_sources_is_refused(
 
     with pytest.raises(CatalogueError, match=r"'pixels': 32.*'pixels': 128"):
         pack(images(400), store, COMPACT)
-    with pytest.raises(CatalogueError, match=r"shown None.*shown 6"):
+    with pytest.raises(CatalogueError, match=r"with no --field-of-view.*--field-of-view 6"):
         pack(images(400), store, SMALL, field_of_view=6.0)
     with pytest.raises(CatalogueError, match="number 3 is 102, this run's is 103"):
         pack(swapped, store, SMALL)

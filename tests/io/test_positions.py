@@ -160,7 +160,7 @@ def test_predictions_are_put_beside_the_catalogue(tmp_path: Path, ending: str) -
     assert back["n"].to_pylist() == [7, 8, 9]
     assert back["Class1.1"].to_pylist() == [0.1, None, 0.3]
     assert back["status"].to_pylist() == ["ok", "missing", "ok"]
-    assert back["reason"].to_pylist()[1] == "No picture has this id."
+    assert back["reason"].to_pylist()[1] == "No image has this id."
     assert about(back.schema.field("ra")) == about(ra)
     assert about(back.schema.field("Class1.1")) == {"description": "smooth", "unit": ""}
 

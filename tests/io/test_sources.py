@@ -108,7 +108,7 @@ def test_catalogue_of_sources_is_relative_to_itself(tmp_path: Path, ending: str)
     sources = list_sources(tmp_path / f"list{ending}")
     assert contents(sources.select(["1", "2"])) == {"1": ("bytes of y.jpg",), "2": ("bytes of x.jpg",)}
     (without,) = sources.select(["3"])
-    with pytest.raises(ImageError, match=r"catalogue .*/list\..* names no picture") as error:
+    with pytest.raises(ImageError, match=r"catalogue .*/list\..* names no image") as error:
         without.read()
     assert error.value.status == "missing"
     assert sources.ids == ("1", "2", "3")
@@ -136,7 +136,7 @@ def test_what_a_catalogue_says_of_a_galaxy_without_picture_is_carried_over(
     assert second.read() == (b"bytes of x.jpg",) and second.origin == f"{tmp_path}/x.jpg"
     assert first.origin == str(tmp_path / f"list{ending}")
     found = [wrong(source) for source in (first, *others)]
-    none = f"The catalogue {tmp_path}/list{ending} names no picture."
+    none = f"The catalogue {tmp_path}/list{ending} names no image."
     assert found == [
         ("outside", "Not in the footprint."),
         ("missing", none),
@@ -288,7 +288,7 @@ def test_addresses(tmp_path: Path) -> None:
     assert contents(list_sources(tmp_path / "s.parquet")) == {"a": ("bytes of a.jpg",)}
     *_, gone = list_sources(tmp_path / "list.txt")
     assert getattr(try_cutout(gone.read, Geometry()), "status", None) == "missing"
-    with pytest.raises(CatalogueError, match=r"s.tar holds many pictures; copy it here"):
+    with pytest.raises(CatalogueError, match=r"s.tar holds many images; copy it here"):
         list_sources("memory://survey/s.tar")
 
 
@@ -569,8 +569,8 @@ def test_one_of_several_arrays(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "array", "said"),
     [
-        ("a.npy", RGB / 255, r"no pictures that can be shown.*float64.*np.uint8\(255 \* array\)"),
-        ("a.npz", RGB.transpose(0, 3, 1, 2), "no pictures that can be shown.*np.moveaxis"),
+        ("a.npy", RGB / 255, r"no images that can be shown.*float64.*np.uint8\(255 \* array\)"),
+        ("a.npz", RGB.transpose(0, 3, 1, 2), "no images that can be shown.*np.moveaxis"),
         ("a.npy", np.array([{}]), "Python objects, which are never loaded"),
         ("a.h5", None, "a.h5 cannot be read as arrays"),
         ("a.npz", None, "a.npz cannot be read as arrays"),
@@ -610,7 +610,7 @@ def test_pictures_in_a_later_table(tmp_path: Path) -> None:
 def test_fits_tables_without_a_column_of_pictures(tmp_path: Path) -> None:
     flat = {"id": ["a"], "flux": np.zeros((1, 48), np.float32)}
     path = write_fits(put(tmp_path / "t") / "s.fits", flat)
-    said = r"no column of pictures: it has id .*, flux float32 \(48,\)\. .*\(3, y, x\) or \(y, x\)"
+    said = r"no column of images: it has id .*, flux float32 \(48,\)\. .*\(3, y, x\) or \(y, x\)"
     for place in (path, path.parent):
         with pytest.raises(CatalogueError, match=said):
             list_sources(place)
@@ -680,7 +680,7 @@ def test_a_format_that_is_registered_from_outside_is_read(tmp_path: Path) -> Non
     for place in (tmp_path / "folder", tmp_path / "folder" / "images.zip"):
         assert contents(list_sources(place)) == {"a": ("bytes of a",), "b": ("bytes of b",)}
     put(tmp_path / "folder", "x.jpg")
-    with pytest.raises(CatalogueError, match=r"as x.jpg, and also files that hold pictures, as images.zip"):
+    with pytest.raises(CatalogueError, match=r"as x.jpg, and also files that hold images, as images.zip"):
         list_sources(tmp_path / "folder")
 
 
@@ -734,15 +734,15 @@ def test_a_fits_table_cut_short_is_a_row_among_others(tmp_path: Path, damaged: i
 def test_places_that_are_not_there_or_hold_nothing(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError, match=r"no file or folder .*nowhere; check"):
         list_sources(tmp_path / "nowhere")
-    with pytest.raises(CatalogueError, match=r"folder .* has no pictures \(.jpg .*\) and no Parquet"):
+    with pytest.raises(CatalogueError, match=r"folder .* has no images \(.jpg .*\) and no Parquet"):
         list_sources(put(tmp_path / "empty", "notes.md"))
     put(tmp_path / "outer" / "images_training", "a.jpg")
     with pytest.raises(CatalogueError, match=r"It has the folders images_training: give one of these"):
         list_sources(tmp_path / "outer")
     write_shard(tmp_path / "none.parquet", [], [])
-    with pytest.raises(CatalogueError, match=r"no pictures in .*none.parquet"):
+    with pytest.raises(CatalogueError, match=r"no images in .*none.parquet"):
         list_sources(tmp_path / "none.parquet")
-    with pytest.raises(CatalogueError, match="No place with pictures was given"):
+    with pytest.raises(CatalogueError, match="No images were given"):
         list_sources([])
 
 
@@ -753,14 +753,12 @@ def test_a_folder_of_pictures_and_of_files_that_hold_pictures(tmp_path: Path) ->
     (tmp_path / "damaged.parquet").write_bytes(b"PAR1")
     assert list_sources(tmp_path).ids == ("x",)
     shard = write_shard(tmp_path / "s.parquet", ["y"], [{"bytes": b"y"}])
-    with pytest.raises(
-        CatalogueError, match=r"holds pictures, as x.jpg, and also .*, as s.parquet\. Move one"
-    ):
+    with pytest.raises(CatalogueError, match=r"holds images, as x.jpg, and also .*, as s.parquet\. Move one"):
         list_sources(tmp_path)
     assert list_sources([tmp_path / "x.jpg", shard]).ids == ("x", "y")
     shard.unlink()
     write_tar(tmp_path / "s.tar", (b"z.jpg", b"z"))
-    with pytest.raises(CatalogueError, match=r"holds pictures, as x.jpg, and also .*, as s.tar\. Move one"):
+    with pytest.raises(CatalogueError, match=r"holds images, as x.jpg, and also .*, as s.tar\. Move one"):
         list_sources(tmp_path)
 
 
@@ -770,11 +768,11 @@ def test_ids_with_two_pictures_are_named_with_both(tmp_path: Path) -> None:
     with pytest.raises(CatalogueError) as error:
         list_sources([tmp_path / "p", shard])
     message = str(error.value)
-    assert "3 ids have more than one picture" in message
+    assert "3 ids have more than one image" in message
     assert f"\n  1: {tmp_path}/p/1.jpg, {tmp_path}/p/1.png" in message
     assert f"\n  3: {tmp_path}/p/3.jpg, {shard} row 0" in message
     assert f"\n  4: {shard} row 1, {shard} row 2" in message
-    assert "  2:" not in message and "Keep one picture" in message
+    assert "  2:" not in message and "Keep one image" in message
 
 
 def test_tables_without_the_columns(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""From pictures and votes to batches that can be made again."""
+"""From images and votes to batches that can be made again."""
 
 from dataclasses import replace
 
@@ -162,7 +162,7 @@ def test_galaxies_with_a_class_alone_serve_training_alone(store, votes):
     assert np.isnan(data.training.fractions[row]).all()
     assert data.training.classes[row] == 2
     assert (data.training.classes >= 0).sum() + (data.validation.classes >= 0).sum() == 3
-    assert data.left_out["pictures without votes"] == COUNT - 30 - 2
+    assert data.left_out["images without votes"] == COUNT - 30 - 2
     split = dict.fromkeys(IDS[:20], "train") | dict.fromkeys(IDS[20:], "validation")
     watched = gather_examples(recipe_for(), store, known, classes=classes, splits=split).validation
     assert watched.ids == IDS[20:30]
@@ -178,9 +178,7 @@ def test_classes_that_no_loss_uses_bring_no_galaxies(store, votes):
 
 def test_ids_that_do_not_match_are_an_error_that_counts(store, votes):
     strangers = Votes(GZ2, tuple(f"x{i}" for i in range(COUNT)), votes.fractions, None)
-    with pytest.raises(
-        TrainingError, match=r"Only 0 galaxies.*41 votes without picture,.*Check that the ids"
-    ):
+    with pytest.raises(TrainingError, match=r"Only 0 galaxies.*41 votes without image,.*Check that the ids"):
         gather_examples(recipe_for(), store, strangers)
     with pytest.raises(TrainingError, match=r"Only 0 galaxies.*'validation'"):
         gather_examples(recipe_for(), store, votes, splits=dict.fromkeys(IDS, "train"))

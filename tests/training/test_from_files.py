@@ -52,7 +52,8 @@ def test_teachers_are_announced_before_anything_is_read(tmp_path):
     ]  # fmt: skip
     assert f"{load_recipe('galvote-teacher-3').training.epochs} epochs; RMSE 0.08" in lines[3]
     assert "73 minutes" in lines[3]
-    assert "--yes" in lines[6] and "--teacher" in lines[6]
+    assert lines[6] == "These took about 6.0 hours of training in all, on the threads named."
+    assert "--yes" in lines[7] and "--teacher" in lines[7]
     with pytest.raises(ModelError, match="nobody"):
         galvote.train("galvote-base", teacher=["galvote-base", "nobody"], **nothing)
     assert not (tmp_path / "run").exists()

@@ -8,12 +8,14 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from galvote.cli.wrong_options import Verb
 from galvote.errors import GalvoteError
 
 VERBS = {
-    "Use a model": ("predict", "evaluate", "field", "serve", "demo", "models"),
+    "Use a model": ("predict", "evaluate", "field", "demo", "models"),
     "Make a model": ("finetune", "train", "calibrate", "sweep", "recipes", "export"),
     "Data": ("pack", "cutouts", "simulate", "shards", "tree", "votes"),
+    "Serve": ("serve",),
 }
 """The verbs by their group in the help; each is a function of that name in a module of that name."""
 
@@ -60,7 +62,7 @@ def _galvote(
 
 
 for _name in chain.from_iterable(VERBS.values()):
-    app.command()(getattr(import_module(f"galvote.cli.{_name}"), _name))
+    app.command(cls=Verb)(getattr(import_module(f"galvote.cli.{_name}"), _name))
 
 
 def _fail(reason: object) -> NoReturn:

@@ -9,7 +9,7 @@ import typer
 
 from galvote.cli import options
 
-_patience = options.group("How a survey's service is asked")
+_images, _patience = map(options.group, ("The images", "How a survey's service is asked"))
 
 
 class ImageFormat(StrEnum):
@@ -24,13 +24,13 @@ def cutouts(
     out: Annotated[Path, typer.Option(help="Folder for the images and catalogue.csv.")],
     field: Annotated[list[str] | None, typer.Option(help=options.FIELD_HELP)] = None,
     survey: Annotated[options.SurveyName | None, typer.Option(help=options.SURVEY_HELP)] = None,
-    pixels: Annotated[int, typer.Option(min=8, max=2048, help="Width of the images.")] = 424,
+    pixels: Annotated[int, _images(min=8, max=2048, help="Width of the images.")] = 424,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Remove the images of an earlier run first.")
     ] = False,
-    format_: Annotated[ImageFormat, typer.Option("--format", help="Of the images.")] = ImageFormat.jpg,
+    format_: Annotated[ImageFormat, _images("--format", help="Of the images.")] = ImageFormat.jpg,
     id_column: options.IdColumn = None,
-    size_column: options.SizeColumn = None,
+    size_column: options.SkySizeColumn = None,
     arcsec: options.Arcsec = None,
     bands: options.Bands = None,
     stretch: options.Stretch = options.StretchName.lupton,
@@ -42,7 +42,7 @@ def cutouts(
 ) -> None:
     """Write an image of each galaxy at the scale of Galaxy Zoo 2; missing ones become rows that say why.
 
-    The same command goes on where an earlier one was stopped, and tries missing images again.
+    The same command continues a stopped run, and tries missing images again.
     """
     from galvote.cli.progress import exit_unless_any, plain_console, say_statuses, show_progress, stoppable
     from galvote.images.cutouts import cutouts

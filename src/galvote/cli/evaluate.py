@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from galvote.inference.evaluation import Evaluation
     from galvote.trees import DecisionTree
 
-_scoring = options.group("What is scored")
+_scoring, _output = map(options.group, ("What is scored", "How scores are written"))
 
 
 Predictions = Annotated[
@@ -35,12 +35,12 @@ ShownImages = Annotated[
     ),
 ]
 ReportFolder = Annotated[Path | None, typer.Option(help="Folder for an HTML report with images.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+Json = Annotated[bool, _output("--json", help="Print one JSON object instead of tables.")]
 Splits = Annotated[
     Path | None, _scoring(help="Table with a column `split`; its `train` galaxies give the mean votes.")
 ]
 Split = Annotated[str | None, _scoring(help="Score only the galaxies of this split.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace an existing report.")]
+Overwrite = Annotated[bool, _output("--overwrite", help="Replace an existing report.")]
 
 
 def evaluate(
@@ -55,7 +55,7 @@ def evaluate(
     level: options.Level = None,
     scale: options.Scale = None,
     pixel_scale: options.PixelScale = None,
-    catalogue: options.Catalogue = None,
+    catalogue: options.SizeCatalogue = None,
     size_column: options.SizeColumn = None,
     size_factor: options.SizeFactor = 1.0,
     field_of_view: options.FieldOfView = None,
@@ -138,7 +138,7 @@ def _summary(evaluation: Evaluation) -> Table:
     table.add_row("galaxies", f"{scores['galaxies']:,}  ({scores['columns_scored']} of {len(tree)} columns)")
     table.add_row("not scored", describe_left_out(evaluation.left_out) or "none")
     off = f"{violations['galaxies']:,} galaxies  (largest difference {violations['largest']:.1e})"
-    table.add_row("break the tree", off)
+    table.add_row("tree violations", off)
     if ranks["mean"] is not None:
         table.add_row("rank correlation", f"{ranks['mean']:.3f}  (Spearman's ρ, mean of the columns)")
     for question in tree.numbers:

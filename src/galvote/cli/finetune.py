@@ -55,12 +55,14 @@ def finetune(
     budget: Annotated[
         float | None, _learning(metavar="MINUTES", help="How long the whole network may be trained.")
     ] = None,
-    set_: options.Settings = None,
-    views: Annotated[int, _learning(min=1, help="Orientations in which each picture is looked at.")] = 2,
+    set_: Annotated[
+        list[str] | None, _learning("--set", metavar="KEY=VALUE", help=options.SETTINGS_HELP)
+    ] = None,
+    tta: Annotated[int, _learning(min=1, help="Orientations of each image to learn from.")] = 2,
     backend: options.Backend = None,
     scale: options.Scale = None,
     pixel_scale: options.PixelScale = None,
-    catalogue: options.Catalogue = None,
+    catalogue: options.SizeCatalogue = None,
     size_column: options.SizeColumn = None,
     size_factor: options.SizeFactor = 1.0,
     field_of_view: options.FieldOfView = None,
@@ -72,7 +74,7 @@ def finetune(
     """Teach a model labels of your own, from some dozens of galaxies on.
 
     The result is a calibrated model, with scores on galaxies that it did not learn from. A training of the
-    whole network may be stopped at any moment: the same command goes on with it.
+    whole network may be stopped at any moment: the same command continues it.
     """
     import galvote
     from galvote.cli.progress import plain_console, show_progress
@@ -90,7 +92,7 @@ def finetune(
             tree=tree,
             column=column,
             unit=unit,
-            views=views,
+            tta=tta,
             scale=options.choose_scale(scale, pixel_scale, catalogue, size_column, size_factor, id_column),
             field_of_view=field_of_view,
             bands=bands,

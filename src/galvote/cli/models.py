@@ -81,13 +81,13 @@ def _print_list(console: Console, models: Sequence[ModelSummary]) -> None:
     from rich.table import Table
 
     table, notes = Table("model", box=SIMPLE_HEAD, pad_edge=False), dict[str, None]()
-    for heading in ("RMSE\n1 view", "RMSE\n8 views", "galaxies/s\n1 view", "parameters", "MB", "calibrated"):
+    for heading in ("RMSE\nTTA 1", "RMSE\nTTA 8", "galaxies/s\nTTA 1", "parameters", "MB", "calibrated"):
         table.add_column(heading, justify="right", no_wrap=True)
     for model in models:
         speed = model.speed["galaxies_per_second"].get("1") if model.speed else None
         table.add_row(
             f"[bold]{escape(model.name)}[/]",
-            *(_number(score, ".4f") for score in (model.rmse_1_view, model.rmse_8_views)),
+            *(_number(score, ".4f") for score in (model.rmse_tta_1, model.rmse_tta_8)),
             _number(speed, ",.0f"),
             f"{model.parameters:,}",
             f"{model.bytes / 1e6:.1f}",

@@ -20,7 +20,7 @@ def group(title: str) -> Callable[..., Any]:
     return partial(typer.Option, rich_help_panel=title)
 
 
-_galaxies, prediction = group("Galaxies"), group("What is predicted")
+galaxies, prediction = group("Galaxies"), group("What is predicted")
 sky = group("Where galaxies are looked up by position")
 
 Images = Annotated[
@@ -62,12 +62,17 @@ PixelScale = Annotated[
         help="Arcseconds in a pixel; with a --catalogue of ids and r90, images are brought to scale by it."
     ),
 ]
-SizeFactor = Annotated[float, _scale(help="What --size-column is multiplied by to be r90.")]
+SizeCatalogue = Annotated[
+    Path | None, _scale("--catalogue", help="Table of ids and r90 in arcseconds, for --pixel-scale.")
+]
+_SIZE_COLUMN = "Column of the catalogue with r90; petroR90_r or r90 if not given."
+SizeColumn = Annotated[str | None, _scale(help=_SIZE_COLUMN)]
+SizeFactor = Annotated[float, _scale(help="r90 = factor × size column.")]
 
 _fits = group("How FITS files are shown")
 Bands = Annotated[
     str | None,
-    _fits(help="Bands, by name or number, as in i,r,g; one for a grey picture. By default g,r,i or g,r,z."),
+    _fits(help="Bands, by name or number, as in i,r,g; one for a grey image. By default g,r,i or g,r,z."),
 ]
 
 
@@ -79,16 +84,16 @@ class StretchName(StrEnum):
     percentile = "percentile"
 
 
-Stretch = Annotated[StretchName, _fits(help="Of pictures of one plane.")]
+Stretch = Annotated[StretchName, _fits(help="Stretch of images of one plane.")]
 IdColumn = Annotated[
     str | None,
-    _galaxies(help="Column of ids in the tables that have it; others have one of the usual names."),
+    galaxies(help="Column of ids in the tables that have it; others have one of the usual names."),
 ]
 Recursive = Annotated[
-    bool, _galaxies("--recursive", help="Look into folders inside folders, too; ids are paths from there.")
+    bool, galaxies("--recursive", help="Look into folders inside folders, too; ids are paths from there.")
 ]
 Dataset = Annotated[
-    str | None, _galaxies(help="Array with the images, of an HDF5 or .npz file; `images` if not given.")
+    str | None, galaxies(help="Array with the images, of an HDF5 or .npz file; `images` if not given.")
 ]
 Splits = Annotated[
     Path | None,
@@ -99,16 +104,14 @@ Splits = Annotated[
 ]
 Tree = Annotated[
     str | None,
-    _galaxies(help="Decision tree, a name or a TOML file; if not given, that whose columns the tables have."),
+    galaxies(help="Decision tree, a name or a TOML file; if not given, that whose columns the tables have."),
 ]
 SkipInvalid = Annotated[
-    bool, _galaxies("--skip-invalid", help="Leave out votes that cannot be true instead of stopping.")
+    bool, galaxies("--skip-invalid", help="Leave out votes that cannot be true instead of stopping.")
 ]
 
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting of the recipe; may be given again."),
-]
+SETTINGS_HELP = "Change a setting of the recipe; may be given again."
+Settings = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help=SETTINGS_HELP)]
 
 
 class SurveyName(StrEnum):
@@ -123,9 +126,7 @@ FIELD_HELP = "FITS image with a WCS that shows them; three times for g, r and i.
 SURVEY_HELP = "Or the survey whose cutout service is asked."
 Catalogue = Annotated[Path | None, sky(help=CATALOGUE_HELP)]
 ServiceUrl = Annotated[str | None, sky(help="Another address of the service.")]
-SizeColumn = Annotated[
-    str | None, sky(help="Column of the catalogue with r90; petroR90_r or r90 if not given.")
-]
+SkySizeColumn = Annotated[str | None, sky("--size-column", help=_SIZE_COLUMN)]
 Arcsec = Annotated[
     float | None, sky(min=0.01, help="Width of the images of galaxies whose r90 is unknown, in arcseconds.")
 ]

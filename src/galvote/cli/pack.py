@@ -1,4 +1,4 @@
-"""`galvote pack`: decode pictures once into a store that training maps into memory."""
+"""`galvote pack`: decode images once into a store that training maps into memory."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 
 def pack(
-    places: Annotated[
-        list[Path], typer.Argument(help="Pictures, folders of pictures, lists, catalogues or Parquet files.")
+    images: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH", help="Images, folders of images, lists, catalogues or Parquet files."),
     ],
     out: Annotated[Path, typer.Option(help="Folder of the store.")],
     cutout_field_of_view: Annotated[
@@ -37,9 +38,11 @@ def pack(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads; by default one for each core.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Start anew instead of resuming or refusing.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Start anew instead of resuming or refusing.")
+    ] = False,
 ) -> None:
-    """Decode pictures once into a store of cutouts; a run that was stopped goes on where it was."""
+    """Decode images once into a store of cutouts; the same command continues a stopped run."""
     from pydantic import ValidationError
 
     from galvote.cli.progress import exit_unless_any, plain_console
@@ -54,7 +57,7 @@ def pack(
         raise typer.BadParameter(problem["msg"], param_hint=f"--{problem['loc'][0]}") from None
     console = plain_console()
     sources = list_sources(
-        places, id_column=id_column, dataset=dataset, recursive=recursive, look=Look.of(bands, stretch.value)
+        images, id_column=id_column, dataset=dataset, recursive=recursive, look=Look.of(bands, stretch.value)
     )
     console.print(f"{sources.describe()}.", soft_wrap=True)
     store = pack_with_progress(
@@ -78,7 +81,7 @@ def _print_failures(console: Console, store: PackedStore) -> None:
     kinds = Counter(status for _, status, _ in store.failures)
     if kinds:
         said = ", ".join(f"{number:,} {status}" for status, number in kinds.most_common())
-        console.print(f"{len(store.failures):,} pictures failed ({said}); the first of them:")
+        console.print(f"{len(store.failures):,} images failed ({said}); the first of them:")
     for galaxy, status, reason in store.failures[:5]:
         console.print(f"  {galaxy}: {status}. {reason}", soft_wrap=True)
 

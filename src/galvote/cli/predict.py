@@ -107,7 +107,7 @@ def predict(
     catalogue: options.Catalogue = None,
     field: Field = None,
     survey: Survey = None,
-    size_column: options.SizeColumn = None,
+    size_column: options.SkySizeColumn = None,
     arcsec: options.Arcsec = None,
     service_url: options.ServiceUrl = None,
     cache: options.Cache = None,

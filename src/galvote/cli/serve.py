@@ -30,7 +30,7 @@ AllowOrigin = Annotated[
     list[str] | None,
     typer.Option(help="Let pages of this origin ask from a browser, as https://example.org; repeatable."),
 ]
-Timeout = Annotated[float, typer.Option(help="Seconds for a request, upload included.")]
+Timeout = Annotated[float, _limit(help="Seconds for a request, upload included.")]
 MaxMegabytes = Annotated[float, _limit(help="Largest body of a request.")]
 MaxPixels = Annotated[int, _limit(help="Largest image, by its header.")]
 MaxFiles = Annotated[int, _limit(help="Most images in a request.")]

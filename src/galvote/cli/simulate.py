@@ -5,18 +5,22 @@ from typing import Annotated
 
 import typer
 
+from galvote.cli import options
+
+_which = options.group("Which galaxies")
+
 
 def simulate(
     count: Annotated[int, typer.Option(min=1, help="How many galaxies.")],
     out: Annotated[Path, typer.Option(help="Folder to write, in the challenge's layout.")],
-    seed: Annotated[int, typer.Option(min=0, help="Another seed gives other galaxies.")] = 0,
-    start: Annotated[
-        int, typer.Option(min=0, help="Index of the first galaxy; its id is 100000 + index.")
-    ] = 0,
+    seed: Annotated[int, _which(min=0, help="Another seed gives other galaxies.")] = 0,
+    start: Annotated[int, _which(min=0, help="Index of the first galaxy; its id is 100000 + index.")] = 0,
     pixels: Annotated[
         int, typer.Option(help="Width of the images: 424 for the whole GZ2 frame, 128 for its centre.")
     ] = 128,
-    overwrite: Annotated[bool, typer.Option(help="Replace the galaxies of an earlier simulation.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the galaxies of an earlier simulation.")
+    ] = False,
     sheet: Annotated[
         Path | None, typer.Option(help="Also draw a PNG with one galaxy of each kind, the clearest.")
     ] = None,

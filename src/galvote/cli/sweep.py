@@ -15,6 +15,8 @@ from galvote.cli import options
 if TYPE_CHECKING:
     from galvote.training import TrainingData
 
+_run = options.group("Run")
+
 
 def sweep(
     images: options.Images,
@@ -25,9 +27,9 @@ def sweep(
     ] = "report",
     splits: options.Splits = None,
     set_: options.Settings = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of the short runs.")] = None,
-    parallel: Annotated[int, typer.Option(min=1, help="Runs at a time.")] = 1,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted sweep.")] = False,
+    epochs: Annotated[int | None, _run(min=1, help="Epochs of the short runs.")] = None,
+    parallel: Annotated[int, _run(min=1, help="Runs at a time.")] = 1,
+    resume: Annotated[bool, _run("--resume", help="Continue an interrupted sweep.")] = False,
     tree: options.Tree = None,
     id_column: options.IdColumn = None,
     field_of_view: options.FieldOfView = None,

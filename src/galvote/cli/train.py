@@ -26,7 +26,8 @@ def train(
     ] = None,
     yes: Annotated[bool, _teacher("--yes", help="Train a recipe's teachers first.")] = False,
     classes: Annotated[
-        Path | None, typer.Option(help="Table of ids and hard classes, for recipes that learn from them too.")
+        Path | None,
+        options.galaxies(help="Table of ids and hard classes, for recipes that learn from them too."),
     ] = None,
     tree: options.Tree = None,
     id_column: options.IdColumn = None,
@@ -34,7 +35,7 @@ def train(
     dataset: options.Dataset = None,
     field_of_view: options.FieldOfView = None,
     skip_invalid: options.SkipInvalid = False,
-    resume: Annotated[bool, _run("--resume", help="Go on with an interrupted run.")] = False,
+    resume: Annotated[bool, _run("--resume", help="Continue an interrupted run.")] = False,
     overwrite: Annotated[bool, _run("--overwrite", help="Replace a run.")] = False,
     devices: Annotated[
         int, _devices(min=1, help="GPUs, or processes without one, that share each batch on a machine.")
@@ -45,7 +46,7 @@ def train(
 ) -> None:
     """Train a network. Curves, metrics, checkpoint and models are written to the run folder during training.
 
-    Stop it at any moment (Ctrl-C, kill -9) and go on with --resume: the result is the same.
+    Stop it at any moment (Ctrl-C, kill -9) and continue with --resume: the result is the same.
     """
     from galvote.cli.progress import plain_console, show_progress
     from galvote.training import train

@@ -1,4 +1,4 @@
-"""Galaxies to try things with: pictures of SDSS that volunteers agree on. README.md has their credit."""
+"""Galaxies to try things with: images of SDSS that volunteers agree on. README.md has their credit."""
 
 import csv
 from functools import cache
@@ -10,7 +10,7 @@ FOLDER = Path(__file__).parent
 
 
 def example_images(kind: str | None = None) -> tuple[Path, ...]:
-    """List pictures of galaxies that come with galvote, which no shipped model was trained on.
+    """List images of galaxies that come with galvote, which no shipped model was trained on.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ def find_field(
     image
         A file (JPEG, PNG, WebP, TIFF or FITS), or RGB pixels in [0, 255].
     model
-        Name or place of a model, as for `galvote.load`, or a loaded one.
+        Name or path of a model, as for `galvote.load`, or a loaded one.
     backend
         What computes, as for `galvote.load`.
     title

@@ -96,7 +96,7 @@ def cross_sets(found: OutOfFold, actual: Fractions) -> np.ndarray:
 def measure_distances(
     found: OutOfFold, features: Sequence[Float32[np.ndarray, "galaxy feature"]]
 ) -> Float[np.ndarray, " galaxy"]:
-    """Return how far each galaxy's picture is from those of the other parts.
+    """Return how far each galaxy's image is from those of the other parts.
 
     Features are those of all galaxies by part, by an encoder that did not learn from the part.
     """
@@ -116,11 +116,11 @@ def calibrate(
     *,
     classes: bool,
 ) -> tuple[Calibration, Measured]:
-    """Calibrate a model with out-of-fold predictions, and describe the pictures that it learned from.
+    """Calibrate a model with out-of-fold predictions, and describe the images that it learned from.
 
     Labels (`actual`) are cumulative fractions, NaN where unknown; with `classes`, each is one class. Features
     are the encoder's, unscaled, distances those of `measure_distances`. Returned is what
-    `galvote.inference.calibrate.measure` does; distances from the pictures are of parts that are left out.
+    `galvote.inference.calibrate.measure` does; distances from the images are of parts that are left out.
     """
     ood = OodDetector.fit(features, features, axes=_axes(len(features)))
     ood = ood.with_threshold(distances, FALSE_ALARMS)

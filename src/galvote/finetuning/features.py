@@ -1,4 +1,4 @@
-"""What a network makes of pictures, each in several orientations and sizes."""
+"""What a network makes of images, each in several orientations and sizes."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,19 +17,19 @@ from galvote.io import Source, Sources
 from galvote.io.threads import map_in_threads
 
 _ZOOMS = (1.0, 1.08, 0.93)
-"""Sizes at which a galaxy is looked at, in turn; the first view is the picture as it is predicted."""
+"""Sizes at which a galaxy is looked at, in turn; the first view is the image as it is predicted."""
 
 _Row = tuple[str, tuple[Float32[np.ndarray, "view feature"], Float32[np.ndarray, " answer"]] | ImageError]
 
 
 @dataclass(frozen=True, eq=False)
 class Looked:
-    """What a network makes of some pictures."""
+    """What a network makes of some images."""
 
-    ids: tuple[str, ...]  # of the pictures that can be read
+    ids: tuple[str, ...]  # of the images that can be read
     features: Float32[np.ndarray, "view galaxy feature"]  # that of a prediction first
     fractions: Float32[np.ndarray, "galaxy answer"]  # the network's own, cumulative
-    failures: dict[str, ImageError]  # what is wrong with the other pictures, by id
+    failures: dict[str, ImageError]  # what is wrong with the other images, by id
 
 
 def spread_views(count: int) -> tuple[View, ...]:
@@ -49,9 +49,9 @@ def look(
     settings: Settings,
     on_progress: OnProgress | None = None,
 ) -> Looked:
-    """Compute the features of pictures in some views (`spread_views`), each picture read once.
+    """Compute the features of images in some views (`spread_views`), each image read once.
 
-    Settings say how pictures are shown, as for a prediction.
+    Settings say how images are shown, as for a prediction.
     """
     geometry, seen = predictor.geometry, predictor.card.network.geometry
 
@@ -81,7 +81,7 @@ def look(
             on_progress(done, len(sources))
     good = {id_: made for id_, made in rows if not isinstance(made, ImageError)}
     if not good:
-        raise CatalogueError(f"None of the pictures can be read, first of them {rows[0][0]}: {rows[0][1]}")
+        raise CatalogueError(f"None of the images can be read, first of them {rows[0][0]}: {rows[0][1]}")
     return Looked(
         ids=tuple(good),
         features=np.stack([features for features, _ in good.values()], axis=1),
@@ -91,7 +91,7 @@ def look(
 
 
 def cut_out(predictor: Predictor, sources: Sources, ids: Sequence[str], settings: Settings) -> PackedStore:
-    """Return what the network is shown of the pictures with these ids, in their order, for training.
+    """Return what the network is shown of the images with these ids, in their order, for training.
 
     `ImageError` is raised if one of them cannot be read any more.
     """

@@ -1,4 +1,4 @@
-"""From a user's labels and pictures to a model, with numbers that hold."""
+"""From a user's labels and images to a model, with numbers that hold."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def finetune(
     tree: Place | None = None,
     column: str | None = None,
     unit: str | None = None,
-    views: int = 2,
+    tta: int = 2,
     scale: Scale | None = None,
     field_of_view: float | None = None,
     bands: str | None = None,
@@ -60,7 +60,7 @@ def finetune(
 ) -> Finetuned:
     """Teach a trained model a user's own labels.
 
-    Its encoder looks at the pictures, and a regularised linear head learns the labels; all weights may learn
+    Its encoder looks at the images, and a regularised linear head learns the labels; all weights may learn
     then. Each galaxy is also predicted by a model that did not learn from it: these predictions are scored,
     and calibrate the model.
 
@@ -94,10 +94,10 @@ def finetune(
     unit
         Unit of the numbers, as astropy writes it (``kpc``), empty for a pure number; with it, a column of
         whole numbers never holds classes.
-    views
-        In how many orientations each picture is looked at.
+    tta
+        In how many orientations, and sizes, the features of each image are computed to learn from.
     scale, field_of_view, bands, stretch
-        How pictures are shown, as for `galvote.Predictor.predict`; the model is to be used in the same way.
+        How images are shown, as for `galvote.Predictor.predict`; the model is to be used in the same way.
     backend
         What computes features, as for `galvote.load`.
     overwrite
@@ -109,7 +109,7 @@ def finetune(
     report
         Is told, in sentences, what was understood and what was left out.
     on_progress
-        Called with how much is done and how much there is: pictures that are looked at, then steps of
+        Called with how much is done and how much there is: images that are looked at, then steps of
         training.
 
     Returns
@@ -156,7 +156,7 @@ def finetune(
     )
     if remark := predictor.preprocessor.check_scale(matched.sources, shown):
         report(remark)
-    data = gather(predictor, pictures, matched.votes, views, shown, report, on_progress)
+    data = gather(predictor, pictures, matched.votes, tta, shown, report, on_progress)
     with threadpool_limits(1):  # heads are small: several threads wait for each other longer than they work
         fitted = fit_heads(data, parent)
     trained, gains, comparison = None, dict[str, Score](), ""
@@ -176,7 +176,7 @@ def finetune(
     learned = replace(learned, result=replace(learned.result, gains=gains, comparison=comparison))
     page = draw_page(learned, out.name, predictor, pictures, shown)
     about = _describe_data(data, matched, labels, predictor)
-    found = write(learned, predictor.card.name, out, page, about, _describe_views(views, shown))
+    found = write(learned, predictor.card.name, out, page, about, _describe_images(tta, shown))
     if trained is not None:
         shutil.rmtree(out / WORK, ignore_errors=True)
     return found
@@ -241,8 +241,8 @@ def _describe_data(
     files = [Path(file) for file in ([labels] if isinstance(labels, str | Path) else labels)]
     return {
         "galaxies": len(data.votes),
-        "labels_without_picture": matched.votes_without_image,
-        "pictures_without_label": matched.images_without_votes,
+        "labels_without_image": matched.votes_without_image,
+        "images_without_label": matched.images_without_votes,
         "labels_sha256": data.votes.digest(),
         "ids_sha256": sha256("\n".join(sorted(data.votes.ids)).encode()).hexdigest(),
         "files_sha256": {file.name: file_sha256(file) for file in files if file.is_file()},
@@ -250,10 +250,10 @@ def _describe_data(
     }
 
 
-def _describe_views(views: int, shown: Settings) -> dict[str, Any]:
+def _describe_images(tta: int, shown: Settings) -> dict[str, Any]:
     """Return what the card says of how images were shown, so that others are shown alike."""
     return {
-        "views": views,
+        "tta": tta,
         "scale": shown.scale if isinstance(shown.scale, str | None) else "sizes",
         "field_of_view": shown.field_of_view,
         "bands": shown.bands,

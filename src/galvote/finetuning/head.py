@@ -106,7 +106,7 @@ class Scaling:
         features: Float32[np.ndarray, "galaxy feature"],
         directions: Float[np.ndarray, "answer feature"] | None = None,
     ) -> Scaling:
-        """Return the scaling that pictures give, labelled or not, by the encoder's features of them.
+        """Return the scaling that images give, labelled or not, by the encoder's features of them.
 
         Directions are those of `galvote.finetuning.own_answers.answer_directions`.
         """

@@ -1,4 +1,4 @@
-"""Labels that can be learned: read, matched with pictures, and refused where nothing can come of them."""
+"""Labels that can be learned: read, matched with images, and refused where nothing can come of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -34,9 +34,9 @@ def read_labelled(
     skip_invalid: bool,
     report: Callable[[str], None],
 ) -> tuple[Match, Sources]:
-    """Read labels and match them with pictures; most arguments are those of `galvote.finetune`.
+    """Read labels and match them with images; most arguments are those of `galvote.finetune`.
 
-    Returned are galaxies with a label and a picture; and the pictures to look at: theirs, and some without a
+    Returned are galaxies with a label and an image; and the images to look at: theirs, and some without a
     label, which tell how features are spread.
     """
     with one_has(id_column):
@@ -72,15 +72,15 @@ def refuse_few(votes: Votes) -> None:
         few = [f"{count} of {one.name!r}" for one, count in named if count < LEAST]
         if max(counts) == len(votes):
             raise CatalogueError(
-                f"All {len(votes):,} labels with a picture are {answers[counts.argmax()].name!r}; label "
+                f"All {len(votes):,} labels with an image are {answers[counts.argmax()].name!r}; label "
                 "galaxies of another class, too."
             )
         if few:
             raise CatalogueError(
-                f"There are only {list_names(few)} with a picture, and each class needs {LEAST}, to learn "
+                f"There are only {list_names(few)} with an image, and each class needs {LEAST}, to learn "
                 "from some and be tested on others. Label more of them, join classes, or take these out."
             )
     if len(votes) < 2 * LEAST:
-        raise CatalogueError(f"{len(votes)} galaxies have a label and a picture; at least {2 * LEAST} must.")
+        raise CatalogueError(f"{len(votes)} galaxies have a label and an image; at least {2 * LEAST} must.")
     if not (np.nanmax(votes.fractions, axis=0) - np.nanmin(votes.fractions, axis=0) > 1e-6).any():
         raise CatalogueError(f"All {len(votes):,} galaxies have the same labels; nothing can be learned.")

@@ -31,12 +31,12 @@ from galvote.trees import expected_numbers
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Labels of galaxies whose picture can be read, and what a network makes of their pictures."""
+    """Labels of galaxies whose image can be read, and what a network makes of their images."""
 
     votes: Votes
     features: Float32[np.ndarray, "view galaxy feature"]  # the encoder's, that of a prediction first
     fractions: Float32[np.ndarray, "galaxy own"]  # what the network itself answers
-    others: Float32[np.ndarray, "view other feature"]  # features of pictures without a label
+    others: Float32[np.ndarray, "view other feature"]  # features of images without a label
 
     @property
     def classes(self) -> bool:
@@ -78,13 +78,13 @@ def gather(
     report: Callable[[str], None],
     on_progress: OnProgress | None,
 ) -> Data:
-    """Look at pictures with and without a label, in so many views, as `look` does."""
+    """Look at images with and without a label, in so many views, as `look` does."""
     looked = look(predictor, pictures, spread_views(views), settings, on_progress)
     place = {id_: row for row, id_ in enumerate(looked.ids)}
     seen = votes.select(np.array([id_ in place for id_ in votes.ids]))
     if looked.failures:
         id_, first = next(iter(looked.failures.items()))
-        report(f"{len(looked.failures):,} pictures cannot be used, first of them {id_}: {first.reason}")
+        report(f"{len(looked.failures):,} images cannot be used, first of them {id_}: {first.reason}")
         refuse_few(seen)
     rows = np.array([place[id_] for id_ in seen.ids])
     rest = np.setdiff1d(np.arange(len(looked.ids)), rows)

@@ -102,7 +102,7 @@ class Finetuned:
     tree
         The questions that the labels answer.
     ids
-        Of the labelled galaxies that have a picture.
+        Of the labelled galaxies that have an image.
     actual
         Their labels as cumulative fractions, in ``tree.columns`` order; NaN where unknown.
     out_of_fold
@@ -115,7 +115,7 @@ class Finetuned:
         such labels have. ``rmse`` and ``mae`` of numbers are in their unit.
     baselines
         The same scores of predictions that took no training: by ``most frequent class`` (``mean`` of
-        fractions), and by the answer of the model that was begun with which is nearest to the labels.
+        fractions), and by the original model's closest answer.
     confusion
         How many galaxies of each class (row) are predicted to be of which (column); ``None`` of other labels.
     metric

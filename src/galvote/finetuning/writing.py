@@ -139,7 +139,7 @@ def _to_arrow(result: Finetuned, sets: np.ndarray | None) -> pa.Table:
 def draw_page(
     learned: Learned, name: str, predictor: Predictor, pictures: Sources, settings: Settings
 ) -> str:
-    """Return the page of a model of some name as HTML, with pictures that a predictor is shown."""
+    """Return the page of a model of some name as HTML, with images that a predictor is shown."""
     result = learned.result
     scores = to_plain(result)
     galaxies = result.ids, result.out_of_fold, result.actual, result.low, result.high
@@ -175,7 +175,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
                 path.replace(folder / path.name)
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be written ({error.strerror or error}); make room, or choose another place."
+            f"{folder} cannot be written ({error.strerror or error}); make room, or choose another path."
         ) from error
 
 

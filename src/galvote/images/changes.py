@@ -1,6 +1,6 @@
-"""What other surveys, seeing and image processing do to a picture, for networks that are to hold there.
+"""What other surveys, seeing and image processing do to an image, for networks that are to hold there.
 
-Labels stay those of the picture as it was. With a teacher, whose predictions are of unchanged pictures, this
+Labels stay those of the image as it was. With a teacher, whose predictions are of unchanged images, this
 is consistency training (Xie et al. 2020, *Unsupervised data augmentation*, arXiv:1904.12848).
 """
 
@@ -12,16 +12,16 @@ from jaxtyping import Float64, UInt8
 from pydantic import BaseModel, ConfigDict, Field
 
 _SHARE = 1 / 3
-"""How many of the changed pictures have a certain change."""
+"""How many of the changed images have a certain change."""
 
 
 class Changes(BaseModel):
-    """How pictures are changed; by default none is.
+    """How images are changed; by default none is.
 
     Parameters
     ----------
     share
-        Share of the pictures that is changed.
+        Share of the images that is changed.
     zoom
         Magnification at most, or its inverse; for who draws the view, not for `change`.
     blur
@@ -35,9 +35,9 @@ class Changes(BaseModel):
     white_balance
         Largest factor of a channel, or its inverse.
     single_band
-        Share of the changed pictures that becomes grey: one band, or a mixture.
+        Share of the changed images that becomes grey: one band, or a mixture.
     jpeg_quality
-        Lowest quality that a picture is stored with in between.
+        Lowest quality that an image is stored with in between.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -53,15 +53,15 @@ class Changes(BaseModel):
     jpeg_quality: int = Field(30, ge=1, le=100)
 
 
-Picture = UInt8[np.ndarray, "y x 3"]
+_Image = UInt8[np.ndarray, "y x 3"]
 
 
-def change(picture: Picture, r90_pixels: float, changes: Changes, random: np.random.Generator) -> Picture:
-    """Return a picture of the same size, changed at random, each way in a third of the cases.
+def change(image: _Image, r90_pixels: float, changes: Changes, random: np.random.Generator) -> _Image:
+    """Return an image of the same size, changed at random, each way in a third of the cases.
 
     Parameters
     ----------
-    picture
+    image
         RGB.
     r90_pixels
         How many pixels wide one r90 is.
@@ -71,24 +71,24 @@ def change(picture: Picture, r90_pixels: float, changes: Changes, random: np.ran
         Draws which are made, and how far.
     """
     if (blur := changes.blur) and _happens(random):
-        picture = cv2.GaussianBlur(picture, (0, 0), random.uniform(0.2, 1) * blur * r90_pixels)
+        image = cv2.GaussianBlur(image, (0, 0), random.uniform(0.2, 1) * blur * r90_pixels)
     levels = _levels(changes, random)
-    picture = cv2.LUT(picture, np.rint(255 * levels.clip(0, 1)).astype(np.uint8)[:, None, :])
+    image = cv2.LUT(image, np.rint(255 * levels.clip(0, 1)).astype(np.uint8)[:, None, :])
     if random.random() < changes.single_band:
         # Any one band, or a mixture of all.
         weights = np.eye(3)[random.integers(3)] if random.random() < 0.5 else random.dirichlet((3, 3, 3))
-        grey = np.rint(picture @ weights).astype(np.uint8)
-        picture = np.repeat(grey[..., None], 3, axis=2)
+        grey = np.rint(image @ weights).astype(np.uint8)
+        image = np.repeat(grey[..., None], 3, axis=2)
     if changes.noise and _happens(random):
         sigma = 255 * changes.noise * random.random()
-        noisy = picture + random.standard_normal(picture.shape, dtype=np.float32) * np.float32(sigma)
-        picture = noisy.clip(0, 255).astype(np.uint8)
+        noisy = image + random.standard_normal(image.shape, dtype=np.float32) * np.float32(sigma)
+        image = noisy.clip(0, 255).astype(np.uint8)
     if changes.jpeg_quality < 100 and _happens(random):
         quality = int(random.integers(changes.jpeg_quality, 100))
-        _, file = cv2.imencode(".jpg", picture[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
+        _, file = cv2.imencode(".jpg", image[..., ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
         decoded = np.asarray(cv2.imdecode(file, cv2.IMREAD_COLOR), dtype=np.uint8)
-        picture = np.ascontiguousarray(decoded[..., ::-1])
-    return picture
+        image = np.ascontiguousarray(decoded[..., ::-1])
+    return image
 
 
 def _levels(changes: Changes, random: np.random.Generator) -> Float64[np.ndarray, "level 3"]:

@@ -138,7 +138,7 @@ def _begin(out: Path, plan: dict[str, Any], overwrite: bool) -> None:
             begun = None
         if begun != plan:
             raise CatalogueError(
-                f"{out} holds images of another catalogue or place, or with other settings; go on with "
+                f"{out} holds images of another catalogue or survey, or with other settings; go on with "
                 "those, choose another folder, or start anew with --overwrite (overwrite=True)."
             )
     write_whole(manifest, json.dumps(plan, indent=1) + "\n")

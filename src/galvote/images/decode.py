@@ -19,7 +19,7 @@ from galvote.images.stretch import compose, measure_sky
 from galvote.io.bands import Look
 
 Encoded = bytes | tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]
-"""A picture as it comes: the bytes of a file, those of its three bands, or pixels already."""
+"""An image as it comes: the bytes of a file, those of its three bands, or pixels already."""
 
 _MAX_SCANS = 100
 """Progressive JPEGs have about ten."""
@@ -108,7 +108,7 @@ def _decode_jpeg(file: bytes, height: int, width: int, divisor: int) -> UInt8[np
 
 def _refuse_many_scans(file: bytes) -> None:
     # The marker of a scan occurs nowhere within one. Each scan may be a few bytes and costs as much time as
-    # a whole picture.
+    # a whole image.
     if file.startswith(_JPEG) and file.count(b"\xff\xda") > _MAX_SCANS:
         raise ImageError(
             "too-large",
@@ -172,7 +172,7 @@ def _why(data: bytes, error: Exception) -> ImageError:
     if not _SIGNATURES.match(data):
         return ImageError(
             "not-an-image",
-            "This is no picture that galvote reads (JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000, FITS).",
+            "This is no image that galvote reads (JPEG, PNG, WebP, TIFF, GIF, BMP, AVIF, JPEG 2000, FITS).",
         )
     said: object = error
     if data.startswith(_JPEG):
@@ -185,7 +185,7 @@ def _why(data: bytes, error: Exception) -> ImageError:
     if "unsupported" in str(said).lower():
         return ImageError(
             "unsupported",
-            f"{said}; save the picture as RGB or grey of 8 or 16 bits, or as FITS, which galvote stretches.",
+            f"{said}; save the image as RGB or grey of 8 or 16 bits, or as FITS, which galvote stretches.",
         )
     if not unopened:
         return _damaged(error)
@@ -226,7 +226,7 @@ def _sixteen_bit_colour(image: Image.Image, data: bytes) -> UInt8[np.ndarray, "y
 
 
 def _upper_byte(samples: UInt16[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    # Of 2,000 galaxies' 8-bit pictures none is below 98 throughout; so what does not reach 64 has fewer bits.
+    # Of 2,000 galaxies' 8-bit images none is below 98 throughout; so what does not reach 64 has fewer bits.
     bits = int(samples.max()).bit_length()
     return (samples >> max(0, bits + bits % 2 - 8)).astype(np.uint8)
 
@@ -234,7 +234,7 @@ def _upper_byte(samples: UInt16[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*sh
 def _to_rgb(image: Image.Image, stretch: str) -> UInt8[np.ndarray, "y x 3"]:
     if image.mode == "F" and stretch != "lupton":
         plane = np.asarray(image, dtype=np.float32)
-        return compose([measure_sky(plane, "the picture").above(plane)], stretch)
+        return compose([measure_sky(plane, "the image").above(plane)], stretch)
     if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
         raise ImageError(
             "unsupported",

@@ -33,7 +33,7 @@ def is_fits(file: bytes) -> bool:
 def decode_fits(
     files: tuple[bytes, ...], look: Look | None = None, *, max_pixels: int = MAX_PIXELS
 ) -> UInt8[np.ndarray, "y x 3"]:
-    """Make a picture of one FITS plane or three, in one file or three, from blue to red.
+    """Make an image of one FITS plane or three, in one file or three, from blue to red.
 
     A plane is ``(y, x)``, a cube ``(band, y, x)`` as numpy reads it; `choose_bands` takes three of a file's
     by their names. The first row is shown below. What is not finite, or fills gaps (`Sky`), is shown as sky.
@@ -137,7 +137,7 @@ def _read_planes(
         with unpack(io.BytesIO(file), _MOST_BYTES_PER_PIXEL * max_pixels) as stream:
             if not stream.read(9).startswith(b"SIMPLE  ="):
                 raise ImageError(
-                    "not-an-image", "The file is neither a picture nor FITS; send JPEG, PNG or FITS."
+                    "not-an-image", "The file is neither an image nor FITS; send JPEG, PNG or FITS."
                 )
             stream.seek(0)
             with fits.open(stream, memmap=False) as units:

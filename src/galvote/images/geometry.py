@@ -1,4 +1,4 @@
-"""What a cutout shows and on how many pixels, and the one function that brings a picture to it.
+"""What a cutout shows and on how many pixels, and the one function that brings an image to it.
 
 A field of view is a width on the sky in units of r90, the galaxy's 90 % Petrosian radius. A GZ2 frame has 424
 pixels of 0.02 r90, so its field of view is 8.48 r90 (Willett et al. 2013, MNRAS 435, 2835, section 2).
@@ -31,7 +31,7 @@ FRAME_WIDTH = FRAME_PIXELS / R90_PIXELS
 Result = TypeVar("Result")
 
 TOLERATED_SHORTFALL = 0.05
-"""Share of the wanted field of view that a picture may lack; its edge pixels then fill the rim."""
+"""Share of the wanted field of view that an image may lack; its edge pixels then fill the rim."""
 
 
 class Geometry(BaseModel):
@@ -52,11 +52,11 @@ class Geometry(BaseModel):
 
 
 COMPACT = Geometry(field_of_view=COMPACT_WIDTH, pixels=COMPACT_PIXELS)
-"""The form in which GZ2 pictures are passed around in Parquet."""
+"""The form in which GZ2 images are passed around in Parquet."""
 
 
 def frame_width(data: Encoded) -> float:
-    """Return what a picture is taken to show, in r90: what its file says (`say_width`), or 8.48."""
+    """Return what an image is taken to show, in r90: what its file says (`say_width`), or 8.48."""
     return said_width(data) or FRAME_WIDTH
 
 
@@ -209,7 +209,7 @@ def find_field_of_view(
 
 
 def _add_sky(rgb: UInt8[np.ndarray, "y x 3"], wanted: float) -> UInt8[np.ndarray, "v u 3"]:
-    """Extend a picture on all sides by its sky, to the wanted width or a little more."""
+    """Extend an image on all sides by its sky, to the wanted width or a little more."""
     rim = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
     y, x = (max(0, math.ceil((wanted - side) / 2)) for side in rgb.shape[:2])
     sky = np.percentile(rim, 25, axis=0).tolist()
@@ -219,7 +219,7 @@ def _add_sky(rgb: UInt8[np.ndarray, "y x 3"], wanted: float) -> UInt8[np.ndarray
 def _average(
     rgb: UInt8[np.ndarray, "y x 3"], top: float, left: float, width: float, pixels: int
 ) -> UInt8[np.ndarray, "p p 3"]:
-    """Average the square of this width at this corner, in the picture's own pixels, onto the cutout's."""
+    """Average the square of this width at this corner, in the image's own pixels, onto the cutout's."""
     whole = all(number == int(number) for number in (top, left, width))
     if whole and top >= 0 and left >= 0 and width >= pixels:
         y, x, n = int(top), int(left), int(width)

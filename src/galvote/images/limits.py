@@ -23,4 +23,4 @@ def refuse_nowhere(ra: float, dec: float, r90: float) -> None:
     if not (math.isfinite(ra) and abs(dec) <= 90):
         raise ImageError("no-position", f"Ra {ra} and dec {dec} are no position on the sky in degrees.")
     if not 0 < r90 < math.inf:
-        raise ImageError("no-size", "The galaxy's r90 is unknown, and with it the scale of its picture.")
+        raise ImageError("no-size", "The galaxy's r90 is unknown, and with it the scale of its image.")

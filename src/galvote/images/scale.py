@@ -1,10 +1,10 @@
-"""The scale of pictures: how large the galaxy in the middle is, and what brings it to GZ2's size.
+"""The scale of images: how large the galaxy in the middle is, and what brings it to GZ2's size.
 
 What gets no brighter on the way out from the brightest pixel of the middle, and stands out of the sky, is the
 galaxy. Its r90 is a quadratic form in the logarithms of sizes of that outline, fitted on frames of SDSS and
 simulated ones, cut and extended at random, some of them brighter or darker;
 ``benchmarks/robustness/scale.py`` makes ``scale.json``. For a single galaxy it is off by some 12 %, so a
-picture that may well be a GZ2 frame is left as it is.
+image that may well be a GZ2 frame is left as it is.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from galvote.images.limits import MAX_PIXELS
 
 _SCATTER = 0.12  # standard deviation of the logarithm of measured r90 among GZ2 frames
 _AS_IN_GZ2 = "it is taken to have the scale of a GZ2 frame."
-_ODDS = 20.0  # that a picture with a galaxy of just the right size is a GZ2 frame
+_ODDS = 20.0  # that an image with a galaxy of just the right size is a GZ2 frame
 _LEAST_CHANGE = 0.1  # of the logarithm; what is less hardly moves a vote
 _SIDE = 36  # pixels on which a galaxy is measured
 _MIDDLE = slice(_SIDE // 2 - 2, _SIDE // 2 + 2)  # of them, where it is looked for
-_NARROWEST = 8  # pixels of the picture
-_LARGE_IMAGE = 6_000_000  # bytes of a decoded picture
-_SMALLEST = 50 / 600  # r90 in widths of the picture; where it is less, the middle is measured
-_LARGEST = 0.45  # r90 in widths of the picture
+_NARROWEST = 8  # pixels of the image
+_LARGE_IMAGE = 6_000_000  # bytes of a decoded image
+_SMALLEST = 50 / 600  # r90 in widths of the image; where it is less, the middle is measured
+_LARGEST = 0.45  # r90 in widths of the image
 _LEAST_PIXELS = 3.0  # of r90
 _SHARES = np.array([0.2, 0.4, 0.6, 0.8, 0.95])
 _RADII = np.arange(1.0, _SIDE / math.sqrt(2))  # of circles around the middle, in pixels
@@ -183,7 +183,7 @@ def measure(images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> list[float | None]:
 def outline_sizes(green: UInt8[np.ndarray, "image p p"]) -> Float64[np.ndarray, "image size"]:
     """Return logarithms of sizes of the galaxy in the middle of each `sample`, which the fit of r90 takes.
 
-    They are radii of circles with shares of its squared light, in which a faint rest of the picture hardly
+    They are radii of circles with shares of its squared light, in which a faint rest of the image hardly
     counts, and its half axes; and its brightness in the mean within circles, and at most. NaN if there is no
     galaxy.
     """
@@ -266,7 +266,7 @@ def _places() -> tuple[Int[np.ndarray, " corner"], Float64[np.ndarray, "pixel su
 
 
 def _weigh(factor: float) -> float:
-    """Return what is made of a measured factor: nothing where the picture may well be a GZ2 frame."""
+    """Return what is made of a measured factor: nothing where the image may well be a GZ2 frame."""
     change = math.log(factor)
     change /= 1 + _ODDS * math.exp(-(change**2) / (2 * _SCATTER**2))
     return math.exp(change) if abs(change) > _LEAST_CHANGE else 1.0

@@ -1,4 +1,4 @@
-"""Pictures by position from the public cutout services of SDSS and of the Legacy Surveys."""
+"""Images by position from the public cutout services of SDSS and of the Legacy Surveys."""
 
 import hashlib
 import random
@@ -26,7 +26,7 @@ from galvote.images.limits import refuse_nowhere
 from galvote.io.atomic import write_whole
 from galvote.io.positions import Coordinates
 
-_FLAT = 4  # levels of 255 that a picture without anything on it may vary by
+_FLAT = 4  # levels of 255 that an image without anything on it may vary by
 _LARGEST = 20_000_000  # bytes of an answer
 _LONGEST_PAUSE = 60.0  # seconds; a service that wants more is left alone
 _GIVE_UP_AFTER = 10  # galaxies in a row without an answer
@@ -47,7 +47,7 @@ SURVEYS: Mapping[str, str] = {
 
 @dataclass(frozen=True, eq=False)
 class CutoutService:
-    """A cutout service, asked with patience; each picture that it gives is kept on the disk.
+    """A cutout service, asked with patience; each image that it gives is kept on the disk.
 
     Several threads may ask at a time: they share the rate, and the pauses that the service asks for. Another
     process, to which it is pickled, has a rate of its own.
@@ -87,7 +87,7 @@ class CutoutService:
         """Return what fetches each galaxy's JPEG, a GZ2 frame of 424 × 424 pixels, as `SkyField.images` does.
 
         It may raise `ImageError`: ``no-position``, ``no-size``, ``missing`` (the service says that there is
-        no such picture), ``outside`` (it shows nothing), ``unavailable`` (the service did not give a whole
+        no such image), ``outside`` (it shows nothing), ``unavailable`` (the service did not give a whole
         one; after ten galaxies in a row it is not asked any more).
         """
         places = zip(ra.tolist(), dec.tolist(), r90.tolist(), strict=True)
@@ -118,7 +118,9 @@ class CutoutService:
             with suppress(OutputError):  # an image that cannot be kept is none the worse
                 write_whole(kept, data, unique=True)
         if np.ptp(image) <= _FLAT:
-            raise ImageError("outside", f"The picture shows nothing: {self.survey} has not been there.")
+            raise ImageError(
+                "outside", f"The image shows nothing: the position is outside the survey {self.survey}."
+            )
         return (data,)
 
     def _fetch(self, address: str) -> bytes:
@@ -140,14 +142,12 @@ class CutoutService:
                 reason = failure.reason
                 if failure.code in _NOT_THERE:
                     pace.failures = 0
-                    raise ImageError("missing", f"{host} has no such picture: {reason}.") from failure
+                    raise ImageError("missing", f"{host} has no such image: {reason}.") from failure
                 if failure.final or failure.wait > _LONGEST_PAUSE:
                     break
                 pace.rest(failure.wait)
         pace.failures += 1
-        raise ImageError(
-            "unavailable", f"{host} did not give the picture: {reason}. Run the same again later."
-        )
+        raise ImageError("unavailable", f"{host} did not give the image: {reason}. Run the same again later.")
 
 
 class _NoAnswerError(Exception):
@@ -223,7 +223,7 @@ def _ask(address: str, timeout: float) -> bytes:
     try:
         decode_image(body)
     except ImageError as error:
-        raise _NoAnswerError(f"it sends {kind}, and no whole picture ({error.status})") from error
+        raise _NoAnswerError(f"it sends {kind}, and no whole image ({error.status})") from error
     return body
 
 

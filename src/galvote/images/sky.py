@@ -38,7 +38,7 @@ class SkyField:
 
     Parts of it are read when they are asked for. Sky and noise of each plane are measured once, so the
     stretch is the same for all its galaxies, and the outskirts of one that fills its cutout are not taken for
-    sky. Several threads may make pictures at a time, and it can be pickled. Pixels are those of the first
+    sky. Several threads may make images at a time, and it can be pickled. Pixels are those of the first
     plane, `scale` arcseconds wide.
     """
 
@@ -81,7 +81,7 @@ class SkyField:
     def images(
         self, ra: Coordinates, dec: Coordinates, r90: Coordinates
     ) -> list[Callable[[], UInt8[np.ndarray, "p p 3"]]]:
-        """Return what makes each galaxy's picture when called; ra and dec in degrees, r90 in arcseconds.
+        """Return what makes each galaxy's image when called; ra and dec in degrees, r90 in arcseconds.
 
         It is a whole GZ2 frame, 8.48 r90 wide, as `compose` makes it, of at least 424 pixels, which are
         interpolated if the image has fewer, and averages if it has at least twice as many. Instead

@@ -207,10 +207,13 @@ def _resume(
     lines = read_lines(path)
     before = next(lines, plan)
     if before != plan:
+        there, wanted = (
+            f"{one.get('geometry')} with {f'--field-of-view {width:g}' if width else 'no --field-of-view'}"
+            for one, width in ((one, one.get("field_of_view")) for one in (before, plan))
+        )
         raise CatalogueError(
-            f"{directory} holds an unfinished store of {before.get('geometry')}, shown "
-            f"{before.get('field_of_view')}; this run wants {plan['geometry']}, "
-            f"shown {plan['field_of_view']}. Resume with the same, or --overwrite."
+            f"{directory} holds an unfinished store of {there}; this run wants {wanted}. Resume with the "
+            "same, or --overwrite."
         )
     done, packed = 0, 0
     last: Source | None = None
@@ -235,7 +238,7 @@ def _resume(
         _, again = _decode(last, geometry, field_of_view)
         if isinstance(again, ImageError) or not np.array_equal(again.ravel(), stored):
             raise CatalogueError(
-                f"{directory} holds an unfinished store of other sources: the picture of {last.id} has "
+                f"{directory} holds an unfinished store of other sources: the image of {last.id} has "
                 "changed. Resume with the same, or --overwrite."
             )
     return done, packed

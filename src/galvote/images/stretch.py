@@ -61,12 +61,12 @@ class Sky:
 def compose(
     planes: Sequence[Float32[np.ndarray, "y x"]], stretch: str = "lupton"
 ) -> UInt8[np.ndarray, "y x 3"]:
-    """Make a picture (Lupton et al. 2004, PASP 116, 133) of brightness in units of the sky's noise.
+    """Make an image (Lupton et al. 2004, PASP 116, 133) of brightness in units of the sky's noise.
 
     Of one plane the stretch may be ``percentile``, linear from black at its percentile 0.5 to white at 99.5,
     or ``asinh``, of what is between 0.5 and 99.9. What is not finite is shown as sky.
 
-    In these units, `STRETCH` gives the noise that GZ2 pictures have, 3 to 4 levels of 255. Noise grows from g
+    In these units, `STRETCH` gives the noise that GZ2 images have, 3 to 4 levels of 255. Noise grows from g
     to i or z somewhat more than composites weigh the planes down (SDSS: g 7.8, r 5.7, i 4.9 for fluxes in
     nanomaggies; Legacy Surveys: g 6, r 3.4, z 2.2), and `GAINS` makes that up.
     """
@@ -77,7 +77,7 @@ def compose(
         if len(finite) > 1:
             raise ImageError(
                 "unsupported",
-                f"The stretch {stretch} is for pictures of one plane, and this one has {len(finite)}; leave "
+                f"The stretch {stretch} is for images of one plane, and this one has {len(finite)}; leave "
                 "--stretch out (in Python, stretch=), or choose one plane with --bands.",
             )
         low, high = np.nanpercentile(planes[0], (0.5, 99.5 if stretch == "percentile" else 99.9))
@@ -107,7 +107,7 @@ def measure_sky(pixels: Shaped[np.ndarray, "*pixels"], name: str) -> Sky:
         what = f"only {' and '.join(f'{value + 0:g}' for value in ends)}" if ends else "no finite number"
         raise ImageError(
             "unsupported",
-            f"{name} has {what}, so it is no picture; leave it out, or name those that are with --bands, as "
+            f"{name} has {what}, so it is no image; leave it out, or name those that are with --bands, as "
             "in --bands 0 or --bands SCI (in Python, bands=).",
         )
     unit = 2.0 ** np.frexp(np.abs(sample).max())[1]  # squares of any unit are then numbers

@@ -1,4 +1,4 @@
-"""What of a picture mattered for an answer, and what a prediction owes to the picture's orientation."""
+"""What of an image mattered for an answer, and what a prediction owes to the image's orientation."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -16,7 +16,7 @@ Method = Literal["gradcam", "integrated-gradients"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 _BATCH = 32
-_BLUR = 1 / 64  # of the picture's width: gradients of single pixels are noise to the eye
+_BLUR = 1 / 64  # of the image's width: gradients of single pixels are noise to the eye
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ def explain(
     method
         ``gradcam``: where what an inner layer found speaks for the answer rather than for the question's
         others (Selvaraju et al. 2017, in the form of Jiang et al. 2021). ``integrated-gradients``: how much
-        each pixel adds to or takes from the answer's fraction on the way from a black picture, without its
+        each pixel adds to or takes from the answer's fraction on the way from a black image, without its
         sign.
 
     Raises

@@ -31,10 +31,10 @@ def conditional_fractions(
 def attribute(
     network: GalaxyNetwork, image: UInt8[np.ndarray, "y x 3"], question: str, answer: int
 ) -> Float32[np.ndarray, "y x 3"]:
-    """Return what each sample of a picture adds to an answer's conditional fraction, against a black one.
+    """Return what each sample of an image adds to an answer's conditional fraction, against a black one.
 
     Integrated gradients (Sundararajan, Taly & Yan 2017, *Axiomatic attribution for deep networks*, equation
-    3): the samples times the mean gradient on the straight path from black to the picture, here at the
+    3): the samples times the mean gradient on the straight path from black to the image, here at the
     middles of 64 steps, which are shorter near black, where fractions change most.
     """
     whole = _to_device(network, image[None])
@@ -100,7 +100,7 @@ def grad_cam(
         against_others = outputs[answer] - outputs.mean()
         if kept.last is None or len(kept.last) != 1:
             raise ModelError(
-                "Grad-CAM needs a network that sees the picture as a whole, which "
+                "Grad-CAM needs a network that sees the image as a whole, which "
                 f"{network.spec.encoder} does not; ask for integrated-gradients."
             )
         chosen = kept.last

@@ -24,7 +24,7 @@ _MORE_READERS = 6
 """Threads that read beyond one for each core, so that a slow disk has something to do at once."""
 
 _READ_AT_ONCE = 16
-"""Pictures that a thread reads in a row: each change of threads has its price."""
+"""Images that a thread reads in a row: each change of threads has its price."""
 
 
 def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -41,18 +41,18 @@ def run_ahead(
     *,
     prefetch: int,
 ) -> Iterator[Rows]:
-    """Read each picture and predict each batch of them in threads, some batches ahead of the caller.
+    """Read each image and predict each batch of them in threads, some batches ahead of the caller.
 
     Parameters
     ----------
     batches
         Taken in the caller's thread, one at a time and only when there is room.
     read
-        Fetches a picture; called by several threads at once, which wait for the disk in the networks' stead.
+        Fetches an image; called by several threads at once, which wait for the disk in the networks' stead.
     predict
         Makes the rows of a batch, on one core; called by as many threads at once as there are cores.
     prefetch
-        Most pictures that are in memory at once, waiting, read or predicted; at least one batch is.
+        Most images that are in memory at once, waiting, read or predicted; at least one batch is.
 
     Yields
     ------

@@ -10,7 +10,7 @@ from galvote.models.fusion import fuse
 from galvote.models.memory import keep_some_freed_memory
 
 _PIXELS_AT_ONCE = 2**17
-"""What torch takes at once on a processor, such as 32 pictures of 64 × 64 pixels or 8 of 128 × 128.
+"""What torch takes at once on a processor, such as 32 images of 64 × 64 pixels or 8 of 128 × 128.
 
 Activations of more are larger than its caches and than the blocks of memory that are kept for the next.
 """

@@ -36,7 +36,7 @@ def trial_file(path: Path, *, unique: bool = True) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written ({error.strerror or error}). Make room there, see that you may write "
-            "there, or choose another place; what is there already stays."
+            "there, or choose another path; what is there already stays."
         ) from error
     finally:
         with suppress(OSError):
@@ -63,7 +63,7 @@ def refuse_existing(*paths: Path, overwrite: bool = False) -> None:
     """Raise `OutputError` if any of these files is there, unless they may be replaced (`overwrite`)."""
     if not overwrite and (there := [str(path) for path in paths if path.exists()]):
         raise OutputError(
-            f"{', '.join(there)} exists already; choose another place or pass --overwrite (overwrite=True)."
+            f"{', '.join(there)} exists already; choose another path or pass --overwrite (overwrite=True)."
         )
 
 

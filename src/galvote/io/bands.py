@@ -1,4 +1,4 @@
-"""Which of several planes make a picture, by their names or by what is asked for, and how they are shown."""
+"""Which of several planes make an image, by their names or by what is asked for, and how they are shown."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _NO_NAMES = ("", "primary", "compressed_image")
 
 @dataclass(frozen=True)
 class Look:
-    """How the planes of FITS files become a picture: which bands, and the stretch of a single one."""
+    """How the planes of FITS files become an image: which bands, and the stretch of a single one."""
 
     bands: tuple[str, ...] = ()
     stretch: str = "lupton"
@@ -26,7 +26,7 @@ class Look:
         """Read what a user asks for, as ``i,r,g``, or raise `GalvoteError`."""
         names = tuple(name.strip().lower() for name in bands.split(",")) if bands else ()
         if len(names) == 2 or not all(names) or len(set(names)) < len(names):
-            raise GalvoteError(f"The bands {bands!r} make no picture: name one, or at least three.")
+            raise GalvoteError(f"The bands {bands!r} make no image: name one, or at least three.")
         if stretch not in STRETCHES:
             raise GalvoteError(f"There is no stretch {stretch!r}; it is one of {', '.join(STRETCHES)}.")
         return cls(names, stretch)

@@ -103,15 +103,15 @@ def list_sources(
     """
     asked = [places] if isinstance(places, str | os.PathLike) else list(places)
     if others := {type(place).__name__ for place in asked if not isinstance(place, str | os.PathLike)}:
-        raise CatalogueError(f"Pictures are listed from paths, not from {list_names(sorted(others))}.")
+        raise CatalogueError(f"Images are listed from paths, not from {list_names(sorted(others))}.")
     paths = [to_address(place) for place in asked]
     if not paths:
-        raise CatalogueError("No place with pictures was given; name a folder, a file or a catalogue.")
+        raise CatalogueError("No images were given; name a folder, a file or a catalogue.")
     wanted = _Wanted(id_column, dataset, recursive)
     with one_has(id_column):
         sources = Sources(tuple(listing for listing in _list_places(paths, wanted) if listing))
     if not sources:
-        raise CatalogueError(f"There are no pictures in {list_names(paths)}; name another place.")
+        raise CatalogueError(f"There are no images in {list_names(paths)}; name another path.")
     _refuse_repeated(sources)
     return show(sources, look or Look())
 
@@ -153,12 +153,12 @@ def _list_address(address: str) -> list[Listing] | None:
     if files := list_remote(address):
         images = [file for file in files if is_image(file)]
         if not images:
-            raise CatalogueError(f"{address} has no pictures ({' '.join(IMAGES)}); name another folder.")
+            raise CatalogueError(f"{address} has no images ({' '.join(IMAGES)}); name another folder.")
         notes = say_passed_over(count_passed_over(file for file in files if not is_image(file)))
         listing = list_files(to_text(images, Path(address)))
         return [replace(listing, notes=(*notes, *listing.notes))]
     if any(formats_of(address)):
-        raise CatalogueError(f"{address} holds many pictures; copy it here and name the copy.")
+        raise CatalogueError(f"{address} holds many images; copy it here and name the copy.")
     return None
 
 
@@ -182,8 +182,8 @@ def _list_folder(top: Path, wanted: _Wanted) -> list[Listing]:
     if within and not wanted.recursive:
         said += f" It has the folders {list_names(within)}: give one of these, or add --recursive."
     raise CatalogueError(
-        f"The folder {top} has no pictures ({' '.join(IMAGES)}) and no Parquet files with a column "
-        f"`image`, no tar files (.tar) and no FITS tables with a column of pictures; archives (.zip) and "
+        f"The folder {top} has no images ({' '.join(IMAGES)}) and no Parquet files with a column "
+        f"`image`, no tar files (.tar) and no FITS tables with a column of images; archives (.zip) and "
         f"arrays (.h5 .npz .npy) are named themselves.{said}"
     )
 
@@ -253,7 +253,7 @@ def _refuse_beside(folder: Path, image: str, others: list[str], wanted: _Wanted)
         except DamagedFileError:
             continue  # a table of something else may be damaged
         raise CatalogueError(
-            f"The folder {folder} holds pictures, as {image}, and also files that hold pictures, as "
+            f"The folder {folder} holds images, as {image}, and also files that hold images, as "
             f"{name}. Move one kind to another folder and name both folders, or name the files one by one."
         )
 
@@ -271,6 +271,6 @@ def _refuse_repeated(sources: Sources) -> None:
             origins[id_].append(origin)
     named = "".join(f"\n  {id_}: {list_names(origins[id_])}" for id_ in first)
     raise CatalogueError(
-        f"{len(repeated):,} ids have more than one picture, first of them:{named}\n"
-        "Keep one picture of each galaxy, or rename the others."
+        f"{len(repeated):,} ids have more than one image, first of them:{named}\n"
+        "Keep one image of each galaxy, or rename the others."
     )

@@ -241,7 +241,7 @@ def to_values(array: pa.Array) -> Iterator[Any]:
 def fill_up(reads: Iterator[Read], count: int) -> Iterator[Read]:
     """Yield `count` functions that read an image: where the given ones break off, the rest say why."""
     given = 0
-    reason = "it ends before this picture"
+    reason = "it ends before this image"
     status = "truncated"
     try:
         for read in reads:

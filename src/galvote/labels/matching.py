@@ -1,4 +1,4 @@
-"""Bring votes and pictures, or predictions and the catalogue that they are of, together by id."""
+"""Bring votes and images, or predictions and the catalogue that they are of, together by id."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ def join_by_id(catalogue: pa.Table, ids: Sequence[str], predictions: pa.Table) -
     joined = predictions.take(rows)
     absent = pc.is_null(rows)
     unknown = pc.equal(pa.array(ids, pa.string()), "")
-    why = pc.if_else(unknown, "No image is at this position alone.", "No picture has this id.")
+    why = pc.if_else(unknown, "No image is at this position alone.", "No image has this id.")
     for name, text in (("status", "missing"), ("reason", why)):
         place = joined.column_names.index(name)
         filled = pc.if_else(absent, text, joined[name])

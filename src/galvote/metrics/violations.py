@@ -7,7 +7,7 @@ from galvote.trees import find_violations
 
 @register_metric("tree_violations")
 def _tree_violations(compared: Comparison) -> dict[str, int | float]:
-    """Count the galaxies whose predictions break the tree.
+    """Count the galaxies whose predictions violate the tree.
 
     How many ``galaxies`` there are, in how many ``questions`` the answers' sum is off the share that was
     asked it, and the ``largest`` such distance.

@@ -43,7 +43,7 @@ class Card(BaseModel):
     tree
         The decision tree, as `DecisionTree.to_dict` gives it.
     cutout
-        The geometry that pictures are brought to before the network's own view of them.
+        The geometry that images are brought to before the network's own view of them.
     network
         What network the weights belong to.
     recipe

@@ -23,7 +23,7 @@ class NetworkDescription(BaseModel):
     dropout
         Share of the features that is left out in training, in [0, 1).
     orientations
-        Over how many orientations of the picture features are averaged.
+        Over how many orientations of the image features are averaged.
     **extra_data
         The encoder's own keys.
     """

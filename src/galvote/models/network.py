@@ -1,4 +1,4 @@
-"""The whole network: uint8 pictures in, vote fractions out, described by a `NetworkSpec`."""
+"""The whole network: uint8 images in, vote fractions out, described by a `NetworkSpec`."""
 
 import copy
 from collections.abc import Sequence

@@ -1,9 +1,11 @@
 """The recipes that ship: TOML files whose first lines say how well they do. Needs no torch."""
 
 import difflib
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from galvote.errors import RecipeError
@@ -23,6 +25,8 @@ class RecipeSummary:
         What is trained, in one line.
     score
         RMSE on which galaxies, and how long it took; empty if it has not been measured.
+    minutes
+        How long it took, the middle of a range, without its teacher; None if it has not been measured.
     teacher
         Name or file of the recipe that is trained first, if there is one.
     """
@@ -30,6 +34,7 @@ class RecipeSummary:
     name: str
     description: str
     score: str
+    minutes: float | None
     teacher: str | None
 
 
@@ -58,10 +63,12 @@ def summarise_recipe(name: str | Path) -> RecipeSummary:
             break
         header.append(line[2:])
     score = " ".join(header).removesuffix("; see benchmarks/RESULTS.md")
+    minutes = re.search(r"(\d+)(?: to (\d+))? minutes", score)
     return RecipeSummary(
         Path(name).stem,
         data.get("description", ""),
         score if score.startswith("RMSE") else "",
+        mean(float(number) for number in minutes.groups() if number) if minutes else None,
         data.get("training", {}).get("teacher_recipe"),
     )
 

@@ -140,7 +140,7 @@ async def list_models(engine: Server) -> schema.ModelsAnswer:
 
 @router.get("/v1/examples", responses=problems(401, 500))
 async def list_examples() -> list[schema.Example]:
-    """List galaxies to try the server with: pictures of the Sloan Digital Sky Survey."""
+    """List galaxies to try the server with: images of the Sloan Digital Sky Survey."""
     return [schema.Example(name=name, url=f"/v1/examples/{name}.jpg") for name in EXAMPLES]
 
 

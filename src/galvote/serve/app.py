@@ -59,7 +59,7 @@ def create_app(predictors: Sequence[Predictor], settings: ServeSettings | None =
     app = FastAPI(
         title="galvote",
         version=__version__,
-        summary="From a picture of a galaxy to the votes of volunteers.",
+        summary="From an image of a galaxy to the votes of volunteers.",
         description=(
             f"Limits of a request: {settings.max_megabytes:g} MB, {settings.max_files} images, "
             f"{settings.max_pixels / 1e6:g} million pixels each, {settings.timeout:g} seconds. Responses "

@@ -35,8 +35,8 @@ def describe_models(predictors: Mapping[str, Predictor], default: str) -> schema
                 field_of_view=predictor.card.network.field_of_view,
                 calibrated=predictor.calibration is not None,
                 explains=predictor.has_network,
-                rmse_1_view=predictor.card.scores.get("rmse_1_view"),
-                rmse_8_views=predictor.card.scores.get("rmse_8_views"),
+                rmse_tta_1=predictor.card.scores.get("rmse_tta_1"),
+                rmse_tta_8=predictor.card.scores.get("rmse_tta_8"),
                 tree=predictor.tree,
             )
             for name, predictor in predictors.items()

@@ -48,8 +48,8 @@ class ModelChoice(_Part):
     field_of_view: float = Field(description="width that it sees, in r90; a GZ2 frame is 8.48 wide")
     calibrated: bool = Field(description="whether it gives intervals and the out-of-distribution score")
     explains: bool = Field(description="whether /v1/explain works; exported models cannot be looked into")
-    rmse_1_view: float | None = Field(description="on galaxies that it was not trained on; null: unknown")
-    rmse_8_views: float | None
+    rmse_tta_1: float | None = Field(description="on galaxies that it was not trained on; null: unknown")
+    rmse_tta_8: float | None
     tree: DecisionTree
 
 

@@ -19,7 +19,7 @@ VOLUNTEERS = 40
 
 @dataclass(frozen=True)
 class SimulatedGalaxy:
-    """A picture, the truth about it, and what the volunteers said.
+    """An image, the truth about it, and what the volunteers said.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From a galaxy's true shape to the picture that SDSS would have taken of it.
+"""From a galaxy's true shape to the image that SDSS would have taken of it.
 
 Light is a surface brightness in nanomaggies a camera pixel, in the bands g, r and i; lengths are GZ2 pixels.
 """
@@ -19,7 +19,7 @@ _NOISE = SKY_NOISE * np.array((0.7, 1.0, 1.4), dtype=np.float32)
 _SKY_LIGHT = 0.63
 # SDSS shows g, r and i as blue, green and red with these weights (the colours of its sky server, after Lupton
 # et al. 2004, PASP 116, 133); overall brightness and stretch are chosen so that the profiles of simulated
-# galaxies look like those of real GZ2 pictures.
+# galaxies look like those of real GZ2 images.
 _WEIGHTS = 0.27 * np.array((7.8, 5.7, 4.9), dtype=np.float32)
 _STRETCH = 7.0
 _BLACK = 0.012
@@ -29,7 +29,7 @@ _SATURATION = 60.0
 def render_galaxy(
     shape: GalaxyShape, rng: np.random.Generator, pixels: int = 128
 ) -> UInt8[np.ndarray, "y x 3"]:
-    """Render a galaxy as an SDSS colour picture: blurred by the air, with neighbours and sky noise.
+    """Render a galaxy as an SDSS colour image: blurred by the air, with neighbours and sky noise.
 
     ``rng`` draws what the shape leaves open. The same draws give the same sky at both sizes: 424 pixels for
     the whole GZ2 frame, or 128 for its central 256.

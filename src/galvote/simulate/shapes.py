@@ -30,7 +30,7 @@ class GalaxyShape:
     magnitude: float = 16.0  # in the r band
     radius: float = 10.0  # that holds 90 % of the Petrosian flux in the r band, arcsec
     seeing: float = 1.2  # full width at half maximum of the point-spread function, arcsec
-    angle: float = 0.0  # of the long axis, degrees from the picture's x axis towards its y axis (downwards)
+    angle: float = 0.0  # of the long axis, degrees from the image's x axis towards its y axis (downwards)
     redness: float = 0.5  # age of the stars, 0 (blue) to 1 (red)
     roundness: float = 1.0  # axis ratio of an elliptical, 0 to 1
     sersic_index: float = 4.0  # concentration of an elliptical or a bulge; 1 exponential, 4 de Vaucouleurs'

@@ -1,4 +1,4 @@
-"""The part of the GZ2 frame that a picture shows, and positions on it in GZ2 pixels."""
+"""The part of the GZ2 frame that an image shows, and positions on it in GZ2 pixels."""
 
 import math
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from jaxtyping import Float32
 from galvote.images.geometry import COMPACT, FRAME_PIXELS, R90_PIXELS
 
 WIDTHS = {COMPACT.pixels: COMPACT.field_of_view * R90_PIXELS, FRAME_PIXELS: float(FRAME_PIXELS)}
-"""How much of the frame a picture shows, in GZ2 pixels, by its width in pixels."""
+"""How much of the frame an image shows, in GZ2 pixels, by its width in pixels."""
 
 Plane: TypeAlias = Float32[np.ndarray, "y x"]
 Light: TypeAlias = Float32[np.ndarray, "y x 3"]
@@ -19,7 +19,7 @@ Light: TypeAlias = Float32[np.ndarray, "y x 3"]
 
 @dataclass(frozen=True)
 class Sky:
-    """The sky behind a picture of 128 or 424 pixels."""
+    """The sky behind an image of 128 or 424 pixels."""
 
     pixels: int
 
@@ -30,7 +30,7 @@ class Sky:
 
     @property
     def positions(self) -> Float32[np.ndarray, " pixel"]:
-        """Where the picture's columns (and rows) are, GZ2 pixels from its centre."""
+        """Where the image's columns (and rows) are, GZ2 pixels from its centre."""
         return (np.arange(self.pixels, dtype=np.float32) + 0.5) * self.scale - WIDTHS[self.pixels] / 2
 
     def axes(self, angle: float, x: float = 0.0, y: float = 0.0) -> tuple[Plane, Plane]:
@@ -40,7 +40,7 @@ class Sky:
         return across * cos + down * sin, down * cos - across * sin
 
     def spread(self, grid: Float32[np.ndarray, "row column *band"]) -> Float32[np.ndarray, "y x *band"]:
-        """Lay a square grid that covers the whole frame over the picture, between its cells linearly."""
+        """Lay a square grid that covers the whole frame over the image, between its cells linearly."""
         cells = len(grid) / FRAME_PIXELS
         step = self.scale * cells
         start = ((FRAME_PIXELS - WIDTHS[self.pixels] + self.scale) / 2) * cells - 0.5

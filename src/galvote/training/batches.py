@@ -1,4 +1,4 @@
-"""Batches of augmented pictures with their labels."""
+"""Batches of augmented images with their labels."""
 
 import math
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from galvote.training.recipe import AugmentationSection, Recipe
 from galvote.training.world import ALONE, World
 
 CACHE_LIMIT = 2**30
-"""Pictures that are the same in every epoch are warped once if they fit into this many bytes."""
+"""Images that are the same in every epoch are warped once if they fit into this many bytes."""
 
 
 class Batch(NamedTuple):
@@ -83,7 +83,7 @@ class GalaxyBatches(Dataset[Batch]):
 
     @property
     def _varies(self) -> bool:
-        """Whether a galaxy's picture is another one in another epoch."""
+        """Whether a galaxy's image is another one in another epoch."""
         if self.augmentation is None:
             return False
         grows = self.recipe.training.progressive_resizing is not None
@@ -174,7 +174,7 @@ class GalaxyBatches(Dataset[Batch]):
     def _images(
         self, batch: Int[np.ndarray, " galaxy"], epoch: int, random: np.random.Generator | None, own: slice
     ) -> UInt8[np.ndarray, "share y x 3"]:
-        """Return the pictures of a share of a batch; views are drawn for all of it, whoever gets them."""
+        """Return the images of a share of a batch; views are drawn for all of it, whoever gets them."""
         cutouts = self.store.cutouts[self.examples.rows[batch[own]]]
         seen = self.recipe.network.geometry.model_copy(update={"pixels": self.pixels(epoch)})
         augmentation = self.augmentation
@@ -186,7 +186,7 @@ class GalaxyBatches(Dataset[Batch]):
             weights = random.normal(0, augmentation.colour, (len(batch), 3)).astype(np.float32)[own]
             shift = (weights @ self.colours * 255)[:, None, None, :]
             images = np.clip(images + shift, 0, 255).astype(np.uint8)
-        # A stream for each picture: it is the same on any number of devices.
+        # A stream for each image: it is the same on any number of devices.
         streams = random.spawn(len(batch))[own]
         for i in np.flatnonzero(changed[own]):
             images[i] = change(images[i], seen.pixels / seen.field_of_view, augmentation.changes, streams[i])
@@ -195,7 +195,7 @@ class GalaxyBatches(Dataset[Batch]):
     def _draw_views(
         self, random: np.random.Generator, galaxies: int, augmentation: AugmentationSection
     ) -> tuple[list[View], Bool[np.ndarray, " galaxy"]]:
-        """Draw each galaxy's view, and whether its picture is changed."""
+        """Draw each galaxy's view, and whether its image is changed."""
         changes = augmentation.changes
         changed = np.zeros(galaxies, dtype=bool)
         if changes.share:
@@ -221,7 +221,7 @@ def random_view(random: np.random.Generator, augmentation: AugmentationSection, 
 def colour_axes(store: PackedStore, rows: Int[np.ndarray, " galaxy"]) -> Float[np.ndarray, "3 3"]:
     """Return the principal axes of pixel colour, each as long as its eigenvalue, for pixels in [0, 1].
 
-    Adding a random multiple of each to a picture changes brightness and colour as the survey itself does
+    Adding a random multiple of each to an image changes brightness and colour as the survey itself does
     (Krizhevsky, Sutskever & Hinton 2012, section 4.1).
     """
     some = rows[:: max(1, len(rows) // 500)]

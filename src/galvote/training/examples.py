@@ -1,4 +1,4 @@
-"""Which galaxies a run learns from and is validated with: pictures, votes, classes and splits together."""
+"""Which galaxies a run learns from and is validated with: images, votes, classes and splits together."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -131,7 +131,7 @@ class TrainingData:
                 for name, known in self.count().items()
             )
             + (f"; left out: {left_out}" if left_out else "")
-            + (f"; {unreadable} pictures could not be read" if unreadable else "")
+            + (f"; {unreadable} images could not be read" if unreadable else "")
         )
 
 
@@ -145,7 +145,7 @@ def gather_examples(
     samples: Mapping[str, str] | None = None,
     campaigns: Mapping[str, Votes] | None = None,
 ) -> TrainingData:
-    """Bring pictures, votes, hard classes and splits together, all by galaxy id.
+    """Bring images, votes, hard classes and splits together, all by galaxy id.
 
     Galaxies with a class and no votes serve the auxiliary loss alone. Splits are ``train`` or ``validation``;
     without them, galaxies with votes are divided by a hash of their id, as are those that only further
@@ -167,8 +167,8 @@ def gather_examples(
         if len(part) < 2:
             reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items() if count) or "none"
             raise TrainingError(
-                f"Only {len(part)} galaxies with picture and votes are in the split {name!r}; "
-                f"left out: {reasons}. Check that the ids of pictures, votes and splits are the same."
+                f"Only {len(part)} galaxies with image and votes are in the split {name!r}; "
+                f"left out: {reasons}. Check that the ids of images, votes and splits are the same."
             )
         for campaign, columns in data.columns.items():
             # A teacher fills in all that is unknown of those that are trained on.
@@ -214,8 +214,8 @@ def _align(
         counts=_labels(rows, tables, [votes.counts for votes in tables]) if counted else None,
     )
     left_out = {
-        "votes without picture": len({galaxy for table in row_of for galaxy in table} - set(store.ids)),
-        "pictures without votes": int((~known).sum()),
+        "votes without image": len({galaxy for table in row_of for galaxy in table} - set(store.ids)),
+        "images without votes": int((~known).sum()),
         "votes with unknown columns": int(lacking.sum()),
     }
     return examples, rows >= 0, left_out
@@ -245,7 +245,7 @@ def _divide(
     drawn = split_by_id(examples.ids, {"train": 1 - share, "validation": share}, recipe.seed)
     split = [name if voted[i] else "train" for i, name in enumerate(drawn)]
     if splits is not None:
-        # Splits were made for the first table, not for pictures of which nothing is known.
+        # Splits were made for the first table, not for images of which nothing is known.
         own = ~listed[:, 0] & (voted | (examples.classes < 0))
         split = [splits.get(galaxy, split[i] if own[i] else "") for i, galaxy in enumerate(examples.ids)]
     training = examples.select([i for i, name in enumerate(split) if name == "train"])

@@ -137,9 +137,17 @@ def _announce_teachers(
     if len(chain) == 1:
         return
     lines = [f"{recipe.name} is distilled from a teacher; {len(chain)} networks are trained in turn:"]
+    minutes = dict[str, float | None]()
     for origin, step in chain:
-        score = summarise_recipe(origin).score
-        lines.append(f"  {step.name}: {step.training.epochs} epochs{score and '; '}{score}")
+        summary = summarise_recipe(origin)
+        minutes[step.name] = summary.minutes
+        lines.append(f"  {step.name}: {step.training.epochs} epochs{summary.score and '; '}{summary.score}")
+    unknown = [name for name, took in minutes.items() if took is None]
+    total = sum(took for took in minutes.values() if took) / 60
+    lines.append(
+        f"These took about {total:.1f} hours of training in all, on the threads named"
+        + (f", not counting {', '.join(unknown)}." if unknown else ".")
+    )
     if not agreed:
         lines.append(
             "Agree with --yes (train_teacher=True), or give a trained model as the teacher: --teacher MODEL."

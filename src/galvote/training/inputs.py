@@ -140,7 +140,7 @@ def _refuse_other_images(
     # A store of an earlier version does not know its listing.
     if ids != set(sources.ids) or store.sources_sha256 not in (None, sources.digest()):
         raise CatalogueError(
-            f"{place} was packed from other pictures, or from another path to them; name those again as "
+            f"{place} was packed from other images, or from another path to them; name those again as "
             f"then, {again}"
         )
     if store.field_of_view != field_of_view:

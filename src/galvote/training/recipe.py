@@ -122,7 +122,7 @@ class Recipe(_Section):
     seed
         Of the weights, the order of the galaxies, their views and dropout.
     cutout
-        What pictures are brought to, once, before training.
+        What images are brought to, once, before training.
     network
         Encoder, head and what they see of the cutout.
     data, augmentation, training
@@ -158,7 +158,7 @@ class Recipe(_Section):
         if not network.any_width:
             fitting = _either([name for name, spec in ENCODERS.items() if spec.any_width])
             raise ValueError(
-                f"training.progressive_resizing = {first} makes pictures grow, and {network.encoder} takes "
+                f"training.progressive_resizing = {first} makes images grow, and {network.encoder} takes "
                 f"one width alone; leave it out, or choose the encoder {fitting}"
             )
         if first > network.pixels:
@@ -171,7 +171,7 @@ class Recipe(_Section):
     def _check_unlabelled(self) -> "Recipe":
         if self.data.unlabelled and not self.training.has_teacher:
             raise ValueError(
-                "data.unlabelled = true learns what a teacher says of pictures without labels: give "
+                "data.unlabelled = true learns what a teacher says of images without labels: give "
                 "training.teacher or training.teacher_recipe, or leave it out"
             )
         return self

@@ -216,7 +216,7 @@ class GalaxyTask(LightningModule):
         """
         loader = self.trainer.train_dataloader
         assert loader is not None
-        # Pictures of the last epoch: of full width, and from the representative sample if it ends on that.
+        # Images of the last epoch: of full width, and from the representative sample if it ends on that.
         last = self.recipe.training.epochs - 1
         count = FINAL_STATISTICS_BATCHES if self.current_epoch == last else STATISTICS_BATCHES
         batches = (loader.dataset[(last, number)] for number in range(min(count, len(loader.dataset))))

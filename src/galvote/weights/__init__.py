@@ -22,7 +22,7 @@ class ModelSummary:
         How many numbers the network has.
     bytes
         Size of the folder.
-    rmse_1_view, rmse_8_views
+    rmse_tta_1, rmse_tta_8
         On the galaxies that the card names, in one orientation and averaged over eight.
     speed
         Galaxies a second by number of threads, on which machine.
@@ -36,8 +36,8 @@ class ModelSummary:
     description: str
     parameters: int
     bytes: int
-    rmse_1_view: float | None
-    rmse_8_views: float | None
+    rmse_tta_1: float | None
+    rmse_tta_8: float | None
     speed: dict[str, Any] | None
     calibrated: bool
     directory: str
@@ -73,8 +73,8 @@ def summarise_model(directory: Path, card: dict[str, Any]) -> ModelSummary:
         description=card["description"],
         parameters=card["parameters"],
         bytes=sum(file.stat().st_size for file in directory.iterdir()),
-        rmse_1_view=scores.get("rmse_1_view"),
-        rmse_8_views=scores.get("rmse_8_views"),
+        rmse_tta_1=scores.get("rmse_tta_1"),
+        rmse_tta_8=scores.get("rmse_tta_8"),
         speed=scores.get("speed"),
         calibrated=bool(card.get("calibration")),
         directory=str(directory),

@@ -1,4 +1,4 @@
-"""Many galaxies on the page: a table of several pictures, and those of a wide one."""
+"""Many galaxies on the page: a table of several images, and those of a wide one."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ GZ2 = load_tree("gz2")
 
 @pytest.fixture(scope="module")
 def wide_image(tmp_path_factory) -> Path:
-    """Return a wide picture with three rendered galaxies on it."""
+    """Return a wide image with three rendered galaxies on it."""
     sky = np.random.default_rng(3).normal(9, 2.5, (300, 780, 3))
     galaxies = simulate_galaxies(3, seed=7, pixels=424, start=4)
     for place, galaxy in enumerate(galaxies):
@@ -47,7 +47,7 @@ def test_several_pictures_are_a_table_to_sort_and_download(open_page, images):
     assert page.get_attribute("th:has-text('smooth')", "aria-sort") == "none"
     names = page.locator("#table tbody th").all_inner_texts()
     assert names == sorted((path.name for path in images.iterdir()), reverse=True)
-    assert "no picture that galvote reads" in page.text("#table tr:has-text('notes.txt')")
+    assert "no image that galvote reads" in page.text("#table tr:has-text('notes.txt')")
     page.keep("table")
 
     with page.expect_download() as download:

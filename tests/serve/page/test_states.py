@@ -30,7 +30,7 @@ def test_what_is_no_picture_is_told_beside_the_button(open_page, images):
     page.choose(images / "notes.txt")
     page.wait_for_selector("#problem:not([hidden])")
     said = page.text("#problem")
-    assert said.startswith("notes.txt: This is no picture that galvote reads")
+    assert said.startswith("notes.txt: This is no image that galvote reads")
     assert "Choose another file" in said
     assert page.is_hidden("#answer")
     page.keep("error", at="main")

@@ -68,7 +68,7 @@ def list_tar(path: Path, id_column: str | None = None) -> Listing:
     locations = pa.array(members, _MEMBER).filter(kept)
     if not whole:
         ids = pa.concat_arrays([ids, pa.array([str(path)], TEXT)])
-        lost = pa.array([("what follows the last picture", *_NOT_HELD)], _MEMBER)
+        lost = pa.array([("what follows the last image", *_NOT_HELD)], _MEMBER)
         locations = pa.concat_arrays([locations, lost])
     return Listing(ids, locations, _Members(path), notes=notes)
 
@@ -179,5 +179,5 @@ def list_zip(path: Path, id_column: str | None = None) -> Listing:
     others = [member.filename for member in members if not is_image(member.filename)]
     ids, kept, notes = list_samples(names, others, path)
     if not len(ids):
-        raise CatalogueError(f"{path} has no pictures; unpack it and name what is in it.")
+        raise CatalogueError(f"{path} has no images; unpack it and name what is in it.")
     return Listing(ids, names.filter(kept), _Zipped(path), notes=notes)

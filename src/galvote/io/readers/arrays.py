@@ -155,10 +155,10 @@ def _choose(path: Path, about: Mapping[str, _Array], dataset: str | None) -> str
         return named[0]
     if len(named) > 1:
         raise CatalogueError(
-            f"{path} has several datasets that may be pictures; name one with --dataset: {said}."
+            f"{path} has several datasets that may be images; name one with --dataset: {said}."
         )
     raise NoImagesError(
-        f"{path} has no pictures that can be shown: it has {said}. RGB is (galaxy, y, x, 3) of uint8, as "
+        f"{path} has no images that can be shown: it has {said}. RGB is (galaxy, y, x, 3) of uint8, as "
         "np.uint8(255 * array) makes of 0 to 1 and np.moveaxis(array, 1, 3) of (galaxy, 3, y, x); planes of "
         "flux are (galaxy, 3, y, x) from blue to red, or (galaxy, y, x)."
     )

@@ -49,7 +49,7 @@ def list_catalogue(path: Path, id_column: str | None = None) -> Listing | None:
     if "source" not in names:
         raise CatalogueError(
             f"{path} has no column `source` (nor, in Parquet, `image`): it has {list_names(names)}. Name the "
-            "column of picture paths `source`."
+            "column of image paths `source`."
         )
     if of_parquet:
         wanted = dict.fromkeys((column, "source", "status", "reason"))
@@ -74,7 +74,7 @@ def _why(table: pa.Table, path: Path) -> tuple[pa.Array, pa.Array]:
         [table[name].cast(TEXT).combine_chunks() for name in given] if given[1:] else [none, none]
     )
     told = pc.fill_null(pc.and_(pc.greater(pc.utf8_length(status), 0), pc.not_equal(status, "ok")), False)
-    no_reason = pa.scalar(f"The catalogue {path} names no picture.", TEXT)
+    no_reason = pa.scalar(f"The catalogue {path} names no image.", TEXT)
     return (
         pc.if_else(told, status, pa.scalar("missing", TEXT)),
         pc.if_else(pc.and_(told, pc.is_valid(reason)), reason, no_reason),

@@ -59,7 +59,7 @@ def list_fits(path: Path, id_column: str | None = None) -> Listing | None:
     if len(chosen) > 1:
         which = list_names([f"{name} (HDU {unit})" for unit, name in columns])
         raise CatalogueError(
-            f"{path} has several columns with pictures, {which}; name the one to use `image`, and no other."
+            f"{path} has several columns with images, {which}; name the one to use `image`, and no other."
         )
     if path.suffix.lower() in (".gz", ".bz2", ".xz"):
         raise CatalogueError(f"{path} is compressed, so its rows cannot be read one by one; unpack it first.")
@@ -107,9 +107,9 @@ def _find_columns(path: Path) -> tuple[list[tuple[int, str]], dict[int, list[str
     if otherwise or not names:
         return None
     raise NoImagesError(
-        f"{path} has no column of pictures: it has {list_names(described)}. The cells of such a column "
+        f"{path} has no column of images: it has {list_names(described)}. The cells of such a column "
         "have axes, which TDIM says: planes (3, y, x) or (y, x) of numbers, or RGB (y, x, 3) as uint8. "
-        "Write the pictures so, all of one size, or each as a file of its own."
+        "Write the images so, all of one size, or each as a file of its own."
     )
 
 

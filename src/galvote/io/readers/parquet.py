@@ -29,7 +29,7 @@ _BATCH_ROWS = 64
 _BUFFER_BYTES = 1 << 20
 
 COMPACT_PIXELS, COMPACT_WIDTH = 128, 5.12
-"""GZ2's compact form: the central 5.12 r90 on so many pixels, in Parquet files of ids and pictures alone."""
+"""GZ2's compact form: the central 5.12 r90 on so many pixels, in Parquet files of ids and images alone."""
 
 _CELL = {
     "bytes": (pa.binary(), pa.large_binary(), pa.binary_view(), pa.null()),

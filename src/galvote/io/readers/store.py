@@ -45,7 +45,7 @@ def open_store(directory: Path) -> StoreFiles:
         raise CatalogueError(
             f"The packed store {directory} is unfinished: run the same `galvote pack` again."
             if unfinished
-            else f"{directory} is no packed store: make one with `galvote pack PICTURES --out …`."
+            else f"{directory} is no packed store: make one with `galvote pack IMAGES --out …`."
         )
     try:
         summary = json.loads((directory / STORE).read_bytes())

@@ -1,4 +1,4 @@
-"""The networks that turn pictures into features: one file each, which registers itself."""
+"""The networks that turn images into features: one file each, which registers itself."""
 
 from importlib import import_module
 from pkgutil import iter_modules

@@ -37,7 +37,7 @@ class NetworkSpec(NetworkDescription, ABC):
     model_config = ConfigDict(extra="forbid")
 
     any_width: ClassVar[bool] = False
-    """Whether the encoder takes pictures of any width once it is built."""
+    """Whether the encoder takes images of any width once it is built."""
 
     @abstractmethod
     def build(self) -> nn.Module:
@@ -45,7 +45,7 @@ class NetworkSpec(NetworkDescription, ABC):
 
         Returns
         -------
-        A module that takes RGB pictures in [0, 1], (galaxy, 3, y, x), and returns (galaxy, ``width``)
+        A module that takes RGB images in [0, 1], (galaxy, 3, y, x), and returns (galaxy, ``width``)
         features; it has the attribute ``width``.
         """
 

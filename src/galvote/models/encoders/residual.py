@@ -57,7 +57,7 @@ class ResidualBlock(nn.Module):
 
 
 class Residual(nn.Module):
-    """A plain residual network: a stem that halves the picture, stages that halve it again, mean pooling."""
+    """A plain residual network: a stem that halves the image, stages that halve it again, mean pooling."""
 
     def __init__(self, widths: Sequence[int], depths: Sequence[int], dropout: float = 0.0) -> None:
         super().__init__()

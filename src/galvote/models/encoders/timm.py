@@ -46,7 +46,7 @@ class TimmEncoder(nn.Module):
         self.network.train()
 
     def forward(self, images: Float[Tensor, "galaxy 3 y x"]) -> Float[Tensor, "galaxy feature"]:
-        """Return the features of RGB pictures in [0, 1]."""
+        """Return the features of RGB images in [0, 1]."""
         features: Tensor = self.network((images - self.get_buffer("mean")) / self.get_buffer("std"))
         return features
 

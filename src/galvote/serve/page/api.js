@@ -26,7 +26,7 @@ export async function ask(path, { query = {}, files = null, signal = null, as = 
     const response = await send(address, files, token, signal);
     if (response.ok) return response[as]();
     const body = await response.json().catch(() => ({}));
-    if (body.galaxies) return body; // no picture could be read, and the rows say why
+    if (body.galaxies) return body; // no image could be read, and the rows say why
     if (response.status === 401) {
       // Another request may have asked for it meanwhile.
       if (token === sessionStorage.getItem("galvote-token")) await askForToken();

@@ -1,4 +1,4 @@
-// One galaxy: its picture, its votes down the tree, what mattered, and how stable that is.
+// One galaxy: its image, its votes down the tree, what mattered, and how stable that is.
 
 import { ask } from "./api.js";
 import { backTo, markRow } from "./list.js";
@@ -44,7 +44,7 @@ export function hideGalaxy() {
 
 /**
  * Show a galaxy: a row as the server answered it, with the `model` that did, and with its `file` or a way to `cut` it
- * out of a wide picture. Whatever is asked of it later is asked of that model.
+ * out of a wide image. Whatever is asked of it later is asked of that model.
  */
 export async function showGalaxy(row) {
   hideGalaxy();
@@ -63,7 +63,7 @@ export async function showGalaxy(row) {
   const options = row.model.tree.questions.map(({ name, text }) => make("option", { value: name, textContent: text }));
   byId("question").replaceChildren(...options);
   const image = byId("image");
-  image.alt = `${row.title ?? row.id}, the picture`;
+  image.alt = `${row.title ?? row.id}, the image`;
   image.onload = () => zoom(image);
   image.onerror = showCutout;
   image.dataset.failed = "";
@@ -90,7 +90,7 @@ async function addFigures() {
   }
 }
 
-/** Show the part of a picture that the model's network sees, so that the heat lies where it belongs. */
+/** Show the part of an image that the model's network sees, so that the heat lies where it belongs. */
 function zoom({ naturalWidth: across, naturalHeight: down }) {
   const fieldOfView = across === COMPACT.pixels && down === COMPACT.pixels ? COMPACT.fieldOfView : FRAME;
   byId("image").style.scale = fieldOfView / (galaxy.scale_factor ?? 1) / galaxy.model.field_of_view;
@@ -213,7 +213,7 @@ async function showWhatMattered() {
   }
 }
 
-/** Show what the network saw of a picture that the browser cannot show, such as FITS. */
+/** Show what the network saw of an image that the browser cannot show, such as FITS. */
 function showCutout() {
   const image = byId("image");
   image.style.scale = 1;

@@ -32,7 +32,7 @@ export function showList(title, tree) {
   const headings = columns.map(({ title, number }, place) =>
     make("th", { scope: "col", className: number ? "n" : "", attributes: { "aria-sort": "none" } },
       make("button", { type: "button", textContent: title, onclick: () => sortBy(place) })));
-  byId("table").tHead.replaceChildren(make("tr", {}, make("td", {}, make("span", { className: "unseen", textContent: "picture" })), ...headings));
+  byId("table").tHead.replaceChildren(make("tr", {}, make("td", {}, make("span", { className: "unseen", textContent: "image" })), ...headings));
   rows = [];
   order = { column: null, down: false };
   shownAs.clear();

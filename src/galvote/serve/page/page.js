@@ -1,4 +1,4 @@
-// The page: takes pictures, asks the server, and shows what it says.
+// The page: takes images, asks the server, and shows what it says.
 
 import { ask } from "./api.js";
 import { showField } from "./field.js";
@@ -16,7 +16,7 @@ function settings() {
   return { model: byId("model").value, tta: byId("tta").value, level: byId("level").value };
 }
 
-/** Say that the scale of pictures seems wrong, and offer what may be right. */
+/** Say that the scale of images seems wrong, and offer what may be right. */
 function offerScale(files, remark) {
   const place = byId("scale-note");
   const [sentence] = remark.match(/^.*?\.(?= |$)/);
@@ -56,7 +56,7 @@ const findModel = (wanted) => models.find(({ name }) => name === wanted);
 
 function describeModel() {
   const model = findModel(byId("model").value);
-  const rmse = model.rmse_1_view ?? model.rmse_8_views;
+  const rmse = model.rmse_tta_1 ?? model.rmse_tta_8;
   const error = rmse ? `, RMSE ${rmse.toFixed(4)}` : "";
   byId("model-text").textContent = `The chosen model is ${model.name}, ${(model.parameters / 1e6).toFixed(1)} million parameters${error}.`;
   byId("tree-text").textContent = [model.tree.title, model.tree.citation].filter(Boolean).join(": ") || model.tree.name;
@@ -103,7 +103,7 @@ function take(files) {
   const wide = document.querySelector("input[name=kind]:checked").value === "field";
   if (!wide) classify(files);
   else if (files.length === 1) search(files[0]);
-  else showProblem(byId("problem"), { message: "Wide pictures are searched one at a time: choose one, or say that each shows one galaxy." });
+  else showProblem(byId("problem"), { message: "Wide images are searched one at a time: choose one, or say that each shows one galaxy." });
 }
 
 /** Run some work with its progress shown; a second work stops the first. */
@@ -133,7 +133,7 @@ async function work(what, again, run) {
 }
 
 function classify(files) {
-  return work(files.length === 1 ? `Looking at ${files[0].name}` : "Looking at pictures", () => classify(files), async (signal, report) => {
+  return work(files.length === 1 ? `Looking at ${files[0].name}` : "Looking at images", () => classify(files), async (signal, report) => {
     const rows = [];
     const query = { ...settings(), scale: byId("scale").value };
     const model = findModel(query.model);
@@ -143,7 +143,7 @@ function classify(files) {
       rows.push(...found);
       report(rows.length, files.length);
       if (files.length > 1) {
-        if (rows.length === found.length) showList(`${files.length} pictures`, model.tree);
+        if (rows.length === found.length) showList(`${files.length} images`, model.tree);
         addRows(found);
       }
     }
@@ -152,7 +152,7 @@ function classify(files) {
     if (remark) offerScale(files, remark);
     if (files.length > 1) {
       const failed = rows.filter(({ status }) => status !== "ok").length;
-      announce(`${files.length} pictures classified${failed ? `, ${failed} of them cannot be read` : ""}. They are in a table.`);
+      announce(`${files.length} images classified${failed ? `, ${failed} of them cannot be read` : ""}. They are in a table.`);
       byId("list-title").focus();
     } else if (only.status === "ok") {
       await openRow(only);

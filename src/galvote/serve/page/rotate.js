@@ -1,4 +1,4 @@
-// The same galaxy rotated: the picture, and the fractions of one question at each angle.
+// The same galaxy rotated: the image, and the fractions of one question at each angle.
 
 import { ask } from "./api.js";
 import { announce, byId, clearProblem, draw, make, percent, showProblem } from "./words.js";
@@ -11,7 +11,7 @@ let rotated = null; // the server's answer
 let shown = { question: null, answer: null };
 let motion = null; // the frame that is to come
 
-/** Ask how the answer changes with the angle, then rotate the picture; with reduced motion, let the reader rotate it. */
+/** Ask how the answer changes with the angle, then rotate the image; with reduced motion, let the reader rotate it. */
 export async function startRotating(galaxy, signal) {
   if (motion !== null) return stopRotating();
   clearProblem(byId("rotate-problem"));
@@ -109,5 +109,5 @@ function describe() {
   const { question, answer } = shown;
   const fractions = rotated.fractions[answer];
   const { text } = question.answers.find(({ column }) => column === answer);
-  return `As the picture rotates, “${text}” has from ${percent(Math.min(...fractions))} to ${percent(Math.max(...fractions))} of all votes.`;
+  return `As the image rotates, “${text}” has from ${percent(Math.min(...fractions))} to ${percent(Math.max(...fractions))} of all votes.`;
 }
