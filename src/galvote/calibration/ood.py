@@ -1,7 +1,7 @@
-"""Which pictures are unlike the galaxies that a model was trained on.
+"""Which images are unlike the galaxies that a model was trained on.
 
-A network says something about every picture, a photograph of a cat included. Its features say whether the
-picture is of the kind that it knows: the Mahalanobis distance from the training galaxies' features is large
+A network says something about every image, a photograph of a cat included. Its features say whether the
+image is of the kind that it knows: the Mahalanobis distance from the training galaxies' features is large
 for others (Lee et al. 2018, arXiv:1807.03888).
 """
 
@@ -32,7 +32,7 @@ class OodDetector:
     rest
         Mean variance along all other directions.
     threshold
-        Squared distance beyond which a picture is unlike.
+        Squared distance beyond which an image is unlike.
     held_out
         Squared distances of galaxies that were not trained on, ascending: what `score` compares with. Of more
         than 1000 they are that many quantiles.

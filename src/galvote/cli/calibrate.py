@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from galvote.inference.calibrate import Calibrated
 
+_how = options.group("How it is calibrated")
+
 
 def calibrate(
     model: Annotated[str, typer.Argument(help="Name of a shipped model, or a folder.")],
@@ -26,26 +28,27 @@ def calibrate(
         bool, typer.Option("--overwrite", help="Replace a model in the folder, which may be the same one.")
     ] = False,
     split: Annotated[
-        str, typer.Option(help="Galaxies with votes that the model was not trained on, to calibrate with.")
+        str,
+        options.galaxies(help="Galaxies with votes that the model was not trained on, to calibrate with."),
     ] = "validation",
     train_split: Annotated[
-        str, typer.Option(help="Galaxies that it was trained on; of them only images are needed.")
+        str, options.galaxies(help="Galaxies that it was trained on; of them only images are needed.")
     ] = "train",
     train_images: Annotated[
-        int, typer.Option(min=1, help="How many of those are looked at, drawn at random.")
+        int, options.galaxies(min=1, help="How many of those are looked at, drawn at random.")
     ] = 3000,
     false_alarms: Annotated[
-        float, typer.Option(min=0, max=0.5, help="Share of real galaxies that may be flagged.")
+        float, _how(min=0, max=0.5, help="Share of real galaxies that may be flagged.")
     ] = 0.015,
     changes: Annotated[
         bool,
-        typer.Option("--changes", help="Calibrate also on images changed as other surveys' would be."),
+        _how("--changes", help="Calibrate also on images changed as other surveys' would be."),
     ] = False,
     tta: options.Tta = 1,
     backend: options.Backend = None,
     scale: options.Scale = None,
     pixel_scale: options.PixelScale = None,
-    catalogue: options.Catalogue = None,
+    catalogue: options.SizeCatalogue = None,
     size_column: options.SizeColumn = None,
     size_factor: options.SizeFactor = 1.0,
     field_of_view: options.FieldOfView = None,

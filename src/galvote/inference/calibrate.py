@@ -34,6 +34,7 @@ from galvote.inference.prediction import Prediction
 from galvote.inference.predictor import Predictor
 from galvote.inference.scored import read_votes_of
 from galvote.inference.settings import OnProgress, Scale, Settings
+from galvote.inference.streaming import predict_each
 from galvote.io import Sources, list_sources
 from galvote.io.atomic import refuse_existing
 from galvote.io.bands import Look
@@ -181,7 +182,8 @@ def calibrate(
         _draw(sources, [galaxy for galaxy, name in labels.items() if name == train_split], train_images),
     )
     _refuse_few(chosen, (split, train_split), splits)
-    if remark := predictor.preprocessor.check_scale(sources.select([*chosen[0].ids, *chosen[1].ids]), settings):
+    both = sources.select([*chosen[0].ids, *chosen[1].ids])
+    if remark := predictor.preprocessor.check_scale(both, settings):
         report(remark)
     held_out, learned = _predict(predictor, chosen, settings, on_progress)
     _refuse_few((held_out, learned), (split, train_split), splits)
@@ -322,7 +324,7 @@ def _predict(
             on_progress(done, total)
 
     def predict(sources: Sources, settings: Settings) -> Prediction:
-        ((_, found),) = predictor.predict_each([(None, sources)], settings, on_batch=advance)
+        ((_, found),) = predict_each(predictor, [(None, sources)], settings, on_batch=advance)
         return found[found.ok]
 
     return predict(chosen[0], settings), predict(chosen[1], replace(settings, tta=1))

@@ -93,7 +93,7 @@ def predict(
     ModelError
         If there is no such model, or a level is asked for and it is not calibrated.
     ImageError
-        If the field cannot be opened, or a single array is neither a picture nor several.
+        If the field cannot be opened, or a single array is neither an image nor several.
 
     Examples
     --------

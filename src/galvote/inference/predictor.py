@@ -1,4 +1,4 @@
-"""From pictures to rows of vote fractions."""
+"""From images to rows of vote fractions."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Predictor:
     card
         What the network is and what it was trained on.
     calibration
-        For intervals and the flag of pictures unlike the training galaxies; `galvote calibrate` makes one.
+        For intervals and the flag of images unlike the training galaxies; `galvote calibrate` makes one.
     folder
         Of the saved model, for what needs its network.
 
@@ -143,7 +143,7 @@ class Predictor:
         ----------
         images
             Paths (files, folders, Parquet, catalogues: see `galvote.io.list_sources`), bytes of files, or RGB
-            arrays ``(y, x, 3)`` of uint8, one galaxy in the centre of each; a single array is one picture, or
+            arrays ``(y, x, 3)`` of uint8, one galaxy in the centre of each; a single array is one image, or
             several, ``(galaxy, y, x, 3)``.
         tta
             Orientations to average: 1, 2, 4, 8, 16, …
@@ -163,7 +163,7 @@ class Predictor:
             and brought to it. `galvote.io.Sizes`: it is brought to it by its known r90. If nothing is said,
             images are taken as they are, but the first hundred are measured to see whether that is right.
         prefetch
-            Most pictures in memory at once; 192 for each core if not given, and never fewer than 64.
+            Most images in memory at once; 192 for each core if not given, and never fewer than 64.
         report
             Is told, in a sentence, if their scale seems to be another; a `ScaleWarning` if not given.
         on_progress
@@ -181,14 +181,14 @@ class Predictor:
         FractionError
             If the level is not in (0, 1).
         CatalogueError
-            If a place does not exist or holds no pictures.
+            If a place does not exist or holds no images.
         ImageError
-            If a single array is neither a picture nor several. One of a list of arrays gets a row.
+            If a single array is neither an image nor several. One of a list of arrays gets a row.
 
         Notes
         -----
-        A picture's row may depend, in the last digits, on its place: batches begin at every 64th picture. It
-        depends neither on the other pictures nor on the number of cores.
+        An image's row may depend, in the last digits, on its place: batches begin at every 64th image. It
+        depends neither on the other images nor on the number of cores.
         """
         settings = Settings(tta, field_of_view, level, features, bands=bands, stretch=stretch, scale=scale)
         listed = list_images(images, settings.look)
@@ -355,7 +355,7 @@ class Predictor:
         if cutouts.shape[1:] != (size, size, 3):
             raise ModelError(
                 f"This model takes cutouts of {size} × {size} pixels, not {cutouts.shape[1:]}; bring "
-                "pictures to its geometry with galvote.images.to_cutout."
+                "images to its geometry with galvote.images.to_cutout."
             )
         fractions = np.zeros((len(cutouts), len(self.tree)), dtype=np.float32)
         features = np.zeros((len(cutouts), self.backend.width), dtype=np.float32)

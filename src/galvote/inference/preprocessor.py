@@ -14,7 +14,7 @@ from galvote.io import Source, Sources
 from galvote.io.sizes import Sizes
 
 Waiting = tuple[Source, Encoded | Shown | ImageError]
-"""A picture on its way from disk to network: its files, what is shown of it, or what is wrong with it."""
+"""An image on its way from disk to network: its files, what is shown of it, or what is wrong with it."""
 
 _CHECKED = 100  # images whose scale is measured unless something is said of it
 
@@ -53,7 +53,7 @@ class Preprocessor:
         return describe_scale(one for one in first if isinstance(one, Shown))
 
     def read(self, galaxy: Source, settings: Settings) -> Waiting:
-        """Read a picture; it waits for its network as its file or as its cutout, whichever is smaller."""
+        """Read an image; it waits for its network as its file or as its cutout, whichever is smaller."""
         data = try_read(galaxy.read)
         small = isinstance(data, tuple) and sum(map(len, data)) <= 3 * self.cutout.pixels**2
         return galaxy, data if small else self.show(galaxy, data, settings.scale, settings.field_of_view)

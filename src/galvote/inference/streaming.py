@@ -83,7 +83,7 @@ def predict_each(
 def _compute(read: Sequence[Waiting], predictor: Predictor, settings: Settings) -> Prediction:
     # Decoded here, a cutout is still in the core's cache when the network comes to it.
     shown = list(predictor.preprocessor.show_each(read, settings.scale, settings.field_of_view))
-    # A picture that cannot be read is black to the network. So the others keep their places in the batch,
+    # An image that cannot be read is black to the network. So the others keep their places in the batch,
     # and their rows are the same to the last digit as if it could be read.
     size = predictor.geometry.pixels
     cutouts = np.zeros((len(read), size, size, 3), dtype=np.uint8)
