@@ -315,14 +315,15 @@ def _predict(
     """Predict held-out galaxies and some that were trained on; those that cannot be read are left out."""
     done, total = 0, sum(map(len, chosen))
 
-    def advance(batch: Prediction) -> None:
-        nonlocal done
-        done += len(batch)
-        if on_progress is not None:
-            on_progress(done, total)
-
     def predict(sources: Sources, settings: Settings) -> Prediction:
-        ((_, found),) = predictor.predict_each([(None, sources)], settings, on_batch=advance)
+        nonlocal done
+        batches = list[Prediction]()
+        for batch in predictor.predict_batches(sources, settings):
+            batches.append(batch)
+            done += len(batch)
+            if on_progress is not None:
+                on_progress(done, total)
+        found = Prediction.concat(batches)
         return found[found.ok]
 
     return predict(chosen[0], settings), predict(chosen[1], replace(settings, tta=1))
