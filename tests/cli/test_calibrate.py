@@ -205,7 +205,7 @@ def test_sizes_of_a_catalogue_calibrate_as_python_does(calibrate, near, trained,
     ran = calibrate(tmp_path / "sized", "--pixel-scale", 0.4, *sized, images=near)
     assert ran.returncode == 0, ran.stderr
     assert " ".join(ran.stdout.split()).count("5 of 60 images have no size in the catalogue") == 1
-    sizes = galvote.Sizes.read(tmp_path / "sizes.csv", 0.4, column="half", factor=2)
+    sizes = galvote.Sizes.read(tmp_path / "sizes.csv", 0.4, column="half", factor=2.0)
     what = (trained, near, simulated / "training_solutions.csv", halves, tmp_path / "python")
     galvote.calibrate(*what, scale=sizes)
     files = [(tmp_path / name / "calibration.safetensors").read_bytes() for name in ("sized", "python")]

@@ -34,7 +34,6 @@ from galvote.inference.prediction import Prediction
 from galvote.inference.predictor import Predictor
 from galvote.inference.scored import read_votes_of
 from galvote.inference.settings import OnProgress, Scale, Settings
-from galvote.inference.streaming import predict_each
 from galvote.io import Sources, list_sources
 from galvote.io.atomic import refuse_existing
 from galvote.io.bands import Look
@@ -317,14 +316,15 @@ def _predict(
     """Predict held-out galaxies and some that were trained on; those that cannot be read are left out."""
     done, total = 0, sum(map(len, chosen))
 
-    def advance(batch: Prediction) -> None:
-        nonlocal done
-        done += len(batch)
-        if on_progress is not None:
-            on_progress(done, total)
-
     def predict(sources: Sources, settings: Settings) -> Prediction:
-        ((_, found),) = predict_each(predictor, [(None, sources)], settings, on_batch=advance)
+        nonlocal done
+        batches = list[Prediction]()
+        for batch in predictor.predict_batches(sources, settings):
+            batches.append(batch)
+            done += len(batch)
+            if on_progress is not None:
+                on_progress(done, total)
+        found = Prediction.concat(batches)
         return found[found.ok]
 
     return predict(chosen[0], settings), predict(chosen[1], replace(settings, tta=1))
