@@ -88,9 +88,8 @@ def wait(process: subprocess.Popen[str]) -> str:
     return said
 
 
-@pytest.mark.slow
 def test_the_same_rows_as_without_ray(start, command, own_model, few, tmp_path, monkeypatch):
-    """The model has a tree of its own."""
+    """The model has a tree of its own; the other tests with Ray are slow."""
     said = wait(start(few, "--out", tmp_path / "ray.csv", "--engine", "ray", "--workers", 1, model=own_model))
     assert f"300 galaxies in {tmp_path / 'ray.csv'}: 298 ok, 1 empty, 1 missing\n" in said
     monkeypatch.chdir(few)
