@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,6 +192,62 @@ def with_astropy_header(table: pa.Table) -> pa.Table:
         if is_text(field.type):
             notes[f"table::len::{field.name}"] = str(pc.max(pc.utf8_length(column)).as_py() or 1)
     return table.replace_schema_metadata({**(table.schema.metadata or {}), **notes})
+
+
+def from_astropy_header(table: pa.Table, path: Path) -> pa.Table:
+    """Return a Parquet file's table with what astropy says of it beside: units, descriptions, and gaps.
+
+    Of a masked column, the file has the values below the mask, and the mask as a column of its own.
+    """
+    notes = dict(table.schema.metadata or {})
+    said = notes.pop(b"table_meta_yaml", b"{").decode()
+    if said.startswith("{"):  # galvote's own, which Arrow's fields have, too
+        return table
+    from astropy.table.meta import YamlParseError, get_header_from_yaml
+
+    try:
+        header = get_header_from_yaml(said.splitlines())
+        parts = (header.get("meta") or {}).get("__serialized_columns__") or {}
+        columns = {column["name"]: column for column in header["datatype"]}
+        masks = dict(_masks(parts))
+        others = [name for name, part in parts.items() if "ra" in part and part.get("frame") != "icrs"]
+    except (YamlParseError, LookupError, TypeError, AttributeError) as error:
+        raise CatalogueError(
+            f"{path}: what astropy says of the columns (table_meta_yaml) is damaged; write the file again."
+        ) from error
+    if others:
+        raise CatalogueError(f"{path}: the coordinates {list_names(others)} are not ICRS; convert them.")
+    arrays, fields = list[pa.ChunkedArray](), list[pa.Field]()
+    for field, values in zip(table.schema, table.columns, strict=True):
+        if field.name in masks.values():
+            continue
+        if masks.get(field.name) in table.column_names:
+            values = _with_gaps(values, table[masks[field.name]])
+        known = columns.get(field.name, {})
+        ucd = (known.get("meta") or {}).get("ucd")
+        arrays.append(values)
+        fields.append(describe(field, known.get("description"), known.get("unit"), ucd))
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields, notes))
+
+
+def _masks(part: Any) -> Iterator[tuple[str, str]]:
+    """Yield the names of columns and of their masks, from how astropy has taken columns to pieces."""
+    if isinstance(part, dict):
+        if "data" in part and "mask" in part:
+            yield part["data"]["name"], part["mask"]["name"]
+        for piece in part.values():
+            yield from _masks(piece)
+
+
+def _with_gaps(values: Any, mask: Any) -> Any:
+    """Return a column, or lists, with nulls where a mask of the same shape is true."""
+    if not pa.types.is_fixed_size_list(mask.type):
+        return pc.if_else(mask, pa.scalar(None, values.type), values)
+    size = mask.type.list_size
+    inner = _with_gaps(
+        pa.concat_arrays(pc.list_flatten(values).chunks), pa.concat_arrays(pc.list_flatten(mask).chunks)
+    )
+    return pa.chunked_array([pa.FixedSizeListArray.from_arrays(inner, size)])
 
 
 def _ecsv_column(field: pa.Field) -> dict[str, Any]:
