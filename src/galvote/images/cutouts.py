@@ -87,7 +87,7 @@ def cutouts(
     Raises
     ------
     CatalogueError
-        If the catalogue cannot be used, or the folder holds cutouts of another one.
+        If the catalogue cannot be used, or the folder holds cutouts of another one, or of another field.
     OutputError
         If the folder holds something else, or cannot be written to.
     ImageError
@@ -109,7 +109,8 @@ def cutouts(
         on_progress=on_progress,
     )
     with looked_up as (positions, sources):
-        _begin(out, {"pixels": pixels, "format": image_format, "sources": sources.digest()}, overwrite)
+        plan = {"pixels": pixels, "format": image_format, "sources": sources.digest()}
+        _begin(out, plan | ({"field": _states(field)} if field else {}), overwrite)
         failures = list[ImageError | None]()
         write = partial(_write_image, geometry=geometry)
         # A service is waited for, whatever the number of cores.
@@ -138,10 +139,18 @@ def _begin(out: Path, plan: dict[str, Any], overwrite: bool) -> None:
             begun = None
         if begun != plan:
             raise CatalogueError(
-                f"{out} holds images of another catalogue or survey, or with other settings; go on with "
-                "those, choose another folder, or start anew with --overwrite (overwrite=True)."
+                f"{out} holds images of another catalogue or survey, of a field that has changed since, or "
+                "with other settings; go on with those, choose another folder, or start anew with "
+                "--overwrite (overwrite=True)."
             )
     write_whole(manifest, json.dumps(plan, indent=1) + "\n")
+
+
+def _states(field: str | Path | Sequence[str | Path]) -> list[list[int]]:
+    """Return the size of each of a field's files and when it was changed."""
+    places = map(str, [field] if isinstance(field, str | Path) else field)
+    files = [Path(place if Path(place).is_file() else place.rpartition("[")[0]).stat() for place in places]
+    return [[file.st_size, file.st_mtime_ns] for file in files]
 
 
 def _write_image(place: tuple[Source, Path], geometry: Geometry) -> ImageError | None:
