@@ -104,8 +104,11 @@ def test_images_of_a_field_in_a_folder(command, field: Path, catalogue: Path, tm
     refused = command(*run, "--pixels", 128)
     assert refused.returncode == 2
     assert "other settings" in refused.stderr
+    (out / "mine.png").write_text("precious")
     again = command(*run, "--pixels", 128, "--format", "png", "--overwrite")
     assert again.returncode == 0
+    assert (out / "mine.png").read_text() == "precious"
+    (out / "mine.png").unlink()
     assert sorted(path.name for path in out.iterdir()) == [
         "catalogue.csv",
         "cutouts.json",
