@@ -155,6 +155,14 @@ def test_text_that_fits_cannot_hold_does_not_stop_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", [".fits", ".vot"])
+def test_control_characters_in_a_description_do_not_stop_it(tmp_path: Path, ending: str) -> None:
+    field = describe(pa.field("x", pa.float64()), "two\nlines, a \x07bell", "photons\x07")
+    write_table(pa.table([pa.array([1.0])], schema=pa.schema([field])), tmp_path / f"t{ending}")
+    known = about(read_table(tmp_path / f"t{ending}").schema.field("x"))
+    assert known == {"description": "two lines, a ?bell", "unit": "photons?"}
+
+
+@pytest.mark.parametrize("ending", [".fits", ".vot"])
 def test_columns_of_vectors_and_dates(tmp_path: Path, ending: str) -> None:
     half = pa.array([[1.0, 2.0], None, [3.0, 4.0]], pa.list_(pa.float16(), 2))
     table = pa.table(

@@ -29,6 +29,9 @@ _LONGEST, _MOST = 68, 999
 _FORBIDDEN = r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
 """Characters that XML cannot hold; FITS loses a zero byte at the end."""
 
+_CONTROL = r"[\x00-\x1f\x7f-\x9f]"
+"""Characters that no header of FITS can hold."""
+
 _UNPRINTABLE = r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]"
 """Characters that JSON takes as they are, and YAML does not."""
 
@@ -159,7 +162,7 @@ def write_fits(table: pa.Table, path: Path) -> None:
         unit = units[1]
         raw = unit.data.view(np.ndarray)
         for number, (field, column) in enumerate(zip(table.schema, table.columns, strict=True), start=1):
-            for key, text in about(field).items():
+            for key, text in _printable(field).items():
                 unit.header[f"{_FITS_KEYWORDS[key]}{number}"] = text.encode("ascii", "replace").decode()
             if pa.types.is_boolean(field.type) and column.null_count:
                 # A logical that is missing is a zero byte, which astropy has no way to ask for.
@@ -277,7 +280,7 @@ def to_astropy(table: pa.Table, *, for_fits: bool = False) -> Table:
     refuse_names(table.column_names)
     for field, column in zip(table.schema, table.columns, strict=True):
         columns[field.name] = _to_numpy(field.name, column, for_fits)
-        known = about(field)
+        known = _printable(field)
         columns[field.name].description = known.get("description")
         if "unit" in known:
             columns[field.name].unit = Unit(known["unit"], parse_strict="silent")
@@ -286,6 +289,14 @@ def to_astropy(table: pa.Table, *, for_fits: bool = False) -> Table:
     if comments := _comments(table.schema):
         columns.meta["comments"] = comments
     return columns
+
+
+def _printable(field: pa.Field) -> dict[str, str]:
+    """Return what is known of a column, with blanks for line breaks and ? for other control characters."""
+    return {
+        key: re.sub(_CONTROL, lambda found: " " if found[0].isspace() else "?", text)
+        for key, text in about(field).items()
+    }
 
 
 def _to_numpy(name: str, column: pa.ChunkedArray, for_fits: bool) -> Any:
