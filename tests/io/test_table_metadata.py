@@ -160,6 +160,9 @@ def test_control_characters_in_a_description_do_not_stop_it(tmp_path: Path, endi
     write_table(pa.table([pa.array([1.0])], schema=pa.schema([field])), tmp_path / f"t{ending}")
     known = about(read_table(tmp_path / f"t{ending}").schema.field("x"))
     assert known == {"description": "two lines, a ?bell", "unit": "photons?"}
+    field = describe(field, "in days", "日")
+    write_table(pa.table([pa.array([1.0])], schema=pa.schema([field])), tmp_path / f"u{ending}")
+    assert about(read_table(tmp_path / f"u{ending}").schema.field("x"))["unit"] in ("日", "?")
 
 
 @pytest.mark.parametrize("ending", [".fits", ".vot"])

@@ -283,7 +283,10 @@ def to_astropy(table: pa.Table, *, for_fits: bool = False) -> Table:
         known = _printable(field)
         columns[field.name].description = known.get("description")
         if "unit" in known:
-            columns[field.name].unit = Unit(known["unit"], parse_strict="silent")
+            unit = Unit(known["unit"], parse_strict="silent")
+            if for_fits and not str(unit).isascii():
+                unit = Unit(known["unit"].encode("ascii", "replace").decode(), parse_strict="silent")
+            columns[field.name].unit = unit
         if "ucd" in known:
             columns[field.name].meta["ucd"] = known["ucd"]
     if comments := _comments(table.schema):
