@@ -44,6 +44,11 @@ def writing(path: Path) -> Iterator[None]:
     """Raise `OutputError` where the system says that something at a path cannot be written."""
     try:
         yield
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next((place for place in path.parents if place.exists() and not place.is_dir()), path)
+        raise OutputError(
+            f"{path} cannot be written: {file} is a file and not a folder; choose another path."
+        ) from error
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written ({error.strerror or error}). Make room there, see that you may write "
