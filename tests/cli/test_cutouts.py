@@ -1,6 +1,7 @@
 """Galaxies by position: their images in a folder, and predictions without any."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,8 +104,11 @@ def test_images_of_a_field_in_a_folder(command, field: Path, catalogue: Path, tm
     refused = command(*run, "--pixels", 128)
     assert refused.returncode == 2
     assert "other settings" in refused.stderr
+    (out / "mine.png").write_text("precious")
     again = command(*run, "--pixels", 128, "--format", "png", "--overwrite")
     assert again.returncode == 0
+    assert (out / "mine.png").read_text() == "precious"
+    (out / "mine.png").unlink()
     assert sorted(path.name for path in out.iterdir()) == [
         "catalogue.csv",
         "cutouts.json",
@@ -112,6 +116,27 @@ def test_images_of_a_field_in_a_folder(command, field: Path, catalogue: Path, tm
         "g2.png",
     ]
     assert decode_image((out / "g2.png").read_bytes()).shape == (128, 128, 3)
+
+
+def test_another_look_or_a_changed_field_is_another_run(
+    command, field: Path, catalogue: Path, tmp_path: Path
+) -> None:
+    image = tmp_path / "field.fits"
+    shutil.copy(field, image)
+    where = ("--field", image, "--catalogue", catalogue)
+    bands = (*where, "--bands", "0")
+    assert command("cutouts", *bands, "--out", tmp_path / "out").returncode == 0
+    assert command("cutouts", *bands, "--out", tmp_path / "out").returncode == 0
+    shards = ("--out", tmp_path / "shards", "--shard-size", 9)
+    assert command("predict", *bands, *shards).returncode == 0
+    for more in ((), ("--bands", "1"), ("--bands", "0", "--stretch", "asinh")):
+        refused = command("cutouts", *where, *more, "--out", tmp_path / "out")
+        assert refused.returncode == 2 and "other settings" in " ".join(refused.stderr.split())
+        refused = command("predict", *where, *more, *shards)
+        assert refused.returncode == 2 and "prediction of something else" in refused.stderr
+    fits.writeto(image, fits.getdata(field)[::-1], fits.getheader(field), overwrite=True)
+    refused = command("cutouts", *bands, "--out", tmp_path / "out")
+    assert refused.returncode == 2 and "field that has changed" in " ".join(refused.stderr.split())
 
 
 def test_a_folder_of_others_is_left_alone(command, field: Path, catalogue: Path, tmp_path: Path) -> None:

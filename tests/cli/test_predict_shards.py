@@ -251,3 +251,13 @@ def test_killed_and_stopped_runs_end_like_one_that_was_not(start, command, train
     assert f"{MANY} galaxies in {out}: {MANY - 2} ok" in ran.stderr
     assert command(*arguments, whole).returncode == 0
     assert files(out) == files(whole)
+
+
+def test_a_file_is_not_taken_for_a_folder_of_shards(command, listing, tmp_path):
+    plain = tmp_path / "plain"
+    plain.write_text("mine")
+    for run in (("predict", listing, "--model", "galvote-small", "--out", plain), ("shards", plain)):
+        refused = command(*run)
+        assert refused.returncode == 2
+        assert f"{plain} is a file and not a folder" in " ".join(refused.stderr.split())
+    assert plain.read_text() == "mine"

@@ -1,6 +1,7 @@
 """Pictures are packed once; a run that is killed goes on without loss or repetition."""
 
 import json
+import resource
 import shutil
 import signal
 import subprocess
@@ -49,6 +50,19 @@ def images(count: int, first: int = 0) -> list[Source]:
 
 def contents(directory: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_without_room_it_says_so_and_goes_on_later(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # bytes, of six cutouts
+    try:
+        with pytest.raises(OutputError, match=r"store cannot be written \(.*too large.*Make room"):
+            pack(images(20), tmp_path / "store", SMALL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert np.array_equal(
+        pack(images(20), tmp_path / "store", SMALL).cutouts, pack(images(20), tmp_path / "b", SMALL).cutouts
+    )
 
 
 def test_pack_keeps_order_and_pixels(tmp_path: Path) -> None:

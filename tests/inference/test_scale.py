@@ -40,6 +40,9 @@ def test_python_warns_once_and_measures(near, calibrated):
         galvote.predict(images, model, scale="auto", field_of_view=4.0)
     with pytest.raises(CatalogueError, match="No image has a size"):
         galvote.predict(images, model, scale=galvote.Sizes(0.4, {"another": 3.0}))
+    empty = dict.fromkeys(as_it_is.ids, math.nan)
+    with pytest.raises(CatalogueError, match="has 8 of 8 images, and a positive size of none"):
+        galvote.predict(images, model, scale=galvote.Sizes(0.4, empty))
 
 
 def test_sizes_of_a_catalogue_bring_images_to_scale(command, near, calibrated, tmp_path):

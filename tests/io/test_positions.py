@@ -169,9 +169,14 @@ def test_ids_of_predictions_stay_where_the_catalogue_has_none() -> None:
     joined = join_by_id(pa.table({"ra": [1.0, 2.0]}), ["c", "b"], PREDICTIONS)
     assert joined.column_names == ["ra", "id", "status", "reason", "Class1.1"]
     assert joined["id"].to_pylist() == ["c", "b"]
-    unknown = join_by_id(pa.table({"ra": [1.0, 2.0]}), ["c", ""], PREDICTIONS)
-    assert unknown["id"].to_pylist() == ["c", None]
-    assert unknown["reason"].to_pylist() == ["", "No image is at this position alone."]
+    sky = pa.table({"ra": [1.0, 2.0, None], "dec": [0.0, 0.0, 0.0]})
+    unknown = join_by_id(sky, ["c", "", ""], PREDICTIONS)
+    assert unknown["id"].to_pylist() == ["c", None, None]
+    assert unknown["reason"].to_pylist() == [
+        "",
+        "No image is at this position alone.",
+        "The catalogue has no position of it.",
+    ]
     own = join_by_id(pa.table({"ID": [1]}), ["a"], PREDICTIONS)
     assert own.column_names == ["ID", "status", "reason", "Class1.1"]
 

@@ -5,14 +5,18 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.io import fits, votable
 from astropy.io.votable.ucd import check_ucd
-from astropy.table import Table
+from astropy.table import MaskedColumn, QTable, Table
+from astropy.units import arcmin
+from astropy.utils.masked import Masked
 
-from galvote.errors import CatalogueError
+from galvote.errors import CatalogueError, ImageError
 from galvote.inference.columns import prediction_schema
-from galvote.io import read_table, write_table
+from galvote.io import list_sources, read_table, write_table
 from galvote.io.columns import about, describe
+from galvote.io.positions import read_positions
 from galvote.trees import load_tree
 
 GZ2 = load_tree("gz2")
@@ -101,6 +105,42 @@ def test_what_astropy_and_others_wrote_is_understood(tmp_path: Path) -> None:
     assert about(odd.schema.field("flux")) == {"unit": "photons/fortnight"}
 
 
+@pytest.mark.parametrize("ending", [".parquet", ".ecsv", ".fits", ".vot"])
+def test_masks_and_units_of_astropy_are_honoured(tmp_path: Path, ending: str) -> None:
+    table = Table({"id": [1, 2, 3], "ra": [0.5, 1.0, 1.5], "dec": [0.0, 0.1, 0.2]})
+    table["ra"].unit = table["dec"].unit = "rad"
+    table["r90"] = MaskedColumn([1.0, 99.0, 3.0], mask=[False, True, False], unit="arcmin")
+    table["name"] = MaskedColumn(["a", "b", "c"], mask=[True, False, False])
+    table.write(tmp_path / f"t{ending}", format="votable" if ending == ".vot" else None)
+    back = read_table(tmp_path / f"t{ending}")
+    assert back.column_names == ["id", "ra", "dec", "r90", "name"]
+    assert back["r90"].to_pylist() == [1.0, None, 3.0]
+    assert back["name"].to_pylist() == [None, "b", "c"]
+    there = read_positions(tmp_path / f"t{ending}")
+    assert there.r90.tolist() == pytest.approx([60, np.nan, 180], nan_ok=True)
+    assert there.ra.tolist() == pytest.approx(np.rad2deg([0.5, 1.0, 1.5]))
+
+
+def test_parquet_of_astropy_with_columns_in_parts(tmp_path: Path) -> None:
+    table = QTable({"id": ["a", "b"], "c": SkyCoord([1, 2], [3, 4], unit="deg")})
+    table["r90"] = Masked([1.0, 2.0], mask=[True, False]) * arcmin
+    table["v"] = MaskedColumn([[1, 2], [3, 4]], mask=[[True, False], [False, False]])
+    table["source"] = MaskedColumn(["a.png", "b.png"], mask=[False, True])
+    table.write(tmp_path / "t.parquet")
+    back = read_table(tmp_path / "t.parquet")
+    assert back.column_names == ["id", "c.ra", "c.dec", "r90", "v", "source"]
+    assert back["r90"].to_pylist() == [None, 2.0] and about(back.schema.field("r90")) == {"unit": "arcmin"}
+    assert back["v"].to_pylist() == [[None, 2], [3, 4]]
+    write_table(back, tmp_path / "again.parquet")
+    assert read_table(tmp_path / "again.parquet").equals(back)
+    with pytest.raises(ImageError, match="names no image"):
+        list(list_sources(tmp_path / "t.parquet"))[1].read()
+    table["c"] = SkyCoord([1, 2], [3, 4], unit="deg", frame="fk4")
+    table.write(tmp_path / "t.parquet", overwrite=True)
+    with pytest.raises(CatalogueError, match="c are not ICRS"):
+        read_table(tmp_path / "t.parquet")
+
+
 def test_text_that_fits_cannot_hold_does_not_stop_it(tmp_path: Path) -> None:
     field = describe(pa.field("β", pa.float64()), "Größe in 10″ — naïve")
     table = pa.table([pa.array([1.0])], schema=pa.schema([field]))
@@ -112,6 +152,17 @@ def test_text_that_fits_cannot_hold_does_not_stop_it(tmp_path: Path) -> None:
     assert about(read_table(tmp_path / "t.vot").schema.field("β"))["description"] == "Größe in 10″ — naïve"
     with pytest.raises(CatalogueError, match="β: names must be ASCII"):
         write_table(table, tmp_path / "u.fits")
+
+
+@pytest.mark.parametrize("ending", [".fits", ".vot"])
+def test_control_characters_in_a_description_do_not_stop_it(tmp_path: Path, ending: str) -> None:
+    field = describe(pa.field("x", pa.float64()), "two\nlines, a \x07bell", "photons\x07")
+    write_table(pa.table([pa.array([1.0])], schema=pa.schema([field])), tmp_path / f"t{ending}")
+    known = about(read_table(tmp_path / f"t{ending}").schema.field("x"))
+    assert known == {"description": "two lines, a ?bell", "unit": "photons?"}
+    field = describe(field, "in days", "日")
+    write_table(pa.table([pa.array([1.0])], schema=pa.schema([field])), tmp_path / f"u{ending}")
+    assert about(read_table(tmp_path / f"u{ending}").schema.field("x"))["unit"] in ("日", "?")
 
 
 @pytest.mark.parametrize("ending", [".fits", ".vot"])

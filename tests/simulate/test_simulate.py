@@ -1,6 +1,7 @@
 """Simulated galaxies look like what they are, volunteers see what can be seen, and the folder is whole."""
 
 import csv
+import resource
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -333,20 +334,38 @@ def test_the_folder_has_the_layout_of_the_challenge(tmp_path: Path) -> None:
     assert np.abs(decoded.astype(float) - made[1].image).mean() < 5
 
 
-def test_an_interrupted_simulation_leaves_no_table_and_can_be_replaced(tmp_path: Path) -> None:
-    def interrupted() -> Iterator[SimulatedGalaxy]:
+def test_a_stopped_simulation_leaves_nothing(tmp_path: Path) -> None:
+    def stopped() -> Iterator[SimulatedGalaxy]:
         yield from simulate_galaxies(3)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_galaxies(tmp_path, interrupted())
-    assert not list(tmp_path.rglob("*.csv"))
+        write_galaxies(tmp_path / "sim", stopped())
+    assert not list(tmp_path.iterdir())
+    write_galaxies(tmp_path / "sim", simulate_galaxies(1))
+
+
+def test_a_killed_simulation_can_be_replaced(tmp_path: Path) -> None:
+    write_galaxies(tmp_path, simulate_galaxies(3))
+    for path in tmp_path.glob("*.csv"):
+        path.rename(f"{path}.partial")
     with pytest.raises(OutputError, match="--overwrite"):
         write_galaxies(tmp_path, simulate_galaxies(1))
     write_galaxies(tmp_path, simulate_galaxies(1), overwrite=True)
     assert len(list(tmp_path.rglob("*.jpg"))) == 1
     assert len(list(tmp_path.glob("*.csv"))) == 3
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_without_room_for_the_tables_nothing_is_left(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (9000, before[1]))  # more than the image
+    try:
+        with pytest.raises(OutputError, match=r"sim cannot be written \(.*too large.*Make room"):
+            write_galaxies(tmp_path / "sim", [*simulate_galaxies(1)] * 50)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path) -> None:

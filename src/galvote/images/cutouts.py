@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +21,7 @@ from galvote.io.atomic import refuse_foreign, write_whole
 from galvote.io.bands import Look
 from galvote.io.positions import Positions, read_positions
 from galvote.io.sources import Source
-from galvote.io.tables import write_table
+from galvote.io.tables import read_table, write_table
 from galvote.io.threads import available_cores, map_in_threads
 
 _MANIFEST, _CATALOGUE = "cutouts.json", "catalogue.csv"
@@ -71,7 +72,7 @@ def cutouts(
     image_format
         ``jpg`` or ``png``.
     overwrite
-        Remove the images of an earlier call first.
+        Remove the images that an earlier call wrote first: those that ``catalogue.csv`` lists.
     report
         Called with what is to be said once.
     on_progress
@@ -87,7 +88,7 @@ def cutouts(
     Raises
     ------
     CatalogueError
-        If the catalogue cannot be used, or the folder holds cutouts of another one.
+        If the catalogue cannot be used, or the folder holds cutouts of another one, or of another field.
     OutputError
         If the folder holds something else, or cannot be written to.
     ImageError
@@ -109,7 +110,8 @@ def cutouts(
         on_progress=on_progress,
     )
     with looked_up as (positions, sources):
-        _begin(out, {"pixels": pixels, "format": image_format, "sources": sources.digest()}, overwrite)
+        plan = {"pixels": pixels, "format": image_format, "sources": sources.digest()}
+        _begin(out, paths, plan | ({"field": _states(field)} if field else {}), overwrite)
         failures = list[ImageError | None]()
         write = partial(_write_image, geometry=geometry)
         # A service is waited for, whatever the number of cores.
@@ -124,13 +126,12 @@ def cutouts(
     return table
 
 
-def _begin(out: Path, plan: dict[str, Any], overwrite: bool) -> None:
+def _begin(out: Path, paths: Sequence[Path], plan: dict[str, Any], overwrite: bool) -> None:
     """Write down what the folder is to hold, or raise `CatalogueError` if it holds something else."""
     manifest = out / _MANIFEST
-    if overwrite and out.exists():
-        for path in out.iterdir():
-            if path.suffix in _ENDINGS or path.name == _CATALOGUE:
-                path.unlink()
+    if overwrite:
+        for path in (*_written(out), *paths, out / _CATALOGUE):
+            path.unlink(missing_ok=True)
     elif manifest.is_file():
         try:
             begun = json.loads(manifest.read_text())
@@ -138,10 +139,26 @@ def _begin(out: Path, plan: dict[str, Any], overwrite: bool) -> None:
             begun = None
         if begun != plan:
             raise CatalogueError(
-                f"{out} holds images of another catalogue or survey, or with other settings; go on with "
-                "those, choose another folder, or start anew with --overwrite (overwrite=True)."
+                f"{out} holds images of another catalogue or survey, of a field that has changed since, or "
+                "with other settings; go on with those, choose another folder, or start anew with "
+                "--overwrite (overwrite=True)."
             )
     write_whole(manifest, json.dumps(plan, indent=1) + "\n")
+
+
+def _written(out: Path) -> list[Path]:
+    """Return the images that the folder's catalogue lists."""
+    with suppress(CatalogueError, KeyError):  # there is none, or a person has changed it
+        names = map(str, read_table(out / _CATALOGUE)["source"].drop_null().to_pylist())
+        return [out / name for name in names if Path(name).suffix in _ENDINGS and Path(name).name == name]
+    return []
+
+
+def _states(field: str | Path | Sequence[str | Path]) -> list[list[int]]:
+    """Return the size of each of a field's files and when it was changed."""
+    places = map(str, [field] if isinstance(field, str | Path) else field)
+    files = [Path(place if Path(place).is_file() else place.rpartition("[")[0]).stat() for place in places]
+    return [[file.st_size, file.st_mtime_ns] for file in files]
 
 
 def _write_image(place: tuple[Source, Path], geometry: Geometry) -> ImageError | None:

@@ -46,7 +46,7 @@ def look_up(
         with SkyField.open(field, look) as image:
             if arcsec is None and unknown.any():
                 positions = _measure(positions, np.flatnonzero(unknown), image, report, on_progress)
-            yield positions, positions.sources(image)
+            yield positions, positions.sources(image, look)
         return
     if arcsec is None and unknown.all() and len(positions):
         raise CatalogueError(

@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 
 from galvote.errors import CatalogueError, ImageError
 from galvote.images.geometry import Geometry, try_cutout
-from galvote.io.atomic import refuse_existing, trial_file, write_whole
+from galvote.io.atomic import refuse_existing, trial_file, write_whole, writing
 from galvote.io.readers.store import CUTOUTS, FORMAT, SOURCES, STORE, damaged_store, open_store, read_lines
 from galvote.io.sources import Source, Sources
 from galvote.io.threads import map_in_threads
@@ -130,7 +130,7 @@ def pack(
     CatalogueError
         If the directory holds an unfinished store of another geometry or other sources.
     OutputError
-        If it holds a finished store.
+        If it holds a finished store, or cannot be written to; what is packed by then is gone on from.
     """
     directory = Path(directory)
     with trial_file(directory / STORE) as place:
@@ -141,11 +141,11 @@ def pack(
     refuse_existing(directory / STORE)
     plan = {"format": FORMAT, "geometry": geometry.model_dump(), "field_of_view": field_of_view}
     remaining = iter(sources)
-    counts = _resume(directory, plan, remaining, geometry, field_of_view)
     decode = partial(_decode, geometry=geometry, field_of_view=field_of_view)
-    done, packed = _append(
-        directory, plan, map_in_threads(decode, remaining, threads=workers), counts, on_progress
-    )
+    with writing(directory):
+        counts = _resume(directory, plan, remaining, geometry, field_of_view)
+        decoded = map_in_threads(decode, remaining, threads=workers)
+        done, packed = _append(directory, plan, decoded, counts, on_progress)
     summary = plan | {"galaxies": packed, "failures": done - packed}
     if isinstance(sources, Sources):
         summary["sources_sha256"] = sources.digest()

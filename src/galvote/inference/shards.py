@@ -69,6 +69,10 @@ class Shards:
             raise CatalogueError(
                 f"{folder} holds no {MANIFEST}: `galvote predict … --out {folder}{os.sep}` makes one."
             ) from error
+        except NotADirectoryError as error:
+            raise CatalogueError(
+                f"{folder} is a file and not a folder; name the one that `galvote predict` writes shards to."
+            ) from error
         except (OSError, ValueError, AttributeError, TypeError) as error:
             what = f"{error.error_count()} keys are wrong" if isinstance(error, ValidationError) else error
             raise CatalogueError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,9 @@ _LONGEST, _MOST = 68, 999
 
 _FORBIDDEN = r"[\x00-\x08\x0b\x0c\x0e-\x1f]"
 """Characters that XML cannot hold; FITS loses a zero byte at the end."""
+
+_CONTROL = r"[\x00-\x1f\x7f-\x9f]"
+"""Characters that no header of FITS can hold."""
 
 _UNPRINTABLE = r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]"
 """Characters that JSON takes as they are, and YAML does not."""
@@ -158,7 +162,7 @@ def write_fits(table: pa.Table, path: Path) -> None:
         unit = units[1]
         raw = unit.data.view(np.ndarray)
         for number, (field, column) in enumerate(zip(table.schema, table.columns, strict=True), start=1):
-            for key, text in about(field).items():
+            for key, text in _printable(field).items():
                 unit.header[f"{_FITS_KEYWORDS[key]}{number}"] = text.encode("ascii", "replace").decode()
             if pa.types.is_boolean(field.type) and column.null_count:
                 # A logical that is missing is a zero byte, which astropy has no way to ask for.
@@ -193,6 +197,62 @@ def with_astropy_header(table: pa.Table) -> pa.Table:
     return table.replace_schema_metadata({**(table.schema.metadata or {}), **notes})
 
 
+def from_astropy_header(table: pa.Table, path: Path) -> pa.Table:
+    """Return a Parquet file's table with what astropy says of it beside: units, descriptions, and gaps.
+
+    Of a masked column, the file has the values below the mask, and the mask as a column of its own.
+    """
+    notes = dict(table.schema.metadata or {})
+    said = notes.pop(b"table_meta_yaml", b"{").decode()
+    if said.startswith("{"):  # galvote's own, which Arrow's fields have, too
+        return table
+    from astropy.table.meta import YamlParseError, get_header_from_yaml
+
+    try:
+        header = get_header_from_yaml(said.splitlines())
+        parts = (header.get("meta") or {}).get("__serialized_columns__") or {}
+        columns = {column["name"]: column for column in header["datatype"]}
+        masks = dict(_masks(parts))
+        others = [name for name, part in parts.items() if "ra" in part and part.get("frame") != "icrs"]
+    except (YamlParseError, LookupError, TypeError, AttributeError) as error:
+        raise CatalogueError(
+            f"{path}: what astropy says of the columns (table_meta_yaml) is damaged; write the file again."
+        ) from error
+    if others:
+        raise CatalogueError(f"{path}: the coordinates {list_names(others)} are not ICRS; convert them.")
+    arrays, fields = list[pa.ChunkedArray](), list[pa.Field]()
+    for field, values in zip(table.schema, table.columns, strict=True):
+        if field.name in masks.values():
+            continue
+        if masks.get(field.name) in table.column_names:
+            values = _with_gaps(values, table[masks[field.name]])
+        known = columns.get(field.name, {})
+        ucd = (known.get("meta") or {}).get("ucd")
+        arrays.append(values)
+        fields.append(describe(field, known.get("description"), known.get("unit"), ucd))
+    return pa.Table.from_arrays(arrays, schema=pa.schema(fields, notes))
+
+
+def _masks(part: Any) -> Iterator[tuple[str, str]]:
+    """Yield the names of columns and of their masks, from how astropy has taken columns to pieces."""
+    if isinstance(part, dict):
+        if "data" in part and "mask" in part:
+            yield part["data"]["name"], part["mask"]["name"]
+        for piece in part.values():
+            yield from _masks(piece)
+
+
+def _with_gaps(values: Any, mask: Any) -> Any:
+    """Return a column, or lists, with nulls where a mask of the same shape is true."""
+    if not pa.types.is_fixed_size_list(mask.type):
+        return pc.if_else(mask, pa.scalar(None, values.type), values)
+    size = mask.type.list_size
+    inner = _with_gaps(
+        pa.concat_arrays(pc.list_flatten(values).chunks), pa.concat_arrays(pc.list_flatten(mask).chunks)
+    )
+    return pa.chunked_array([pa.FixedSizeListArray.from_arrays(inner, size)])
+
+
 def _ecsv_column(field: pa.Field) -> dict[str, Any]:
     known = about(field)
     plain = pa.types.is_primitive(field.type) and not pa.types.is_temporal(field.type)
@@ -220,15 +280,26 @@ def to_astropy(table: pa.Table, *, for_fits: bool = False) -> Table:
     refuse_names(table.column_names)
     for field, column in zip(table.schema, table.columns, strict=True):
         columns[field.name] = _to_numpy(field.name, column, for_fits)
-        known = about(field)
+        known = _printable(field)
         columns[field.name].description = known.get("description")
         if "unit" in known:
-            columns[field.name].unit = Unit(known["unit"], parse_strict="silent")
+            unit = Unit(known["unit"], parse_strict="silent")
+            if for_fits and not str(unit).isascii():
+                unit = Unit(known["unit"].encode("ascii", "replace").decode(), parse_strict="silent")
+            columns[field.name].unit = unit
         if "ucd" in known:
             columns[field.name].meta["ucd"] = known["ucd"]
     if comments := _comments(table.schema):
         columns.meta["comments"] = comments
     return columns
+
+
+def _printable(field: pa.Field) -> dict[str, str]:
+    """Return what is known of a column, with blanks for line breaks and ? for other control characters."""
+    return {
+        key: re.sub(_CONTROL, lambda found: " " if found[0].isspace() else "?", text)
+        for key, text in about(field).items()
+    }
 
 
 def _to_numpy(name: str, column: pa.ChunkedArray, for_fits: bool) -> Any:

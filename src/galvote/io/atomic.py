@@ -31,16 +31,29 @@ def trial_file(path: Path, *, unique: bool = True) -> Iterator[Path]:
     """Yield a place as `atomic_file` does, and remove it: so long work learns whether it can end."""
     place = path.with_name(f"{path.name}.{uuid4().hex}.partial" if unique else f"{path.name}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield place
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield place
+    finally:
+        with suppress(OSError):
+            place.unlink()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise `OutputError` where the system says that something at a path cannot be written."""
+    try:
+        yield
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next((place for place in path.parents if place.exists() and not place.is_dir()), path)
+        raise OutputError(
+            f"{path} cannot be written: {file} is a file and not a folder; choose another path."
+        ) from error
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written ({error.strerror or error}). Make room there, see that you may write "
             "there, or choose another path; what is there already stays."
         ) from error
-    finally:
-        with suppress(OSError):
-            place.unlink()
 
 
 def write_whole(

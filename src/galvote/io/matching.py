@@ -29,7 +29,7 @@ class PositionMatch:
         others = len(self.rows) - matched - unclear
         return (
             f"By position, {matched:,} of {len(self.rows):,} rows match a galaxy; {others:,} match none, and "
-            f"{unclear:,} are left out because it is ambiguous which."
+            f"of {unclear:,} it is ambiguous which they match."
         )
 
 

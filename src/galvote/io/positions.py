@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from jaxtyping import Float64
 
 from galvote.errors import CatalogueError
+from galvote.io.bands import Look
 from galvote.io.columns import (
     ID_COLUMNS,
     about,
@@ -77,12 +78,12 @@ class Positions:
         """Return the same galaxies with other sizes."""
         return replace(self, r90=r90)
 
-    def sources(self, service: ImageService) -> Sources:
-        """Return the galaxies' images, none of which is looked up before it is read."""
+    def sources(self, service: ImageService, look: Look | None = None) -> Sources:
+        """Return the galaxies' images, none of which is looked up before it is read, and with which look."""
         places = pa.StructArray.from_arrays(
             [pa.array(column) for column in (self.ra, self.dec, self.r90)], ["ra", "dec", "r90"]
         )
-        listing = Listing(pa.array(self.ids, TEXT), places, _LookedUp(service))
+        listing = Listing(pa.array(self.ids, TEXT), places, _LookedUp(service, look or Look()))
         return Sources((listing,) if self.ids else ())
 
 
@@ -169,6 +170,7 @@ class _LookedUp:
     """Reads images that are looked up by position; a location is ra, dec and r90."""
 
     service: ImageService
+    look: Look
 
     def reads(self, locations: pa.Array) -> Iterator[Read]:
         for start in range(0, len(locations), _AT_A_TIME):

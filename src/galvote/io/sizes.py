@@ -95,6 +95,11 @@ class Sizes:
         """
         without = [id_ for id_ in ids if math.isnan(self.pixels(id_))]
         if ids and len(without) == len(ids):
+            if matched := sum(id_ in self.r90 for id_ in ids):
+                raise CatalogueError(
+                    f"The catalogue has {matched} of {len(ids)} images, and a positive size of none: fill in "
+                    "its column of sizes, or name another with --size-column (column=)."
+                )
             raise CatalogueError(
                 f"No image has a size in the catalogue: its ids are {list_names(list(self.r90), 3)}; the "
                 f"images' are {list_names(ids, 3)}. The names of images, without the ending, must be the ids."

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from galvote.errors import CatalogueError, OutputError
 from galvote.io.astropy_tables import (
+    from_astropy_header,
     read_ecsv,
     read_fits,
     read_votable,
@@ -180,7 +181,9 @@ def _read_parquet(path: Path) -> pa.Table:
     if not files:
         raise CatalogueError(f"The folder {path} has no Parquet files; name a table, or a folder of shards.")
     refuse_repeated(pq.read_schema(files[0]).names, path)
-    return pq.read_table(files, partitioning=None)  # folders named a=b hold no columns
+    # One by one, because each may have masks of its own; folders named a=b hold no columns.
+    parts = [from_astropy_header(pq.read_table(file, partitioning=None), path) for file in files]
+    return pa.concat_tables(parts, promote_options="permissive")
 
 
 register_table("csv", ".csv", read=read_csv, write=write_csv)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pyarrow.compute as pc
 
 from galvote.errors import CatalogueError
 from galvote.io.columns import ID_COLUMNS, list_names
+from galvote.io.positions import coordinates
 from galvote.io.sources import Sources
 from galvote.labels.votes import Votes
 
@@ -79,6 +81,9 @@ def join_by_id(catalogue: pa.Table, ids: Sequence[str], predictions: pa.Table) -
     absent = pc.is_null(rows)
     unknown = pc.equal(pa.array(ids, pa.string()), "")
     why = pc.if_else(unknown, "No image is at this position alone.", "No image has this id.")
+    if "" in ids:  # which were looked for by position
+        ra, dec = coordinates(catalogue, Path("catalogue"))
+        why = pc.if_else(np.isfinite(ra) & (np.abs(dec) <= 90), why, "The catalogue has no position of it.")
     for name, text in (("status", "missing"), ("reason", why)):
         place = joined.column_names.index(name)
         filled = pc.if_else(absent, text, joined[name])

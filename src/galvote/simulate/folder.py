@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import simplejpeg
 from jaxtyping import Float
 
 from galvote.images.geometry import R90_PIXELS
-from galvote.io.atomic import refuse_existing, refuse_foreign, write_whole
+from galvote.io.atomic import refuse_existing, refuse_foreign, write_whole, writing
 from galvote.io.sources import say_width
 from galvote.simulate.galaxies import SimulatedGalaxy
 from galvote.simulate.sky import WIDTHS
@@ -36,7 +36,7 @@ def write_galaxies(
     ``images_training/<GalaxyID>.jpg``; ``training_solutions.csv``, cumulative fractions as the challenge has
     them; ``vote_counts.csv``, counts and conditional fractions as the survey has them (0 where nobody was
     asked); ``true_fractions.csv``, the cumulative fractions of infinitely many volunteers. The tables appear
-    when all galaxies are written.
+    when all galaxies are written; stopped before, or where there is no room, nothing is left.
 
     Parameters
     ----------
@@ -49,9 +49,23 @@ def write_galaxies(
     ------
     OutputError
         If the directory holds anything and may not be overwritten, or holds something else than simulated
-        galaxies.
+        galaxies, or cannot be written to.
     """
-    _make_room(directory, overwrite)
+    _refuse_taken(directory, overwrite)
+    _clear(directory)
+    try:
+        with writing(directory):
+            _write_all(directory, galaxies, on_progress)
+    except BaseException:  # Ctrl-C, too
+        _clear(directory)
+        raise
+
+
+def _write_all(
+    directory: Path,
+    galaxies: Iterable[SimulatedGalaxy],
+    on_progress: Callable[[SimulatedGalaxy], None] | None,
+) -> None:
     (directory / IMAGES).mkdir(parents=True, exist_ok=True)
     partial = {name: directory / f"{name}.partial" for name in _TABLES}
     with ExitStack() as stack:
@@ -77,14 +91,22 @@ def write_galaxies(
         path.replace(directory / name)
 
 
-def _make_room(directory: Path, overwrite: bool) -> None:
+def _refuse_taken(directory: Path, overwrite: bool) -> None:
     refuse_foreign(directory, f"{TRUTH}*", "simulated galaxies")
     refuse_existing(*directory.glob(f"{TRUTH}*"), overwrite=overwrite)
-    # The truth goes last: it is what tells that the rest may be removed.
+
+
+def _clear(directory: Path) -> None:
+    """Remove galaxies and tables, whole or not, and folders that are empty then."""
     for path in (directory / IMAGES).glob("[0-9]" * 6 + ".jpg"):
         path.unlink()
+    # The truth goes last: it is what tells that the rest may be removed.
     for name in _TABLES:
+        (directory / f"{name}.partial").unlink(missing_ok=True)
         (directory / name).unlink(missing_ok=True)
+    with suppress(OSError):
+        (directory / IMAGES).rmdir()
+        directory.rmdir()
 
 
 def _write_image(path: Path, galaxy: SimulatedGalaxy) -> None:

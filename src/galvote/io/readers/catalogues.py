@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from galvote.errors import CatalogueError
+from galvote.io.astropy_tables import from_astropy_header
 from galvote.io.columns import cast_to_text, find_id_column, ids_as_text, is_text, list_names
 from galvote.io.readers.files import FITS, Files, join_paths, read_files
 from galvote.io.readers.fits_tables import opened
@@ -53,7 +54,8 @@ def list_catalogue(path: Path, id_column: str | None = None) -> Listing | None:
         )
     if of_parquet:
         wanted = dict.fromkeys((column, "source", "status", "reason"))
-        table = table.read([name for name in wanted if name in names])  # catalogues may be wide
+        kept = [name for name in names if name.removesuffix(".mask") in wanted]  # catalogues may be wide
+        table = from_astropy_header(table.read(kept), path)
     sources = cast_to_text(table["source"], "`source`", path).combine_chunks()
     named = pc.not_equal(pc.utf8_trim_whitespace(sources), pa.scalar("", TEXT))
     paths = join_paths(path.parent, pc.if_else(pc.fill_null(named, False), sources, pa.scalar(None, TEXT)))
