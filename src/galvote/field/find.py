@@ -11,7 +11,7 @@ from galvote.field.field import Field
 from galvote.images.decode import decode_image
 from galvote.inference import Prediction, Predictor
 from galvote.inference.listing import Array, as_image
-from galvote.io.bands import Look
+from galvote.io.bands import Bands, Look
 from galvote.io.sources import FitsFiles
 
 _BATCH = 256
@@ -27,7 +27,7 @@ def find_field(
     limit: int | None = None,
     tta: int = 1,
     level: float | None = None,
-    bands: str | None = None,
+    bands: Bands | None = None,
     stretch: str = "lupton",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Field:

@@ -23,7 +23,7 @@ from galvote.inference.scored import (
 )
 from galvote.inference.settings import OnProgress, Scale
 from galvote.io import Sources, list_sources, read_table
-from galvote.io.bands import Look
+from galvote.io.bands import Bands, Look
 from galvote.io.columns import one_has
 from galvote.io.positions import positions_of
 from galvote.labels import Votes, match_ids, read_labels, read_votes
@@ -120,7 +120,7 @@ def evaluate(
     tta: int = 1,
     level: float | None = None,
     field_of_view: float | None = None,
-    bands: str | None = None,
+    bands: Bands | None = None,
     stretch: str = "lupton",
     scale: Scale | None = None,
     backend: str | None = None,

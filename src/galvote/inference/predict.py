@@ -10,6 +10,7 @@ from galvote.inference.listing import Images, Place, list_galaxies
 from galvote.inference.prediction import Prediction
 from galvote.inference.predictor import Predictor
 from galvote.inference.settings import Scale, Settings
+from galvote.io.bands import Bands
 
 if TYPE_CHECKING:
     from galvote.images.services import CutoutService
@@ -25,7 +26,7 @@ def predict(
     level: float | None = None,
     features: bool = False,
     conditional: bool = False,
-    bands: str | None = None,
+    bands: Bands | None = None,
     stretch: str = "lupton",
     scale: Scale | None = None,
     id_column: str | None = None,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from galvote.errors import GalvoteError
-from galvote.io.bands import Look
+from galvote.io.bands import Bands, Look, join_bands
 from galvote.io.sizes import Sizes
 
 Scale = Literal["gz2", "auto"] | Sizes
@@ -34,7 +34,7 @@ class Settings:
     level: float | None = None
     features: bool = False
     conditional: bool = False
-    bands: str | None = None
+    bands: Bands | None = None
     stretch: str = "lupton"
     scale: Scale | None = None
 
@@ -43,6 +43,8 @@ class Settings:
             raise GalvoteError("The field of view says the scale already: leave it or the scale out.")
         if self.scale not in (None, "gz2", "auto") and not isinstance(self.scale, Sizes):
             raise GalvoteError(f'There is no scale {self.scale!r}: it is "gz2", "auto" or galvote.Sizes.')
+        if self.bands is not None:  # as the manifest of shards has them
+            object.__setattr__(self, "bands", join_bands(self.bands) or None)
 
     @property
     def look(self) -> Look:
