@@ -11,7 +11,8 @@ from galvote.field.field import Field
 from galvote.images.decode import decode_image
 from galvote.inference import Prediction, Predictor
 from galvote.inference.listing import Array, as_image
-from galvote.io.bands import Bands, Look
+from galvote.inference.settings import Settings
+from galvote.io.bands import Bands
 from galvote.io.sources import FitsFiles
 
 _BATCH = 256
@@ -66,12 +67,13 @@ def find_field(
     ModelError
         If there is no such model, or a level is asked for and it is not calibrated.
     """
+    look = Settings(tta, level=level, bands=bands, stretch=stretch).look
     predictor = model if isinstance(model, Predictor) else Predictor.load(model, backend)
     if level is not None:
         predictor.check_level(level)
     if isinstance(image, str | os.PathLike):
         title = Path(image).stem if title is None else title
-        pixels = decode_image(FitsFiles((Path(image).read_bytes(),), Look.of(bands, stretch)))
+        pixels = decode_image(FitsFiles((Path(image).read_bytes(),), look))
     else:
         pixels = as_image(np.asarray(image))
     found = find_galaxies(pixels, min_radius=min_radius, limit=limit, on_progress=on_progress)
