@@ -13,16 +13,46 @@ from galvote.inference import Settings
 
 
 @pytest.mark.parametrize("width", [math.nan, math.inf, 0.0, -1.0, 1e9])
-def test_a_field_of_view_is_possible(width, command, real_galaxies, tmp_path):
+def test_a_field_of_view_is_possible(width, command, tmp_path):
     with pytest.raises(GalvoteError, match=r"field of view of .* is not possible"):
         Settings(field_of_view=width)
-    ran = command("predict", real_galaxies, "--field-of-view", width, "--out", tmp_path / "x.csv")
+    ran = command("predict", tmp_path, "--field-of-view", width, "--out", tmp_path / "x.csv")
     assert ran.returncode == 2 and "field of view of" in ran.stderr
 
 
 def test_there_is_an_orientation_at_least():
     with pytest.raises(GalvoteError, match="tta of 0"):
         galvote.predict(np.zeros((64, 64, 3), np.uint8), tta=0)
+
+
+def test_an_option_that_would_do_nothing_is_refused(command, tmp_path):
+    out, votes = tmp_path / "x.csv", tmp_path / "votes.csv"
+    for ask, message in (
+        (("predict", tmp_path, "--format", "challenge", "--conditional"), "leave out --conditional"),
+        (("predict", tmp_path, "--size-factor", 2), "only with --pixel-scale"),
+        (("predict", tmp_path, "--size-column", "r"), "Name either images or a --catalogue"),
+    ):
+        ran = command(*ask, "--out", out)
+        assert ran.returncode == 2 and message in " ".join(ran.stderr.split()), ran.stderr
+    for option in (
+        "--tta=8",
+        "--field-of-view=9",
+        "--scale=auto",
+        "--bands=0",
+        "--stretch=asinh",
+        "--backend=onnx",
+    ):
+        ran = command("evaluate", "--votes", votes, "--predictions", votes, option)
+        assert ran.returncode == 2 and "this needs a model" in ran.stderr, ran.stderr
+    ran = command("evaluate", "--votes", votes, "--predictions", votes, "--size-column", "r")
+    assert ran.returncode == 2 and "only with --pixel-scale" in ran.stderr
+    image = np.zeros((64, 64, 3), np.uint8)
+    loaded = galvote.load("galvote-small")
+    for verb in (galvote.predict, galvote.find_field):
+        with pytest.raises(GalvoteError, match="leave out backend="):
+            verb(image, model=loaded, backend="onnx")
+    with pytest.raises(GalvoteError, match="8 to 2048 pixels"):
+        galvote.cutouts("x.csv", tmp_path / "c", pixels=4)
 
 
 WRONG_TYPES = """
@@ -36,9 +66,17 @@ for wrong in ({"level": "0.9"}, {"tta": 1.5}, {"field_of_view": "8"}):
             verb(image, **wrong)
         except GalvoteError as error:
             print(error)
+for verb, wrong in (
+    (galvote.cutouts, {"image_format": "tiff"}),
+    (galvote.predict_table, {"layout": "x"}),
+):
+    try:
+        verb("x.csv", "x.parquet", **wrong)
+    except GalvoteError as error:
+        print(error)
 """
 
 
 def test_wrong_types_are_named():
     ran = subprocess.run([sys.executable, "-c", WRONG_TYPES], capture_output=True, text=True, check=True)
-    assert len(ran.stdout.splitlines()) == 5
+    assert len(ran.stdout.splitlines()) == 7

@@ -11,6 +11,7 @@ from galvote.field.field import Field
 from galvote.images.decode import decode_image
 from galvote.inference import Prediction, Predictor
 from galvote.inference.listing import Array, as_image
+from galvote.inference.predictor import load_predictor
 from galvote.inference.settings import Settings
 from galvote.io.bands import Bands
 from galvote.io.sources import FitsFiles
@@ -68,7 +69,7 @@ def find_field(
         If there is no such model, or a level is asked for and it is not calibrated.
     """
     look = Settings(tta, level=level, bands=bands, stretch=stretch).look
-    predictor = model if isinstance(model, Predictor) else Predictor.load(model, backend)
+    predictor = load_predictor(model, backend)
     if level is not None:
         predictor.check_level(level)
     if isinstance(image, str | os.PathLike):

@@ -14,7 +14,7 @@ from galvote.errors import CatalogueError, GalvoteError, ImageError
 from galvote.images import COMPACT, FRAME_WIDTH, Geometry, decode_cutout
 from galvote.inference.listing import Place
 from galvote.inference.prediction import Prediction
-from galvote.inference.predictor import Predictor
+from galvote.inference.predictor import Predictor, load_predictor
 from galvote.inference.scored import (
     match_predictions,
     read_predictions,
@@ -174,8 +174,15 @@ def evaluate(
     CatalogueError
         If a table cannot be read, predicts a galaxy twice, or no galaxy has both votes and a prediction.
     """
-    _refuse_ambiguity(predictions, model, images, level, splits, split)
-    predictor = Predictor.load(model, backend) if isinstance(model, str | Path) else model
+    asked = {"tta": tta != 1} | {
+        name: value is not None for name, value in (("level", level), ("scale", scale), ("backend", backend))
+    }
+    if not images:  # of which a report shows some
+        looks = {"bands": bands is not None, "stretch": stretch != "lupton"}
+        asked |= {"field_of_view": field_of_view is not None, **looks}
+    given = [name for name, is_given in asked.items() if is_given]
+    _refuse_ambiguity(predictions, model, images, given, splits, split)
+    predictor = None if model is None else load_predictor(model, backend)
     tables = [] if images is None else [images] if isinstance(images, str | Path) else [*images]
     tables += [predictions] if isinstance(predictions, str | Path) else []
     with one_has(id_column):
@@ -241,15 +248,16 @@ def _compare(
 
 
 def _refuse_ambiguity(
-    predictions: object, model: object, images: object, level: object, splits: object, split: object
+    predictions: object, model: object, images: object, asked: list[str], splits: object, split: object
 ) -> None:
     wrong = ""
     if (predictions is None) == (model is None):
         wrong = "Give either --predictions, or --model with --images (predictions=; model=, images=)."
     elif model is not None and not images:
         wrong = "--model needs --images (images=): what it is to predict."
-    elif model is None and level is not None:
-        wrong = "--level (level=) needs a model: the intervals of predictions have theirs already."
+    elif model is None and asked:
+        options = ", ".join(f"--{name.replace('_', '-')} ({name}=)" for name in asked)
+        wrong = f"{options}: this needs a model; predictions are made already."
     elif (splits is None) != (split is None):
         wrong = "--splits and --split (splits=, split=) go together."
     if wrong:

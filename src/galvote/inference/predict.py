@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from galvote.inference.listing import Images, Place, list_galaxies
 from galvote.inference.prediction import Prediction
-from galvote.inference.predictor import Predictor
+from galvote.inference.predictor import Predictor, load_predictor
 from galvote.inference.settings import Scale, Settings
 from galvote.io.bands import Bands
 
@@ -103,7 +103,7 @@ def predict(
     >>> table = galvote.predict(catalogue="sky.fits", field="field.fits").to_table()  # doctest: +SKIP
     """
     settings = Settings(tta, field_of_view, level, features, conditional, bands, stretch, scale)
-    predictor = model if isinstance(model, Predictor) else Predictor.load(model, backend)
+    predictor = load_predictor(model, backend)
     with list_galaxies(
         images,
         settings,

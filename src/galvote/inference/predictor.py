@@ -368,5 +368,16 @@ class Predictor:
         return fractions, features
 
 
+def load_predictor(model: Predictor | str | os.PathLike[str], backend: str | None) -> Predictor:
+    """Return a model, which may be loaded; then `ModelError` if a backend is named."""
+    if not isinstance(model, Predictor):
+        return Predictor.load(model, backend)
+    if backend is not None:
+        raise ModelError(
+            f"The model is loaded, so leave out backend={backend!r}, or name it to galvote.load."
+        )
+    return model
+
+
 def _warn(remark: str) -> None:
     warnings.warn(remark, ScaleWarning, stacklevel=4)
