@@ -1,15 +1,18 @@
 """Simple mistakes in Python and on the command line are errors that say what to do."""
 
 import math
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import galvote
-from galvote.errors import GalvoteError
+from galvote.errors import GalvoteError, ModelError
 from galvote.inference import Settings
+from galvote.weights import FOLDER
 
 
 @pytest.mark.parametrize("width", [math.nan, math.inf, 0.0, -1.0, 1e9])
@@ -53,6 +56,21 @@ def test_an_option_that_would_do_nothing_is_refused(command, tmp_path):
             verb(image, model=loaded, backend="onnx")
     with pytest.raises(GalvoteError, match="8 to 2048 pixels"):
         galvote.cutouts("x.csv", tmp_path / "c", pixels=4)
+
+
+@pytest.mark.parametrize(("name", "backend"), [("network-int8.onnx", "onnx"), ("network.onnx", "openvino")])
+def test_a_graph_that_is_damaged_or_of_another_model_is_refused(name, backend, tmp_path):
+    pytest.importorskip(backend.replace("onnx", "onnxruntime"))
+    folder = Path(shutil.copytree(FOLDER / "galvote-small", tmp_path / "own"))
+    whole = (folder / name).read_bytes()
+    for data, wrong in (
+        (whole[: len(whole) // 2], "it is damaged"),
+        (b"", "it is damaged"),
+        ((FOLDER / "galvote-base" / name).read_bytes(), "it is of another model"),
+    ):
+        (folder / name).write_bytes(data)
+        with pytest.raises(ModelError, match=f"{name} cannot be used: {wrong}.*galvote export --model"):
+            galvote.load(folder, backend)
 
 
 WRONG_TYPES = """
