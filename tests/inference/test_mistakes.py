@@ -73,6 +73,12 @@ def test_a_graph_that_is_damaged_or_of_another_model_is_refused(name, backend, t
             galvote.load(folder, backend)
 
 
+def test_shards_have_galaxies_and_tasks_exist(tmp_path):
+    for wrong in ({"shard_size": 0}, {"task": (3, 2)}, {"task": (0, 2)}):
+        with pytest.raises(GalvoteError, match=r"not possible|There is no task"):
+            galvote.predict_shards("x", tmp_path / "s", **wrong)
+
+
 WRONG_TYPES = """
 import numpy as np
 import galvote
@@ -87,6 +93,7 @@ for wrong in ({"level": "0.9"}, {"tta": 1.5}, {"field_of_view": "8"}):
 for verb, wrong in (
     (galvote.cutouts, {"image_format": "tiff"}),
     (galvote.predict_table, {"layout": "x"}),
+    (galvote.predict_shards, {"task": "1/2"}),
 ):
     try:
         verb("x.csv", "x.parquet", **wrong)
@@ -97,4 +104,4 @@ for verb, wrong in (
 
 def test_wrong_types_are_named():
     ran = subprocess.run([sys.executable, "-c", WRONG_TYPES], capture_output=True, text=True, check=True)
-    assert len(ran.stdout.splitlines()) == 7
+    assert len(ran.stdout.splitlines()) == 8

@@ -29,7 +29,7 @@ from galvote.io.positions import positions_of
 from galvote.labels import Votes, match_ids, read_labels, read_votes
 from galvote.metrics import Comparison, column_means, score
 from galvote.report import CURVES, best_and_worst, write_report
-from galvote.trees import DecisionTree
+from galvote.trees import DecisionTree, load_tree
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ def evaluate(
     predictions: Prediction | Place | None = None,
     model: Predictor | Place | None = None,
     images: Place | Sequence[Place] | None = None,
-    tree: DecisionTree | None = None,
+    tree: DecisionTree | Place | None = None,
     splits: Place | None = None,
     split: str | None = None,
     tta: int = 1,
@@ -145,8 +145,8 @@ def evaluate(
     images
         Places of images. With `predictions` they are only for `Evaluation.write_report`.
     tree
-        The tree of a table of predictions; by default that whose columns it has, a shipped one or that of the
-        classes in `votes`. A model has its own.
+        The tree of a table of predictions, its name or its file; by default that whose columns it has, a
+        shipped one or that of the classes in `votes`. A model has its own.
     splits, split
         A table with a column ``split``, and the split to be scored. The mean predictor says the mean votes of
         the split ``train``.
@@ -174,6 +174,7 @@ def evaluate(
     CatalogueError
         If a table cannot be read, predicts a galaxy twice, or no galaxy has both votes and a prediction.
     """
+    tree = None if tree is None else load_tree(tree)
     asked = {"tta": tta != 1} | {
         name: value is not None for name, value in (("level", level), ("scale", scale), ("backend", backend))
     }
