@@ -57,6 +57,10 @@ def test_bands_of_a_galaxy_are_one_row_and_an_option_names_them(command, trained
     assert first["mixed"]["Class1.1"] == pytest.approx(plain["lone_r"]["Class1.1"], abs=1e-6)
     told = galvote.predict(folder / "cube.fits", trained, bands="2,1,0", scale="gz2")
     assert told.fractions[0, 0] == pytest.approx(plain["one"]["Class1.1"], abs=1e-6)
+    listed = galvote.predict(folder / "cube.fits", trained, bands=[2, 1, 0], scale="gz2")
+    assert (listed.fractions == told.fractions).all()
+    plane = galvote.predict(folder / "mixed.fits", trained, bands=0, scale="gz2")
+    assert plane.fractions[0, 0] == pytest.approx(plain["lone_r"]["Class1.1"], abs=1e-6)
 
 
 def test_a_stretch_is_part_of_shards_and_stores(command, trained, folder, tmp_path):

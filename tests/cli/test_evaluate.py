@@ -288,6 +288,8 @@ def test_votes_of_another_tree_are_refused(calibrated, packed, galaxies, tmp_pat
         galvote.evaluate(folder / "votes.csv", model=calibrated, images=packed, tree=dust)
     with pytest.raises(TreeError, match="The tree of the votes, 'gz2'"):
         galvote.evaluate(folder / "votes.csv", predictions=table, tree=dust)
+    with pytest.raises(CatalogueError, match="predictions of the tree 'gz1'"):
+        galvote.evaluate(folder / "votes.csv", predictions=table, tree="gz1")
 
 
 def test_no_common_galaxy_shows_ids_of_both_sides(command, galaxies):

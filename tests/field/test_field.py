@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from galvote.calibration import Calibration
-from galvote.errors import OutputError
+from galvote.errors import ImageError, OutputError
 from galvote.field import Field, find_field, refuse_taken, write_field
 from galvote.images import Geometry
 from galvote.inference import Prediction, Predictor, make_prediction
@@ -219,3 +219,10 @@ def test_a_field_is_an_astropy_table(flagged: Field) -> None:
     table = flagged.to_table()
     assert table["r90"].unit == "pix" and table["angle"].unit == "deg"
     assert table["ood"].dtype == bool and "unknown" in set(table["kind"])
+
+
+def test_what_is_no_image_of_uint8_is_refused(image: np.ndarray) -> None:
+    alpha = np.dstack([image, image[..., :1]])
+    for wrong in (image / 255, image.astype(np.uint16) * 257, image[..., 0], alpha):
+        with pytest.raises(ImageError, match="must be"):
+            find_field(wrong, model=Stand())

@@ -111,7 +111,7 @@ def test_votes_on_a_tree(form, parent, simulated, two_questions, own_tree, tmp_p
         two_questions.images,
         labels,
         out,
-        tree=two_questions.tree,
+        tree=own_tree if form == "counts" else two_questions.tree,
         tta=1,
         scale="gz2",
         report=said.append,

@@ -76,7 +76,8 @@ def test_numbers_are_in_tables_with_their_unit(learned, command, simulated, numb
     assert (wide.high >= table["bar length_high"] - 1e-5).all() and (wide.high <= 8 + 1e-5).all()
     scores = galvote.evaluate(numbers, model=found.folder, images=images, scale="gz2").scores["numbers"]
     assert scores["bar length"]["rank_correlation"] > 0.5
-    assert prediction.headline(0) == f"bar length {wide.value[0]:.3g} kpc"
+    said = f"bar length {wide.value[0]:.3g} kpc"
+    assert prediction.headline(0) == prediction.finding(0).label == prediction.finding(0).name == said
 
 
 def test_numbers_are_in_answers_of_the_server(learned):

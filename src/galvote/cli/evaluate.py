@@ -75,7 +75,6 @@ def evaluate(
     from galvote.cli.progress import plain_console, progress_bar
     from galvote.io.atomic import refuse_existing
     from galvote.report import PAGE
-    from galvote.trees import load_tree
 
     console = plain_console(stderr=True)
     if report is not None:
@@ -87,7 +86,7 @@ def evaluate(
             predictions=predictions,
             model=model,
             images=images,
-            tree=None if tree is None else load_tree(tree),
+            tree=tree,
             splits=splits,
             split=split,
             tta=tta,

@@ -117,11 +117,11 @@ def print_field(field: Field, console: Console) -> None:
     for row in field.clearest:
         galaxy, finding = field.galaxies[row], field.findings[row]
         table.add_row(
-            Text(finding.kind.name, finding.kind.colour),
+            Text(finding.name, finding.kind.colour),
             f"{galaxy.number}",
             f"{galaxy.x:.0f}",
             f"{galaxy.y:.0f}",
-            f"{finding.fraction:.0%}",
+            "" if finding.number else f"{finding.fraction:.0%}",
             field.paths[row],
         )
     console.print(table)

@@ -157,6 +157,11 @@ def choose_scale(
     from galvote.io import Sizes
 
     if pixel_scale is None:
+        of_sizes = {"--catalogue": catalogue, "--size-column": size_column, "--size-factor": factor != 1}
+        if given := [option for option, value in of_sizes.items() if value]:
+            raise CatalogueError(
+                f"{', '.join(given)}: only with --pixel-scale, the images' arcseconds a pixel."
+            )
         return None if scale is None else scale.value
     if scale is not None or catalogue is None:
         raise CatalogueError("--pixel-scale needs a --catalogue of ids and r90, and no --scale.")

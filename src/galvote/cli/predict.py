@@ -129,9 +129,10 @@ def predict(
     one_table = {"ids": ids, "join": join, "layout": layout.value}
     in_shards = {"shard_size": shard_size, "task": task and share, "retry": retry}
     _refuse_unfit(place, into_folder, one_table, in_shards)
-    chosen = options.choose_scale(scale, pixel_scale, catalogue, size_column, size_factor, id_column)
+    sizes: tuple[Path | None, str | None] = (None, None)
     if pixel_scale is not None:  # the catalogue is of sizes, not of positions
-        catalogue = size_column = None
+        sizes, catalogue, size_column = (catalogue, size_column), None, None
+    chosen = options.choose_scale(scale, pixel_scale, *sizes, size_factor, id_column)
 
     from galvote.inference import Settings
 

@@ -128,7 +128,7 @@ class Field:
             "flux": pa.array(flux.round()),
             "magnitude": pa.array((-2.5 * np.log10(flux)).round(3)),
             **{name: pa.array(columns[name], pa.bool_()) for name in _MEASURED[6:]},
-            "kind": pa.array([finding.kind.name for finding in self.findings], pa.string()),
+            "kind": pa.array([finding.name for finding in self.findings], pa.string()),
             "path": pa.array(self.paths, pa.string()),
         }
         schema = [describe(pa.field(name, array.type), *_ABOUT[name]) for name, array in arrays.items()]

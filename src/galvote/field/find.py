@@ -5,20 +5,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
 
 from galvote.field.detect import cut_out, find_galaxies
 from galvote.field.field import Field
 from galvote.images.decode import decode_image
 from galvote.inference import Prediction, Predictor
-from galvote.io.bands import Look
+from galvote.inference.listing import Array, as_image
+from galvote.inference.predictor import load_predictor
+from galvote.inference.settings import Settings
+from galvote.io.bands import Bands
 from galvote.io.sources import FitsFiles
 
 _BATCH = 256
 
 
 def find_field(
-    image: str | os.PathLike[str] | UInt8[np.ndarray, "y x 3"],
+    image: str | os.PathLike[str] | Array,
     *,
     model: str | os.PathLike[str] | Predictor = "galvote-small",
     backend: str | None = None,
@@ -27,7 +29,7 @@ def find_field(
     limit: int | None = None,
     tta: int = 1,
     level: float | None = None,
-    bands: str | None = None,
+    bands: Bands | None = None,
     stretch: str = "lupton",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Field:
@@ -36,7 +38,7 @@ def find_field(
     Parameters
     ----------
     image
-        A file (JPEG, PNG, WebP, TIFF or FITS), or RGB pixels in [0, 255].
+        A file (JPEG, PNG, WebP, TIFF or FITS), or an RGB array ``(y, x, 3)`` of uint8.
     model
         Name or path of a model, as for `galvote.load`, or a loaded one.
     backend
@@ -62,31 +64,34 @@ def find_field(
     GalvoteError
         If photutils or scikit-image is missing.
     ImageError
-        If the file cannot be read.
+        If the file cannot be read, or the array is no such image.
     ModelError
         If there is no such model, or a level is asked for and it is not calibrated.
     """
-    predictor = model if isinstance(model, Predictor) else Predictor.load(model, backend)
+    look = Settings(tta, level=level, bands=bands, stretch=stretch).look
+    predictor = load_predictor(model, backend)
     if level is not None:
         predictor.check_level(level)
-    if not isinstance(image, np.ndarray):
+    if isinstance(image, str | os.PathLike):
         title = Path(image).stem if title is None else title
-        image = decode_image(FitsFiles((Path(image).read_bytes(),), Look.of(bands, stretch)))
-    found = find_galaxies(image, min_radius=min_radius, limit=limit, on_progress=on_progress)
+        pixels = decode_image(FitsFiles((Path(image).read_bytes(),), look))
+    else:
+        pixels = as_image(np.asarray(image))
+    found = find_galaxies(pixels, min_radius=min_radius, limit=limit, on_progress=on_progress)
     galaxies, size = found.galaxies, predictor.geometry.pixels
     predictions = list[Prediction]()
     for start in range(0, max(len(galaxies), 1), _BATCH):
         batch = galaxies[start : start + _BATCH]
         cutouts = np.empty((len(batch), size, size, 3), np.uint8)
         for cutout, galaxy in zip(cutouts, batch, strict=True):
-            cutout[:] = cut_out(image, galaxy, predictor.geometry)
+            cutout[:] = cut_out(pixels, galaxy, predictor.geometry)
         ids = [str(galaxy.number) for galaxy in batch]
         predictions.append(predictor.predict_cutouts(cutouts, tta=tta, level=level, ids=ids))
         if on_progress is not None and batch:
             on_progress(start + len(batch), len(galaxies))
     return Field(
         title=title or "",
-        image=image,
+        image=pixels,
         galaxies=galaxies,
         too_small=found.too_small,
         left_out=found.left_out,

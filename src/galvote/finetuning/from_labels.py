@@ -22,6 +22,7 @@ from galvote.inference.settings import OnProgress, Scale, Settings
 from galvote.io.atomic import refuse_existing
 from galvote.models import CARD, find_model
 from galvote.models.card import GRAPH, file_sha256
+from galvote.trees import DecisionTree
 
 if TYPE_CHECKING:
     from galvote.finetuning.learning import Data, HeadFit
@@ -43,7 +44,7 @@ def finetune(
     mode: Asked = "auto",
     budget: float | None = None,
     settings: Sequence[str] = (),
-    tree: Place | None = None,
+    tree: Place | DecisionTree | None = None,
     column: str | None = None,
     unit: str | None = None,
     tta: int = 2,
@@ -87,8 +88,8 @@ def finetune(
     settings
         Changes to the recipe ``finetune``, such as ``training.epochs=5``.
     tree
-        Name or file of the labels' tree; if not given, a shipped one whose columns they have, or one of the
-        classes.
+        The labels' tree, its name or its file; if not given, a shipped one whose columns they have, or one of
+        the classes.
     column
         Name of the column of classes or numbers, if the table has several.
     unit

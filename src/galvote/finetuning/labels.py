@@ -14,7 +14,7 @@ from galvote.io.columns import list_names, one_has
 from galvote.io.positions import positions_of
 from galvote.labels import Match, Votes, match_ids, read_votes
 from galvote.labels.numbers import on_own_bins
-from galvote.trees import load_tree
+from galvote.trees import DecisionTree, load_tree
 
 LEAST = 10
 """Galaxies that each class needs, and twice as many in all."""
@@ -26,7 +26,7 @@ def read_labelled(
     images: Place | Sequence[Place],
     labels: Place | Sequence[Place],
     *,
-    tree: Place | None,
+    tree: Place | DecisionTree | None,
     column: str | None,
     unit: str | None,
     look: Look,

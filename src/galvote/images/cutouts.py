@@ -94,6 +94,8 @@ def cutouts(
     ImageError
         If the field cannot be opened.
     """
+    if f".{image_format}" not in _ENDINGS or not 8 <= pixels <= 2048:
+        raise CatalogueError(f"Images are jpg or png, of 8 to 2048 pixels, not {image_format} of {pixels}.")
     out = Path(out)
     refuse_foreign(out, _MANIFEST, "cutouts of a catalogue")
     positions = read_positions(catalogue, size_column=size_column, id_column=id_column, report=report)

@@ -68,7 +68,10 @@ class OnnxBackend:
     def __init__(self, network: Path | bytes, precision: Literal["float32", "int8"] = "float32") -> None:
         self.name = f"onnx {precision} cpu"
         self._session = open_session(network)
-        self.width = int(self._session.get_outputs()[1].shape[1])
+        fractions, features = self._session.get_outputs()
+        self.width = int(features.shape[1])
+        self.sizes = int(self._session.get_inputs()[0].shape[1]), int(fractions.shape[1])
+        """How many pixels wide its images are, and how many answers it gives."""
 
     def compute(self, images: UInt8[np.ndarray, "galaxy y x 3"]) -> Outputs:
         """Return cumulative vote fractions and features of a network's input."""
@@ -115,6 +118,8 @@ class OpenVinoBackend:
         self._compiled = core.compile_model(core.read_model(network), "CPU", settings)
         self._requests = threading.local()  # a request serves one caller at a time
         self.width = int(self._compiled.output("features").partial_shape[1].get_length())
+        ends = self._compiled.input("images"), self._compiled.output("fractions")
+        self.sizes = tuple(int(end.partial_shape[1].get_length()) for end in ends)
 
     def compute(self, images: UInt8[np.ndarray, "galaxy y x 3"]) -> Outputs:
         """Return cumulative vote fractions and features of a network's input."""

@@ -36,7 +36,7 @@ from galvote.inference.scored import read_votes_of
 from galvote.inference.settings import OnProgress, Scale, Settings
 from galvote.io import Sources, list_sources
 from galvote.io.atomic import refuse_existing
-from galvote.io.bands import Look
+from galvote.io.bands import Bands, Look
 from galvote.io.columns import one_has
 from galvote.labels import Votes, read_labels
 from galvote.models import CARD, find_model, save_calibrated
@@ -93,7 +93,7 @@ def calibrate(
     changes: bool = False,
     tta: int = 1,
     field_of_view: float | None = None,
-    bands: str | None = None,
+    bands: Bands | None = None,
     stretch: str = "lupton",
     scale: Scale | None = None,
     backend: str | None = None,

@@ -14,7 +14,7 @@ from galvote.errors import CatalogueError, GalvoteError, ImageError
 from galvote.images import COMPACT, FRAME_WIDTH, Geometry, decode_cutout
 from galvote.inference.listing import Place
 from galvote.inference.prediction import Prediction
-from galvote.inference.predictor import Predictor
+from galvote.inference.predictor import Predictor, load_predictor
 from galvote.inference.scored import (
     match_predictions,
     read_predictions,
@@ -23,13 +23,13 @@ from galvote.inference.scored import (
 )
 from galvote.inference.settings import OnProgress, Scale
 from galvote.io import Sources, list_sources, read_table
-from galvote.io.bands import Look
+from galvote.io.bands import Bands, Look
 from galvote.io.columns import one_has
 from galvote.io.positions import positions_of
 from galvote.labels import Votes, match_ids, read_labels, read_votes
 from galvote.metrics import Comparison, column_means, score
 from galvote.report import CURVES, best_and_worst, write_report
-from galvote.trees import DecisionTree
+from galvote.trees import DecisionTree, load_tree
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,13 +114,13 @@ def evaluate(
     predictions: Prediction | Place | None = None,
     model: Predictor | Place | None = None,
     images: Place | Sequence[Place] | None = None,
-    tree: DecisionTree | None = None,
+    tree: DecisionTree | Place | None = None,
     splits: Place | None = None,
     split: str | None = None,
     tta: int = 1,
     level: float | None = None,
     field_of_view: float | None = None,
-    bands: str | None = None,
+    bands: Bands | None = None,
     stretch: str = "lupton",
     scale: Scale | None = None,
     backend: str | None = None,
@@ -145,8 +145,8 @@ def evaluate(
     images
         Places of images. With `predictions` they are only for `Evaluation.write_report`.
     tree
-        The tree of a table of predictions; by default that whose columns it has, a shipped one or that of the
-        classes in `votes`. A model has its own.
+        The tree of a table of predictions, its name or its file; by default that whose columns it has, a
+        shipped one or that of the classes in `votes`. A model has its own.
     splits, split
         A table with a column ``split``, and the split to be scored. The mean predictor says the mean votes of
         the split ``train``.
@@ -174,8 +174,16 @@ def evaluate(
     CatalogueError
         If a table cannot be read, predicts a galaxy twice, or no galaxy has both votes and a prediction.
     """
-    _refuse_ambiguity(predictions, model, images, level, splits, split)
-    predictor = Predictor.load(model, backend) if isinstance(model, str | Path) else model
+    tree = None if tree is None else load_tree(tree)
+    asked = {"tta": tta != 1} | {
+        name: value is not None for name, value in (("level", level), ("scale", scale), ("backend", backend))
+    }
+    if not images:  # of which a report shows some
+        looks = {"bands": bands is not None, "stretch": stretch != "lupton"}
+        asked |= {"field_of_view": field_of_view is not None, **looks}
+    given = [name for name, is_given in asked.items() if is_given]
+    _refuse_ambiguity(predictions, model, images, given, splits, split)
+    predictor = None if model is None else load_predictor(model, backend)
     tables = [] if images is None else [images] if isinstance(images, str | Path) else [*images]
     tables += [predictions] if isinstance(predictions, str | Path) else []
     with one_has(id_column):
@@ -241,15 +249,16 @@ def _compare(
 
 
 def _refuse_ambiguity(
-    predictions: object, model: object, images: object, level: object, splits: object, split: object
+    predictions: object, model: object, images: object, asked: list[str], splits: object, split: object
 ) -> None:
     wrong = ""
     if (predictions is None) == (model is None):
         wrong = "Give either --predictions, or --model with --images (predictions=; model=, images=)."
     elif model is not None and not images:
         wrong = "--model needs --images (images=): what it is to predict."
-    elif model is None and level is not None:
-        wrong = "--level (level=) needs a model: the intervals of predictions have theirs already."
+    elif model is None and asked:
+        options = ", ".join(f"--{name.replace('_', '-')} ({name}=)" for name in asked)
+        wrong = f"{options}: this needs a model; predictions are made already."
     elif (splits is None) != (split is None):
         wrong = "--splits and --split (splits=, split=) go together."
     if wrong:

@@ -27,9 +27,10 @@ def open_folder(folder: Path, backend: str) -> Opened:
     if has_graph and not backend.startswith("torch"):
         card = load_card(folder)
         check_weights(folder, card)
-        if backend == "onnx" and (folder / QUANTISED).is_file():
-            return Opened(OnnxBackend(folder / QUANTISED, "int8"), card, calibration, folder)
-        return Opened(open_graph(folder / GRAPH, backend), card, calibration, folder)
+        rounded = backend == "onnx" and (folder / QUANTISED).is_file()
+        return Opened(
+            _open_own(folder / (QUANTISED if rounded else GRAPH), backend, card), card, calibration, folder
+        )
     if find_spec("torch") is None:
         raise ModelError(
             f"The model {folder} has no {GRAPH}, so it takes torch to compute it: "
@@ -47,6 +48,26 @@ def open_folder(folder: Path, backend: str) -> Opened:
     return Opened(computes, card, calibration, folder)
 
 
-def open_graph(network: Path | bytes, backend: str) -> Backend:
+def _open_own(path: Path, backend: str, card: Card) -> Backend:
+    """Open a graph of a folder, or raise `ModelError` if it is damaged or of another model."""
+    wanted = (
+        card.network.geometry.pixels,
+        sum(len(question["answers"]) for question in card.tree["questions"]),
+    )
+    try:
+        opened = OnnxBackend(path, "int8") if path.name == QUANTISED else open_graph(path, backend)
+        wrong = "" if opened.sizes == wanted else "it is of another model"
+    except Exception as error:  # of ONNX Runtime and OpenVINO: each has its own
+        wrong = f"it is damaged ({type(error).__name__})"
+    if wrong:
+        images = " --quantise IMAGES" if path.name == QUANTISED else ""
+        raise ModelError(
+            f"{path} cannot be used: {wrong}; make it again with: galvote export --model {path.parent}"
+            f"{images} --overwrite"
+        )
+    return opened
+
+
+def open_graph(network: Path | bytes, backend: str) -> OnnxBackend | OpenVinoBackend:
     """Open an ONNX file or bytes with ``onnx``, ``onnx-float32`` or ``openvino``."""
     return OpenVinoBackend(network) if backend == "openvino" else OnnxBackend(network)

@@ -152,7 +152,7 @@ def list_images(images: Images, look: Look | None = None, **how: Any) -> Sequenc
             sources.append(Source(str(number), "", partial(FitsFiles, [one], look)))
         elif isinstance(one, Image.Image | Array):
             array = np.asarray(one.convert("RGB") if isinstance(one, Image.Image) else one)
-            sources.append(Source(str(number), "", partial(_as_image, array)))
+            sources.append(Source(str(number), "", partial(as_image, array)))
         else:
             raise CatalogueError(
                 f"Image {number} is a {type(one).__name__}; give paths, bytes of files, or arrays."
@@ -170,7 +170,8 @@ def _one_or_several(array: np.ndarray) -> np.ndarray:
     return array[None] if array.ndim == 3 else array
 
 
-def _as_image(array: np.ndarray) -> UInt8[np.ndarray, "y x 3"]:
+def as_image(array: np.ndarray) -> UInt8[np.ndarray, "y x 3"]:
+    """Return an array if it is an RGB image of uint8, or raise `ImageError`."""
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or not array.size:
         raise ImageError(
             "unsupported",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from galvote.inference.listing import Images, Place, list_galaxies
 from galvote.inference.prediction import Prediction
-from galvote.inference.predictor import Predictor
+from galvote.inference.predictor import Predictor, load_predictor
 from galvote.inference.settings import Scale, Settings
+from galvote.io.bands import Bands
 
 if TYPE_CHECKING:
     from galvote.images.services import CutoutService
@@ -25,7 +26,7 @@ def predict(
     level: float | None = None,
     features: bool = False,
     conditional: bool = False,
-    bands: str | None = None,
+    bands: Bands | None = None,
     stretch: str = "lupton",
     scale: Scale | None = None,
     id_column: str | None = None,
@@ -102,7 +103,7 @@ def predict(
     >>> table = galvote.predict(catalogue="sky.fits", field="field.fits").to_table()  # doctest: +SKIP
     """
     settings = Settings(tta, field_of_view, level, features, conditional, bands, stretch, scale)
-    predictor = model if isinstance(model, Predictor) else Predictor.load(model, backend)
+    predictor = load_predictor(model, backend)
     with list_galaxies(
         images,
         settings,

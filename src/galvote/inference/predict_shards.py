@@ -111,9 +111,13 @@ def predict_shards(
     OutputError
         If the folder cannot be written to.
     """
-    number, of = task
-    if not 1 <= number <= of:
-        raise GalvoteError(f"There is no task {number}/{of}: the first of twenty is 1/20, the last 20/20.")
+    if not (len(task) == 2 and all(isinstance(each, int) for each in task) and 1 <= task[0] <= task[1]):
+        raise GalvoteError(f"There is no task {task!r}: the first of twenty is (1, 20), the last (20, 20).")
+    if not isinstance(shard_size, int) or shard_size < 1:
+        raise GalvoteError(
+            f"Shards of {shard_size!r} galaxies are not possible; give a shard_size from 1 on."
+        )
+    of = task[1]
     if overwrite and of > 1:
         raise CatalogueError(
             f"With --overwrite each task would remove the others' shards; empty {out} before they start."

@@ -8,12 +8,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from galvote.errors import CatalogueError
+from galvote.errors import CatalogueError, GalvoteError
 from galvote.inference.listing import Place, Places, list_galaxies
 from galvote.inference.pipeline import BATCH
 from galvote.inference.predict_shards import predict_shards
@@ -109,7 +109,7 @@ def predict_table(
         If the file exists, or cannot be written.
     """
     out, settings = Path(out), settings or Settings()
-    refuse_table(out, layout, join is not None, settings.features, overwrite)
+    refuse_table(out, layout, join is not None, settings, overwrite)
     predictor = Predictor.load(model, backend)
     predictor.check_level(settings.level)
     empty = predictor.schema(settings).empty_table()
@@ -171,11 +171,14 @@ def predict_table(
     return written
 
 
-def refuse_table(out: Path, layout: Layout, joined: bool, features: bool, overwrite: bool) -> None:
+def refuse_table(out: Path, layout: Layout, joined: bool, settings: Settings, overwrite: bool) -> None:
     """Raise an error if a file cannot hold what is asked for."""
-    if joined and layout == "challenge":
-        raise CatalogueError("A submission has no other columns; leave out --join or --format challenge.")
-    if features and (out.suffix.lower() != ".parquet" or layout == "challenge"):
+    if layout not in get_args(Layout):
+        raise GalvoteError(f"There is no layout {layout!r}; it is {' or '.join(get_args(Layout))}.")
+    if layout == "challenge" and (joined or settings.conditional):
+        wrong = "--join" if joined else "--conditional"
+        raise CatalogueError(f"A submission has no other columns; leave out {wrong} or --format challenge.")
+    if settings.features and (out.suffix.lower() != ".parquet" or layout == "challenge"):
         raise CatalogueError(
             f"{out} cannot hold --features, which are lists; name a .parquet file or a folder, and no "
             "--format."

@@ -29,6 +29,7 @@ from galvote.inference.settings import Scale, Settings
 from galvote.inference.streaming import predict_stream
 from galvote.inference.tta import predict_tta
 from galvote.io import Source, Sources
+from galvote.io.bands import Bands
 from galvote.models import Card
 from galvote.trees import DecisionTree
 
@@ -130,7 +131,7 @@ class Predictor:
         field_of_view: float | None = None,
         level: float | None = None,
         features: bool = False,
-        bands: str | None = None,
+        bands: Bands | None = None,
         stretch: str = "lupton",
         scale: Scale | None = None,
         prefetch: int | None = None,
@@ -154,7 +155,7 @@ class Predictor:
         features
             Add the encoder's features, for search and clustering.
         bands
-            Of FITS files, by name or number, as in ``"i,r,g"``; see `galvote.io.bands.choose_bands`.
+            Of FITS files, by name or number: ``"i,r,g"``, ``[2, 1, 0]``; see `galvote.io.bands.choose_bands`.
         stretch
             Of FITS files of one plane: ``"lupton"``, ``"asinh"`` or ``"percentile"``; see
             `galvote.images.stretch.compose`.
@@ -365,6 +366,17 @@ class Predictor:
                 self.backend.compute, self.card.network.geometry, cutouts[part], self.geometry, tta
             )
         return fractions, features
+
+
+def load_predictor(model: Predictor | str | os.PathLike[str], backend: str | None) -> Predictor:
+    """Return a model, which may be loaded; then `ModelError` if a backend is named."""
+    if not isinstance(model, Predictor):
+        return Predictor.load(model, backend)
+    if backend is not None:
+        raise ModelError(
+            f"The model is loaded, so leave out backend={backend!r}, or name it to galvote.load."
+        )
+    return model
 
 
 def _warn(remark: str) -> None:

@@ -1,6 +1,6 @@
 """Which of several planes make an image, by their names or by what is asked for, and how they are shown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from galvote.errors import GalvoteError
@@ -14,6 +14,10 @@ _NO_NAMES = ("", "primary", "compressed_image")
 """Names that astropy and fpack give to what has none."""
 
 
+Bands = str | int | Sequence[str | int]
+"""What a user asks for: ``"i,r,g"``, one name or number, or several."""
+
+
 @dataclass(frozen=True)
 class Look:
     """How the planes of FITS files become an image: which bands, and the stretch of a single one."""
@@ -22,14 +26,22 @@ class Look:
     stretch: str = "lupton"
 
     @classmethod
-    def of(cls, bands: str | None = None, stretch: str = "lupton") -> "Look":
+    def of(cls, bands: Bands | None = None, stretch: str = "lupton") -> "Look":
         """Read what a user asks for, as ``i,r,g``, or raise `GalvoteError`."""
-        names = tuple(name.strip().lower() for name in bands.split(",")) if bands else ()
+        said = "" if bands is None else join_bands(bands)
+        names = tuple(name.strip().lower() for name in said.split(",")) if said else ()
         if len(names) == 2 or not all(names) or len(set(names)) < len(names):
             raise GalvoteError(f"The bands {bands!r} make no image: name one, or at least three.")
         if stretch not in STRETCHES:
             raise GalvoteError(f"There is no stretch {stretch!r}; it is one of {', '.join(STRETCHES)}.")
         return cls(names, stretch)
+
+
+def join_bands(bands: Bands) -> str:
+    """Return what a user asks for as a text: ``i,r,g``."""
+    if isinstance(bands, str):
+        return bands
+    return ",".join(map(str, bands if isinstance(bands, Iterable) else [bands]))
 
 
 def choose_bands(

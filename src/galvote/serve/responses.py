@@ -166,7 +166,7 @@ def _describe_galaxy(
         "scale_factor": _known(prediction.scale_factor, row),
         "ood": ood,
         "ood_score": score,
-        "kind": prediction.finding(row).kind.name,
+        "kind": prediction.finding(row).name,
         "path": [
             schema.Step(
                 question=step.question.name,

@@ -17,6 +17,7 @@ from galvote.training.recipe_files import load_recipe
 from galvote.training.run import fit
 from galvote.training.run_folder import RUN, STORE, refuse_taken, say_nothing
 from galvote.training.world import launch
+from galvote.trees import DecisionTree
 
 
 def train(
@@ -27,7 +28,7 @@ def train(
     *,
     splits: File = None,
     classes: File = None,
-    tree: File = None,
+    tree: File | DecisionTree = None,
     id_column: str | None = None,
     field_of_view: float | None = None,
     recursive: bool = False,
@@ -62,8 +63,8 @@ def train(
     classes
         Table of ids and hard classes, for recipes that learn from them too.
     tree, id_column, field_of_view
-        Name or file of the votes' tree, by default that whose columns they have; the column of ids in all
-        tables, if not of a usual name; and the width of the images in r90 (8.48 is a whole GZ2 frame).
+        The votes' tree, its name or its file, by default that whose columns they have; the column of ids in
+        all tables, if not of a usual name; and the width of the images in r90 (8.48 is a whole GZ2 frame).
     recursive, dataset
         As for `galvote.io.list_sources`.
     teacher, settings

@@ -16,7 +16,7 @@ from galvote.labels import Votes, read_labels, read_votes
 from galvote.training.examples import TrainingData, gather_examples
 from galvote.training.recipe import Recipe
 from galvote.training.run_folder import say_nothing
-from galvote.trees import load_tree
+from galvote.trees import DecisionTree, load_tree
 
 Places = str | Path | Sequence[str | Path]
 File = str | Path | None
@@ -28,7 +28,7 @@ class LabelFiles(NamedTuple):
     votes: Places
     splits: File = None
     classes: File = None
-    tree: File = None
+    tree: File | DecisionTree = None
     id_column: str | None = None
     skip_invalid: bool = False
 

@@ -85,8 +85,8 @@ def list_trees() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _SHIPPED.glob("*.toml")))
 
 
-def load_tree(name: str | Path) -> DecisionTree:
-    """Return a shipped tree, or one from a file.
+def load_tree(name: str | Path | DecisionTree) -> DecisionTree:
+    """Return a shipped tree, or one from a file; a tree is returned as it is.
 
     Parameters
     ----------
@@ -98,6 +98,8 @@ def load_tree(name: str | Path) -> DecisionTree:
     TreeError
         If there is no such tree, or the file does not describe one; the message names the line.
     """
+    if isinstance(name, DecisionTree):
+        return name
     if name in list_trees():
         return _load_shipped(str(name))
     return _parse(*_read(name), _build)
