@@ -180,6 +180,9 @@ def test_results_are_replaced_only_when_asked(field: Field, tmp_path: Path) -> N
             refuse(tmp_path)
     write_field(field, tmp_path, overwrite=True)
     assert not (tmp_path / "galaxies-2.png").exists()
+    (tmp_path / "catalogue.vot").write_text("mine")
+    write_field(field, tmp_path, ending=".fits", overwrite=True)
+    assert sorted(path.name for path in tmp_path.glob("catalogue.*")) == ["catalogue.fits", "catalogue.vot"]
 
 
 def test_a_field_without_galaxies_gives_an_empty_catalogue(tmp_path: Path) -> None:

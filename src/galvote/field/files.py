@@ -1,5 +1,6 @@
 """The files of a field: an annotated image, sheets of cutouts, a page, a catalogue."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def write_field(
     ending
         Of the catalogue: ``.csv``, ``.parquet``, ``.fits`` or ``.vot``.
     overwrite
-        Replace the files of an earlier call, and remove its sheets.
+        Replace the files of an earlier call, and remove its sheets and its catalogue of another format.
     on_progress
         Called with how many sheets are drawn, and their total.
 
@@ -84,12 +85,13 @@ def write_field(
     if not overwrite:
         refuse_taken(out, ending)
     page, annotated, catalogue = out / "index.html", out / "annotated.png", out / f"catalogue{ending}"
+    earlier = _linked(page)
     write_table(field.to_arrow(), catalogue, overwrite=True)
     write_png(_annotate(field), annotated)
     rows = field.clearest_first[: CARDS_PER_SHEET * MAX_SHEETS]
     cards = [_card(field, row) for row in rows]
     write_whole(page, _page(field, cards[:CARDS_PER_SHEET], rows[:CARDS_PER_SHEET], catalogue.name))
-    for path in _sheets(out):
+    for path in (*_sheets(out), *(each for each in earlier if each != catalogue)):
         path.unlink(missing_ok=True)
     sheets = list[Path]()
     starts = range(0, len(cards), CARDS_PER_SHEET)
@@ -105,6 +107,14 @@ def write_field(
 
 def _sheets(out: Path) -> list[Path]:
     return [out / "galaxies.png", *sorted(out.glob("galaxies-*.png"))]
+
+
+def _linked(page: Path) -> list[Path]:
+    """Return the catalogue that an earlier page links to, of whatever format."""
+    text = page.read_text(encoding="utf-8", errors="replace") if page.is_file() else ""
+    return [
+        page.with_name(name) for name in re.findall(r'href="(catalogue\.(?:csv|parquet|fits|vot))"', text)
+    ]
 
 
 def _heading(field: Field) -> str:
