@@ -127,7 +127,7 @@ def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path, ending: str)
     (tmp_path / f"folder{ending}").mkdir()
     for place in (f"afile/table{ending}", f"{'x' * 245}{ending}", f"folder{ending}"):
         for call in (lambda path: refuse_unwritable(path, True), lambda path: write_table(TABLE, path, True)):
-            with pytest.raises(OutputError, match=r"cannot be written \(.*choose another|is a folder"):
+            with pytest.raises(OutputError, match=r"cannot be written.*choose another|is a folder"):
                 call(tmp_path / place)
     assert {path.name for path in tmp_path.iterdir()} == {"afile", f"folder{ending}"}
     assert (tmp_path / "afile").read_text() == "precious"
