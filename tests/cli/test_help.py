@@ -1,5 +1,7 @@
 """The help: verbs in groups, and few options in the first panel of each."""
 
+import re
+
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -28,6 +30,13 @@ def test_the_first_panel_has_at_most_six_options(verb: str):
 def test_a_catalogue_of_sizes_stands_beside_the_pixel_scale(verb: str):
     panels = {parameter.name: parameter.rich_help_panel for parameter in COMMANDS[verb].params}
     assert panels["catalogue"] == panels["size_column"] == panels["pixel_scale"]
+
+
+def test_brackets_are_no_markup():
+    assert "[zooniverse]" in CliRunner().invoke(app, ["votes", "--help"]).output
+    for verb, command in COMMANDS.items():
+        texts = [command.help, *(getattr(each, "help", None) for each in command.params)]
+        assert not [text for text in texts if text and re.search(r"(?<!\\)\[[a-z]", text)], verb
 
 
 @pytest.mark.parametrize(

@@ -319,6 +319,13 @@ def test_bands_of_a_field_by_option_and_a_stretch(cube: Path, tmp_path: Path) ->
     mixed = write(tmp_path / "mixed.fits", fits.PrimaryHDU(bands[1], header), *others)
     with pytest.raises(ImageError, match=r"of float32, int16, float32.*--bands"):
         SkyField.open(mixed)
+    for place, bands_of, message in (
+        (f"{mixed}[3]", None, r"no HDU 3; those it has, from 0 on, are unnamed, unnamed, unnamed"),
+        (f"{mixed}[SCI]", None, r"no HDU SCI; those"),
+        (red_first, "7", r"no plane 7; its planes are 0 to 2"),
+    ):
+        with pytest.raises(ImageError, match=message):
+            SkyField.open(place, Look.of(bands_of))
     files = [write(tmp_path / f"{band}.fits", fits.PrimaryHDU(bands[band], header)) for band in (2, 1, 0)]
     for place, look in ((red_first, "i,r,g"), (heeded, None), (files, "i,r,g"), (mixed, "0")):
         with SkyField.open(place, Look.of(look)) as field:
@@ -448,8 +455,8 @@ def test_files_that_are_no_field_are_refused_with_a_way_out(tmp_path: Path) -> N
         (tmp_path / "text.fits", "cannot be read as FITS"),
         (tmp_path / "packed.fits", "cannot be read as FITS"),
         (tmp_path / "none.fits", "There is no file"),
-        (f"{whole}[9]", "cannot be read"),
-        (f"{whole}[SCI]", "cannot be read"),
+        (f"{whole}[9]", "has no HDU 9"),
+        (f"{whole}[SCI]", "has no HDU SCI"),
         ([whole, whole], "Found 2 planes"),
     ):
         with pytest.raises(ImageError, match=reason):

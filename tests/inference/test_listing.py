@@ -4,8 +4,10 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from astropy.table import Table
 from PIL import Image
 
 import galvote
@@ -43,6 +45,17 @@ def test_one_picture_in_any_form_is_the_same(tmp_path: Path, picture: np.ndarray
     assert list(mixed) == ["0", "1", "2", "3", "a"]
     assert all(np.array_equal(cutout, expected) for cutout in mixed.values())
     assert list(shown(torch.tensor(picture)[None].repeat(3, 1, 1, 1))) == ["0", "1", "2"]
+
+
+def test_a_column_of_paths_is_a_list_of_them(tmp_path: Path, picture: np.ndarray) -> None:
+    paths = [str(tmp_path / f"{name}.png") for name in "ba"]
+    for path in paths:
+        Image.fromarray(picture).save(path)
+    table = Table({"path": paths, "coded": [path.encode() for path in paths]})
+    frame = pd.Series([Path(path) for path in paths])
+    for given in (np.array(paths), pd.Series(paths), frame, table["path"], table["coded"]):
+        assert list(shown(given)) == ["b", "a"]
+    assert np.array_equal(shown(bytearray((tmp_path / "a.png").read_bytes()))["0"], shown(picture)["0"])
 
 
 def test_what_is_no_picture_is_named(picture: np.ndarray) -> None:

@@ -80,6 +80,7 @@ def test_shards_have_galaxies_and_tasks_exist(tmp_path):
 
 
 WRONG_TYPES = """
+import io
 import numpy as np
 import galvote
 from galvote.errors import GalvoteError
@@ -90,6 +91,11 @@ for wrong in ({"level": "0.9"}, {"tta": 1.5}, {"field_of_view": "8"}):
             verb(image, **wrong)
         except GalvoteError as error:
             print(error)
+for opened in (io.BytesIO(b"x"), [io.BytesIO(b"x")]):
+    try:
+        galvote.predict(opened)
+    except GalvoteError as error:
+        print(error)
 for verb, wrong in (
     (galvote.cutouts, {"image_format": "tiff"}),
     (galvote.predict_table, {"layout": "x"}),
@@ -104,4 +110,4 @@ for verb, wrong in (
 
 def test_wrong_types_are_named():
     ran = subprocess.run([sys.executable, "-c", WRONG_TYPES], capture_output=True, text=True, check=True)
-    assert len(ran.stdout.splitlines()) == 8
+    assert len(ran.stdout.splitlines()) == 10

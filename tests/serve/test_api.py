@@ -119,11 +119,16 @@ def test_bands_and_stretches_of_fits(client, predictor):
         fits.PrimaryHDU(cube).writeto(file)
         headers = {"Content-Type": "application/fits"}
         answer = client.post("/v1/predict", content=file.getvalue(), headers=headers, params=query).json()
-        return answer["galaxies"][0]["fractions"] if "galaxies" in answer else answer["error"]
+        if "galaxies" not in answer:
+            return answer["error"]
+        (row,) = answer["galaxies"]
+        return row["fractions"] or row["reason"]
 
     assert ask(planes[::-1], bands="i,r,g") == ask(planes) != ask(planes[::-1])
     assert ask(planes[0], stretch="asinh") != ask(planes[0])
     assert ask(planes, bands="g,r")["status"] == "invalid"
+    assert "no plane 9" in ask(planes, bands="9")
+    assert "or say with bands what each plane is" in ask(planes, bands="g,r,i,z")
 
 
 @pytest.mark.parametrize("method", ["gradcam", "integrated-gradients"])

@@ -60,6 +60,7 @@ def test_where_nothing_is_in_the_middle_it_says_so(client):
         ({"scale": "huge"}, "scale"),
         ({"pixel_scale": 0.4}, "r90"),
         ({"pixel_scale": 0.4, "r90": [1, 2, 3]}, "r90"),
+        *(({"pixel_scale": 0.4, "r90": [size]}, "r90") for size in ("nan", "inf", 0)),
     ],
 )
 def test_what_is_not_understood_is_refused(client, near, params, named):

@@ -9,7 +9,7 @@ import typer
 def votes(
     export: Annotated[Path, typer.Argument(help="Classification export of a Zooniverse project, CSV.")],
     tree: Annotated[
-        str, typer.Option(help="TOML file of a tree; its [zooniverse] says which task is which question.")
+        str, typer.Option(help="TOML file of a tree; its \\[zooniverse] says which task is which question.")
     ],
     out: Annotated[Path, typer.Option(help="Table to write.")],
     workflow: Annotated[

@@ -74,6 +74,11 @@ def choose_planes(unit: Any, shape: Sequence[int], wanted: Sequence[str], place:
         wanted = ()
     found = choose_bands(names, wanted) or choose_bands([""] * len(names), wanted)
     if found is None:
+        if absent := [name for name in wanted if name.isdecimal() and int(name) >= len(names) > 0]:
+            raise ImageError(
+                "unsupported",
+                f"{place} has no plane {', '.join(absent)}; its planes are 0 to {len(names) - 1}.",
+            )
         said = f" of {say_names(names)}" if any(names) else ""
         asked = f", not {','.join(wanted)}" if wanted else ""
         raise ImageError(

@@ -16,7 +16,7 @@ from galvote.errors import ImageError
 from galvote.images.celestial import quiet, read_wcs, to_pixel
 from galvote.images.fits import choose_images, choose_planes, say_images, unpack
 from galvote.images.stretch import SAMPLE, Sky, measure_sky
-from galvote.io.bands import choose_bands
+from galvote.io.bands import choose_bands, say_names
 
 _SAME_GRID = 0.05  # pixels between two planes' grids that are taken for one
 
@@ -150,8 +150,14 @@ def _find_images(place: str, files: OpenFiles, bands: Sequence[str]) -> list[tup
     try:
         units = files.units(path)
         if named:
-            unit = units[int(named["unit"]) if named["unit"].isdecimal() else named["unit"]]
-            return [(path, units.index(unit))]
+            name, there = named["unit"], [unit.name for unit in units]
+            number = int(name) if name.isdecimal() else None
+            if (number is not None and number >= len(there)) or (number is None and name not in units):
+                raise ImageError(
+                    "unsupported",
+                    f"{path} has no HDU {name}; those it has, from 0 on, are {say_names(there)}.",
+                )
+            return [(path, units.index_of(name if number is None else number))]
         images = {number: unit for number, unit in enumerate(units) if unit.is_image and len(unit.shape) >= 2}
     except (OSError, EOFError, KeyError, ValueError, TypeError, IndexError) as error:
         raise ImageError("truncated", f"{place} cannot be read as FITS ({error}); check the file.") from error

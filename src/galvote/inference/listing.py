@@ -37,7 +37,7 @@ class Array(Protocol):
         """Return it as one."""
 
 
-Picture = Place | os.PathLike[str] | bytes | Array | Image.Image
+Picture = Place | os.PathLike[str] | bytes | bytearray | Array | Image.Image
 Images = Sources | Picture | Sequence[Picture]
 
 
@@ -136,8 +136,10 @@ def list_images(images: Images, look: Look | None = None, **how: Any) -> Sequenc
     look = look or Look()
     if isinstance(images, Sources):
         return show(images, look)
-    if isinstance(images, str | os.PathLike | bytes | Image.Image):
+    if isinstance(images, str | os.PathLike | bytes | bytearray | Image.Image):
         images = [images]
+    elif hasattr(images, "read"):  # it would be taken line by line
+        raise CatalogueError(f"A {type(images).__name__} is an open file; give its path, or file.read().")
     elif isinstance(images, Array):
         images = _one_or_several(np.asarray(images))
     given = list(images)
@@ -148,8 +150,8 @@ def list_images(images: Images, look: Look | None = None, **how: Any) -> Sequenc
     for number, one in enumerate(given):
         if isinstance(one, str | os.PathLike):
             sources += list_sources([os.fspath(one)], look=look, **how)
-        elif isinstance(one, bytes):
-            sources.append(Source(str(number), "", partial(FitsFiles, [one], look)))
+        elif isinstance(one, bytes | bytearray):
+            sources.append(Source(str(number), "", partial(FitsFiles, [bytes(one)], look)))
         elif isinstance(one, Image.Image | Array):
             array = np.asarray(one.convert("RGB") if isinstance(one, Image.Image) else one)
             sources.append(Source(str(number), "", partial(as_image, array)))
@@ -160,7 +162,10 @@ def list_images(images: Images, look: Look | None = None, **how: Any) -> Sequenc
     return sources
 
 
-def _one_or_several(array: np.ndarray) -> np.ndarray:
+def _one_or_several(array: np.ndarray) -> np.ndarray | list[Any]:
+    if array.ndim == 1 and array.dtype.kind in "OSTU":  # a column, as of paths
+        found: list[Any] = (array.astype(str) if array.dtype.kind == "S" else array).tolist()
+        return found
     if array.ndim not in (3, 4):
         raise ImageError(
             "unsupported",

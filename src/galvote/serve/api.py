@@ -7,6 +7,7 @@ import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import Field
 
 from galvote.inference import LEVEL, Method, Predictor
 from galvote.io.bands import Look
@@ -86,7 +87,7 @@ async def _choose_scale(
         float | None, Query(gt=0, le=100, description="Arcseconds in a pixel; goes with r90.")
     ] = None,
     r90: Annotated[
-        list[float] | None,
+        list[Annotated[float, Field(gt=0, allow_inf_nan=False)]] | None,
         Query(description="r90 in arcseconds, once for all images or once for each, in their order."),
     ] = None,
 ) -> AskedScale:

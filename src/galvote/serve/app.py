@@ -139,7 +139,7 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
 
 async def _answer_invalid_query(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    wrong = "; ".join(f"{each['loc'][-1]}: {each['msg']}" for each in error.errors())
+    wrong = "; ".join(f"{each['loc'][:2][-1]}: {each['msg']}" for each in error.errors())
     return RequestError(422, "invalid", f"{wrong}. /docs lists what may be asked for.").response()
 
 

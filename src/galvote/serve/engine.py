@@ -22,7 +22,7 @@ from galvote.inference.cores import count_cores
 from galvote.inference.settings import Scale
 from galvote.io import Sizes, Source
 from galvote.serve.batching import Batcher
-from galvote.serve.errors import RequestError, busy
+from galvote.serve.errors import RequestError, busy, in_api_words
 from galvote.serve.metrics import Metrics
 from galvote.serve.settings import ServeSettings
 from galvote.serve.tasks import Alone, Cutout, Predict, QueuedPredictor
@@ -211,7 +211,7 @@ class Engine:
             found = await asyncio.get_running_loop().run_in_executor(self._searcher, search)
         except ImageError as error:
             self.metrics.images.labels(error.status).inc()
-            raise
+            raise in_api_words(error) from error
         finally:
             self._fields -= 1
             given_up.set()
@@ -245,7 +245,7 @@ class Engine:
         )
         shown = await asyncio.get_running_loop().run_in_executor(self._readers, read)
         self.metrics.images.labels(shown.status if isinstance(shown, ImageError) else "ok").inc()
-        return shown
+        return in_api_words(shown) if isinstance(shown, ImageError) else shown
 
 
 def _describe(shown: Sequence[Shown | ImageError], scales: Sequence[OwnScale]) -> str:

@@ -1,10 +1,11 @@
 """Errors of requests: one JSON form for all of them, with a message that helps."""
 
+import re
 from collections.abc import Mapping
 
 from starlette.responses import Response
 
-from galvote.errors import GalvoteError
+from galvote.errors import GalvoteError, ImageError
 from galvote.serve.schema import Problem, ProblemAnswer
 
 RETRY_AFTER = 2
@@ -39,6 +40,12 @@ class RequestError(GalvoteError):
         """Return the response in the API's form: JSON with the status word and the message."""
         body = ProblemAnswer(error=Problem(status=self.status, message=self.message)).model_dump_json()
         return Response(body, self.code, self.headers, "application/json")
+
+
+def in_api_words(error: ImageError) -> ImageError:
+    """Return an error that names parameters where its own words name options of the command line."""
+    reason = re.sub(r" \(in Python, \w+=\)", "", error.reason)
+    return ImageError(error.status, re.sub("--(?=bands|stretch)", "", reason))
 
 
 def busy(reason: str) -> RequestError:
