@@ -184,3 +184,21 @@ def test_few_labels_are_enough_for_what_the_model_answers_already(simulated, tmp
     after = galvote.predict(images, tmp_path / "look", backend="onnx")
     rest = np.setdiff1d(np.arange(len(labels)), few)
     assert roc_auc_score(labels[rest], after.fractions[rest, 0]) > 0.9, "0.73 by features alone"
+
+
+def test_question_without_all_answers_teaches_nothing(refused, labels, parent, simulated, tmp_path):
+    rows = [row.split(",") for row in labels.read_text().splitlines()[1:]]
+    one = "id,Class1.1\n" + "".join(f"{id_},{number}\n" for id_, _, number in rows)
+    message = refused(one)
+    assert "'smooth_or_features'" in message and "Class1.1" in message and "--column" in message
+    own = tmp_path / "labels.csv"
+    images, out = simulated / "images_training", tmp_path / "own"
+    found = galvote.finetune(parent, images, own, out, column="Class1.1", scale="gz2", tta=1)
+    assert len(found.tree) == 2
+    votes = "id,Class1.1,Class1.2,Class1.3,Class8.1\n"
+    own.write_text(votes + "".join(f"{id_},{number},{1 - int(number)},0,0.1\n" for id_, _, number in rows))
+    said = list[str]()
+    with np.errstate(all="raise"):
+        galvote.finetune(parent, images, own, tmp_path / "b", scale="gz2", tta=1, report=said.append)
+    assert any("nothing can be learned: known is only Class8.1" in sentence for sentence in said)
+    json.loads((tmp_path / "b" / "scores.json").read_text(), parse_constant=pytest.fail)

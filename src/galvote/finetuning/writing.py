@@ -1,6 +1,5 @@
 """Write what was learned: the model, out-of-fold predictions, scores and a page; torch is not needed."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic_core import to_json
 from safetensors.numpy import load_file, save_file
 
 from galvote.calibration import Calibration
@@ -76,7 +76,7 @@ def write(
     with whole_folder(out) as place:
         save_with_head(learned.folder, own, learned.head, learned.calibration, learned.measured, place)
         (place / PAGE).write_text(page)
-        (place / SCORES).write_text(json.dumps(scores, indent=1) + "\n")
+        (place / SCORES).write_bytes(to_json(scores, indent=1, inf_nan_mode="null") + b"\n")
         write_table(_to_arrow(result, learned.sets), place / PREDICTIONS)
     return result
 
