@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 import galvote
-from galvote.errors import CatalogueError
+from galvote.errors import CatalogueError, GalvoteError
 from galvote.io.tables import read_table, write_table
 from galvote.labels import read_votes
 from galvote.models import CARD, load_card
@@ -202,3 +202,8 @@ def test_question_without_all_answers_teaches_nothing(refused, labels, parent, s
         galvote.finetune(parent, images, own, tmp_path / "b", scale="gz2", tta=1, report=said.append)
     assert any("nothing can be learned: known is only Class8.1" in sentence for sentence in said)
     json.loads((tmp_path / "b" / "scores.json").read_text(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("budget", [0, -1, np.nan])
+def test_budget_is_some_minutes(budget, refused):
+    assert "more than 0" in refused("", GalvoteError, budget=budget)
