@@ -129,6 +129,7 @@ def finetune(
         If there is no such mode or setting, `budget` is not above 0, `settings` or `budget` are given for a
         head, or ``full`` would take longer than `budget`.
     """
+    settings = [settings] if isinstance(settings, str) else settings
     asked = _is_training_asked(mode, budget, settings, report)
     require_learners("Learning labels")
     from threadpoolctl import threadpool_limits

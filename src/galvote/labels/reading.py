@@ -90,7 +90,7 @@ def read_votes(
         If fractions are out of range, break the tree by more than 1e-4, or, as shares of those who were
         asked, do not sum to 1 within 0.005.
     """
-    files = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    files = table_paths(paths)
     if not files:
         raise CatalogueError("No files of votes were given; name at least one.")
     tables = list[_Table]()
@@ -126,6 +126,16 @@ def read_votes(
         kind = votes.form if votes.form in ("count", "class") else f"{votes.form} fractions"
         tell(f"Votes are those of the tree {chosen.name!r}, read from its {kind}.{also}")
     return _keep_first(votes, files, keep)
+
+
+def table_paths(paths: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Return the paths of tables; `CatalogueError` if something else is given, as a table in memory."""
+    if not isinstance(paths, str | Path | Sequence):
+        raise CatalogueError(
+            f"Votes and labels are read from files, and this is a {type(paths).__name__}: write it to a "
+            "file, such as votes.parquet, and give its path."
+        )
+    return [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
 
 
 _Keep = Callable[[Votes, Bool[np.ndarray, " galaxy"], GalvoteError], Votes]
