@@ -355,8 +355,8 @@ def test_the_tree_and_the_form_are_told_and_can_be_chosen(tmp_path: Path) -> Non
     assert (votes.tree.name, votes.form) == ("gz2-survey", "weighted")
     assert reports == [
         f"{path}: 4 rows, ids from `objid`.",
-        "Votes are those of the tree 'gz2-survey', read from its weighted fractions. "
-        "Another form can be chosen: count, debiased.",
+        "Votes are those of the tree 'gz2-survey', read from its weighted fractions "
+        "(it has counts, debiased fractions, too).",
     ]
     np.testing.assert_allclose(votes.fractions, to_cumulative(votes.tree, weighted), atol=1e-9)
     # The survey's own normalisation: nobody who said "star or artifact" was asked whether anything is odd.
@@ -479,3 +479,11 @@ for use in (
     Image.new("RGB", (64, 64)).save(tmp_path / "images" / "1.png")
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
     assert ran.stdout.count("this is a Table: write it to a file") == 4, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("other", ["ring", "nan", ""])
+def test_a_column_of_one_class(other: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("id,look\n" + "".join(f"{i},{other if i % 2 else 'ring'}\n" for i in range(40)))
+    with pytest.raises(CatalogueError, match=r"'look' has only one class, 'ring'; .*nan.* taken as missing"):
+        read_votes(path)
