@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 import galvote
-from galvote.errors import CatalogueError
+from galvote.errors import CatalogueError, GalvoteError
 from galvote.io.tables import read_table, write_table
 from galvote.labels import read_votes
 from galvote.models import CARD, load_card
@@ -153,7 +153,7 @@ def test_labels_that_nothing_can_be_learned_from(refused, labels):
     header, *rows = labels.read_text().splitlines()
     few = [row for row in rows if "smooth" in row][:9] + [row for row in rows if "disc" in row]
     assert "9 of 'smooth'" in refused("\n".join([header, *few]))
-    assert "column 'look' has 1" in refused(
+    assert "column 'look' has only one class, 'smooth'" in refused(
         "\n".join([header, *rows]).replace("disc", "smooth"), column="look"
     )
     twice = rows[0].replace("smooth", "x").replace("disc", "smooth").replace("x", "disc")
@@ -184,3 +184,26 @@ def test_few_labels_are_enough_for_what_the_model_answers_already(simulated, tmp
     after = galvote.predict(images, tmp_path / "look", backend="onnx")
     rest = np.setdiff1d(np.arange(len(labels)), few)
     assert roc_auc_score(labels[rest], after.fractions[rest, 0]) > 0.9, "0.73 by features alone"
+
+
+def test_question_without_all_answers_teaches_nothing(refused, labels, parent, simulated, tmp_path):
+    rows = [row.split(",") for row in labels.read_text().splitlines()[1:]]
+    one = "id,Class1.1\n" + "".join(f"{id_},{number}\n" for id_, _, number in rows)
+    message = refused(one)
+    assert "'smooth_or_features'" in message and "Class1.1" in message and "--column" in message
+    own = tmp_path / "labels.csv"
+    images, out = simulated / "images_training", tmp_path / "own"
+    found = galvote.finetune(parent, images, own, out, column="Class1.1", scale="gz2", tta=1)
+    assert len(found.tree) == 2
+    votes = "id,Class1.1,Class1.2,Class1.3,Class8.1\n"
+    own.write_text(votes + "".join(f"{id_},{number},{1 - int(number)},0,0.1\n" for id_, _, number in rows))
+    said = list[str]()
+    with np.errstate(all="raise"):
+        galvote.finetune(parent, images, own, tmp_path / "b", scale="gz2", tta=1, report=said.append)
+    assert any("nothing can be learned: known is only Class8.1" in sentence for sentence in said)
+    json.loads((tmp_path / "b" / "scores.json").read_text(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize("budget", [0, -1, np.nan])
+def test_budget_is_some_minutes(budget, refused):
+    assert "more than 0" in refused("", GalvoteError, budget=budget)

@@ -1,10 +1,13 @@
 """Votes from the challenge's tables, from the survey's, in all formats, and what is refused."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 
 import galvote
 import galvote.examples
@@ -352,8 +355,8 @@ def test_the_tree_and_the_form_are_told_and_can_be_chosen(tmp_path: Path) -> Non
     assert (votes.tree.name, votes.form) == ("gz2-survey", "weighted")
     assert reports == [
         f"{path}: 4 rows, ids from `objid`.",
-        "Votes are those of the tree 'gz2-survey', read from its weighted fractions. "
-        "Another form can be chosen: count, debiased.",
+        "Votes are those of the tree 'gz2-survey', read from its weighted fractions "
+        "(it has counts, debiased fractions, too).",
     ]
     np.testing.assert_allclose(votes.fractions, to_cumulative(votes.tree, weighted), atol=1e-9)
     # The survey's own normalisation: nobody who said "star or artifact" was asked whether anything is odd.
@@ -454,3 +457,33 @@ def test_whole_numbers_that_may_be_classes(tmp_path: Path) -> None:
     model = numbers(tmp_path, [1.5, 2.5, 3.5]).tree
     with pytest.raises(CatalogueError, match=r"beyond those that are known, 1.5 to 3.5: row 2 \(g1\): 9"):
         read_votes(write(pa.table({"id": ["g0", "g1"], "T": [2, 9]}), tmp_path / "more.csv"), model)
+
+
+def test_votes_in_memory_are_to_be_written_to_a_file(tmp_path: Path) -> None:
+    # In a process of its own, where no types are checked.
+    code = """
+import pyarrow as pa, galvote, galvote.labels
+votes = pa.table({"GalaxyID": ["1"], "Class1.1": [1.0]})
+for use in (
+    lambda: galvote.labels.read_votes(votes),
+    lambda: galvote.evaluate(votes, model="galvote-small", images="images"),
+    lambda: galvote.train("sharma2020", "images", votes, "out"),
+    lambda: galvote.finetune("galvote-small", "images", votes, "out"),
+):
+    try:
+        use()
+    except galvote.GalvoteError as error:
+        print(error)
+"""
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (64, 64)).save(tmp_path / "images" / "1.png")
+    ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert ran.stdout.count("this is a Table: write it to a file") == 4, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("other", ["ring", "nan", ""])
+def test_a_column_of_one_class(other: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("id,look\n" + "".join(f"{i},{other if i % 2 else 'ring'}\n" for i in range(40)))
+    with pytest.raises(CatalogueError, match=r"'look' has only one class, 'ring'; .*nan.* taken as missing"):
+        read_votes(path)

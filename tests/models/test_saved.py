@@ -1,6 +1,7 @@
 """The saved model: a folder that says everything, or an error that says what to do."""
 
 import json
+import resource
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from galvote.calibration import (
     OodDetector,
     known_conditional,
 )
-from galvote.errors import ModelError
+from galvote.errors import ModelError, OutputError
 from galvote.images import Geometry
 from galvote.models import (
     Card,
@@ -182,3 +183,15 @@ def test_a_damaged_calibration_is_noticed(saved, calibration):
     path.unlink()
     with pytest.raises(ModelError, match=r"cannot be used.*copy the model again"):
         load_calibration(saved)
+
+
+def test_without_room_nothing_is_left_half_written(network, tmp_path):
+    card = Card(name="tiny", tree=GZ2.to_dict(), cutout=Geometry(pixels=64), network=network.spec)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=r"cannot be written \(File too large\)\. Make room"):
+            save_model(network, card, tmp_path / "model")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not any(tmp_path.iterdir())

@@ -155,6 +155,7 @@ def test_networks_that_cannot_be_built_are_refused():
 
 
 def test_settings_are_toml_and_bare_words_are_text():
+    assert load_recipe("sharma2020", "training.epochs=3").training.epochs == 3
     recipe = load_recipe(
         "residual",
         [

@@ -199,8 +199,12 @@ def test_another_recipe_or_other_data_are_not_resumed(reference, tiny_recipe, re
     with pytest.raises(TrainingError, match=r"recipe \(.*training\.learning_rate 0\.005, now 0\.0001\)"):
         fit(slower, training_data, reference, resume=True)
     fewer = replace(training_data, training=training_data.training.select(range(20)))
-    with pytest.raises(TrainingError, match=r"data \(training_galaxies 45, now 20; .*training_sha256"):
+    with pytest.raises(
+        TrainingError, match=r"data \(training_galaxies 45, now 20; .*training galaxies changed"
+    ):
         fit(recipe, fewer, reference, resume=True)
+    with pytest.raises(TrainingError, match=r"with other data \(votes.csv is new\); resume it with the same"):
+        fit(recipe, training_data, reference, resume=True, hashes={"votes.csv": "0" * 64})
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def finetune(
         _learning(help="Train a head alone, the whole network, or the better of both that is in the budget."),
     ] = Mode.auto,
     budget: Annotated[
-        float | None, _learning(metavar="MINUTES", help="How long the whole network may be trained.")
+        float | None, _learning(metavar="MINUTES", min=0, help="How long the whole network may be trained.")
     ] = None,
     set_: Annotated[
         list[str] | None, _learning("--set", metavar="KEY=VALUE", help=options.SETTINGS_HELP)

@@ -127,9 +127,10 @@ def finetune(
     OutputError
         If there is a model in `out`.
     GalvoteError
-        If there is no such mode or setting, `settings` or `budget` are given for a head, or ``full`` would
-        take longer than `budget`.
+        If there is no such mode or setting, `budget` is not above 0, `settings` or `budget` are given for a
+        head, or ``full`` would take longer than `budget`.
     """
+    settings = [settings] if isinstance(settings, str) else settings
     asked = _is_training_asked(mode, budget, settings, report)
     require_learners("Learning labels")
     from threadpoolctl import threadpool_limits
@@ -189,6 +190,8 @@ def _is_training_asked(
     """Tell whether the whole network is to be trained, and say why not if that might be wanted."""
     if mode not in ("auto", "head", "full"):
         raise GalvoteError(f'There is no mode {mode!r}: it is "auto", "head" or "full".')
+    if budget is not None and not budget > 0:
+        raise GalvoteError(f"--budget (budget=) is in minutes, more than 0; {budget:g} is not.")
     if mode == "full":
         require_torch("Training the whole network")
     if (settings or budget is not None) and (mode == "head" or (mode == "auto" and budget is None)):

@@ -14,7 +14,7 @@ from galvote.io.columns import list_names, one_has
 from galvote.io.positions import positions_of
 from galvote.labels import Match, Votes, match_ids, read_votes
 from galvote.labels.numbers import on_own_bins
-from galvote.trees import DecisionTree, load_tree
+from galvote.trees import DecisionTree, asked_share, load_tree, to_conditional
 
 LEAST = 10
 """Galaxies that each class needs, and twice as many in all."""
@@ -56,6 +56,7 @@ def read_labelled(
     matched = match_ids(votes.select(np.isfinite(votes.fractions).any(axis=1)), sources)
     report(matched.describe().replace("votes", "labels"))
     refuse_few(matched.votes)
+    refuse_incomplete(matched.votes, report)
     if matched.votes.form == "number":
         matched = replace(matched, votes=on_own_bins(matched.votes))
     ids = set(matched.votes.ids)
@@ -82,5 +83,30 @@ def refuse_few(votes: Votes) -> None:
             )
     if len(votes) < 2 * LEAST:
         raise CatalogueError(f"{len(votes)} galaxies have a label and an image; at least {2 * LEAST} must.")
-    if not (np.nanmax(votes.fractions, axis=0) - np.nanmin(votes.fractions, axis=0) > 1e-6).any():
+    given = votes.fractions[:, np.isfinite(votes.fractions).any(axis=0)]
+    if not (np.nanmax(given, axis=0) - np.nanmin(given, axis=0) > 1e-6).any():
         raise CatalogueError(f"All {len(votes):,} galaxies have the same labels; nothing can be learned.")
+
+
+def refuse_incomplete(votes: Votes, report: Callable[[str], None]) -> None:
+    """Raise `CatalogueError` unless enough galaxies answer a question in full, and name the others."""
+    tree, there = votes.tree, np.isfinite(votes.fractions)
+    asked = np.nan_to_num(asked_share(tree, votes.fractions)) > 0
+    known = np.isfinite(to_conditional(tree, votes.fractions))
+    learned, said = np.zeros(len(votes), dtype=bool), ""
+    for place, (name, columns) in enumerate(tree.slices.items()):
+        whole = asked[:, place] & known[:, columns].all(axis=1)
+        learned |= whole
+        some = there[:, columns].any(axis=0)
+        if some.any() and not whole.any():
+            named = [column for column, one in zip(tree.columns[columns], some, strict=True) if one]
+            said += f"Of the question {name!r} nothing can be learned: known is only {list_names(named)}"
+            lacking = "all its answers" if not some.all() else "the questions that lead to it"
+            said += f", and the columns of {lacking} are needed. "
+    if learned.sum() < 2 * LEAST:
+        raise CatalogueError(
+            f"{learned.sum():,} galaxies have votes for all answers to a question, and {2 * LEAST} must. "
+            f"{said}If a column holds classes or numbers of your own, name it with --column (column=)."
+        )
+    if said:
+        report(said.rstrip())

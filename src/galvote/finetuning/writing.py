@@ -1,6 +1,5 @@
 """Write what was learned: the model, out-of-fold predictions, scores and a page; torch is not needed."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from pydantic_core import to_json
 from safetensors.numpy import load_file, save_file
 
 from galvote.calibration import Calibration
@@ -27,6 +27,7 @@ from galvote.inference.graph import take_weights_from, with_head
 from galvote.inference.predictor import Predictor
 from galvote.inference.settings import Settings
 from galvote.io import Sources
+from galvote.io.atomic import save_tensors
 from galvote.io.tables import write_table
 from galvote.models import CARD, Card, load_card, save_calibrated
 from galvote.models.card import GRAPH, QUANTISED, WEIGHTS, file_sha256
@@ -76,7 +77,7 @@ def write(
     with whole_folder(out) as place:
         save_with_head(learned.folder, own, learned.head, learned.calibration, learned.measured, place)
         (place / PAGE).write_text(page)
-        (place / SCORES).write_text(json.dumps(scores, indent=1) + "\n")
+        (place / SCORES).write_bytes(to_json(scores, indent=1, inf_nan_mode="null") + b"\n")
         write_table(_to_arrow(result, learned.sets), place / PREDICTIONS)
     return result
 
@@ -193,8 +194,7 @@ def save_with_head(
     own = {"weight": head.weight.astype(np.float32), "bias": head.bias.astype(np.float32)}
     replaced = sum(tensors[f"{_LAYER}.{name}"].size for name in own)
     tensors |= {f"{_LAYER}.{name}": values for name, values in own.items()}
-    save_file(tensors, folder / WEIGHTS)
-    (folder / WEIGHTS).chmod(0o644)  # safetensors writes for the owner alone
+    save_tensors(save_file, tensors, folder / WEIGHTS)
     for name in (GRAPH, QUANTISED):
         if (parent / name).is_file():
             graph = with_head(onnx.load(parent / name, load_external_data=False), head.tree, **own)

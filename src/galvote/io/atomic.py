@@ -1,10 +1,14 @@
 """Outputs: files that are there whole or not at all, and places that are not written to unasked."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
+
+from safetensors import SafetensorError
 
 from galvote.errors import OutputError
 
@@ -30,13 +34,18 @@ def atomic_file(path: Path, *, unique: bool = False, replace: bool = True) -> It
 def trial_file(path: Path, *, unique: bool = True) -> Iterator[Path]:
     """Yield a place as `atomic_file` does, and remove it: so long work learns whether it can end."""
     place = path.with_name(f"{path.name}.{uuid4().hex}.partial" if unique else f"{path.name}.partial")
+    unneeded = not path.parent.exists()
     try:
         with writing(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield place
+            unneeded = False
     finally:
         with suppress(OSError):
             place.unlink()
+        if unneeded:
+            with suppress(OSError):  # it holds something
+                path.parent.rmdir()
 
 
 @contextmanager
@@ -54,6 +63,19 @@ def writing(path: Path) -> Iterator[None]:
             f"{path} cannot be written ({error.strerror or error}). Make room there, see that you may write "
             "there, or choose another path; what is there already stays."
         ) from error
+
+
+def save_tensors(save: Callable[..., None], tensors: dict[str, Any], path: Path, **more: Any) -> None:
+    """Write a safetensors file by a `save_file` of that package, which raises `OSError` where it cannot.
+
+    The package itself raises an error of its own, and writes for the owner alone.
+    """
+    try:
+        save(tensors, path, **more)
+    except SafetensorError as error:
+        found = re.search(r"I/O error: (.*) \(os error (\d+)\)", str(error))
+        raise (OSError(int(found[2]), found[1]) if found else error) from error
+    path.chmod(0o644)
 
 
 def write_whole(

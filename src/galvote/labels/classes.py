@@ -80,18 +80,20 @@ def read_labels(
 def class_columns(
     table: pa.Table, path: Path, id_column: str | None = None, column: str | None = None
 ) -> tuple[str, ...]:
-    """Return the columns that may hold classes: that which is named, or those of few words.
+    """Return the columns that may hold classes: that which is named, or those of few words, or the only one.
 
     Whole numbers are classes in a column of one of the names `CLASS_COLUMNS`.
     """
     if column is not None:
         return (find_column(table.column_names, [column], path, "classes", "Name one of them."),)
     named = first_column(table.column_names, ID_COLUMNS, path, id_column)
+    others = [field for field in table.schema if field.name != named]
+    if len(others) == 1 and is_text(others[0].type):
+        return (others[0].name,)
     return tuple(
         field.name
-        for field in table.schema
-        if field.name != named
-        and (
+        for field in others
+        if (
             is_text(field.type)
             or pa.types.is_boolean(field.type)
             or (pa.types.is_integer(field.type) and field.name.lower() in CLASS_COLUMNS)
@@ -105,9 +107,10 @@ def tree_of_classes(tables: Sequence[pa.Table], column: str, path: Path) -> Deci
     values = [value for table in tables for value in pc.unique(_texts(table, column, path)).to_pylist()]
     classes = sorted({value for value in values if value is not None})
     if not 2 <= len(classes) <= MOST:
+        known = f"only one class, {classes[0]!r}" if len(classes) == 1 else f"{len(classes)} different values"
         raise CatalogueError(
-            f"{path}: the column {column!r} has {len(classes)} different values, {list_names(classes, 3)}; "
-            f"classes are two or more, and at most {MOST}."
+            f"{path}: the column {column!r} has {known}; classes are two or more, and at most {MOST}. Empty "
+            "cells, and in CSV such as nan, NA and null, are taken as missing."
         )
     return class_tree(column, classes)
 

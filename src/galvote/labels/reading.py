@@ -90,7 +90,7 @@ def read_votes(
         If fractions are out of range, break the tree by more than 1e-4, or, as shares of those who were
         asked, do not sum to 1 within 0.005.
     """
-    files = [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+    files = table_paths(paths)
     if not files:
         raise CatalogueError("No files of votes were given; name at least one.")
     tables = list[_Table]()
@@ -122,10 +122,24 @@ def read_votes(
     votes = Votes.stack([_read(table, chosen, form, column and table.classes[0], keep) for table in tables])
     others = [other for other in tables[0].forms(chosen) if other not in votes.form.split(", ")]
     if (tree is None and not chosen.numbers) or (others and form is None):
-        also = f" Another form can be chosen: {', '.join(others)}." if others and form is None else ""
-        kind = votes.form if votes.form in ("count", "class") else f"{votes.form} fractions"
-        tell(f"Votes are those of the tree {chosen.name!r}, read from its {kind}.{also}")
+        also = f" (it has {', '.join(map(_say_form, others))}, too)" if others and form is None else ""
+        kinds = ", ".join(map(_say_form, votes.form.split(", ")))
+        tell(f"Votes are those of the tree {chosen.name!r}, read from its {kinds}{also}.")
     return _keep_first(votes, files, keep)
+
+
+def table_paths(paths: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Return the paths of tables; `CatalogueError` if something else is given, as a table in memory."""
+    if not isinstance(paths, str | Path | Sequence):
+        raise CatalogueError(
+            f"Votes and labels are read from files, and this is a {type(paths).__name__}: write it to a "
+            "file, such as votes.parquet, and give its path."
+        )
+    return [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
+
+
+def _say_form(form: str) -> str:
+    return {"fraction": "fractions", "count": "counts", "class": "class"}.get(form, f"{form} fractions")
 
 
 _Keep = Callable[[Votes, Bool[np.ndarray, " galaxy"], GalvoteError], Votes]
@@ -157,8 +171,7 @@ def _choose_tree(tables: Sequence[_Table]) -> DecisionTree:
         classes = tables[0].classes
         if near_columns(names) or len(classes) != 1 or names.count(classes[0]) < len(tables):
             raise
-    column = tables[0].classes[0]
-    return tree_of_classes([table.table for table in tables], column, tables[0].path)
+    return tree_of_classes([table.table for table in tables], classes[0], tables[0].path)
 
 
 def _tree_of_column(

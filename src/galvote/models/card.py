@@ -21,7 +21,7 @@ from safetensors.numpy import save_file as save_arrays
 from galvote.calibration import Calibration
 from galvote.errors import ModelError
 from galvote.images import Geometry
-from galvote.io.atomic import atomic_file
+from galvote.io.atomic import atomic_file, save_tensors
 from galvote.models.description import NetworkDescription
 from galvote.weights import FOLDER
 
@@ -106,8 +106,7 @@ def save_calibrated(
                 with atomic_file(directory / name) as copy:
                     shutil.copyfile(model / name, copy)
     with atomic_file(directory / CARD) as description, atomic_file(directory / CALIBRATION) as arrays:
-        save_arrays(calibration.to_arrays(), arrays)
-        arrays.chmod(0o644)
+        save_tensors(save_arrays, calibration.to_arrays(), arrays)
         described = json.loads(json.dumps({**measured, "sha256": file_sha256(arrays)}))
         calibrated = card.model_copy(update={"calibration": described})
         description.write_text(calibrated.model_dump_json(indent=2) + "\n")

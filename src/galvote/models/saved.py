@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from galvote.errors import ModelError
-from galvote.io.atomic import atomic_file
+from galvote.io.atomic import atomic_file, save_tensors
 from galvote.models.card import (
     CALIBRATION,
     CARD,
@@ -47,8 +47,7 @@ def save_model(
     }
     # The weights, inner here, are in their place before the card that describes them.
     with atomic_file(directory / CARD) as description, atomic_file(directory / WEIGHTS) as weights:
-        save_file(tensors, weights)
-        weights.chmod(0o644)  # safetensors writes for the owner alone
+        save_tensors(save_file, tensors, weights)
         complete = card.model_copy(
             update={
                 "parameters": count_parameters(network),

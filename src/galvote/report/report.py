@@ -1,6 +1,5 @@
 """The HTML report of an evaluation: one page that needs nothing from elsewhere."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -8,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
+from pydantic_core import to_json
 
 from galvote.io.atomic import refuse_existing, write_whole
 from galvote.metrics import Comparison, column_means, galaxy_rmse, measure_reliability
@@ -100,7 +100,7 @@ def write_report(
         best=best,
         worst=worst,
     )
-    write_whole(page.with_name("scores.json"), json.dumps(dict(scores), indent=2))
+    write_whole(page.with_name("scores.json"), to_json(dict(scores), indent=2, inf_nan_mode="null"))
     write_whole(page, html)
     return page
 

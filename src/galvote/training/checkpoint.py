@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch.utils._pytree import tree_flatten, tree_unflatten, treespec_dumps, treespec_loads
 
 from galvote.errors import TrainingError
-from galvote.io.atomic import atomic_file
+from galvote.io.atomic import atomic_file, save_tensors
 
 
 class SafetensorsCheckpointIO(CheckpointIO):
@@ -29,7 +29,7 @@ class SafetensorsCheckpointIO(CheckpointIO):
         # Storage may be shared, which the format refuses.
         owned = {str(i): tensor.clone().contiguous() for i, tensor in tensors.items()}
         with atomic_file(Path(path)) as partial:
-            save_file(owned, partial, metadata={"checkpoint": json.dumps(described)})
+            save_tensors(save_file, owned, partial, metadata={"checkpoint": json.dumps(described)})
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = None

@@ -85,6 +85,7 @@ def train(
     GalvoteError
         If a file, a setting or the run folder does not fit; the message says what to do.
     """
+    settings = [settings] if isinstance(settings, str) else settings
     if teachers := [str(place) for place in ([teacher] if isinstance(teacher, str | Path) else teacher)]:
         settings = [*settings, f"training.teacher={json.dumps(teachers)}"]
     chosen, out = load_recipe(recipe, settings), Path(out)

@@ -13,6 +13,7 @@ from galvote.io import Sources, list_sources, read_table
 from galvote.io.columns import one_has
 from galvote.io.positions import positions_of
 from galvote.labels import Votes, read_labels, read_votes
+from galvote.labels.reading import table_paths
 from galvote.training.examples import TrainingData, gather_examples
 from galvote.training.recipe import Recipe
 from galvote.training.run_folder import say_nothing
@@ -50,7 +51,7 @@ def read_training_data(
 
     Beside the data it returns the SHA-256 of each table by its name, with folders where two have the same.
     """
-    tables, places = _paths(labels.votes), _paths(images)
+    tables, places = table_paths(labels.votes), _paths(images)
     tree = load_tree(labels.tree) if labels.tree is not None else None
     splits, classes, id_column = labels.splits, labels.classes, labels.id_column
     with one_has(id_column):

@@ -42,6 +42,7 @@ def load_recipe(name: str | Path, settings: Sequence[str] = ()) -> Recipe:
     """
     _, data = read_recipe(name)
     data.setdefault("name", Path(name).stem)
+    settings = [settings] if isinstance(settings, str) else settings
     for setting in settings:
         _apply(data, setting)
     _inherit(data)

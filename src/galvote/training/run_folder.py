@@ -212,7 +212,8 @@ def check_same(out: Path, card: Card) -> None:
                     f"weights, with --out and --set training.pretrained={out / 'last'}."
                 )
         changed = "; ".join(_differences(earlier[part], now[part]))
-        raise TrainingError(f"{out} was begun with another {part} ({changed}); {hint}")
+        other = "other data" if part == "data" else f"another {part}"
+        raise TrainingError(f"{out} was begun with {other} ({changed}); {hint}")
 
 
 def _differences(earlier: Any, now: Any, name: str = "") -> list[str]:
@@ -220,6 +221,9 @@ def _differences(earlier: Any, now: Any, name: str = "") -> list[str]:
         return []
     if isinstance(now, list):  # a whole tree would be too much to read
         return [f"{name} changed"]
+    if "_sha256" in name and not isinstance(now, dict):  # a file, or the galaxies of a split
+        how = "is new" if earlier is None else "is left out" if now is None else "changed"
+        return [f"{name.removeprefix('files_sha256.').replace('_sha256', ' galaxies')} {how}"]
     if not (isinstance(earlier, dict) and isinstance(now, dict)):
         return [f"{name} {earlier}, now {now}"]
     return [

@@ -86,6 +86,7 @@ def run_sweep(
     each pair, the table and the heat map. All runs share ``settings``. With ``parallel`` runs at a time, each
     has a process with its share of the cores, to which ``load`` and ``report`` are sent: module functions.
     """
+    settings = [settings] if isinstance(settings, str) else settings
     for setting in settings:
         key = setting.partition("=")[0].strip()
         if key in (plan.rows[0], plan.columns[0]):
