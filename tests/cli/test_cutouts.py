@@ -154,7 +154,7 @@ def test_galaxies_without_a_size(command, field: Path, catalogue: Path, tmp_path
     run = ("cutouts", "--catalogue", tmp_path / "bare.csv")
     done = command(*run, "--field", field, "--out", tmp_path / "measured")
     assert done.returncode == 0, done.stderr
-    assert "The sizes of 2 galaxies were measured" in done.stderr
+    assert "Sizes measured of 2 of 2 galaxies" in done.stderr
     measured = read_table(tmp_path / "measured" / "catalogue.csv")["r90"].to_pylist()
     assert measured == pytest.approx([R90, R90], rel=0.1)
     assert command(*run, "--field", field, "--arcsec", 84.8, "--out", tmp_path / "wide").returncode == 0
@@ -247,7 +247,7 @@ def test_python_predicts_by_position_in_one_call(field: Path, catalogue: Path, t
     measured = galvote.predict(
         **where, report=said.append, on_progress=lambda done, total: counts.append((done, total))
     )
-    assert "The sizes of 2 galaxies were measured" in said[-1] and counts == [(1, 2), (2, 2), (2, 2)]
+    assert "Sizes measured of 2 of 2 galaxies" in said[-1] and counts == [(1, 2), (2, 2), (2, 2)]
     named = galvote.predict(**where, size_column="radius")
     assert named.to_arrow()["Class1.1"].to_pylist() == smooth.to_pylist()[:2]
     wide = galvote.predict(**where, arcsec=R90 * 8.48)

@@ -305,7 +305,7 @@ def test_no_common_galaxy_shows_ids_of_both_sides(command, galaxies):
 def test_tables_that_cannot_be_scored_are_refused(galaxies):
     folder, ids, predicted, _ = galaxies
     twice = write(folder / "twice.csv", [*ids[:-1], ids[0]], predicted)
-    with pytest.raises(CatalogueError, match="1 ids more than once"):
+    with pytest.raises(CatalogueError, match="1 id more than once"):
         galvote.evaluate(folder / "votes.csv", predictions=twice)
     names = write(folder / "names.csv", ids, predicted, **{"Class3.1": ["bar"] * 12})
     with pytest.raises(CatalogueError, match=r"row 1 of the column `Class3.1` is no number: 'bar'"):

@@ -79,14 +79,24 @@ def test_ids_that_were_numbers_are_the_same_everywhere(command, trained, some, t
         )
         said = " ".join(ran.stderr.split())
         assert ran.returncode == 0 and "3 rows, ids from `GalaxyID`" in said, said
-        assert "1 rows repeat an id" in said
+        assert "1 row with an id that was there before" in said
         table = read_table(out)
         assert table["GalaxyID"].to_pylist() == ["100000", "100002", "100002"]
         assert table["status"].to_pylist() == ["ok"] * 3
     refused = command(
         "predict", some, "--model", trained, "--ids", tmp_path / "t.csv", "--out", tmp_path / "i.csv"
     )
-    assert refused.returncode == 2 and "1 ids more than once: 100002" in refused.stderr
+    assert refused.returncode == 2 and "1 id more than once: 100002" in refused.stderr
+    (tmp_path / "none.csv").write_text("id\n")
+    none = command(
+        "predict", some, "--model", trained, "--ids", tmp_path / "none.csv", "--out", tmp_path / "n.csv"
+    )
+    assert none.stderr.rstrip().endswith(f"0 galaxies in {tmp_path / 'n.csv'}"), none.stderr
+    (tmp_path / "more.csv").write_text("id\n100000\nother\n")
+    more = command(
+        "predict", some, "--model", trained, "--ids", tmp_path / "more.csv", "--out", tmp_path / "m.csv"
+    )
+    assert "Without an image are 1 of 2 ids" in " ".join(more.stderr.split())
 
 
 def test_a_column_of_ids_that_some_tables_have(command, trained, some, tmp_path):

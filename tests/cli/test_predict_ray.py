@@ -294,5 +294,5 @@ def test_two_nodes_lose_nothing(start, cluster, many, whole, tmp_path, lost):
         cluster.lose_node(1)
     assert shards_in(out) < len(whole) - 1, "it was in mid-run"
     said = wait(process)
-    assert f"{MANY} galaxies in {out}: {MANY - 2} ok, 1 empty, 1 missing;" in said
+    assert f"{MANY:,} galaxies in {out}: {MANY - 2} ok, 1 empty, 1 missing;" in said
     assert files(out) == whole

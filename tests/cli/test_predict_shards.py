@@ -71,7 +71,7 @@ def test_again_nothing_is_left_to_do(command, trained, listing, tmp_path):
     (tmp_path / "survey" / "shard-000002.parquet").write_bytes(before["shard-000002.parquet"][:-1])
     mended = command(*arguments)
     assert mended.returncode == 0
-    assert "1 damaged shards are made again" in mended.stderr
+    assert "made again: 1 damaged shard" in mended.stderr
     assert files(tmp_path / "survey") == before
 
 
@@ -88,7 +88,7 @@ def test_what_was_missing_is_asked_for_again(command, trained, simulated, tmp_pa
     assert files(out) == before  # whoever does not ask gets what is there
     again = command(*arguments, "--retry")
     assert again.returncode == 0, again.stderr
-    assert "99 ok, 1 empty; 1 shards whose images were not there are made again" in again.stderr
+    assert "99 ok, 1 empty; made again: 1 shard whose images were not there" in again.stderr
     changed = {name for name, data in files(out).items() if data != before[name]}
     assert changed == {"shard-000002.parquet", "manifest.json"}
     assert pq.read_table(out / "shard-000002.parquet")["status"].to_pylist() == ["ok"] * 30
@@ -248,7 +248,7 @@ def test_killed_and_stopped_runs_end_like_one_that_was_not(start, command, train
 
     ran = command(*arguments, out)
     assert ran.returncode == 0, ran.stderr
-    assert f"{MANY} galaxies in {out}: {MANY - 2} ok" in ran.stderr
+    assert f"{MANY:,} galaxies in {out}: {MANY - 2} ok" in ran.stderr
     assert command(*arguments, whole).returncode == 0
     assert files(out) == files(whole)
 

@@ -128,7 +128,7 @@ def test_whole_numbers_with_a_unit_and_infinite_ones_left_out(command, parent, s
     words = ("finetune", parent, "--images", simulated / "images_training", "--labels", table, "--tta", 1)
     ran = command(*words, "--unit", "", "--out", out, "--scale", "gz2", "--skip-invalid")
     assert ran.returncode == 0, ran.stderr
-    assert "Left out 1 of 60 galaxies" in ran.stdout and "59 galaxies" in ran.stdout
+    assert "Left out 1 of 60 rows" in ran.stdout and "59 galaxies" in ran.stdout
     assert "rank correlation" in ran.stdout and "of the labels lie in their 90 % interval" in ran.stdout
     question = galvote.load(out).tree.number
     assert question.values == (3, 4, 5, 6, 7, 8) and question.unit == ""

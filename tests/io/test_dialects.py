@@ -123,7 +123,7 @@ def test_line_breaks_in_many_values(tmp_path: Path) -> None:
         (b"id,ra,dec\n1.23765E+18,2,3\n", r"the id in row 1 is 1.23765E\+18\. A spreadsheet"),
         (b"objid,ra,dec\n1,1,1\n1237648720693755904.0,2,3\n", "the id in row 2 is .*last digits are lost"),
         (b"id,ra,dec\n1237648720693750000,2,3\n", "zeros after their 15th digit, as 12376.*keeps 15 digits"),
-        (b"id,ra,dec\n100.0,2,3\n100,2,3\n", "1 ids more than once: 100"),
+        (b"id,ra,dec\n100.0,2,3\n100,2,3\n", "1 id more than once: 100"),
     ],
 )
 def test_what_cannot_be_read_is_named(tmp_path: Path, text: bytes, message: str) -> None:

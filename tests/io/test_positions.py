@@ -86,7 +86,7 @@ def test_catalogues_that_say_too_little_are_refused(tmp_path: Path) -> None:
             ({"ra": [1.0], "x": [1.0]}, "no column of declinations"),
             ({"ra": ["10:00:00", "24:00:01"], "dec": [1.0, 1]}, "row 2 of .*`ra` is '24:00:01', .*in hours"),
             ({"ra": [1.0, 2], "dec": ["1.5", "1,5"]}, "row 2 of the column `dec` is no number: '1,5'"),
-            ({"id": ["a", "a"], "ra": [1.0, 2.0], "dec": [1.0, 2.0]}, "1 ids more than once: a"),
+            ({"id": ["a", "a"], "ra": [1.0, 2.0], "dec": [1.0, 2.0]}, "1 id more than once: a"),
             ({"ra": [1.0], "dec": [1.0]}, "no column of sizes"),
         )
     ):

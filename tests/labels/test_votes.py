@@ -191,7 +191,7 @@ def test_out_of_range(tmp_path: Path, value: float) -> None:
         read_votes(path)
     assert "--skip-invalid" in str(error.value)
     assert "  10:" not in str(error.value)
-    assert_skipped(path, ("10", "11", "13"), "Left out 1 of 4 galaxies")
+    assert_skipped(path, ("10", "11", "13"), "Left out 1 of 4 rows")
 
 
 def test_rounded_to_three_digits(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_against_the_tree(tmp_path: Path) -> None:
     ) as error:
         read_votes(path)
     assert str(error.value).count("Class3.1…") == 5  # the first few
-    assert_skipped(path, tuple(str(n) for n in range(20) if not 1 <= n < 8), "Left out 7 of 20 galaxies")
+    assert_skipped(path, tuple(str(n) for n in range(20) if not 1 <= n < 8), "Left out 7 of 20 rows")
 
 
 def test_survey_fractions_that_do_not_sum_to_one_and_negative_counts(tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_ids_that_occur_again_in_one_file_or_two(tmp_path: Path) -> None:
     first = write(challenge_table(("1", "2", "2", "2", "3")), tmp_path / "first.csv")
     second = write(challenge_table(("3", "4")), tmp_path / "second.csv")
     with pytest.raises(
-        CatalogueError, match=r"1 ids occur more than once in .*first.csv:\n  2 \(3 times\)\nRemove"
+        CatalogueError, match=r"1 id occurs more than once in .*first.csv:\n  2 \(3 times\)\nRemove"
     ):
         read_votes(first)
     with pytest.raises(
@@ -258,7 +258,7 @@ def test_ids_that_occur_again_in_one_file_or_two(tmp_path: Path) -> None:
     votes = read_votes([first, second], GZ2, skip_invalid=True, report=reports.append)
     assert votes.ids == ("1", "2", "3", "4")
     np.testing.assert_array_equal(votes.fractions[:3], fractions_of(read_table(first))[[0, 1, 4]])
-    assert reports[2].startswith("Left out 3 of 7 galaxies. 2 ids occur more than once")
+    assert reports[2].startswith("Left out 3 of 7 rows. 2 ids occur more than once")
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_left_out_galaxies_are_logged_unless_told_otherwise(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     read_votes(write(challenge_table(("1", "1")), tmp_path / "votes.csv"), skip_invalid=True)
-    assert "Left out 1 of 2 galaxies" in caplog.text
+    assert "Left out 1 of 2 rows" in caplog.text
 
 
 # --- labels ----------------------------------------------------------------------------------------------
@@ -307,7 +307,7 @@ def test_labels(tmp_path: Path) -> None:
     only = write(pa.table({"id": ["a", "b"], "class": ["disk", "merger"]}), tmp_path / "c.csv")
     assert read_labels(only) == {"a": "disk", "b": "merger"}
     twice = write(pa.table({"id": ["a", "a"], "class": ["disk", "merger"]}), tmp_path / "twice.csv")
-    with pytest.raises(CatalogueError, match=r"1 ids more than once: a; keep one"):
+    with pytest.raises(CatalogueError, match=r"1 id more than once: a; keep one"):
         read_labels(twice)
 
 

@@ -73,8 +73,8 @@ def finetune(
 ) -> None:
     """Teach a model labels of your own, from some dozens of galaxies on.
 
-    The result is a calibrated model, with scores on galaxies that it did not learn from. A training of the
-    whole network may be stopped at any moment: the same command continues it.
+    The result is a calibrated model, with scores on galaxies that it did not learn from.
+    A training of the whole network may be stopped at any moment: the same command continues it.
     """
     import galvote
     from galvote.cli.progress import plain_console, show_progress

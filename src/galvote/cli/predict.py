@@ -121,8 +121,8 @@ def predict(
 ) -> None:
     """Predict the votes of each galaxy; an image that cannot be read becomes a row that says why.
 
-    Instead of images it takes a catalogue of positions with a field or a survey that shows them. A folder
-    gets numbered shards. The same command goes on where an earlier one was stopped.
+    Instead of images it takes a catalogue of positions with a field or a survey that shows them.
+    A folder gets numbered shards. The same command goes on where an earlier one was stopped.
     """
     place, share = Path(out), _read_task(task)
     into_folder = out.endswith(("/", os.sep)) or place.is_dir() or not place.suffix
@@ -198,6 +198,7 @@ def _open_engine(engine: Engine, address: str | None, workers: int | None) -> Ra
 def _predict_table(images: list[Path] | None, place: Path, how: dict[str, Any]) -> None:
     from galvote.cli.progress import exit_unless_any, plain_console, say_statuses, show_progress, stoppable
     from galvote.inference.predict_table import predict_table
+    from galvote.io.columns import say_count
 
     console = plain_console(stderr=True)
     stopped = f"Stopped; {place} is not written."
@@ -208,7 +209,7 @@ def _predict_table(images: list[Path] | None, place: Path, how: dict[str, Any]) 
     say = partial(console.print, soft_wrap=True)
     with stoppable(console, lambda: stopped), show_progress(console, "predicting") as on_progress:
         written = predict_table(images, place, **how, report=say, on_progress=on_progress)
-    line = f"{_count(written.galaxies)} in {place}: {say_statuses(written.statuses)}"
+    line = f"{say_count(written.galaxies, 'galaxy')} in {place}{say_statuses(written.statuses, ': ')}"
     if written.ood:
         line += f"; {written.ood} unlike the training galaxies"
     console.print(line, soft_wrap=True)
@@ -238,20 +239,18 @@ def _predict_shards(images: list[Path] | None, folder: Path, how: dict[str, Any]
 
 def _describe(summary: Summary, shards: Shards) -> str:
     from galvote.cli.progress import say_statuses
+    from galvote.io.columns import say_count
 
-    line = f"{_count(summary.statuses.total())} in {shards.folder}: {say_statuses(summary.statuses)}"
+    counted = say_count(summary.statuses.total(), "galaxy")
+    line = f"{counted} in {shards.folder}{say_statuses(summary.statuses, ': ')}"
     if not summary.made:
         line += "; all of them were there"
     if summary.damaged:
-        line += f"; {summary.damaged} damaged shards are made again"
+        line += f"; made again: {say_count(summary.damaged, 'damaged shard')}"
     if summary.renewed:
-        line += f"; {summary.renewed} shards whose images were not there are made again"
+        line += f"; made again: {say_count(summary.renewed, 'shard')} whose images were not there"
     elif summary.statuses["missing"] or summary.statuses["unavailable"]:
         line += "; to ask again for what was missing or unavailable, add --retry"
     if absent := shards.manifest.shards - len(shards.present()):
         line += f"; {absent} of {shards.manifest.shards} shards, of other tasks, are not there yet"
     return line
-
-
-def _count(galaxies: int) -> str:
-    return f"{galaxies} galax{'y' if galaxies == 1 else 'ies'}"

@@ -33,10 +33,10 @@ def show_progress(console: Console, description: str) -> Iterator[Callable[[int,
         yield lambda done, total: progress.update(bar, completed=done, total=total, visible=True)
 
 
-def say_statuses(statuses: Mapping[str, int]) -> str:
-    """Return how many galaxies have each status: ``ok`` first, then the most frequent."""
+def say_statuses(statuses: Mapping[str, int], before: str = "") -> str:
+    """Return how many galaxies have each status, ``ok`` first, then the most frequent; before it, if any."""
     order = sorted(statuses.items(), key=lambda each: (each[0] != "ok", -each[1], each[0]))
-    return ", ".join(f"{count} {status}" for status, count in order)
+    return (before if order else "") + ", ".join(f"{count} {status}" for status, count in order)
 
 
 def exit_unless_any(predicted: object) -> None:

@@ -14,6 +14,7 @@ from galvote.images.geometry import FRAME_WIDTH
 from galvote.images.services import CutoutService
 from galvote.images.sky import SkyField
 from galvote.io.bands import Look
+from galvote.io.columns import say_count
 from galvote.io.positions import Positions
 from galvote.io.sources import Sources
 
@@ -75,7 +76,7 @@ def _measure(
         if on_progress is not None:
             on_progress(done, len(rows))
     measured = int(np.isfinite(r90[rows]).sum())
-    report(f"The sizes of {measured} galaxies were measured; of {len(rows) - measured} they are unknown.")
+    report(f"Sizes measured of {measured:,} of {say_count(len(rows), 'galaxy')}.")
     return positions.with_r90(r90)
 
 

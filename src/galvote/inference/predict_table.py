@@ -20,7 +20,7 @@ from galvote.inference.predict_shards import predict_shards
 from galvote.inference.predictor import Predictor
 from galvote.inference.settings import Settings
 from galvote.io import Sources, read_ids, read_table, refuse_unwritable, write_table
-from galvote.io.columns import list_names, one_has, refuse_repeated_ids
+from galvote.io.columns import list_names, one_has, refuse_repeated_ids, say_count
 from galvote.io.matching import row_ids
 from galvote.io.positions import positions_of
 from galvote.labels.matching import join_by_id
@@ -223,7 +223,8 @@ def _read_beside(
     reference = positions_of(places or (), id_column=id_column)
     rows = row_ids(catalogue, path, id_column, reference, report)
     if repeated := len(rows) - len(set(rows)) - max(rows.count("") - 1, 0):
-        report(f"{path}: {repeated:,} rows repeat an id, and have the same prediction as its first row.")
+        again = say_count(repeated, "row")
+        report(f"{path}: {again} with an id that was there before, and the same prediction.")
     return catalogue, rows
 
 
@@ -231,7 +232,7 @@ def _select(sources: Sources, ids: Sequence[str], table: Path) -> Sources:
     refuse_repeated_ids(ids, table)
     if absent := set(ids) - set(sources.ids):
         raise CatalogueError(
-            f"{len(absent)} of the {len(ids)} ids in {table} have no image, among them "
+            f"Without an image are {len(absent):,} of {say_count(len(ids), 'id')} in {table}: "
             f"{list_names(sorted(absent), 5)}; give the places of their images too."
         )
     return sources.select(ids)

@@ -193,7 +193,8 @@ def refuse_repeated_ids(ids: Sequence[str], path: Path) -> None:
     """Raise `CatalogueError` if an id occurs twice."""
     if twice := [id_ for id_, times in Counter(ids).items() if times > 1]:
         raise CatalogueError(
-            f"{path} has {len(twice):,} ids more than once: {list_names(twice, 5)}; keep one row of each."
+            f"{path} has {say_count(len(twice), 'id')} more than once: {list_names(twice, 5)}; keep one row "
+            "of each."
         )
 
 
@@ -229,6 +230,12 @@ def list_names(names: Sequence[str], most: int = 8) -> str:
     """Return the first few names for a message: ``a, b, c and 4 more``."""
     said = ", ".join(names[:most]) or "none"
     return said + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def say_count(number: int, noun: str) -> str:
+    """Return a number with its noun: ``1 galaxy``, ``2,000 galaxies``."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{number:,} {noun if number == 1 else plural}"
 
 
 def is_text(kind: pa.DataType) -> bool:

@@ -19,6 +19,7 @@ from jaxtyping import UInt8
 
 from galvote.errors import ImageError
 from galvote.io.bands import Look
+from galvote.io.columns import say_count
 
 Read = Callable[[], tuple[bytes, ...] | UInt8[np.ndarray, "y x 3"]]
 """Gets one image: the bytes of its file or files, or RGB pixels."""
@@ -210,7 +211,7 @@ class Sources:
     def describe(self) -> str:
         """Return a line: how many galaxies there are, whence their ids are, what was passed over."""
         notes = dict.fromkeys(chain.from_iterable(listing.notes for listing in self.listings))
-        return "; ".join((f"{len(self):,} galax{'y' if len(self) == 1 else 'ies'}", *notes))
+        return "; ".join((say_count(len(self), "galaxy"), *notes))
 
     def digest(self) -> str:
         """Return the SHA-256, in hexadecimal, of all ids, origins (paths as given) and looks, in order."""

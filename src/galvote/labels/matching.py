@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from galvote.errors import CatalogueError
-from galvote.io.columns import ID_COLUMNS, list_names
+from galvote.io.columns import ID_COLUMNS, list_names, say_count
 from galvote.io.positions import coordinates
 from galvote.io.sources import Sources
 from galvote.labels.votes import Votes
@@ -37,8 +37,9 @@ class Match:
     def describe(self) -> str:
         """Return how many galaxies match and how many were left out, in a sentence."""
         return (
-            f"{len(self.votes):,} galaxies with votes and an image; left out: {self.votes_without_image:,} "
-            f"with votes but no image, {self.images_without_votes:,} with an image but no votes."
+            f"{say_count(len(self.votes), 'galaxy')} with votes and an image; left out: "
+            f"{self.votes_without_image:,} with votes but no image, "
+            f"{self.images_without_votes:,} with an image but no votes."
         )
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from jaxtyping import Bool, Float
 
 from galvote.errors import CatalogueError, FractionError, GalvoteError
-from galvote.io.columns import list_names, one_has, read_numbers
+from galvote.io.columns import list_names, one_has, read_numbers, say_count
 from galvote.io.matching import with_ids
 from galvote.io.positions import Positions
 from galvote.io.tables import read_table
@@ -116,7 +116,7 @@ def read_votes(
         if not skip_invalid:
             raise error
         message = str(error).partition("\n")[0]
-        (report or _LOG.warning)(f"Left out {wrong.sum():,} of {len(votes):,} galaxies. {message}")
+        (report or _LOG.warning)(f"Left out {wrong.sum():,} of {say_count(len(votes), 'row')}. {message}")
         return votes.select(~wrong)
 
     votes = Votes.stack([_read(table, chosen, form, column and table.classes[0], keep) for table in tables])
@@ -287,7 +287,8 @@ def _keep_first(votes: Votes, files: Sequence[Path], keep: _Keep) -> Votes:
         votes,
         repeated,
         CatalogueError(
-            f"{len(named):,} ids occur more than once in {list_names([str(file) for file in files])}:\n"
+            f"{say_count(len(named), 'id')} occur{'s' * (len(named) == 1)} more than once in "
+            f"{list_names([str(file) for file in files])}:\n"
             f"  {list_names(named, 5)}\nRemove the rows that repeat an id. {_SKIP}"
         ),
     )

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from galvote.errors import CatalogueError, ImageError
 from galvote.io.bands import BANDS, Look, choose_bands
+from galvote.io.columns import say_count
 from galvote.io.remote import is_remote, read_remote
 from galvote.io.sources import (
     TEXT,
@@ -147,7 +148,7 @@ def _group_bands(paths: pa.Array) -> tuple[np.ndarray, np.ndarray, tuple[str, ..
     starts = np.concatenate([[0], np.cumsum(sizes[whole])])
     notes = [_say_bands(kind, number) for kind, number in Counter(sets[whole].tolist()).most_common()]
     if lone := len(galaxy) - len(order):
-        notes.append(f"{lone:,} lone band{'' if lone == 1 else 's'}")
+        notes.append(say_count(lone, "lone band"))
     return order, starts, tuple(notes)
 
 
@@ -157,7 +158,7 @@ def _say_bands(bits: int, number: int) -> str:
     shown = choose_bands(names)
     chosen = ", ".join(names[place] for place in shown or ())
     said = f" ({chosen} shown)" if chosen and len(names) > 3 else ""
-    return f"{len(names)} bands {', '.join(names)}{said} for {number:,} galax{'y' if number == 1 else 'ies'}"
+    return f"{len(names)} bands {', '.join(names)}{said} for {say_count(number, 'galaxy')}"
 
 
 def name_without_ending(names: pa.Array) -> pa.Array:
@@ -197,8 +198,7 @@ def say_passed_over(kinds: Counter[str], what: str = "file", of: str = "") -> tu
     if not kinds:
         return ()
     said = ", ".join(f"{number:,} {kind}" for kind, number in kinds.most_common(5))
-    plural = "s" if kinds.total() > 1 else ""
-    return (f"{kinds.total():,} {what}{plural}{of} passed over ({said}{', …' if len(kinds) > 5 else ''})",)
+    return (f"{say_count(kinds.total(), what)}{of} passed over ({said}{', …' if len(kinds) > 5 else ''})",)
 
 
 def show(sources: Sources, look: Look) -> Sources:
