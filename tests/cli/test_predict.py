@@ -212,7 +212,7 @@ def test_an_id_without_picture_is_an_error(command, trained, some, tmp_path):
     ids.write_text("GalaxyID\n100000\n999999\n")
     ran = command("predict", some, "--model", trained, "--out", tmp_path / "out.csv", "--ids", ids)
     assert ran.returncode == 2
-    assert "1 of the 2 ids" in ran.stderr and "999999" in ran.stderr
+    assert "no image of 1 of 2 ids" in ran.stderr and "999999" in ran.stderr
     assert not (tmp_path / "out.csv").exists()
 
 

@@ -204,6 +204,6 @@ def test_question_without_all_answers_teaches_nothing(refused, labels, parent, s
     json.loads((tmp_path / "b" / "scores.json").read_text(), parse_constant=pytest.fail)
 
 
-@pytest.mark.parametrize("budget", [0, -1, np.nan])
+@pytest.mark.parametrize("budget", [0.0, -1.0, np.nan])
 def test_budget_is_some_minutes(budget, refused):
     assert "more than 0" in refused("", GalvoteError, budget=budget)

@@ -232,7 +232,7 @@ def _select(sources: Sources, ids: Sequence[str], table: Path) -> Sources:
     refuse_repeated_ids(ids, table)
     if absent := set(ids) - set(sources.ids):
         raise CatalogueError(
-            f"Without an image are {len(absent):,} of {say_count(len(ids), 'id')} in {table}: "
+            f"There is no image of {len(absent):,} of {say_count(len(ids), 'id')} in {table}: "
             f"{list_names(sorted(absent), 5)}; give the places of their images too."
         )
     return sources.select(ids)
