@@ -96,7 +96,7 @@ def test_ids_that_were_numbers_are_the_same_everywhere(command, trained, some, t
     more = command(
         "predict", some, "--model", trained, "--ids", tmp_path / "more.csv", "--out", tmp_path / "m.csv"
     )
-    assert "Without an image are 1 of 2 ids" in " ".join(more.stderr.split())
+    assert "There is no image of 1 of 2 ids" in " ".join(more.stderr.split())
 
 
 def test_a_column_of_ids_that_some_tables_have(command, trained, some, tmp_path):
