@@ -28,8 +28,8 @@ class Look:
     @classmethod
     def of(cls, bands: Bands | None = None, stretch: str = "lupton") -> "Look":
         """Read what a user asks for, as ``i,r,g``, or raise `GalvoteError`."""
-        said = "" if bands is None else join_bands(bands)
-        names = tuple(name.strip().lower() for name in said.split(",")) if said else ()
+        text = "" if bands is None else join_bands(bands)
+        names = tuple(name.strip().lower() for name in text.split(",")) if text else ()
         if len(names) == 2 or not all(names) or len(set(names)) < len(names):
             raise GalvoteError(f"The bands {bands!r} make no image: name one, or at least three.")
         if stretch not in STRETCHES:
